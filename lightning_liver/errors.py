@@ -1,0 +1,12 @@
+"""What the user can mend, and what the user should know."""
+
+
+class LiverError(Exception):
+    """A mistake that the user can mend. Apps print its message, without a traceback, and leave with exit code 2.
+
+    The message says what was wrong, what was seen and what to do.
+    """
+
+
+class LiverWarning(UserWarning):
+    """Something that was accepted but that the user should know; prepare collects these over all cases."""

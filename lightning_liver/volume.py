@@ -1,0 +1,55 @@
+"""A CT volume in canonical orientation, and the way back to the file's own voxels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int16, Shaped
+from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+
+LABELS = {"background": 0, "liver": 1, "tumour": 2}
+
+_LPS = axcodes2ornt(("L", "P", "S"))
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A CT scan, x to the patient's left, y to the back, z to the head (LPS).
+
+    Args:
+        hu: Hounsfield units.
+        spacing_mm: distance between voxel centres along z, y and x.
+        affine: from the file's voxel indices (i, j, k) to millimetres, as nibabel gives it (RAS+).
+    """
+
+    hu: Int16[np.ndarray, "z y x"]
+    spacing_mm: tuple[float, float, float]
+    affine: Float[np.ndarray, "4 4"]
+
+
+def to_canonical(
+    voxels: Shaped[np.ndarray, "k j i"], affine: Float[np.ndarray, "4 4"]
+) -> Shaped[np.ndarray, "z y x"]:
+    """Turn a file's array, slowest index first, into LPS (z, y, x) by flips and transposes: a view, nothing resampled."""
+    return _reorient(voxels, ornt_transform(io_orientation(affine), _LPS))
+
+
+def from_canonical(
+    voxels: Shaped[np.ndarray, "z y x"], affine: Float[np.ndarray, "4 4"]
+) -> Shaped[np.ndarray, "k j i"]:
+    """Undo to_canonical: LPS (z, y, x) back to the order and direction of the file that has this affine."""
+    return _reorient(voxels, ornt_transform(_LPS, io_orientation(affine)))
+
+
+def canonical_spacing_mm(
+    spacing_mm: tuple[float, float, float], affine: Float[np.ndarray, "4 4"]
+) -> tuple[float, float, float]:
+    """Spacing along z, y and x from a file's spacing along its own i, j and k."""
+    axes = ornt_transform(io_orientation(affine), _LPS)[:, 0].astype(int)
+    x, y, z = (spacing_mm[int(np.flatnonzero(axes == axis)[0])] for axis in range(3))
+    return (z, y, x)
+
+
+def _reorient(voxels: np.ndarray, transform: Any) -> np.ndarray:
+    reordered: np.ndarray = apply_orientation(voxels.transpose(2, 1, 0), transform)
+    return reordered.transpose(2, 1, 0)
