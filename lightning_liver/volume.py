@@ -27,9 +27,7 @@ class Volume:
     affine: Float[np.ndarray, "4 4"]
 
 
-def to_canonical(
-    voxels: Shaped[np.ndarray, "k j i"], affine: Float[np.ndarray, "4 4"]
-) -> Shaped[np.ndarray, "z y x"]:
+def to_canonical(voxels: Shaped[np.ndarray, "k j i"], affine: Float[np.ndarray, "4 4"]) -> Shaped[np.ndarray, "z y x"]:
     """Turn a file's array, slowest index first, into LPS (z, y, x) by flips and transposes: a view, nothing resampled."""
     return _reorient(voxels, ornt_transform(io_orientation(affine), _LPS))
 

@@ -1,0 +1,74 @@
+"""From config to objects, with the user's mistakes told apart from ours."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from pydantic import ValidationError
+
+from lightning_liver.data.store import Store
+from lightning_liver.errors import LiverError
+
+log = logging.getLogger(__name__)
+
+_EXTRAS = {"monai": "monai"}  # package -> extra that brings it
+
+
+def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
+    """What `_target_` of a config node makes; arguments are for what stays open in a node with `_partial_`.
+
+    Raises:
+        LiverError: an option is of the wrong type or out of range, or a package is not installed.
+    """
+    try:
+        made = instantiate(node, _convert_="all")
+        return made(*args, **kwargs) if args or kwargs else made
+    except InstantiationException as error:
+        raise LiverError(_reason(error, _group(node))) from error
+    except ValidationError as error:
+        raise LiverError(explain(error, _group(node))) from error
+
+
+def prepared(data: DictConfig) -> Store:
+    """The store of a data config, brought up to date."""
+    store: Store = build(data.prepare, build(data.source))
+    return store
+
+
+def prepare(cfg: DictConfig, folder: Path) -> None:
+    """Bring a store up to date and say where it is."""
+    store = prepared(cfg.data)
+    log.info(f"{len(store.cases)} cases are ready in {store.folder}")
+
+
+def explain(error: ValidationError, group: str) -> str:
+    """Each wrong option with its full name, what was expected and what was seen."""
+    return "\n".join(
+        f"{'.'.join([group, *map(str, _plain(fault['loc']))])}={fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in error.errors()
+    )
+
+
+def _plain(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """A location without the names of the union's branches that pydantic adds."""
+    return tuple(part for part in location[:1])
+
+
+def _group(node: DictConfig) -> str:
+    return str(node._get_full_key("")).split(".")[0]
+
+
+def _reason(error: InstantiationException, group: str) -> str:
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        return explain(cause, group)
+    if isinstance(cause, LiverError):
+        return str(cause)
+    if isinstance(cause, ImportError) and (missing := getattr(cause, "name", None)):
+        extra = _EXTRAS.get(missing.split(".")[0])
+        cure = f"pip install 'lightning-liver[{extra}]'" if extra else f"pip install {missing.split('.')[0]}"
+        return f"{group} needs the package {missing.split('.')[0]}, which is not installed: {cure}"
+    return f"{group}: {error}"

@@ -1,0 +1,163 @@
+"""Batches of slices for training, validating, testing and predicting."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import blosc2
+import cv2
+import pytorch_lightning as pl
+import torch
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass
+from torch.utils.data import DataLoader
+
+from lightning_liver.data.slices import (
+    Appearance,
+    Augment,
+    CaseBatches,
+    EpochSampler,
+    Pools,
+    TrainingSlices,
+    WholeSlices,
+)
+from lightning_liver.data.splits import Split
+from lightning_liver.data.store import Store, intensity
+
+
+def _increasing(window_hu: tuple[float, float]) -> tuple[float, float]:
+    if not window_hu[0] < window_hu[1]:
+        raise ValueError("the first value must be below the second, as in [-160, 240]")
+    return window_hu
+
+
+def _some_share(shares: dict[str, float]) -> dict[str, float]:
+    if not sum(shares.values()) > 0:
+        raise ValueError("at least one share must be above 0")
+    return shares
+
+
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Size = Annotated[int, Field(ge=16)]
+
+
+@dataclass(frozen=True)
+class SliceOptions:
+    """How slices are drawn and what they look like; checked before anything is prepared.
+
+    Args:
+        window_hu: HU mapped to [0, 1].
+        standardise: afterwards, subtract the mean and divide by the standard deviation of the training cases.
+        size: pixels of a training sample, one number or (y, x); evaluation uses whole slices.
+        context: neighbouring slices on each side that come as channels.
+        slices_per_epoch: length of an epoch.
+        shares: of slices with tumour, with liver, of any kind.
+        batch_size: slices a step and process.
+        eval_batch_size: the same where no gradients are kept.
+        loaders: worker processes that load slices; 0 loads in the training process.
+        overfit: every epoch repeats the first one, sample for sample.
+    """
+
+    window_hu: Annotated[tuple[Finite, Finite], AfterValidator(_increasing)]
+    standardise: bool
+    size: Size | tuple[Size, Size]
+    context: Natural
+    slices_per_epoch: Count
+    shares: Annotated[dict[Literal["tumour", "liver", "any"], Share], AfterValidator(_some_share)]
+    batch_size: Count
+    eval_batch_size: Count
+    loaders: Natural
+    overfit: bool
+
+    @property
+    def size_yx(self) -> tuple[int, int]:
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    @property
+    def channels(self) -> int:
+        return 2 * self.context + 1
+
+
+class SliceDataModule(pl.LightningDataModule):
+    """Streams slices from a store.
+
+    Args:
+        store: the prepared cases.
+        split: which cases train, validate and test.
+        augment: (image (y, x, channel) in [0, 1], labels (y, x), seed) -> the same, changed.
+        seed: what the samples depend on, with epoch and position.
+    """
+
+    def __init__(self, store: Store, split: Split, augment: Augment, options: SliceOptions, *, seed: int) -> None:
+        super().__init__()
+        self.store, self.split, self.augment, self.options, self.seed = store, split, augment, options, seed
+        training = [store.cases[name] for name in split.train]
+        mean, std = intensity(training, options.window_hu) if options.standardise else (0.0, 1.0)
+        self.look = Appearance(options.window_hu, options.context, mean, max(std, 1e-6))
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        rank, world = self._processes()
+        sampler = EpochSampler(
+            Pools.of([self.store.cases[name] for name in self.split.train]),
+            length=self.options.slices_per_epoch,
+            shares=self.options.shares,
+            seed=self.seed,
+            repeat=self.options.overfit,
+            rank=rank,
+            world=world,
+        )
+        slices = TrainingSlices(self.store, self.look, augment=self.augment, size=self.options.size_yx, seed=self.seed)
+        return DataLoader(
+            slices,
+            batch_size=min(self.options.batch_size, len(sampler)),
+            sampler=sampler,
+            drop_last=True,
+            persistent_workers=self.options.loaders > 0,
+            **self._loading(),
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self._whole(self.split.val, native=False)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        return self._whole(self.split.test, native=True)
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """The cases without labels."""
+        unlabelled = [name for name, record in self.store.cases.items() if not record.labelled]
+        return self._whole(unlabelled, native=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How HU became input: whoever uses the weights needs it."""
+        look = self.look
+        return {"window_hu": list(look.window_hu), "context": look.context, "mean": look.mean, "std": look.std}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.look = Appearance(tuple(state["window_hu"]), state["context"], state["mean"], state["std"])
+
+    def _whole(self, cases: tuple[str, ...] | list[str], *, native: bool) -> DataLoader[Any]:
+        rank, world = self._processes()
+        slices = WholeSlices(self.store, self.look, cases=cases, native=native)
+        batches = CaseBatches(slices, batch_size=self.options.eval_batch_size, rank=rank, world=world)
+        return DataLoader(slices, batch_sampler=batches, **self._loading())
+
+    def _loading(self) -> dict[str, Any]:
+        return {
+            "num_workers": self.options.loaders,
+            "worker_init_fn": _start_worker,
+            "pin_memory": torch.cuda.is_available(),
+            # a generator of its own: an iterator that drew its seed from the global one would shift dropout after a resume
+            "generator": torch.Generator().manual_seed(self.seed),
+        }
+
+    def _processes(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+
+
+def _start_worker(_: int) -> None:
+    """One thread a worker: the training process needs the others."""
+    cv2.setNumThreads(0)
+    blosc2.set_nthreads(1)

@@ -1,0 +1,108 @@
+"""Where a NIfTI file's voxels lie in the body, and whether a mask's header agrees with its volume's."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from nibabel.affines import voxel_sizes
+from nibabel.orientations import io_orientation
+from nibabel.spatialimages import HeaderDataError
+
+from lightning_liver.errors import LiverError
+
+Affine = Float[np.ndarray, "4 4"]
+
+# One text per kind, without numbers: callers group warnings by what follows the file's name.
+PIXDIM_TRUSTED = "the affine is the identity although pixdim gives a spacing; pixdim is used"
+PIXDIM_DISAGREES = "spacing of the affine and of pixdim differ by more than 1 %; the affine is used"
+MASK_SAYS_NOTHING = "the mask's header gives no spacing or orientation; the volume's are used"
+MASK_ORIENTED_OTHERWISE = "the mask's header gives another orientation than the volume's; the volume's is used"
+
+_MASK_SPACING_MM = 0.01
+_FLOAT32_MM = 1e-5  # headers keep millimetres as float32
+_SINGULAR = 1e-3  # volume of a voxel over the product of its edges; a gantry tilted by 30 degrees has 0.87
+_CURE = "write the header again from the DICOM series or another copy of the file"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """From voxel indices (i, j, k) to millimetres (RAS+), and what the user should know about it."""
+
+    affine: Affine
+    notes: tuple[str, ...]
+
+
+def read_geometry(path: Path, header: Any) -> Geometry:
+    """The affine of a header: sform, else qform, else pixdim; pixdim's spacing where the affine is a mere identity.
+
+    Raises:
+        LiverError: spacing that is not finite and positive, an affine that is singular or not finite.
+    """
+    pixdim_mm = _pixdim_mm(path, header)
+    affine = _affine(path, header)
+    if says_nothing(affine) and not np.allclose(pixdim_mm, 1, rtol=0, atol=1e-3):
+        affine[:3, :3] = np.sign(affine[:3, :3].round()) * pixdim_mm
+        return Geometry(affine, (PIXDIM_TRUSTED,))
+    agrees = np.allclose(voxel_sizes(affine), pixdim_mm, rtol=0.01, atol=0)
+    return Geometry(affine, () if agrees else (PIXDIM_DISAGREES,))
+
+
+def says_nothing(affine: Affine) -> bool:
+    """Whether an affine is what a program writes that knows no geometry: 1 mm, axes unmoved or reversed."""
+    return bool(np.allclose(np.abs(affine[:3, :3]), np.eye(3), rtol=0, atol=1e-4))
+
+
+def mask_notes(path: Path, header: Any, volume_affine: Affine) -> tuple[str, ...]:
+    """What to tell about a mask whose header is not its volume's; the volume's counts in any case.
+
+    Raises:
+        LiverError: the mask's header gives a spacing, and it is another one.
+    """
+    try:
+        mask_affine = read_geometry(path, header).affine
+    except LiverError:
+        return (MASK_SAYS_NOTHING,)
+    if says_nothing(mask_affine) and not says_nothing(volume_affine):
+        return (MASK_SAYS_NOTHING,)
+    _refuse_other_spacing(path, mask_affine, volume_affine)
+    same = np.array_equal(io_orientation(mask_affine), io_orientation(volume_affine))
+    return () if same else (MASK_ORIENTED_OTHERWISE,)
+
+
+def format_mm(spacing_mm: Float[np.ndarray, "3"]) -> str:
+    return " x ".join(f"{mm:.6g}" for mm in spacing_mm) + " mm"
+
+
+def _refuse_other_spacing(path: Path, mask_affine: Affine, volume_affine: Affine) -> None:
+    mask_mm, volume_mm = voxel_sizes(mask_affine), voxel_sizes(volume_affine)
+    if np.abs(mask_mm - volume_mm).max() > _MASK_SPACING_MM + _FLOAT32_MM:
+        raise LiverError(
+            f"{path}: the mask's spacing is {format_mm(mask_mm)}, its volume's {format_mm(volume_mm)} (i, j, k); "
+            "one of the two belongs to another scan or was resampled: give the pair that belongs together"
+        )
+
+
+def _pixdim_mm(path: Path, header: Any) -> Float[np.ndarray, "3"]:
+    pixdim_mm: np.ndarray = header["pixdim"][1:4].astype(np.float64)
+    if not (np.isfinite(pixdim_mm) & (pixdim_mm > 0)).all():
+        raise LiverError(f"{path}: the spacing (pixdim) is {format_mm(pixdim_mm)}; {_CURE}")
+    return pixdim_mm
+
+
+def _affine(path: Path, header: Any) -> Affine:
+    if header["pixdim"][0] not in (-1, 1):  # the standard: anything else means 1
+        header["pixdim"][0] = 1
+    try:
+        affine: np.ndarray = np.array(header.get_best_affine(), dtype=np.float64)
+    except (HeaderDataError, ValueError) as error:
+        raise LiverError(f"{path}: the qform gives no rotation ({error}); {_CURE}") from None
+    if not np.isfinite(affine).all() or _is_singular(affine[:3, :3]):
+        raise LiverError(f"{path}: the affine is singular or not finite: {affine[:3].tolist()}; {_CURE}")
+    return affine
+
+
+def _is_singular(linear: Float[np.ndarray, "3 3"]) -> bool:
+    edges_mm = np.linalg.norm(linear, axis=0)
+    return not edges_mm.all() or bool(abs(np.linalg.det(linear / edges_mm)) < _SINGULAR)

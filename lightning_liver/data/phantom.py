@@ -1,0 +1,193 @@
+"""A made-up data set in the layout of LiTS, to try everything on before (or without) the download.
+
+Nothing in it is taken from a scan. The ranges are those of eight LiTS training scans (0-4 and 6-8, 1.5 mm pixels, HU
+clipped to [-160, 240]): median liver 85 to 124 HU; median tumour 29 to 73 HU, 30 to 60 below its liver; median standard
+deviation in 7x7 pixels of liver 9 to 20 HU, correlated by 0.2 to 0.6 from pixel to pixel; tumour share of the liver 0.1 %
+to 32 %; up to 12 tumours of 5 to 109 mm; liver 1400 to 2200 cm3.
+
+Scores on it show that a program works, and nothing about patients.
+"""
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import nibabel as nib
+import numpy as np
+from filelock import FileLock
+from isal import igzip
+from jaxtyping import UInt8
+from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
+from numpy.random import Generator, default_rng
+from scipy import ndimage
+from tqdm import tqdm
+
+from lightning_liver.data.phantom_anatomy import LIVER_MM, TRUNK_MM, Array, Enhancement, Patient, draw
+from lightning_liver.data.sources import Case
+from lightning_liver.errors import LiverError
+from lightning_liver.volume import Volume, from_canonical
+
+_VERSION = 1  # of the drawing: raise it when a case comes out different
+_MOST = 1000
+_MATRIX = range(32, 1025)
+_TUMOUR_FREE = 8  # one case in so many
+_AXCODES = ("LPS", "RAS", "LAS", "RPS", "LPI")
+_MARKER = "phantom.json"
+# (liver, spleen, artery, vein, kidney cortex, medulla, gut wall, muscle) in HU, lowest and highest
+_PHASES = {
+    "arterial": ((85, 98, 220, 108, 160, 78, 80, 60), (96, 118, 330, 130, 220, 105, 105, 70)),
+    "portal": ((86, 94, 128, 130, 145, 130, 75, 60), (118, 124, 165, 168, 190, 175, 105, 72)),
+    "late": ((85, 86, 104, 104, 110, 115, 70, 60), (98, 102, 122, 122, 140, 150, 95, 72)),
+}
+_PHASE_SHARES = (0.2, 0.6, 0.2)
+
+
+def cases(root: str | Path, *, count: int, seed: int, matrix: int, workers: int) -> list[Case]:
+    """Cases 0 to count - 1 in a folder; what is there already stays, what is missing is made.
+
+    Args:
+        root: made if it is missing; may hold nothing but this phantom.
+        count: number of scans, 1 to 1000.
+        seed, matrix: as for render; a folder keeps to one of each.
+        workers: processes that draw; 0 or 1 draw in this one. They change nothing but the time.
+
+    Raises:
+        LiverError: a number out of range; a folder with other files or with a phantom of another seed or matrix.
+    """
+    _refuse_out_of_range(count=(count, range(1, _MOST + 1)), workers=(workers, range(0, 257)))
+    _refuse_out_of_range(matrix=(matrix, _MATRIX), seed=(seed, range(0, 2**63)))
+    root = Path(root).expanduser()
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".phantom.lock"):
+        _claim(root, {"seed": seed, "matrix": matrix, "version": _VERSION})
+        wanted = [_case(root, case) for case in range(count)]
+        missing = [int(case.name) for case in wanted if not all(path.exists() for path in _paths(root, int(case.name)))]
+        _make(partial(_save, root, seed=seed, matrix=matrix), missing, workers)
+    return wanted
+
+
+def render(case: int, *, seed: int, matrix: int) -> tuple[Volume, UInt8[np.ndarray, "z y x"]]:
+    """One scan and its labels (0, 1 liver, 2 tumour), canonical; it depends on these three numbers and nothing else.
+
+    Args:
+        case: number of the scan.
+        seed: of the whole data set.
+        matrix: pixels along a side of a slice. The anatomy and the field of view in millimetres do not depend on it.
+    """
+    body, scanner, inside, noise = (default_rng([seed, case, stream]) for stream in range(4))
+    patient = _patient(body, tumours=(case + seed) % _TUMOUR_FREE != _TUMOUR_FREE - 1)
+    spacing_mm, axes_mm = _grid(patient, matrix, scanner)
+    hu, labels = draw(axes_mm, patient, inside)
+    hu += _noise(hu.shape, spacing_mm[2], noise)
+    voxels = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
+    return Volume(voxels, spacing_mm, _affine(voxels.shape, spacing_mm, scanner)), labels
+
+
+def _patient(rng: Generator, *, tumours: bool) -> Patient:
+    phase = str(rng.choice(list(_PHASES), p=_PHASE_SHARES))
+    return Patient(
+        scale=(rng.uniform(0.93, 1.06), rng.uniform(0.93, 1.06), rng.uniform(0.93, 1.06)),
+        fat_mm=float(np.clip(rng.lognormal(np.log(18), 0.45), 6, 36)),
+        tumours=tumours,
+        hypervascular=0.35 if phase == "arterial" else 0.0,
+        hu=Enhancement(*(float(value) for value in rng.uniform(*_PHASES[phase]))),
+    )
+
+
+def _grid(patient: Patient, matrix: int, rng: Generator) -> tuple[tuple[float, float, float], list[np.ndarray]]:
+    """Spacing, and voxel centres in millimetres along z, y, x: slices go 14 to 26 mm beyond the liver at both ends."""
+    z, y, x = patient.scale
+    thickness = float(rng.choice((3.0, 3.5, 4.0, 5.0)))
+    low, high = LIVER_MM[0] * z - rng.uniform(14, 26), LIVER_MM[1] * z + rng.uniform(14, 26)
+    # whole quarters of a millimetre over a power of two survive the header's float32 exactly
+    field_mm = np.rint(4 * (2 * (TRUNK_MM[1] + patient.fat_mm) * x + rng.uniform(6, 50))) / 4
+    pixel = float(np.float32(field_mm / matrix))
+    centre = (rng.uniform(10, 18) * y, rng.uniform(-5, 5))
+    plane = (np.arange(matrix) - (matrix - 1) / 2) * pixel
+    return (thickness, pixel, pixel), [np.arange(low, high, thickness), plane + centre[0], plane + centre[1]]
+
+
+def _noise(shape: tuple[int, ...], pixel_mm: float, rng: Generator) -> Array:
+    """Grain as wide as the reconstruction's kernel, a little shared by neighbouring slices; stronger deep inside."""
+    sd_hu, kernel_mm = np.exp(rng.uniform(np.log(9.5), np.log(19))), rng.uniform(0.65, 1.05)
+    grain = rng.standard_normal(shape, np.float32)
+    for plane in grain:
+        cv2.GaussianBlur(plane, (0, 0), kernel_mm / pixel_mm, dst=plane)
+    grain = ndimage.correlate1d(grain, (0.2, 1.0, 0.2), axis=0)
+    y, x = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in shape[1:]), indexing="ij")
+    return grain * np.float32(sd_hu / grain.std()) * (1.1 - 0.4 * (x * x + y * y))
+
+
+def _affine(shape: tuple[int, ...], spacing_mm: tuple[float, float, float], rng: Generator) -> np.ndarray:
+    """RAS+ affine of a file stored in one of several orientations; its canonical voxels lie where the scanner says."""
+    z, y, x = spacing_mm
+    canonical = np.diag([-x, -y, z, 1.0])
+    canonical[:3, 3] = np.rint(rng.uniform((150, 150, -900), (220, 220, 100)))
+    way = ornt_transform(axcodes2ornt(("L", "P", "S")), axcodes2ornt(tuple(rng.choice(_AXCODES))))
+    return np.asarray(canonical @ inv_ornt_aff(way, shape[::-1]))
+
+
+def _refuse_out_of_range(**numbers: tuple[int, range]) -> None:
+    for name, (seen, allowed) in numbers.items():
+        if seen not in allowed:
+            raise LiverError(f"{name} is {seen}; for a phantom, set it to {allowed[0]} up to {allowed[-1]}")
+
+
+def _claim(root: Path, content: dict[str, int]) -> None:
+    """Mark the folder as this phantom's, or refuse it."""
+    marker = root / _MARKER
+    try:
+        found = json.loads(marker.read_text()) if marker.exists() else None
+    except (OSError, ValueError) as error:
+        raise LiverError(f"{marker}: cannot be read ({error}); delete the folder or choose another") from None
+    if found is None and (other := next((file for file in root.rglob("*.nii*")), None)):
+        raise LiverError(f"{root}: holds {other.name} but no {_MARKER}, so not a phantom; choose another folder")
+    if found not in (None, content):
+        raise LiverError(f"{root}: holds a phantom of {found}, not of {content}; choose another folder or delete it")
+    _write(marker, json.dumps(content).encode())
+
+
+def _case(root: Path, case: int) -> Case:
+    labels, volume = _paths(root, case)
+    return Case(name=str(case), patient=str(case), volume=volume, labels=labels)
+
+
+def _paths(root: Path, case: int) -> tuple[Path, Path]:
+    """Labels first: they are written first, so a volume that is there has its labels."""
+    return root / f"segmentation-{case}.nii.gz", root / f"volume-{case}.nii.gz"
+
+
+def _make(save: "partial[None]", missing: list[int], workers: int) -> None:
+    bar = partial(tqdm, total=len(missing), desc="phantom", unit="case", disable=not missing)
+    if min(workers, len(missing)) < 2:
+        _drain(bar(map(save, missing)))
+        return
+    # spawn: a forked copy of a process that has run threads can hang
+    with ProcessPoolExecutor(min(workers, len(missing)), mp_context=get_context("spawn")) as pool:
+        _drain(bar(pool.map(save, missing)))
+
+
+def _drain(results: Iterable[None]) -> None:
+    for _ in results:
+        pass
+
+
+def _save(root: Path, case: int, *, seed: int, matrix: int) -> None:
+    cv2.setNumThreads(1)
+    volume, labels = render(case, seed=seed, matrix=matrix)
+    for path, voxels in zip(_paths(root, case), (labels, volume.hu), strict=True):
+        stored = from_canonical(voxels, volume.affine).transpose(2, 1, 0)
+        image = nib.Nifti1Image(stored, volume.affine)
+        image.header.set_xyzt_units("mm")
+        _write(path, igzip.compress(image.to_bytes(), 1, mtime=0))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Under a hidden name and renamed, so what is there is whole and what was interrupted is written over."""
+    partly = path.with_name(f".{path.name}.partial")
+    partly.write_bytes(content)
+    partly.replace(path)

@@ -1,0 +1,39 @@
+"""In-plane resampling of slices. Both grids span the same field of view; slices along z stay as they are."""
+
+import cv2
+import numpy as np
+from jaxtyping import Int16, UInt8
+
+
+def grid_shape(
+    shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], target_mm: float | None
+) -> tuple[int, int, int]:
+    """Shape (z, y, x) of the grid whose in-plane spacing is nearest to `target_mm`; None keeps the native grid."""
+    if target_mm is None:
+        return shape
+    height, width = (max(1, round(n * s / target_mm)) for n, s in zip(shape[1:], spacing_mm[1:], strict=True))
+    return (shape[0], height, width)
+
+
+def resample_hu(image: Int16[np.ndarray, "y x"], shape: tuple[int, int]) -> Int16[np.ndarray, "y2 x2"]:
+    """Average over the area when shrinking, interpolate linearly when enlarging. HU in, HU out, rounded."""
+    if image.shape == shape:
+        return image
+    resized = _resize(image.astype(np.float32), shape)
+    return np.rint(resized).astype(np.int16)
+
+
+def resample_labels(labels: UInt8[np.ndarray, "y x"], shape: tuple[int, int]) -> UInt8[np.ndarray, "y2 x2"]:
+    """A pixel gets a structure when at least half of it lies in that structure; the tumour stays inside the liver."""
+    if labels.shape == shape:
+        return labels
+    if not labels.any():
+        return np.zeros(shape, np.uint8)
+    liver, tumour = (_resize((labels >= value).astype(np.float32), shape) >= 0.5 for value in (1, 2))
+    return liver.astype(np.uint8) + (liver & tumour)
+
+
+def _resize(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    shrinks = shape[0] * shape[1] < image.shape[0] * image.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (shape[1], shape[0]), interpolation=method)

@@ -1,0 +1,215 @@
+"""Which slices an epoch sees, and what a slice looks like when it arrives.
+
+A training sample depends on (seed, epoch, position) alone. The three travel from the sampler to the worker inside the
+index, so neither the number of workers nor an interruption changes what is drawn.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int16, UInt8
+from torch.utils.data import Dataset, Sampler
+
+from lightning_liver.data.store import CaseRecord, Store
+from lightning_liver.errors import LiverError
+
+Image = Float32[np.ndarray, "y x channel"]
+Labels = UInt8[np.ndarray, "y x"]
+Augment = Callable[[Image, Labels, int], tuple[Image, Labels]]  # the last argument is the sample's own seed
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How HU become the network's input.
+
+    Args:
+        window_hu: what is mapped to [0, 1]; values beyond are clipped.
+        context: neighbours on each side that come as channels; beyond the volume its last slice is repeated.
+        mean, std: subtracted and divided by after augmentation; 0 and 1 leave [0, 1] as it is.
+    """
+
+    window_hu: tuple[float, float]
+    context: int
+    mean: float
+    std: float
+
+    def image(self, store: Store, case: str, z: int) -> Image:
+        """The windowed slice with its neighbours, in [0, 1], not yet standardised."""
+        last = store.cases[case].shape[0] - 1
+        neighbours = range(z - self.context, z + self.context + 1)
+        return np.stack([self.window(store.read(case, "hu", min(max(n, 0), last))) for n in neighbours], axis=-1)
+
+    def window(self, hu: Int16[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x"]:
+        low, high = self.window_hu
+        scaled = (hu.astype(np.float32) - low) / (high - low)
+        return np.clip(scaled, 0, 1, out=scaled)
+
+    def tensor(self, image: Image) -> torch.Tensor:
+        """(channel, y, x), standardised."""
+        standard = (image - np.float32(self.mean)) / np.float32(self.std)
+        return torch.from_numpy(np.ascontiguousarray(standard.transpose(2, 0, 1)))
+
+
+class Draw(NamedTuple):
+    """One training sample of an epoch."""
+
+    epoch: int
+    position: int
+    case: str
+    z: int
+
+
+@dataclass(frozen=True)
+class Pools:
+    """For each kind of slice, the slices of each case that has some: kind -> case -> slice numbers."""
+
+    kinds: Mapping[str, Mapping[str, np.ndarray]]
+
+    @staticmethod
+    def of(records: Sequence[CaseRecord]) -> "Pools":
+        """Kinds are `tumour`, `liver` and `any`."""
+        kinds: dict[str, dict[str, np.ndarray]] = {"tumour": {}, "liver": {}, "any": {}}
+        for record in records:
+            kinds["tumour"][record.name] = np.flatnonzero(record.tumour_pixels)
+            kinds["liver"][record.name] = np.flatnonzero(record.liver_pixels)
+            kinds["any"][record.name] = np.arange(record.shape[0])
+        return Pools({kind: {c: zs for c, zs in cases.items() if len(zs)} for kind, cases in kinds.items()})
+
+
+class EpochSampler(Sampler[Draw]):
+    """Draws an epoch: first the kind of slice by its share, then a case that has such slices, then one of them.
+
+    Cases count alike, however many slices they have: Dice per case does too. A kind that no case has passes its share
+    to the others.
+
+    Args:
+        pools: the training cases' slices.
+        length: slices in an epoch, over all processes.
+        shares: kind -> share of the epoch; they are scaled to sum to one.
+        repeat: every epoch is the first one, augmentation included.
+        rank, world: this process among `world` that share each epoch.
+    """
+
+    def __init__(
+        self, pools: Pools, *, length: int, shares: Mapping[str, float], seed: int, repeat: bool, rank: int, world: int
+    ) -> None:
+        self.pools, self.length, self.seed, self.repeat, self.rank, self.world = (
+            pools,
+            length,
+            seed,
+            repeat,
+            rank,
+            world,
+        )
+        self.shares = {kind: share for kind, share in shares.items() if share > 0 and pools.kinds[kind]}
+        if not self.shares:
+            raise LiverError(f"data.shares={dict(shares)}: the training cases have no slice of these kinds.")
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self.epoch = 0 if self.repeat else epoch
+
+    def __len__(self) -> int:
+        return self.length // self.world
+
+    def __iter__(self) -> Iterator[Draw]:
+        draws = self.draws(self.epoch)
+        return iter(draws[self.rank : len(self) * self.world : self.world])
+
+    def draws(self, epoch: int) -> list[Draw]:
+        """The whole epoch, the same in every process."""
+        rng = np.random.default_rng([self.seed, epoch])
+        share = np.array(list(self.shares.values()), float)
+        kinds = rng.choice(list(self.shares), size=self.length, p=share / share.sum())
+        return [Draw(epoch, position, *self._pick(rng, kind)) for position, kind in enumerate(kinds)]
+
+    def _pick(self, rng: np.random.Generator, kind: str) -> tuple[str, int]:
+        cases = self.pools.kinds[kind]
+        case = list(cases)[rng.integers(len(cases))]
+        return case, int(cases[case][rng.integers(len(cases[case]))])
+
+
+class TrainingSlices(Dataset[dict[str, torch.Tensor]]):
+    """Augmented slices of one size, by Draw: image (channel, size, size) float32, labels (size, size) uint8."""
+
+    def __init__(self, store: Store, look: Appearance, *, augment: Augment, size: tuple[int, int], seed: int) -> None:
+        self.store, self.look, self.augment, self.size, self.seed = store, look, augment, size, seed
+
+    def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor]:
+        seeds = np.random.SeedSequence([self.seed, draw.epoch, draw.position]).generate_state(2)
+        image, labels = self.look.image(self.store, draw.case, draw.z), self.store.read(draw.case, "labels", draw.z)
+        image, labels = self.augment(image, labels, int(seeds[0]))
+        image, labels = crop_or_pad(image, labels, self.size, np.random.default_rng(seeds[1]))
+        return {"image": self.look.tensor(image), "labels": torch.from_numpy(labels)}
+
+
+def crop_or_pad(image: Image, labels: Labels, size: tuple[int, int], rng: np.random.Generator) -> tuple[Image, Labels]:
+    """Cut a random window of `size` (y, x); where the slice is smaller, centre it in air (0 after the window)."""
+    window = tuple(_span(n, wanted, rng) for n, wanted in zip(labels.shape, size, strict=True))
+    image, labels = image[window], labels[window]
+    missing = [wanted - n for n, wanted in zip(labels.shape, size, strict=True)]
+    if any(missing):
+        margins = [(gap // 2, gap - gap // 2) for gap in missing]
+        image, labels = np.pad(image, [*margins, (0, 0)]), np.pad(labels, margins)
+    return image, np.ascontiguousarray(labels)
+
+
+def _span(available: int, wanted: int, rng: np.random.Generator) -> slice:
+    start = int(rng.integers(max(available - wanted, 0) + 1))
+    return slice(start, start + wanted)
+
+
+class WholeSlices(Dataset[dict[str, torch.Tensor]]):
+    """Every slice of some cases, whole: for validating, testing and predicting.
+
+    Items: image (channel, y, x) float32; case, the position of the case's name in `cases`, and z; where the case has
+    labels, labels (y, x). `native` gives the labels of the scan's own grid instead of the store's, and that grid's
+    height and width as `grid`.
+    """
+
+    def __init__(self, store: Store, look: Appearance, *, cases: Sequence[str], native: bool) -> None:
+        self.store, self.look, self.cases, self.native = store, look, list(cases), native
+        self.index = [(c, z) for c, name in enumerate(self.cases) for z in range(store.cases[name].shape[0])]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, position: int) -> dict[str, torch.Tensor]:
+        case, z = self.index[position]
+        name = self.cases[case]
+        item = {
+            "image": self.look.tensor(self.look.image(self.store, name, z)),
+            "case": torch.tensor(case),
+            "z": torch.tensor(z),
+        }
+        if self.native:
+            item["grid"] = torch.tensor(self.store.cases[name].native_shape[1:])
+        if self.store.cases[name].labelled:
+            item["labels"] = torch.from_numpy(self.store.read(name, "native_labels" if self.native else "labels", z))
+        return item
+
+
+class CaseBatches(Sampler[list[int]]):
+    """Consecutive slices of one case a batch, since cases differ in size; processes take every `world`-th batch."""
+
+    def __init__(self, slices: WholeSlices, *, batch_size: int, rank: int, world: int) -> None:
+        self.batches = _batches([case for case, _ in slices.index], batch_size)[rank::world]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+
+def _batches(cases: Sequence[int], batch_size: int) -> list[list[int]]:
+    of_case: dict[int, list[int]] = {}
+    for position, case in enumerate(cases):
+        of_case.setdefault(case, []).append(position)
+    return [
+        positions[i : i + batch_size] for positions in of_case.values() for i in range(0, len(positions), batch_size)
+    ]

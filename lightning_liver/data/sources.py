@@ -1,0 +1,230 @@
+"""Folder layouts of public data sets, turned into cases. Nothing is ever written below a root."""
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from warnings import warn
+
+from lightning_liver.errors import LiverError, LiverWarning
+
+_LITS_LAYOUT = (
+    "volume-N.nii and segmentation-N.nii (or .nii.gz) in any folders below it, as Kaggle and CodaLab have them"
+)
+_MSD_LAYOUT = "dataset.json, imagesTr/liver_N.nii.gz and labelsTr/liver_N.nii.gz, as in Task03_Liver"
+_MSD_LABELS = {0: "background", 1: "liver", 2: "cancer"}
+_LITS_REPEATS = (range(0, 2), range(6, 11))  # seen by eye; more are unknown
+
+Numbered = Mapping[int, Path]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scan on disk.
+
+    Args:
+        name: the number in its file name without leading zeros: "17" for volume-17.nii.
+        patient: whose scan it is; cases of one patient are never split.
+        volume: path of the CT.
+        labels: path of the label map, None where there is none.
+    """
+
+    name: str
+    patient: str
+    volume: Path
+    labels: Path | None
+
+
+def lits(root: str | Path, *, patients: str | Path | None) -> list[Case]:
+    """The scans of LiTS anywhere below a folder, sorted by number; those without a mask too, with labels None.
+
+    Args:
+        root: a folder above Kaggle's parts (volume_pt1/volume-0.nii, segmentations/segmentation-0.nii) or CodaLab's.
+        patients: a CSV with the header case,patient; None makes every case its own patient.
+
+    Raises:
+        LiverError: a root that is missing, unreadable or without a pair; two files of one number; a faulty CSV.
+    """
+    root = _folder(root, _LITS_LAYOUT)
+    files = list(_visible_files(root))
+    volumes, masks = _numbered(files, "volume-"), _numbered(files, "segmentation-")
+    _refuse_no_pair(root, volumes, masks, files, _LITS_LAYOUT)
+    _warn_test_volumes(root, _numbered(files, "test-volume-"))
+    if patients is None:
+        _warn_repeats(root, volumes)
+    return _cases(root, volumes, masks, patients)
+
+
+def msd(root: str | Path, *, patients: str | Path | None) -> list[Case]:
+    """The scans of the Medical Segmentation Decathlon's Task03_Liver, sorted by number; imagesTs has no masks.
+
+    Args:
+        root: the folder Task03_Liver, or the one above it.
+        patients: a CSV with the header case,patient; None makes every case its own patient.
+
+    Raises:
+        LiverError: as lits; a dataset.json that is missing, unreadable, of other labels or that pairs unequal numbers.
+    """
+    root = _folder(root, _MSD_LAYOUT)
+    if not (root / "dataset.json").exists() and (root / "Task03_Liver").is_dir():
+        root = root / "Task03_Liver"
+    listed = _check_dataset_json(root / "dataset.json")
+    files = list(_visible_files(root))
+    volumes = _numbered((file for file in files if file.parent.name in ("imagesTr", "imagesTs")), "liver_")
+    masks = _numbered((file for file in files if file.parent.name == "labelsTr"), "liver_")
+    _refuse_no_pair(root, volumes, masks, files, _MSD_LAYOUT)
+    if missing := sorted(listed - volumes.keys()):
+        warn(f"{root}: dataset.json lists scans that are not there: {_ranges(missing)}", LiverWarning, stacklevel=2)
+    return _cases(root, volumes, masks, patients)
+
+
+def read_patients(path: str | Path) -> dict[str, str]:
+    """The patient of each case from a CSV with the header case,patient; "007" is case "7".
+
+    Raises:
+        LiverError: a missing or unreadable file, another header, a row without two values, a case twice.
+    """
+    path = Path(path).expanduser()
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.reader(stream))
+    except OSError as error:
+        raise LiverError(f"{path}: cannot be read ({error.strerror}); check data.patients") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise LiverError(f"{path}: not a CSV in UTF-8 ({error}); save it as one") from None
+    header = [cell.strip() for cell in rows[0]] if rows else []
+    if header != ["case", "patient"]:
+        raise LiverError(f"{path}: the first line is {','.join(header)!r}; it must be 'case,patient'")
+    return _patient_of(path, rows)
+
+
+def _patient_of(path: Path, rows: list[list[str]]) -> dict[str, str]:
+    patient_of: dict[str, str] = {}
+    for line, row in enumerate(rows[1:], start=2):
+        cells = [cell.strip() for cell in row]
+        if not any(cells):
+            continue
+        if len(cells) != 2 or not all(cells):
+            raise LiverError(f"{path}, line {line}: {','.join(row)!r}; write one case and its patient, as in '17,B'")
+        case = str(int(cells[0])) if cells[0].isdecimal() else cells[0]
+        if case in patient_of:
+            raise LiverError(f"{path}, line {line}: case {case} stands there twice; keep one of the lines")
+        patient_of[case] = cells[1]
+    return patient_of
+
+
+def _cases(root: Path, volumes: Numbered, masks: Numbered, patients: str | Path | None) -> list[Case]:
+    if orphans := sorted(masks.keys() - volumes.keys()):
+        warn(f"{root}: masks without a volume are left out: {_ranges(orphans)}", LiverWarning, stacklevel=3)
+    names = [str(number) for number in sorted(volumes)]
+    patient_of = {} if patients is None else read_patients(patients)
+    alone = [name for name in names if name not in patient_of]
+    if patients is not None and alone:
+        text = f"cases without a line count as patients of their own: {', '.join(alone)}"
+        warn(f"{patients}: {text}", LiverWarning, stacklevel=3)
+    taken = set(patient_of.values())
+    patient_of |= {name: f"case-{name}" if name in taken else name for name in alone}
+    return [Case(name, patient_of[name], volumes[int(name)], masks.get(int(name))) for name in names]
+
+
+def _folder(root: str | Path, layout: str) -> Path:
+    root = Path(root).expanduser()
+    try:
+        os.scandir(root).close()
+    except FileNotFoundError:
+        raise LiverError(f"{root}: there is no such folder; set data.root to one with {layout}") from None
+    except NotADirectoryError:
+        raise LiverError(f"{root}: not a folder; set data.root to a folder with {layout}") from None
+    except OSError as error:
+        raise LiverError(f"{root}: cannot be read ({error.strerror}); check data.root and its permissions") from None
+    return root
+
+
+def _visible_files(root: Path) -> Iterator[Path]:
+    """Files below root, links to folders followed, hidden ones (such as macOS's ._volume-3.nii) left out."""
+    seen = set()  # a link can lead to a folder above it
+    for folder, below, names in os.walk(root, followlinks=True, onerror=_warn_unreadable):
+        real = Path(folder).resolve()
+        below[:] = [] if real in seen else sorted(name for name in below if not name.startswith("."))
+        if real not in seen:
+            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+        seen.add(real)
+
+
+def _warn_unreadable(error: OSError) -> None:
+    """A disk's own lost+found is no reason to stop."""
+    warn(f"{error.filename}: a folder that cannot be read, it is left out", LiverWarning, stacklevel=5)
+
+
+def _numbered(files: Iterable[Path], prefix: str) -> dict[int, Path]:
+    """Files called prefix + number + .nii or .nii.gz by their number; two of one number are refused."""
+    pattern = re.compile(re.escape(prefix) + r"(\d+)\.nii(\.gz)?", re.ASCII | re.IGNORECASE)
+    numbered: dict[int, Path] = {}
+    for file in files:
+        if match := pattern.fullmatch(file.name):
+            other = numbered.setdefault(int(match[1]), file)
+            if other != file:
+                raise LiverError(f"{other} and {file} have one number; move one of them out of data.root")
+    return numbered
+
+
+def _refuse_no_pair(root: Path, volumes: Numbered, masks: Numbered, files: list[Path], layout: str) -> None:
+    if volumes.keys() & masks.keys():
+        return
+    examples = ", ".join(str(file.relative_to(root)) for file in files[:3])
+    found = f"{len(volumes)} volumes ({_ranges(volumes)}) and {len(masks)} masks ({_ranges(masks)})"
+    raise LiverError(
+        f"{root}: no volume with its mask among {len(files)} files{f' ({examples}, ...)' if examples else ''}, "
+        f"{found}; set data.root to a folder with {layout}"
+    )
+
+
+def _warn_test_volumes(root: Path, tests: Numbered) -> None:
+    """LiTS numbers its test scans from 0 again, so they cannot stand beside the others."""
+    if tests:
+        text = "test-volume-N files have no masks and numbers of their own, they are left out"
+        warn(f"{root}: {text}", LiverWarning, stacklevel=3)
+
+
+def _warn_repeats(root: Path, volumes: Numbered) -> None:
+    present = [[number for number in repeat if number in volumes] for repeat in _LITS_REPEATS]
+    if repeats := [_ranges(numbers) for numbers in present if len(numbers) > 1]:
+        text = f"scans {' and '.join(repeats)} look like one patient each, yet every case counts as its own patient"
+        warn(f"{root}: {text}; give data.patients, a CSV of case,patient", LiverWarning, stacklevel=3)
+
+
+def _check_dataset_json(path: Path) -> set[int]:
+    """Numbers of the training scans that dataset.json lists, after checking what its labels mean."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        labels = {int(number): str(name).lower() for number, name in content["labels"].items()}
+        pairs = [(_number(pair["image"]), _number(pair["label"])) for pair in content["training"]]
+    except OSError as error:
+        raise LiverError(f"{path}: cannot be read ({error.strerror}); data.root needs {_MSD_LAYOUT}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LiverError(f"{path}: not a Decathlon dataset.json ({error!r}); download it again") from None
+    if labels != _MSD_LABELS:
+        raise LiverError(f"{path}: labels are {labels}, {_MSD_LABELS} is needed; renumber the masks and this file")
+    if unequal := [pair for pair in pairs if pair[0] != pair[1]]:
+        raise LiverError(f"{path}: pairs image {unequal[0][0]} with label {unequal[0][1]}; download it again")
+    return {image for image, _ in pairs}
+
+
+def _number(file: Any) -> int:
+    """17 from ./imagesTr/liver_17.nii.gz."""
+    return int(Path(file).name.removeprefix("liver_").split(".")[0])
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Numbers for reading: "0-2, 7"; "none" without any."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs) or "none"

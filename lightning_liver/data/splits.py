@@ -1,0 +1,130 @@
+"""Which cases train, validate and test: decided by patient, so that no patient is on two sides."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from pydantic import validate_call
+
+from lightning_liver.errors import LiverError
+
+PARTS = ("train", "val", "test")
+
+Names = Sequence[str | int]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Case names of each part, shorter names first, then by alphabet: "7" before "17"."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, list[str]]:
+        return {part: list(getattr(self, part)) for part in PARTS}
+
+
+@validate_call
+def choose(
+    cases: Mapping[str, str],
+    with_tumour: Sequence[str],
+    *,
+    split: dict[str, list[str | int]] | None,
+    fold: int,
+    folds: int,
+    seed: int,
+) -> Split:
+    """By name where a split is given, else by fold."""
+    if split is not None:
+        return by_name(cases, split=split)
+    return by_fold(cases, fold=fold, folds=folds, seed=seed, with_tumour=with_tumour)
+
+
+def by_fold(cases: Mapping[str, str], *, fold: int, folds: int, seed: int, with_tumour: Collection[str]) -> Split:
+    """Deal patients into `folds` groups: group `fold` tests, the next one validates, the others train.
+
+    Args:
+        cases: patient of each case name; their order does not matter.
+        fold: 0 to folds - 1.
+        folds: number of groups, 3 or more.
+        seed: another one shuffles otherwise. The shuffle is a hash, so it outlives versions of any library.
+        with_tumour: names of cases that have a tumour; their patients are spread evenly over the groups.
+
+    Raises:
+        LiverError: a fold or number of folds that cannot be, fewer patients than folds.
+    """
+    patients = set(cases.values())
+    _check_folds(len(patients), fold, folds)
+    bearing = {patient for case, patient in cases.items() if case in with_tumour}
+    deck = sorted(patients, key=lambda patient: (patient not in bearing, _shuffled(seed, patient), patient))
+    part_of_group = {fold: "test", (fold + 1) % folds: "val"}
+    return _split(cases, {patient: part_of_group.get(n % folds, "train") for n, patient in enumerate(deck)})
+
+
+def by_name(cases: Mapping[str, str], *, split: Mapping[str, Names]) -> Split:
+    """Split as the user says, {train: [patients], val: [patients], test: [patients]}; who is not named is left out.
+
+    Args:
+        cases: patient of each case name.
+        split: patients of each part, as text or numbers; only test may be an empty list.
+
+    Raises:
+        LiverError: a part missing, empty or not a list; a patient unknown or in two parts.
+    """
+    part_of: dict[str, str] = {}
+    for part, patients in _check_parts(split).items():
+        for patient in patients:
+            if part_of.setdefault(patient, part) != part:
+                raise LiverError(
+                    f"data.split puts patient {patient} into {part_of[patient]} and {part}; keep it in one of them"
+                )
+    _check_known(part_of, set(cases.values()))
+    return _split(cases, part_of)
+
+
+def _split(cases: Mapping[str, str], part_of: Mapping[str, str]) -> Split:
+    """A patient has one entry in `part_of`, so no patient can reach two parts."""
+    names = sorted(cases, key=_short_first)
+    return Split(*(tuple(name for name in names if part_of.get(cases[name]) == part) for part in PARTS))
+
+
+def _short_first(name: str) -> tuple[int, str]:
+    return len(name), name
+
+
+def _shuffled(seed: int, patient: str) -> bytes:
+    return sha256(f"{seed} {patient}".encode()).digest()
+
+
+def _check_folds(patients: int, fold: int, folds: int) -> None:
+    if folds < 3:
+        raise LiverError(f"data.folds={folds}: train, val and test need 3 folds or more")
+    if not 0 <= fold < folds:
+        raise LiverError(f"data.fold={fold}: with data.folds={folds} it is one of 0 to {folds - 1}")
+    if patients < folds:
+        raise LiverError(
+            f"{patients} patients are fewer than data.folds={folds}; "
+            "lower data.folds (3 at least) or name the patients in data.split={train:[...],val:[...],test:[...]}"
+        )
+
+
+def _check_parts(split: Mapping[str, Names]) -> dict[str, list[str]]:
+    if set(split) != set(PARTS):
+        raise LiverError(f"data.split has the parts {', '.join(split)}; it needs train, val and test (test may be [])")
+    for part, names in split.items():
+        if isinstance(names, str) or not isinstance(names, Sequence):
+            raise LiverError(f"data.split.{part} is {names!r}; it needs a list of patients in brackets")
+        if not names and part != "test":
+            raise LiverError(f"data.split.{part} is empty; name at least one patient")
+    return {part: [str(name) for name in split[part]] for part in PARTS}
+
+
+def _check_known(named: Collection[str], patients: Collection[str]) -> None:
+    unknown = [name for name in named if name not in patients]
+    if unknown:
+        raise LiverError(f"data.split names {_listed(unknown)}, but the patients are {_listed(patients)}")
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(map(str, names), key=_short_first)) or "none"

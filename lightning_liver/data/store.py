@@ -1,0 +1,181 @@
+"""The store of prepared cases: what training reads.
+
+    <folder>/cases/<name>/hu.b2nd             int16 HU, (z, y, x), one compressed chunk a slice
+                          labels.b2nd         uint8 0, 1, 2 on the same grid, where the case has labels
+                          native_labels.b2nd  the labels on the scan's own grid, where that is another one
+                          case.json           the record of the case, last
+    <folder>/manifest.json                    the records of all cases
+
+A case's folder is written under a temporary name and renamed, so a case that is there is whole.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import blosc2
+import numpy as np
+from jaxtyping import Int64, Shaped
+
+from lightning_liver.errors import LiverError
+
+FORMAT = 1
+HU_RANGE = (-1024, 3071)
+HU_BIN = 4  # width of a bin of CaseRecord.hu_counts
+
+Kind = Literal["hu", "labels", "native_labels"]
+
+
+@dataclass(frozen=True)
+class CaseRecord:
+    """What the manifest says of a case. Shapes and spacings are (z, y, x), spacings in mm.
+
+    `hu_counts` is the histogram of HU in bins of HU_BIN from HU_RANGE[0]. `liver_pixels` (tumour included) and
+    `tumour_pixels` count per slice on the store's grid; both are empty when the case has no labels.
+    """
+
+    name: str
+    patient: str
+    volume: str
+    labels: str | None
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    native_shape: tuple[int, int, int]
+    native_spacing_mm: tuple[float, float, float]
+    affine: list[list[float]]
+    liver_pixels: list[int]
+    tumour_pixels: list[int]
+    hu_counts: list[int]
+    fingerprint: dict[str, Any]
+
+    @property
+    def labelled(self) -> bool:
+        return self.labels is not None
+
+    @property
+    def has_tumour(self) -> bool:
+        return any(self.tumour_pixels)
+
+
+@dataclass(frozen=True)
+class Store:
+    """The cases of one store that a run uses, by name."""
+
+    folder: Path
+    cases: Mapping[str, CaseRecord]
+
+    def read(self, name: str, kind: Kind, z: int) -> Shaped[np.ndarray, "y x"]:
+        """Slice `z` of a case."""
+        pixels: np.ndarray = _open(str(self.path(name, kind)))[z]
+        return pixels
+
+    def path(self, name: str, kind: Kind) -> Path:
+        record = self.cases[name]
+        if kind == "native_labels" and record.native_shape == record.shape:
+            kind = "labels"
+        return case_folder(self.folder, name) / f"{kind}.b2nd"
+
+    def labelled(self) -> list[str]:
+        return [name for name, record in self.cases.items() if record.labelled]
+
+
+def case_folder(folder: Path, name: str) -> Path:
+    return folder / "cases" / name
+
+
+@lru_cache(maxsize=32)  # a bound on open files, so that memory does not grow with the number of cases
+def _open(path: str) -> Any:
+    return blosc2.open(path, mode="r", mmap_mode="r", dparams={"nthreads": 1})
+
+
+def forget_open_arrays() -> None:
+    """Close what is open: after a case was rebuilt, or before a fork."""
+    _open.cache_clear()
+
+
+class SliceWriter:
+    """Compresses slices in memory, one chunk each; `write` puts the whole array into a file."""
+
+    def __init__(self, shape: tuple[int, int, int], dtype: type[np.generic]):
+        cparams = {"codec": blosc2.Codec.LZ4, "clevel": 5, "filters": [blosc2.Filter.SHUFFLE], "nthreads": 1}
+        chunk = (1, *shape[1:])
+        self.array = blosc2.empty(shape, dtype=dtype, chunks=chunk, blocks=chunk, cparams=cparams)
+
+    def put(self, z: int, pixels: Shaped[np.ndarray, "y x"]) -> None:
+        self.array[z] = pixels
+
+    def write(self, path: Path) -> None:
+        path.write_bytes(self.array.to_cframe())
+
+
+def read_record(folder: Path, name: str) -> CaseRecord | None:
+    """The record of a whole case, None when the case is not there."""
+    try:
+        return parse_record(json.loads((case_folder(folder, name) / "case.json").read_text()))
+    except (FileNotFoundError, json.JSONDecodeError, TypeError, KeyError):
+        return None
+
+
+def parse_record(fields: dict[str, Any]) -> CaseRecord:
+    triples = ("shape", "spacing_mm", "native_shape", "native_spacing_mm")
+    return CaseRecord(**(fields | {key: tuple(fields[key]) for key in triples}))
+
+
+def replace_case(folder: Path, staged: Path, record: CaseRecord) -> None:
+    """Put a staged case folder in its place; `case.json` is written last, inside the staged folder."""
+    (staged / "case.json").write_text(json.dumps(asdict(record)))
+    final = case_folder(folder, record.name)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if final.exists():
+        shutil.rmtree(final)
+    staged.rename(final)
+
+
+def write_manifest(folder: Path, records: Iterable[CaseRecord]) -> None:
+    """Write manifest.json whole, and only when it would change."""
+    text = json.dumps({"format": FORMAT, "cases": {record.name: asdict(record) for record in records}})
+    path = folder / "manifest.json"
+    if path.exists() and path.read_text() == text:
+        return
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def open_store(folder: Path) -> Store:
+    """Open a store by its manifest.
+
+    Raises:
+        LiverError: there is no manifest, or it is of another format.
+    """
+    path = folder / "manifest.json"
+    if not path.exists():
+        raise LiverError(f"{folder} is not a store: it has no manifest.json. Make one with liver-prepare.")
+    manifest = json.loads(path.read_text())
+    if manifest.get("format") != FORMAT:
+        raise LiverError(f"{path} has format {manifest.get('format')}, this version reads {FORMAT}. Prepare anew.")
+    return Store(folder, {name: parse_record(fields) for name, fields in manifest["cases"].items()})
+
+
+def hu_histogram(hu: Shaped[np.ndarray, "z y x"]) -> Int64[np.ndarray, " bins"]:
+    """Counts of HU in bins of HU_BIN over HU_RANGE, slice by slice so that memory stays bounded."""
+    bins = (HU_RANGE[1] - HU_RANGE[0]) // HU_BIN + 1
+    counts = np.zeros(bins, np.int64)
+    for pixels in hu:
+        counts += np.bincount(((pixels.ravel() - HU_RANGE[0]) // HU_BIN).astype(np.int64), minlength=bins)
+    return counts
+
+
+def intensity(records: Iterable[CaseRecord], window_hu: tuple[float, float]) -> tuple[float, float]:
+    """Mean and standard deviation of what the window maps to [0, 1], over all voxels of these cases."""
+    counts = np.sum([record.hu_counts for record in records], axis=0).astype(np.float64)
+    centres = HU_RANGE[0] + HU_BIN * (np.arange(len(counts)) + 0.5)
+    low, high = window_hu
+    values = (np.clip(centres, low, high) - low) / (high - low)
+    mean = float(np.average(values, weights=counts))
+    return mean, float(np.sqrt(np.average((values - mean) ** 2, weights=counts)))

@@ -1,0 +1,40 @@
+"""From slices to label maps on the scan's own grid."""
+
+from collections.abc import Callable
+
+import torch
+from torch.nn.functional import interpolate, pad
+
+from lightning_liver.types import Images, LabelMaps, Masks
+
+Network = Callable[[Images], Masks]
+
+
+def whole_slice_logits(network: Network, images: Images, *, multiple: int) -> Masks:
+    """Logits of slices of any size: padded at the bottom and right to what the network can halve, then cut back.
+
+    Args:
+        multiple: height and width that the network accepts are multiples of this.
+    """
+    height, width = images.shape[-2:]
+    gaps = (-width % multiple, -height % multiple)
+    padded = pad(images, (0, gaps[0], 0, gaps[1]), mode="replicate") if any(gaps) else images
+    return network(padded)[..., :height, :width]
+
+
+def to_grid(logits: Masks, grid: tuple[int, int]) -> Masks:
+    """Logits on another grid (height, width) over the same field of view, interpolated linearly in float32."""
+    if logits.shape[-2:] == torch.Size(grid):
+        return logits.float()
+    return interpolate(logits.float(), size=grid, mode="bilinear", align_corners=False)
+
+
+def label_maps(logits: Masks) -> LabelMaps:
+    """0, 1, 2 where the probability exceeds one half; a tumour counts wherever it is found, liver or not."""
+    liver, tumour = logits[:, 0] > 0, logits[:, 1] > 0
+    return torch.where(tumour, 2, liver.to(torch.uint8)).to(torch.uint8)
+
+
+def multi_hot(labels: LabelMaps) -> Masks:
+    """The target of the losses: channel 0 liver including tumour, channel 1 tumour."""
+    return torch.stack((labels >= 1, labels == 2), dim=1).float()

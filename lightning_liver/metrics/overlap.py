@@ -1,0 +1,90 @@
+"""Overlap of label maps: counts of voxels, and Dice from them.
+
+Dice of a case comes from the counts of all its slices. The mean of Dice over batches is another number, and so is the
+mean over slices (segmentation_models.pytorch #712): only counts may be added up.
+"""
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from lightning_liver.errors import LiverError
+from lightning_liver.types import STRUCTURES, LabelMaps
+
+Counts = Int64[Tensor, "cls 3"]  # true positive, false positive, false negative voxels
+Table = Int64[Tensor, "case cls 3"]
+
+_LABELS = 3  # background, liver, tumour
+
+
+def counts(prediction: LabelMaps, truth: LabelMaps) -> Counts:
+    """Voxels of liver (tumours included) and of tumour that are true positive, false positive and false negative.
+
+    Args:
+        prediction, truth: label maps 0, 1, 2 of one shape, (batch, height, width).
+
+    Returns:
+        (cls, 3) on the device of the input. Counts of parts of a volume add up to the counts of the volume.
+
+    Raises:
+        LiverError: the shapes differ, or there is a label above 2.
+    """
+    confusion = _confusion(prediction, truth)
+    rows = [_one_against_rest(confusion, label) for label in range(1, _LABELS)]
+    return torch.stack(rows)
+
+
+def dice(counts: Int64[Tensor, "*many 3"]) -> Float64[Tensor, "*many"]:
+    """Dice, 2 TP / (2 TP + FP + FN): 1 where truth and prediction are both empty, 0 where only one of them is.
+
+    In float64 and therefore on the CPU, since not every accelerator has it.
+    """
+    tp, fp, fn = counts.cpu().double().unbind(-1)
+    total = 2 * tp + fp + fn
+    return torch.where(total == 0, 1.0, 2 * tp / total)
+
+
+def dice_per_case(table: Table) -> Float64[Tensor, " cls"]:
+    """Dice of every case, then the mean of cases; NaN without a case. A row never updated counts as empty: 1."""
+    return dice(table).mean(dim=0)
+
+
+def dice_global(table: Table) -> Float64[Tensor, " cls"]:
+    """Dice of all voxels together, as if the cases were one: large structures weigh more than small ones."""
+    return dice(table.sum(dim=0))
+
+
+def empty(cases: int) -> Table:
+    """A table of zeros. It is nothing but counts: tables of processes that saw other slices are merged by their sum."""
+    return torch.zeros(cases, len(STRUCTURES), 3, dtype=torch.int64)
+
+
+def update(table: Table, case_index: Int64[Tensor, " batch"], prediction: LabelMaps, truth: LabelMaps) -> None:
+    """Add slices to the rows of their cases, in place.
+
+    Args:
+        table: from empty, on the device of the slices.
+        case_index: for each slice the row of its case.
+        prediction, truth: as in counts.
+    """
+    for case in sorted(set(case_index.tolist())):
+        mine = case_index == case
+        table[case] += counts(prediction[mine], truth[mine])
+
+
+def _confusion(prediction: LabelMaps, truth: LabelMaps) -> Int64[Tensor, "truth prediction"]:
+    if prediction.shape != truth.shape:
+        raise LiverError(f"prediction {tuple(prediction.shape)} and truth {tuple(truth.shape)} must have one shape")
+    for name, labels in (("prediction", prediction), ("truth", truth)):
+        if labels.numel() and (seen := int(labels.max())) >= _LABELS:
+            raise LiverError(f"the {name} has label {seen}, but labels are 0 background, 1 liver and 2 tumour")
+    pairs = truth.reshape(-1) * _LABELS + prediction.reshape(-1)
+    return torch.bincount(pairs, minlength=_LABELS**2).reshape(_LABELS, _LABELS)
+
+
+def _one_against_rest(confusion: Int64[Tensor, "truth prediction"], label: int) -> Int64[Tensor, "3"]:
+    """Counts of the structure that consists of this label and all above it."""
+    tp = confusion[label:, label:].sum()
+    fp = confusion[:label, label:].sum()
+    fn = confusion[label:, :label].sum()
+    return torch.stack((tp, fp, fn))

@@ -1,0 +1,88 @@
+"""The tested cases of a run: rows, the table at the end, pictures of the best, median and worst."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from lightning_liver.data.resample import resample_hu
+from lightning_liver.data.store import Store
+from lightning_liver.metrics.overlap import Table, dice
+from lightning_liver.report.pictures import Slice, choose, write_pictures
+from lightning_liver.report.tables import Row, mean_over_patients, text_table
+from lightning_liver.types import STRUCTURES
+
+
+def case_rows(store: Store, cases: Sequence[str], counts: Table) -> list[Row]:
+    """A row for each case and structure: voxels on the scan's own grid, and Dice."""
+    scores = dice(counts).tolist()
+    return [
+        {
+            "case": name,
+            "patient": store.cases[name].patient,
+            "structure": structure,
+            "dice": scores[c][s],
+            "true_voxels": tp + fn,
+            "predicted_voxels": tp + fp,
+            "common_voxels": tp,
+        }
+        for c, name in enumerate(cases)
+        for s, structure in enumerate(STRUCTURES)
+        for tp, fp, fn in [counts[c, s].tolist()]
+    ]
+
+
+def result_table(rows: Sequence[Row]) -> str:
+    """Dice of each case, a line a case, then the mean over patients with its 95 % interval."""
+    by_case: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        by_case.setdefault(str(row["case"]), {})[str(row["structure"])] = row
+    lines: list[Row] = [
+        {"case": case, "patient": row["liver"]["patient"]} | {f"{s} Dice": row[s]["dice"] for s in STRUCTURES}
+        for case, row in by_case.items()
+    ]
+    if not lines:
+        return "No test cases."
+    means = {s: mean_over_patients(*_scores(rows, s)) for s in STRUCTURES}
+    lines.append({"case": "mean over patients", "patient": ""} | {f"{s} Dice": means[s].mean for s in STRUCTURES})
+    for end in ("low", "high"):
+        lines.append({"case": f"95 % {end}", "patient": ""} | {f"{s} Dice": getattr(means[s], end) for s in STRUCTURES})
+    return text_table(lines)
+
+
+def draw_cases(
+    folder: Path,
+    store: Store,
+    rows: Sequence[Row],
+    predictions: Mapping[str, tuple[int, UInt8[np.ndarray, "y x"]]],
+    window_hu: tuple[float, float],
+) -> None:
+    """Pictures of the best, median and worst case by the mean Dice of liver and tumour.
+
+    Args:
+        predictions: for each case the slice to show and the predicted labels on it, on the scan's own grid.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = {
+        case: {str(r["structure"]): float(r["dice"] or 0) for r in rows if r["case"] == case} for case in predictions
+    }
+    chosen = choose({case: sum(dice.values()) / len(dice) for case, dice in scores.items()})
+    for role, case in chosen.items():
+        z, prediction = predictions[case]
+        record = store.cases[case]
+        shown = Slice(
+            case=f"case {case}",
+            z=z,
+            hu=resample_hu(store.read(case, "hu", z), (record.native_shape[1], record.native_shape[2])),
+            truth=store.read(case, "native_labels", z),
+            prediction=prediction,
+            spacing_mm=(record.native_spacing_mm[1], record.native_spacing_mm[2]),
+            dice=scores[case],
+        )
+        write_pictures(folder, f"{role}-case-{case}", shown, window_hu=window_hu)
+
+
+def _scores(rows: Sequence[Row], structure: str) -> tuple[list[float], list[str]]:
+    mine = [row for row in rows if row["structure"] == structure]
+    return [float(row["dice"] or 0) for row in mine], [str(row["patient"]) for row in mine]

@@ -1,0 +1,247 @@
+"""Pictures of one axial slice: CT, contours and masks as files, and panels for TensorBoard.
+
+Arrays are in LPS, so a slice drawn from the top left, as images are, stands as radiologists expect it: front up, the
+patient's right on the viewer's left.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float, Int16, UInt8
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+LabelMap = UInt8[np.ndarray, "y x"]
+Ink = Literal["white", "black"]
+
+# From Okabe and Ito, "Color Universal Design" (2008): the colour-blind can tell them apart, and each from grey.
+LIVER, TUMOUR = "#56B4E9", "#E69F00"
+FALSE_POSITIVE, FALSE_NEGATIVE = "#F0E442", "#CC79A7"
+BACKGROUND = "#20262C"
+
+
+class _Stroke(NamedTuple):
+    style: Literal["solid", "dashed"]
+    width: float
+
+
+_STRUCTURES = (("liver", 1, LIVER), ("tumour", 2, TUMOUR))  # name, lowest label, colour
+_STROKES = {"truth": _Stroke("solid", 2.0), "prediction": _Stroke("dashed", 1.2)}
+_BARE: Any = {"frameon": False}
+_SHADOW: Any = {"facecolor": "black", "edgecolor": "none", "framealpha": 0.6}
+_PANEL_INCHES = 3.6
+_TITLE_INCHES = 6.2
+_DPI = 150
+_BARS_MM = (200, 100, 50, 20, 10, 5)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One axial slice of a case.
+
+    Args:
+        case: its name.
+        z: index of the slice in the volume.
+        hu: Hounsfield units.
+        truth, prediction: label maps 0, 1, 2 on the same grid.
+        spacing_mm: distance between pixel centres along y and x; None if unknown, then pixels are drawn square and
+            there is no scale bar.
+        dice: Dice of the whole case by structure, for the title; None where undefined.
+    """
+
+    case: str
+    z: int
+    hu: Int16[np.ndarray, "y x"]
+    truth: LabelMap
+    prediction: LabelMap
+    spacing_mm: tuple[float, float] | None
+    dice: Mapping[str, float | None]
+
+
+def write_pictures(folder: Path, stem: str, shown: Slice, *, window_hu: tuple[float, float]) -> list[Path]:
+    """Draw a slice into `folder`, which must exist, and return what was written.
+
+    `<stem>.png` is CT, CT with contours, true mask and predicted mask; `<stem>-ct.png` and `<stem>-overlay.png` are the
+    first two alone; `<stem>-mask.svg` has both masks as contours, without a raster. Equal input gives equal files.
+    """
+    figures = {
+        f"{stem}.png": _overview(shown, window_hu),
+        f"{stem}-ct.png": _alone(shown, window_hu, contours=False),
+        f"{stem}-overlay.png": _alone(shown, window_hu, contours=True),
+        f"{stem}-mask.svg": _mask_contours(shown),
+    }
+    for name, figure in figures.items():
+        with matplotlib.rc_context({"svg.hashsalt": stem, "svg.fonttype": "none"}):
+            figure.savefig(folder / name, dpi=_DPI, metadata={"Date": None} if name.endswith(".svg") else None)
+    return [folder / name for name in figures]
+
+
+def panel(ct: Float[np.ndarray, "y x"], truth: LabelMap, prediction: LabelMap) -> UInt8[np.ndarray, "y four_x rgb"]:
+    """CT, truth, prediction and error side by side, (h, 4w, 3), for TensorBoard.
+
+    Args:
+        ct: windowed to [0, 1]; clipped where it is not.
+        truth, prediction: label maps 0, 1, 2. An error is yellow where the prediction has a higher label than the
+            truth (liver or tumour that is not there), purple where it has a lower one.
+    """
+    grey = np.repeat(np.clip(ct, 0, 1)[..., None], 3, axis=-1)
+    wrong = np.where(prediction > truth, 1, 0) + np.where(prediction < truth, 2, 0)
+    parts = [
+        grey,
+        _tinted(grey, truth, (LIVER, TUMOUR)),
+        _tinted(grey, prediction, (LIVER, TUMOUR)),
+        _tinted(grey / 2, wrong, (FALSE_POSITIVE, FALSE_NEGATIVE), strength=0.85),
+    ]
+    return np.round(np.concatenate(parts, axis=1) * 255).astype(np.uint8)
+
+
+def choose(scores: Mapping[str, float | None]) -> dict[str, str]:
+    """The cases with the "best", "median" and "worst" score, each another case.
+
+    None and NaN are ignored. Two cases have no median, one is the best only, none give nothing. Ties go by name, and of
+    an even number the lower middle is the median.
+    """
+    known = sorted((score, case) for case, score in scores.items() if score is not None and math.isfinite(score))
+    places = {"best": len(known) - 1, "median": (len(known) - 1) // 2, "worst": 0}
+    roles = ("best", "median", "worst") if len(known) > 2 else ("best", "worst")[: len(known)]
+    return {role: known[places[role]][1] for role in roles}
+
+
+def _tinted(
+    grey: Float[np.ndarray, "y x 3"], labels: np.ndarray, colours: tuple[str, str], *, strength: float = 0.55
+) -> Float[np.ndarray, "y x 3"]:
+    tinted = grey.copy()
+    for label, colour in enumerate(colours, start=1):
+        where = labels == label
+        tinted[where] = (1 - strength) * grey[where] + strength * np.array(to_rgb(colour))
+    return tinted
+
+
+def _overview(shown: Slice, window_hu: tuple[float, float]) -> Figure:
+    height, width = _inches(shown)
+    figure = Figure(figsize=(max(4 * width, _TITLE_INCHES), height + 0.75), layout="constrained", facecolor="black")
+    panels = figure.subplots(1, 4)
+    for axes, title in zip(panels, ("CT", "contours", "truth", "prediction"), strict=True):
+        axes.set_title(title, fontsize=10, color="white")
+    _draw_ct(panels[0], shown, window_hu)
+    _draw_ct(panels[1], shown, window_hu)
+    _draw_contours(panels[1], shown, ink="white")
+    _draw_mask(panels[2], shown, shown.truth)
+    _draw_mask(panels[3], shown, shown.prediction)
+    _draw_scale(panels[0], shown, ink="white")
+    figure.suptitle(_title(shown), fontsize=12, color="white")
+    figure.legend(
+        handles=_legend("white"), loc="outside lower center", ncols=4, fontsize=9, labelcolor="white", **_BARE
+    )
+    return figure
+
+
+def _alone(shown: Slice, window_hu: tuple[float, float], *, contours: bool) -> Figure:
+    """The slice to the edges of the picture."""
+    height, width = _inches(shown)
+    figure = Figure(figsize=(1.5 * width, 1.5 * height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    _draw_ct(axes, shown, window_hu)
+    _draw_scale(axes, shown, ink="white")
+    if contours:
+        _draw_contours(axes, shown, ink="white")
+        axes.legend(handles=_legend("white"), loc="upper left", fontsize=7, labelcolor="white", **_SHADOW)
+    return figure
+
+
+def _mask_contours(shown: Slice) -> Figure:
+    height, width = _inches(shown)
+    figure = Figure(figsize=(max(1.5 * width, _TITLE_INCHES), 1.5 * height + 0.75), layout="constrained")
+    axes = figure.subplots()
+    _frame(axes, shown)
+    _draw_contours(axes, shown, ink="black")
+    _draw_scale(axes, shown, ink="black")
+    axes.set_title(_title(shown), fontsize=10)
+    figure.legend(handles=_legend("black"), loc="outside lower center", ncols=4, fontsize=8, **_BARE)
+    return figure
+
+
+def _inches(shown: Slice) -> tuple[float, float]:
+    """Height and width of a slice, the longer side of fixed size."""
+    height, width = shown.hu.shape[0] * _aspect(shown), shown.hu.shape[1]
+    scale = _PANEL_INCHES / max(height, width)
+    return height * scale, width * scale
+
+
+def _aspect(shown: Slice) -> float:
+    return 1.0 if shown.spacing_mm is None else shown.spacing_mm[0] / shown.spacing_mm[1]
+
+
+def _frame(axes: Axes, shown: Slice) -> None:
+    height, width = shown.hu.shape
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), aspect=_aspect(shown), xticks=[], yticks=[])
+
+
+def _draw_ct(axes: Axes, shown: Slice, window_hu: tuple[float, float]) -> None:
+    low, high = window_hu
+    axes.imshow(shown.hu, cmap="gray", vmin=low, vmax=high, interpolation="bilinear")
+    _frame(axes, shown)
+    axes.set_frame_on(False)
+
+
+def _draw_mask(axes: Axes, shown: Slice, labels: LabelMap) -> None:
+    colours = ListedColormap([BACKGROUND, LIVER, TUMOUR])
+    axes.imshow(labels, cmap=colours, vmin=0, vmax=2, interpolation="nearest")
+    _frame(axes, shown)
+    axes.set_frame_on(False)
+
+
+def _draw_contours(axes: Axes, shown: Slice, *, ink: Ink) -> None:
+    """Truth wide and solid, prediction narrow and dashed on top, so that both are seen where they agree."""
+    x, y = np.arange(-1, shown.hu.shape[1] + 1), np.arange(-1, shown.hu.shape[0] + 1)
+    for source, stroke in _STROKES.items():
+        padded = np.pad(getattr(shown, source), 1)  # closes contours that reach the border
+        for name, lowest, colour in _STRUCTURES:
+            inside = padded >= lowest
+            if inside.any():
+                shade = _shade(colour, source, ink)
+                lines = axes.contour(
+                    x, y, inside, [0.5], colors=shade, linestyles=stroke.style, linewidths=stroke.width
+                )
+                lines.set_gid(f"{name}-{source}")  # its name in a drawing program
+                if (ink, source) == ("white", "prediction"):  # a pale line needs an edge on bright tissue
+                    lines.set_path_effects([withStroke(linewidth=stroke.width + 1, foreground="black")])
+
+
+def _shade(colour: str, source: str, ink: Ink) -> str:
+    """A prediction is nearer to the ink than the truth."""
+    share = 0.4 if source == "prediction" else 0.0
+    red, green, blue = (1 - share) * np.array(to_rgb(colour)) + share * np.array(to_rgb(ink))
+    return to_hex((red, green, blue))
+
+
+def _draw_scale(axes: Axes, shown: Slice, *, ink: Ink) -> None:
+    """The patient's side, and a bar of a round length, at most a third of the width, if the spacing is known."""
+    style: dict[str, Any] = {"color": ink, "transform": axes.transAxes}
+    axes.text(0.02, 0.5, "R", fontsize=8, ha="left", va="center", **style)
+    if shown.spacing_mm is not None:
+        field_mm = shown.hu.shape[1] * shown.spacing_mm[1]
+        length_mm = next((bar for bar in _BARS_MM if bar <= field_mm / 3), _BARS_MM[-1])
+        axes.add_line(Line2D([0.97 - length_mm / field_mm, 0.97], [0.04, 0.04], linewidth=2.5, **style))
+        axes.text(0.97, 0.055, f"{length_mm} mm", fontsize=8, ha="right", va="bottom", **style)
+
+
+def _title(shown: Slice) -> str:
+    scores = ", ".join(f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in shown.dice.items())
+    return f"{shown.case}, slice {shown.z}" + (f"; Dice of the case: {scores}" if scores else "")
+
+
+def _legend(ink: Ink) -> list[Line2D]:
+    return [
+        Line2D([], [], color=_shade(colour, source, ink), ls=stroke.style, lw=stroke.width, label=f"{name}, {source}")
+        for source, stroke in _STROKES.items()
+        for name, _, colour in _STRUCTURES
+    ]

@@ -1,0 +1,124 @@
+"""SegmentationTask: a network, a loss, extra loss terms and the scores, as Lightning wants them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lightning_liver.errors import LiverError
+from lightning_liver.inference.volumes import label_maps, multi_hot, to_grid, whole_slice_logits
+from lightning_liver.metrics import overlap
+from lightning_liver.types import STRUCTURES, Images, LabelMaps, Masks, Scalar
+
+Loss = Callable[[Masks, Masks], Scalar]
+Term = Callable[["SegmentationTask", Mapping[str, Tensor], Masks], Scalar]
+Batch = dict[str, Tensor]
+
+
+class SegmentationTask(pl.LightningModule):
+    """Trains a network on slices and scores whole volumes.
+
+    Args:
+        network: (batch, channel, height, width) -> logits (batch, cls, height, width).
+        loss: (logits, target) -> scalar; gets float32 whatever the precision.
+        terms: added to the loss by name: (task, batch, logits) -> scalar.
+        optimizer: parameters -> optimizer.
+        scheduler: (optimizer, total_steps) -> scheduler, stepped every step; total_steps() may still change.
+        multiple: whole slices are padded to multiples of this.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Loss,
+        *,
+        terms: Mapping[str, Term],
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        scheduler: Callable[[Optimizer, Callable[[], float]], LRScheduler],
+        multiple: int,
+    ) -> None:
+        super().__init__()
+        self.network, self.loss, self.terms = network, loss, dict(terms)
+        self.optimizer, self.scheduler, self.multiple = optimizer, scheduler, multiple
+        self.counts = torch.zeros(0, len(STRUCTURES), 3, dtype=torch.int64)
+
+    def forward(self, images: Images) -> Masks:
+        logits: Masks = self.network(images)
+        return logits
+
+    def cost(self, logits: Masks, labels: LabelMaps) -> Scalar:
+        """The loss in float32: sums over a slice overflow in half precision."""
+        with torch.autocast(self.device.type, enabled=False):
+            return self.loss(logits.float(), multi_hot(labels))
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        logits = self(batch["image"])
+        total = self.cost(logits, batch["labels"])
+        for name, term in self.terms.items():
+            extra = term(self, batch, logits)
+            self.log(f"train/{name}", extra, on_step=False, on_epoch=True)
+            total = total + extra
+        self.log("train/loss", total, prog_bar=True, on_step=True, on_epoch=False)
+        return total
+
+    def on_train_epoch_end(self) -> None:
+        loss = self.trainer.callback_metrics.get("train/loss")
+        if loss is not None and not torch.isfinite(loss):
+            raise LiverError(
+                f"training diverged: train/loss is {float(loss)} in epoch {self.current_epoch}. Try a lower "
+                "optimizer.lr or trainer.precision=32-true; resume= goes back to the last whole epoch."
+            )
+
+    def on_validation_epoch_start(self) -> None:
+        self._start_counting(self.trainer.val_dataloaders)
+
+    def on_test_epoch_start(self) -> None:
+        self._start_counting(self.trainer.test_dataloaders)
+
+    def validation_step(self, batch: Batch, _: int) -> LabelMaps:
+        """Predicted label maps of a batch on the store's grid."""
+        logits = whole_slice_logits(self, batch["image"], multiple=self.multiple)
+        self.log("val/loss", self.cost(logits, batch["labels"]), batch_size=len(logits), sync_dist=True)
+        return self._count(label_maps(logits), batch)
+
+    def test_step(self, batch: Batch, _: int) -> LabelMaps:
+        """Predicted label maps of a batch on the scan's own grid."""
+        return self._count(self.predict_step(batch, 0), batch)
+
+    def predict_step(self, batch: Batch, _: int) -> LabelMaps:
+        """Predicted label maps of a batch on the scan's own grid."""
+        logits = whole_slice_logits(self, batch["image"], multiple=self.multiple)
+        height, width = batch["grid"][0].tolist()
+        return label_maps(to_grid(logits, (height, width)))
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_scores("test")
+
+    def configure_optimizers(self) -> Any:
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = self.optimizer(trained)
+        scheduler = self.scheduler(optimizer, lambda: self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _start_counting(self, loader: Any) -> None:
+        self.counts = overlap.empty(len(loader.dataset.cases)).to(self.device)
+
+    def _count(self, prediction: LabelMaps, batch: Batch) -> LabelMaps:
+        overlap.update(self.counts, batch["case"], prediction, batch["labels"])
+        return prediction
+
+    def _log_scores(self, stage: str) -> None:
+        # every process counted its own slices: only sums over the whole volume make a score
+        self.counts = self.trainer.strategy.reduce(self.counts, reduce_op="sum")
+        per_case, overall = overlap.dice_per_case(self.counts), overlap.dice_global(self.counts)
+        for c, structure in enumerate(STRUCTURES):
+            self.log(f"{stage}/{structure}/dice_per_case", per_case[c].float(), prog_bar=stage == "val")
+            self.log(f"{stage}/{structure}/dice_global", overall[c].float())
+        self.log(f"{stage}/mean/dice_per_case", per_case.mean().float())

@@ -1,0 +1,136 @@
+"""What happens around the steps: seeds, speed, a wall-clock budget."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from lightning_liver.errors import LiverError
+
+log = logging.getLogger(__name__)
+
+
+class EpochSeeds(Callback):
+    """Seeds torch at the start of every epoch from (seed, epoch, process).
+
+    Dropout then depends on nothing else, and a run resumed at an epoch's end goes on as if it had never stopped.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        sequence = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank])
+        torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+
+
+class Throughput(Callback):
+    """Logs slices a second and the share of training time spent waiting for data, and sums both over the run."""
+
+    def __init__(self) -> None:
+        self.waiting_s = self.training_s = 0.0
+        self.slices = 0
+        self._end = self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._end = time.perf_counter()
+        self._epoch = (self.waiting_s, self.training_s, self.slices)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        end = time.perf_counter()
+        self.waiting_s += self._start - self._end
+        self.training_s += end - self._end
+        self.slices += len(batch["image"]) * trainer.world_size
+        self._end = end
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        waiting, training, slices = (
+            now - before
+            for now, before in zip((self.waiting_s, self.training_s, self.slices), self._epoch, strict=True)
+        )
+        pl_module.log("train/slices_per_s", slices / max(training, 1e-9))
+        pl_module.log("train/wait_share", waiting / max(training, 1e-9))
+
+    def summary(self) -> dict[str, float | None]:
+        """Over the whole run; None before the first step."""
+        if not self.slices:
+            return {"slices_per_s": None, "wait_share": None}
+        return {"slices_per_s": self.slices / self.training_s, "wait_share": self.waiting_s / self.training_s}
+
+
+class Budget(Callback):
+    """Trains for a wall-clock budget: times the first steps and a validation, then fixes the number of whole epochs.
+
+    From then on the clock no longer counts, so schedule, checkpoints and a resumed run agree on where the end is.
+
+    Args:
+        minutes: for training and validating, not for testing.
+        epochs: the number fixed by an earlier part of this run, or None.
+        record: called with the number of epochs once it is fixed.
+    """
+
+    SETTLING_STEPS = 5  # the first steps pay for compilation, caches and starting the workers
+    TIMED_STEPS = 20
+
+    def __init__(self, *, minutes: float, epochs: int | None, record: Callable[[int], None]) -> None:
+        self.minutes, self.epochs, self.record = minutes, epochs, record
+        self._begin = time.perf_counter()
+        self._ends: list[float] = []
+        self._validation_s = 0.0
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._begin = time.perf_counter()
+        if stage == "fit" and self.epochs is not None:
+            trainer.fit_loop.max_epochs = self.epochs
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validation_begin = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validation_s = time.perf_counter() - self._validation_begin
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.epochs is not None:
+            return
+        self._ends.append(time.perf_counter())
+        last_of_epoch = batch_idx + 1 == trainer.num_training_batches
+        if len(self._ends) == self.SETTLING_STEPS + self.TIMED_STEPS or last_of_epoch:
+            self._fix(trainer)
+
+    def _fix(self, trainer: pl.Trainer) -> None:
+        timed = (
+            self._ends[min(self.SETTLING_STEPS, len(self._ends) - 2) :]
+            if len(self._ends) > 1
+            else [self._begin, *self._ends]
+        )
+        step_s = (timed[-1] - timed[0]) / (len(timed) - 1)
+        validations = 1 / (trainer.check_val_every_n_epoch or 1)
+        epoch_s = step_s * trainer.num_training_batches + self._validation_s * validations
+        spent = self._ends[-1] - self._begin - step_s * len(self._ends)
+        self.epochs = int((self.minutes * 60 - spent) / epoch_s)
+        if self.epochs < 1:
+            raise LiverError(
+                f"trainer.max_minutes={self.minutes:g} is less than one epoch: {trainer.num_training_batches} steps of "
+                f"{step_s:.2f} s and a validation of {self._validation_s:.0f} s. Take more minutes, or a lower "
+                "data.slices_per_epoch."
+            )
+        trainer.fit_loop.max_epochs = self.epochs
+        self.record(self.epochs)
+        log.info(
+            f"{step_s * 1000:.0f} ms a step and {self._validation_s:.1f} s a validation: {self.epochs} epochs of "
+            f"{trainer.num_training_batches} steps fill {self.minutes:g} minutes"
+        )

@@ -1,0 +1,74 @@
+"""Predictions of chosen slices: panels in TensorBoard while training, pictures after testing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.trainer.states import TrainerFn
+
+from lightning_liver.data.datamodule import SliceDataModule
+from lightning_liver.data.store import CaseRecord
+from lightning_liver.report.pictures import panel
+
+
+def telling_slice(record: CaseRecord) -> int:
+    """The slice with most tumour, else with most liver, else the middle one."""
+    for pixels in (record.tumour_pixels, record.liver_pixels):
+        if any(pixels):
+            return int(np.argmax(pixels))
+    return record.shape[0] // 2
+
+
+class TestPredictions(Callback):
+    """Keeps, for every tested case, the telling slice and the predicted labels on it, (y, x) uint8 on the scan's own grid."""
+
+    def __init__(self, data: SliceDataModule) -> None:
+        self.cases = data.split.test
+        self.wanted = {c: telling_slice(data.store.cases[name]) for c, name in enumerate(self.cases)}
+        self.kept: dict[str, tuple[int, np.ndarray]] = {}
+
+    def on_test_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
+    ) -> None:
+        self.kept |= {
+            self.cases[c]: (self.wanted[c], labels) for c, labels in _matching(self.wanted, outputs, batch).items()
+        }
+
+
+class ValidationPanels(Callback):
+    """Shows fixed validation slices in TensorBoard: CT, truth, prediction, error. At most `count` cases."""
+
+    def __init__(self, data: SliceDataModule, *, count: int) -> None:
+        self.data = data
+        cases = data.split.val[:count]
+        self.wanted = {c: telling_slice(data.store.cases[name]) for c, name in enumerate(cases)}
+        self.kept: dict[int, np.ndarray] = {}
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
+    ) -> None:
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self.kept |= _matching(self.wanted, outputs, batch)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for logger in trainer.loggers:
+            add_image = getattr(logger.experiment, "add_image", None)
+            for c, prediction in self.kept.items() if add_image else ():
+                name, z = self.data.split.val[c], self.wanted[c]
+                tag = f"val/case {name} slice {z}: CT, truth, prediction, error"
+                add_image(tag, self._panel(name, z, prediction), trainer.global_step, dataformats="HWC")
+        self.kept = {}
+
+    def _panel(self, name: str, z: int, prediction: np.ndarray) -> np.ndarray:
+        store, look = self.data.store, self.data.look
+        return panel(look.window(store.read(name, "hu", z)), store.read(name, "labels", z), prediction)
+
+
+def _matching(
+    wanted: Mapping[int, int], outputs: torch.Tensor, batch: Mapping[str, torch.Tensor]
+) -> dict[int, np.ndarray]:
+    positions = enumerate(zip(batch["case"].tolist(), batch["z"].tolist(), strict=True))
+    return {case: outputs[i].cpu().numpy() for i, (case, z) in positions if wanted.get(case) == z}

@@ -1,0 +1,57 @@
+"""Learning-rate schedules by step: a linear warm-up, then a decay that ends with the last step.
+
+They ask for the number of steps at every step, since a run with a wall-clock budget learns it on the way.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, validate_call
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+Steps = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Checked = ConfigDict(arbitrary_types_allowed=True)
+
+
+@validate_call(config=Checked)
+def cosine(optimizer: Optimizer, total_steps: Callable[[], float], *, warmup_steps: Steps, final: Share) -> LambdaLR:
+    """Half a cosine from the learning rate to `final` times it. Source: Loshchilov & Hutter 2017, arXiv:1608.03983."""
+
+    def decay(progress: float) -> float:
+        return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+
+    return _warm_then(decay, optimizer, total_steps, warmup_steps)
+
+
+@validate_call(config=Checked)
+def polynomial(
+    optimizer: Optimizer,
+    total_steps: Callable[[], float],
+    *,
+    warmup_steps: Steps,
+    power: Annotated[float, Field(gt=0)],
+) -> LambdaLR:
+    """(1 - progress) ** power. Source: Chen et al. 2018, DeepLab, arXiv:1606.00915; nnU-Net uses power 0.9."""
+    return _warm_then(lambda progress: (1 - progress) ** power, optimizer, total_steps, warmup_steps)
+
+
+@validate_call(config=Checked)
+def constant(optimizer: Optimizer, total_steps: Callable[[], float], *, warmup_steps: Steps) -> LambdaLR:
+    """The learning rate as it is, after the warm-up."""
+    return _warm_then(lambda progress: 1.0, optimizer, total_steps, warmup_steps)
+
+
+def _warm_then(
+    decay: Callable[[float], float], optimizer: Optimizer, total_steps: Callable[[], float], warmup_steps: int
+) -> LambdaLR:
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        remaining = total_steps() - warmup_steps
+        progress = (step - warmup_steps) / remaining if remaining > 0 else 1.0
+        return decay(min(progress, 1.0))
+
+    return LambdaLR(optimizer, factor)

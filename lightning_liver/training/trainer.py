@@ -1,0 +1,147 @@
+"""Lightning's Trainer, with what suits this machine chosen once and kept."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.model_summary import ModelSummary
+
+from lightning_liver.errors import LiverError
+from lightning_liver.machine import cores
+
+MONITORED = "val/mean/dice_per_case"
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class TrainerOptions:
+    """How long and on what to train; checked before anything is prepared.
+
+    Args:
+        accelerator, devices, strategy, deterministic: as Lightning has them; "auto" takes what is there.
+        precision: as Lightning has it, or "auto".
+        threads: of the processor's own arithmetic; None is all cores when the processor trains.
+        max_epochs: unless max_minutes says otherwise.
+        max_minutes: wall-clock budget for training and validating, see Budget.
+        gradient_clip: largest norm of the gradient; None does not clip.
+        patience: validations without a better Dice before training stops; None never stops early.
+        validate_every: epochs.
+        log_every: steps.
+    """
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    devices: int | str | list[int]
+    strategy: str
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
+    threads: Count | None
+    max_epochs: Count
+    max_minutes: Annotated[float, Field(gt=0)] | None
+    gradient_clip: Annotated[float, Field(gt=0)] | None
+    patience: Count | None
+    validate_every: Count
+    log_every: Count
+    deterministic: bool | Literal["warn"]
+
+
+def trainer(
+    options: TrainerOptions, folder: Path, *, callbacks: Sequence[Callback], logger: Logger | bool
+) -> pl.Trainer:
+    """A Trainer that keeps best.ckpt and last.ckpt in folder/checkpoints. Accelerator and precision are chosen by now.
+
+    Raises:
+        LiverError: Lightning refuses the combination.
+    """
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    timed = options.max_minutes is not None
+    try:
+        return pl.Trainer(
+            default_root_dir=folder,
+            accelerator=options.accelerator,
+            devices=options.devices,
+            strategy=options.strategy,
+            precision=options.precision,  # type: ignore[arg-type]
+            max_epochs=-1 if timed else options.max_epochs,
+            gradient_clip_val=options.gradient_clip,
+            check_val_every_n_epoch=options.validate_every,
+            num_sanity_val_steps=-1 if timed else 0,  # a budget wants to know what a validation costs
+            log_every_n_steps=options.log_every,
+            deterministic=options.deterministic,
+            use_distributed_sampler=False,  # ours shard
+            enable_model_summary=False,  # the run folder has it
+            logger=logger,
+            callbacks=[*_keeping(folder, options.patience), TQDMProgressBar(refresh_rate=5), *callbacks],
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise LiverError(f"trainer: {error}") from error
+
+
+def _keeping(folder: Path, patience: int | None) -> list[Callback]:
+    keep = ModelCheckpoint(
+        dirpath=folder / "checkpoints",
+        filename="best",
+        monitor=MONITORED,
+        mode="max",
+        save_last=True,
+        # after validating, when the epoch is whole: a checkpoint in mid-epoch would repeat or lose steps
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    stop = [EarlyStopping(MONITORED, mode="max", patience=patience)] if patience is not None else []
+    return [keep, *stop]
+
+
+def settle(options: TrainerOptions) -> TrainerOptions:
+    """The options with every "auto" replaced by what suits this machine.
+
+    Raises:
+        LiverError: a GPU was asked for and none is here.
+    """
+    accelerator = _accelerator(options.accelerator)
+    precision = options.precision if options.precision != "auto" else _precision(accelerator)
+    threads = options.threads if options.threads is not None or accelerator != "cpu" else cores()
+    return replace(options, accelerator=accelerator, precision=precision, threads=threads)
+
+
+def _accelerator(wanted: str) -> str:
+    here = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if wanted in ("auto", "cpu", here) or (wanted == "gpu" and here != "cpu"):
+        return "cpu" if wanted == "cpu" else here
+    raise LiverError(f"trainer.accelerator={wanted}: torch sees no such device here. Use trainer=cpu or trainer=auto.")
+
+
+def _precision(accelerator: str) -> str:
+    """bfloat16 where the hardware has it, else half precision on CUDA, else float32."""
+    if accelerator == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    return "bf16-mixed" if accelerator == "cpu" and _cpu_has_bf16() else "32-true"
+
+
+def _cpu_has_bf16() -> bool:
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private, so they may be gone one day
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+
+
+def summary_table(network: torch.nn.Module, channels: int, size: tuple[int, int]) -> str:
+    """The layers of a network with their output sizes and parameters."""
+    summary: Any = ModelSummary(_Summarised(network, channels, size), max_depth=-1)
+    return str(summary)
+
+
+class _Summarised(pl.LightningModule):
+    def __init__(self, network: torch.nn.Module, channels: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.network = network
+        self.example_input_array = torch.zeros(1, channels, *size)
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return self.network(images)

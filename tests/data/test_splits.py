@@ -1,0 +1,132 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightning_liver.data.splits import Split, by_fold, by_name
+from lightning_liver.errors import LiverError
+
+NAMES = st.integers(0, 200).map(str)
+PATIENTS = st.sampled_from([f"P{n}" for n in range(12)])
+CASES = st.dictionaries(NAMES, PATIENTS, min_size=6).filter(lambda cases: len(set(cases.values())) >= 5)
+unhurried = settings(deadline=None)  # machines of continuous integration are slow at times
+LETTERS = {"0": "A", "1": "A", "2": "B", "3": "C", "4": "D", "6": "F", "7": "F", "12": "H"}
+
+
+def patients_of(cases: dict[str, str], part: tuple[str, ...]) -> set[str]:
+    return {cases[name] for name in part}
+
+
+@unhurried
+@given(CASES, st.integers(0, 4), st.integers(0, 99), st.sets(NAMES))
+def test_folds_never_share_a_patient_and_lose_no_case(cases, fold, seed, with_tumour):
+    split = by_fold(cases, fold=fold, folds=5, seed=seed, with_tumour=with_tumour)
+    train, val, test = (patients_of(cases, part) for part in (split.train, split.val, split.test))
+    assert len(train | val | test) == len(train) + len(val) + len(test)
+    assert sorted(split.train + split.val + split.test) == sorted(cases)
+    assert train
+    assert val
+    assert test
+
+
+@unhurried
+@given(CASES, st.integers(0, 99), st.sets(NAMES))
+def test_each_patient_is_tested_once_and_validates_once_over_all_folds(cases, seed, with_tumour):
+    splits = [by_fold(cases, fold=fold, folds=5, seed=seed, with_tumour=with_tumour) for fold in range(5)]
+    assert Counter(name for split in splits for name in split.test) == Counter(cases.keys())
+    assert all(splits[fold].val == splits[(fold + 1) % 5].test for fold in range(5))
+
+
+@unhurried
+@given(CASES, st.integers(0, 99), st.sets(NAMES))
+def test_patients_and_tumour_bearing_patients_are_spread_evenly(cases, seed, with_tumour):
+    bearing = {patient for name, patient in cases.items() if name in with_tumour}
+    groups = [
+        patients_of(cases, by_fold(cases, fold=fold, folds=5, seed=seed, with_tumour=with_tumour).test)
+        for fold in range(5)
+    ]
+    assert max(map(len, groups)) - min(map(len, groups)) <= 1
+    assert max(len(group & bearing) for group in groups) - min(len(group & bearing) for group in groups) <= 1
+
+
+@unhurried
+@given(CASES, st.randoms(), st.sets(NAMES))
+def test_order_of_the_input_does_not_matter(cases, random, with_tumour):
+    shuffled = list(cases.items())
+    random.shuffle(shuffled)
+    one = by_fold(cases, fold=1, folds=3, seed=0, with_tumour=sorted(with_tumour))
+    assert one == by_fold(dict(shuffled), fold=1, folds=3, seed=0, with_tumour=sorted(with_tumour, reverse=True))
+
+
+def test_another_seed_shuffles_otherwise_and_the_same_seed_does_not():
+    cases = {str(n): str(n) for n in range(40)}
+    tests = [by_fold(cases, fold=0, folds=5, seed=seed, with_tumour=[]).test for seed in (0, 0, 1)]
+    assert tests[0] == tests[1] != tests[2]
+
+
+def test_a_fold_is_the_same_for_ever():
+    split = by_fold({str(n): str(n) for n in range(8)}, fold=0, folds=4, seed=0, with_tumour=["1", "2"])
+    assert split.to_dict() == {"train": ["0", "3", "4", "6"], "val": ["1", "5"], "test": ["2", "7"]}
+
+
+def test_cases_are_listed_by_number():
+    cases = dict.fromkeys(("10", "9", "100"), "A") | {"1": "B", "2": "C"}
+    split = by_name(cases, split={"train": ["A"], "val": ["B"], "test": ["C"]})
+    assert split.train == ("9", "10", "100")
+
+
+@pytest.mark.parametrize(("fold", "folds"), [(-1, 5), (5, 5), (0, 2), (0, 0)])
+def test_fold_out_of_range_is_refused(fold, folds):
+    with pytest.raises(LiverError, match=r"data\.fold"):
+        by_fold(LETTERS, fold=fold, folds=folds, seed=0, with_tumour=[])
+
+
+def test_fewer_patients_than_folds_are_refused_with_both_numbers():
+    with pytest.raises(LiverError, match=r"2 patients are fewer than data\.folds=3.*data\.split"):
+        by_fold({"0": "A", "1": "A", "2": "B"}, fold=0, folds=3, seed=0, with_tumour=[])
+
+
+def test_named_split_takes_all_cases_of_a_patient_and_leaves_out_the_unnamed():
+    split = by_name(LETTERS, split={"train": ["A", "C", "F"], "val": ["D"], "test": ["B"]})
+    assert split == Split(train=("0", "1", "3", "6", "7"), val=("4",), test=("2",))
+
+
+def test_numbers_and_text_name_the_same_patient():
+    cases = {"1": "1", "2": "2", "3": "3"}
+    split = by_name(cases, split={"train": [1], "val": ["2"], "test": [3]})
+    assert split == Split(("1",), ("2",), ("3",))
+
+
+def test_test_part_may_be_empty_when_the_user_says_so():
+    assert by_name(LETTERS, split={"train": ["A"], "val": ["B"], "test": []}).test == ()
+
+
+@unhurried
+@given(st.dictionaries(NAMES, PATIENTS, min_size=1), st.lists(st.lists(PATIENTS, max_size=4), min_size=3, max_size=3))
+def test_named_split_refuses_or_shares_no_patient(cases, parts):
+    try:
+        split = by_name(cases, split=dict(zip(("train", "val", "test"), parts, strict=True)))
+    except LiverError:
+        return
+    train, val, test = (patients_of(cases, part) for part in (split.train, split.val, split.test))
+    assert len(train | val | test) == len(train) + len(val) + len(test)
+    assert (train, val, test) == tuple(map(set, parts))
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ({"train": ["A"], "val": ["B"]}, "parts train, val; it needs train, val and test"),
+        ({"train": ["A"], "valid": ["B"], "test": ["C"]}, "valid"),
+        ({"train": [], "val": ["B"], "test": ["C"]}, "train is empty"),
+        ({"train": ["A"], "val": [], "test": ["C"]}, "val is empty"),
+        ({"train": ["A"], "val": ["B"], "test": None}, "test is None"),
+        ({"train": "A", "val": ["B"], "test": ["C"]}, "train is 'A'; it needs a list"),
+        ({"train": ["A", "B"], "val": ["B"], "test": ["C"]}, "patient B into train and val"),
+        ({"train": ["A", "E"], "val": ["B"], "test": [99]}, "names E, 99, but the patients are A, B, C, D, F, H"),
+    ],
+)
+def test_faulty_named_split_is_refused(split, message):
+    with pytest.raises(LiverError, match=message):
+        by_name(LETTERS, split=split)
