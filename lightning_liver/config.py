@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import hydra
@@ -34,5 +34,6 @@ def _channels(context: int) -> int:
     return 2 * context + 1
 
 
-for _name, _resolver in {"cached": _cached, "cache_of": _cache_of, "channels": _channels}.items():
+_RESOLVERS: dict[str, Callable[..., object]] = {"cached": _cached, "cache_of": _cache_of, "channels": _channels}
+for _name, _resolver in _RESOLVERS.items():
     OmegaConf.register_new_resolver(_name, _resolver, replace=True)

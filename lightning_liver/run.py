@@ -12,6 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
 
 from lightning_liver.build import build, prepared
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
@@ -24,7 +25,7 @@ from lightning_liver.task import SegmentationTask
 from lightning_liver.training.callbacks import Budget, EpochSeeds, Throughput
 from lightning_liver.training.checks import check_network_and_loss
 from lightning_liver.training.chosen import chosen_for, record_epochs
-from lightning_liver.training.panels import TestPredictions, ValidationPanels
+from lightning_liver.training.panels import PredictionKeeper, ValidationPanels
 from lightning_liver.training.trainer import TrainerOptions, summary_table, trainer
 
 log = logging.getLogger(__name__)
@@ -65,12 +66,12 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         scheduler=build(cfg.scheduler),
         multiple=cfg.inference.multiple,
     )
-    throughput, predictions = Throughput(), TestPredictions(data)
+    throughput, predictions = Throughput(), PredictionKeeper(data)
     callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4), predictions]
     if options.max_minutes is not None:
         callbacks.append(Budget(minutes=options.max_minutes, epochs=epochs, record=partial(record_epochs, folder)))
-    logger = build(cfg.logger, save_dir=folder) if cfg.logger else False
-    lightning = trainer(options, folder, callbacks=callbacks, logger=logger)
+    logger: Logger | None = build(cfg.logger, save_dir=folder) if cfg.logger else None
+    lightning = trainer(options, folder, callbacks=callbacks, logger=logger or False)
     _say(options, split, folder)
     prepared_s = time.perf_counter() - begin
 
@@ -122,14 +123,14 @@ def _split(data: DictConfig, store: Store, folder: Path) -> Split:
     """The split that the run began with, else a new one; either way the lists are in split.json."""
     path = folder / "split.json"
     if path.exists():
-        split = Split(**{part: tuple(names) for part, names in json.loads(path.read_text()).items()})
-        gone = [name for name in (*split.train, *split.val, *split.test) if name not in store.cases]
+        kept = Split(**{part: tuple(names) for part, names in json.loads(path.read_text()).items()})
+        gone = [name for name in (*kept.train, *kept.val, *kept.test) if name not in store.cases]
         if gone:
             raise LiverError(f"{path} names cases that data.root no longer has: {', '.join(gone)}")
-        return split
+        return kept
     patients = {name: store.cases[name].patient for name in store.labelled()}
     with_tumour = [name for name in patients if store.cases[name].has_tumour]
-    split = build(data.splitting, patients, with_tumour)
+    split: Split = build(data.splitting, patients, with_tumour)
     path.write_text(json.dumps(split.to_dict(), indent=1) + "\n")
     return split
 
@@ -145,10 +146,9 @@ def _say(options: TrainerOptions, split: Split, folder: Path) -> None:
 def _evaluate(lightning: pl.Trainer, task: SegmentationTask, data: SliceDataModule) -> Metrics:
     """Scores of the best weights: of the validation cases as training saw them, and of the test cases."""
     steps, epochs = lightning.global_step, lightning.current_epoch
-    best = {"ckpt_path": "best", "weights_only": True, "verbose": False}
-    logged = dict(lightning.validate(task, data, **best)[0])
+    logged = dict(lightning.validate(task, data, ckpt_path="best", weights_only=True, verbose=False)[0])
     if data.split.test:
-        logged |= lightning.test(task, data, **best)[0]
+        logged |= lightning.test(task, data, ckpt_path="best", weights_only=True, verbose=False)[0]
     scores = {name: value if math.isfinite(value) else None for name, value in sorted(logged.items())}
     return {**scores, "steps": steps, "epochs": epochs}
 

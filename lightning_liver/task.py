@@ -55,7 +55,7 @@ class SegmentationTask(pl.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             return self.loss(logits.float(), multi_hot(labels))
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         logits = self(batch["image"])
         total = self.cost(logits, batch["labels"])
         for name, term in self.terms.items():
@@ -79,17 +79,17 @@ class SegmentationTask(pl.LightningModule):
     def on_test_epoch_start(self) -> None:
         self._start_counting(self.trainer.test_dataloaders)
 
-    def validation_step(self, batch: Batch, _: int) -> LabelMaps:
+    def validation_step(self, batch: Batch, batch_idx: int) -> LabelMaps:
         """Predicted label maps of a batch on the store's grid."""
         logits = whole_slice_logits(self, batch["image"], multiple=self.multiple)
         self.log("val/loss", self.cost(logits, batch["labels"]), batch_size=len(logits), sync_dist=True)
         return self._count(label_maps(logits), batch)
 
-    def test_step(self, batch: Batch, _: int) -> LabelMaps:
+    def test_step(self, batch: Batch, batch_idx: int) -> LabelMaps:
         """Predicted label maps of a batch on the scan's own grid."""
-        return self._count(self.predict_step(batch, 0), batch)
+        return self._count(self.predict_step(batch, batch_idx), batch)
 
-    def predict_step(self, batch: Batch, _: int) -> LabelMaps:
+    def predict_step(self, batch: Batch, batch_idx: int) -> LabelMaps:
         """Predicted label maps of a batch on the scan's own grid."""
         logits = whole_slice_logits(self, batch["image"], multiple=self.multiple)
         height, width = batch["grid"][0].tolist()

@@ -28,7 +28,7 @@ class Volume:
 
 
 def to_canonical(voxels: Shaped[np.ndarray, "k j i"], affine: Float[np.ndarray, "4 4"]) -> Shaped[np.ndarray, "z y x"]:
-    """Turn a file's array, slowest index first, into LPS (z, y, x) by flips and transposes: a view, nothing resampled."""
+    """Turn a file's array, slowest index first, into LPS (z, y, x): a view, flipped and transposed, not resampled."""
     return _reorient(voxels, ornt_transform(io_orientation(affine), _LPS))
 
 

@@ -1,7 +1,7 @@
 """Batches of slices for training, validating, testing and predicting."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import blosc2
 import cv2
@@ -16,6 +16,7 @@ from lightning_liver.data.slices import (
     Augment,
     CaseBatches,
     EpochSampler,
+    Kind,
     Pools,
     TrainingSlices,
     WholeSlices,
@@ -65,7 +66,7 @@ class SliceOptions:
     size: Size | tuple[Size, Size]
     context: Natural
     slices_per_epoch: Count
-    shares: Annotated[dict[Literal["tumour", "liver", "any"], Share], AfterValidator(_some_share)]
+    shares: Annotated[dict[Kind, Share], AfterValidator(_some_share)]
     batch_size: Count
     eval_batch_size: Count
     loaders: Natural

@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 from warnings import warn
 
 import nibabel as nib
@@ -130,7 +131,7 @@ def _read(layout: Layout, dtype: type, convert: Callable[[Slab], Slab]) -> Shape
     return voxels.reshape(layout.shape)
 
 
-def _slab(layout: Layout, stream: IO[bytes], start: int, stop: int) -> Slab:
+def _slab(layout: Layout, stream: BufferedIOBase, start: int, stop: int) -> Slab:
     itemsize = layout.dtype.itemsize
     stored = stream.read((stop - start) * itemsize)
     if len(stored) < (stop - start) * itemsize:
@@ -166,7 +167,7 @@ def _to_labels(layout: Layout, stored: Slab, strange: set[float]) -> UInt8[np.nd
     tumour: Bool[np.ndarray, " n"] = values == 2
     known = liver | tumour | (values == 0)
     if len(strange) < _MOST_LISTED and not known.all():
-        strange.update(np.unique(values[~known]).tolist())
+        strange.update(np.unique(values[~known].astype(np.float64)).tolist())
     return liver.view(np.uint8) + 2 * tumour.view(np.uint8)
 
 
@@ -203,13 +204,13 @@ def _label_header(shape: tuple[int, ...], affine: Affine) -> Any:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
+def _replacing(path: Path) -> Iterator[BufferedIOBase]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as raw:
             if path.suffix == ".gz":  # no name and no time inside: equal masks are equal files
                 with IGzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as stream:
-                    yield cast(IO[bytes], stream)
+                    yield stream
             else:
                 yield raw
         partial.replace(path)

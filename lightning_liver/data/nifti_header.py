@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from gzip import BadGzipFile
+from io import BufferedIOBase
 from math import prod
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -71,7 +72,7 @@ def read_layout(path: Path) -> Layout:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Path) -> Iterator[BufferedIOBase]:
     """The file's bytes, decompressed where its first two bytes say gzip, whatever its name says.
 
     Raises:
@@ -80,7 +81,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     try:
         with path.open("rb") as raw:
             zipped = _is_gzip(raw)
-            yield cast(IO[bytes], IGzipFile(fileobj=raw, mode="rb") if zipped else raw)
+            yield IGzipFile(fileobj=raw, mode="rb") if zipped else raw
     except EOFError:
         raise LiverError(f"{path}: the gzip stream ends too early, {_bytes(path)} on disk; {AGAIN}") from None
     except _DAMAGE as error:
@@ -108,7 +109,7 @@ def refuse_pair_name(path: Path) -> None:
         raise LiverError(f"{path}: .hdr/.img pairs are not read; convert it to one .nii or .nii.gz file")
 
 
-def _is_gzip(raw: IO[bytes]) -> bool:
+def _is_gzip(raw: BufferedIOBase) -> bool:
     magic = raw.read(2)
     raw.seek(0)
     return magic == b"\x1f\x8b"

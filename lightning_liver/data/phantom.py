@@ -39,9 +39,9 @@ _AXCODES = ("LPS", "RAS", "LAS", "RPS", "LPI")
 _MARKER = "phantom.json"
 # (liver, spleen, artery, vein, kidney cortex, medulla, gut wall, muscle) in HU, lowest and highest
 _PHASES = {
-    "arterial": ((85, 98, 220, 108, 160, 78, 80, 60), (96, 118, 330, 130, 220, 105, 105, 70)),
-    "portal": ((86, 94, 128, 130, 145, 130, 75, 60), (118, 124, 165, 168, 190, 175, 105, 72)),
-    "late": ((85, 86, 104, 104, 110, 115, 70, 60), (98, 102, 122, 122, 140, 150, 95, 72)),
+    "arterial": ((85, 98, 220, 108, 160, 78, 85, 58), (96, 118, 330, 130, 220, 105, 110, 69)),
+    "portal": ((86, 94, 128, 130, 145, 130, 80, 58), (124, 130, 165, 172, 190, 175, 112, 69)),
+    "late": ((85, 86, 104, 104, 110, 115, 75, 58), (98, 102, 122, 122, 140, 150, 98, 69)),
 }
 _PHASE_SHARES = (0.2, 0.6, 0.2)
 
@@ -99,10 +99,10 @@ def _patient(rng: Generator, *, tumours: bool) -> Patient:
 
 
 def _grid(patient: Patient, matrix: int, rng: Generator) -> tuple[tuple[float, float, float], list[np.ndarray]]:
-    """Spacing, and voxel centres in millimetres along z, y, x: slices go 14 to 26 mm beyond the liver at both ends."""
+    """Spacing, and voxel centres in millimetres along z, y, x: slices go beyond the liver at both ends, as in most scans."""
     z, y, x = patient.scale
     thickness = float(rng.choice((3.0, 3.5, 4.0, 5.0)))
-    low, high = LIVER_MM[0] * z - rng.uniform(14, 26), LIVER_MM[1] * z + rng.uniform(14, 26)
+    low, high = LIVER_MM[0] * z - rng.uniform(30, 60), LIVER_MM[1] * z + rng.uniform(14, 26)
     # whole quarters of a millimetre over a power of two survive the header's float32 exactly
     field_mm = np.rint(4 * (2 * (TRUNK_MM[1] + patient.fat_mm) * x + rng.uniform(6, 50))) / 4
     pixel = float(np.float32(field_mm / matrix))
@@ -113,7 +113,7 @@ def _grid(patient: Patient, matrix: int, rng: Generator) -> tuple[tuple[float, f
 
 def _noise(shape: tuple[int, ...], pixel_mm: float, rng: Generator) -> Array:
     """Grain as wide as the reconstruction's kernel, a little shared by neighbouring slices; stronger deep inside."""
-    sd_hu, kernel_mm = np.exp(rng.uniform(np.log(9.5), np.log(19))), rng.uniform(0.65, 1.05)
+    sd_hu, kernel_mm = np.exp(rng.uniform(np.log(10), np.log(20))), rng.uniform(0.65, 1.05)
     grain = rng.standard_normal(shape, np.float32)
     for plane in grain:
         cv2.GaussianBlur(plane, (0, 0), kernel_mm / pixel_mm, dst=plane)

@@ -100,17 +100,21 @@ class Canvas:
             self.liver[box] *= 1 - part
         return part
 
-    def ellipsoid(self, centre: Point, radii: Point, *, turn: float = 0.0) -> tuple[Box, Array]:
-        """Distance to an ellipsoid turned about z by radians (Quilez's first-order bound)."""
+    def ellipsoid(self, centre: Point, radii: Point, *, turn: float) -> tuple[Box, Array]:
+        """Distance to an ellipsoid turned about z by radians, and the box in which it lies."""
         reach = max(radii[1:]) + 16 if turn else 0.0
         box = self.box(centre, (radii[0] + 14, reach or radii[1] + 16, reach or radii[2] + 16))
+        return box, self.ellipsoid_in(box, centre, radii, turn)
+
+    def ellipsoid_in(self, box: Box, centre: Point, radii: Point, turn: float) -> Array:
+        """First-order distance to an ellipsoid, by Quilez (iquilezles.org/articles/ellipsoids)."""
         z, y, x = (axis[box] - np.float32(c) for axis, c in zip((self.z, self.y, self.x), centre, strict=True))
         cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
         y, x = (y * cos - x * sin, y * sin + x * cos) if turn else (y, x)
         u, v, w = (axis / np.float32(r) for axis, r in zip((z, y, x), radii, strict=True))
         k0 = np.sqrt(u * u + v * v + w * w)
         k1 = np.sqrt((u / radii[0]) ** 2 + (v / radii[1]) ** 2 + (w / radii[2]) ** 2)
-        return box, k0 * (k0 - 1) / (k1 + np.float32(1e-6))
+        return k0 * (k0 - 1) / (k1 + np.float32(1e-6))
 
     def tube(self, points: np.ndarray, radii: np.ndarray, rim_mm: float) -> tuple[Box, Array]:
         """Distance to the union of balls along a line (n, 3), trusted up to rim_mm outside."""
@@ -207,7 +211,7 @@ def _table(canvas: Canvas, fat_mm: float, rng: Generator) -> None:
 def _spine(canvas: Canvas, grain: Array, lumps: Array, muscle: float) -> None:
     for side in (-1, 1):
         for centre, radii in (((0, 84, 34 * side), (900, 24, 29)), ((-70, 62, 44 * side), (75, 19, 17))):
-            box, distance = canvas.ellipsoid(centre, radii)
+            box, distance = canvas.ellipsoid(centre, radii, turn=0.0)
             distance = distance + 2 * lumps[box]
             canvas.paint(box, distance - 1, _FAT_HU + 60)
             canvas.paint(box, distance, muscle - 100 * np.clip(grain[box] + 0.6 * lumps[box] - 1.2, 0, 1))
@@ -254,8 +258,8 @@ def _thorax(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Ge
     box = canvas.box((110, 0, 0), (190, 400, 400))
     inside = np.maximum(cavity[box] + 1, -dome[box])
     bronchi = canvas.noise(rng, 6.0, box)
-    canvas.paint(box, inside, -865 + 800 * np.clip(1.6 * (bronchi - 1.8), 0, 1))
-    hilum, walls = canvas.ellipsoid((95, 42, 8), (75, 26, 26))
+    canvas.paint(box, inside, -865 + 800 * np.clip(1.6 * (bronchi - 1.6), 0, 1))
+    hilum, walls = canvas.ellipsoid((95, 42, 8), (75, 26, 26), turn=0.0)
     canvas.paint(hilum, np.maximum(walls, cavity[hilum] + 1), _FAT_HU + 20)
     centre, radii = (LIVER_MM[1] + 22, -38 + rng.normal(0, 5), 22 + rng.normal(0, 6)), (46, 50, 62)
     sac, heart = canvas.ellipsoid(centre, radii, turn=0.5)
@@ -276,14 +280,14 @@ def _walk(rng: Generator, start: Point, reach: Point, steps: int, step_mm: float
 
 def _gut(canvas: Canvas, cavity: Array, hu: Enhancement, rng: Generator) -> None:
     """Small bowel, colon and stomach, with gas in front and food, water or positive contrast behind."""
-    oral = rng.choice((15.0, 30.0, 260.0), p=(0.4, 0.3, 0.3))
-    for _ in range(32):
-        start = (rng.uniform(-130, -10), rng.uniform(-85, 15), rng.uniform(-95, 100))
+    oral = rng.choice((20.0, rng.uniform(60, 130), 260.0), p=(0.3, 0.5, 0.2))
+    for _ in range(46):
+        start = (rng.uniform(-150, -10), rng.uniform(-85, 20), rng.uniform(-95, 100))
         line = _walk(rng, start, (18, 22, 38), 18, 6.0)
-        box, f = canvas.tube(line, np.full(18, rng.uniform(8, 15)), 4.0)
+        box, f = canvas.tube(line, np.full(18, rng.uniform(9, 15)), 4.0)
         f = np.maximum(f, cavity[box] + 2)
         canvas.paint(box, f, hu.gut)
-        filling = rng.choice((hu.gut, 25.0, oral, -300.0), p=(0.4, 0.2, 0.3, 0.1))
+        filling = rng.choice((hu.gut, 25.0, oral, -300.0), p=(0.6, 0.15, 0.17, 0.08))
         canvas.paint(box, f + 3, filling + 10 * canvas.noise(rng, 9.0, box))
     for ends in (((-70, -38, -105), (-45, -62, -70), (-30, -78, 0), (0, -68, 70), (25, -30, 112)),
                  ((25, -20, 118), (-20, 10, 122), (-120, 25, 125)), ((-60, 15, -118), (-130, 25, -120))):  # fmt: skip
@@ -298,7 +302,9 @@ def _colon(canvas: Canvas, cavity: Array, ends: np.ndarray, rng: Generator) -> N
     radii = rng.uniform(16, 22) + 3 * np.sin(np.arange(len(line)) * 1.4)
     box, f = canvas.tube(line, radii, 4.0)
     f = np.maximum(f, cavity[box] + 2)
-    stool = 45 - 600 * np.clip(canvas.noise(rng, 7.0, box) + 2 * canvas.noise(rng, 45.0, box) - 0.4, 0, 1.4)
+    stool = rng.uniform(40, 110) - 600 * np.clip(
+        canvas.noise(rng, 7.0, box) + 2 * canvas.noise(rng, 45.0, box) - 0.8, 0, 1.4
+    )
     canvas.paint(box, f, 55.0)
     canvas.paint(box, f + 2.5, stool)
 
@@ -317,7 +323,7 @@ def _stomach(canvas: Canvas, cavity: Array, hu: Enhancement, oral: float, rng: G
 
 
 def _left_organs(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Generator) -> None:
-    size = rng.uniform(0.8, 1.15)
+    size = rng.uniform(0.9, 1.3)
     box, spleen = canvas.ellipsoid((22, 34, 112), (50 * size, 46 * size, 30 * size), turn=-0.5)
     spleen = np.maximum(_softmax(spleen, cavity[box] + 3, 3), dome[box] + 3)
     mottle = max(0.0, hu.artery - 200) * 0.2 * canvas.noise(rng, 14.0, box)
@@ -346,29 +352,31 @@ def _liver(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Gen
     distance = distance + 2 * canvas.noise(rng, 22.0, box)
     distance = _softmax(_softmax(distance, cavity[box] + 3, 5), dome[box] + 3, 5)
     canvas.paint(box, distance - 2, _FAT_HU)
+    for centre, radii in (((4, -18, -14), (13, 11, 26)), ((6, -72, 17), (30, 30, 3 + rng.uniform(0, 3)))):
+        distance = _softmax(
+            distance, -canvas.ellipsoid_in(box, centre, radii, 0.0), 3
+        )  # hilum and fissure, full of fat
     canvas.liver[box] = canvas.paint(box, distance, hu.liver + 2.5 * canvas.noise(rng, 18.0, box))
     return box, distance
 
 
 def _behind_liver(canvas: Canvas, hu: Enhancement, rng: Generator) -> None:
-    """Kidneys, great vessels, gallbladder and the fat of hilum and fissure, which press into the liver."""
+    """Kidneys, great vessels and gallbladder, which press into the liver."""
     for x, z in ((-56, -58), (62, -38)):
         centre, size = (z + rng.normal(0, 5), 43 + rng.normal(0, 3), x), rng.uniform(0.9, 1.1)
         box, kidney = canvas.ellipsoid(centre, (54 * size, 28 * size, 27 * size), turn=0.5 if x < 0 else -0.5)
         canvas.paint(box, kidney - 5, _FAT_HU)
         pyramids = np.clip(0.5 + canvas.noise(rng, 11.0, box), 0, 1) * (kidney < -7)
         canvas.paint(box, kidney, hu.cortex + pyramids * (hu.medulla - hu.cortex))
-        canvas.paint(*canvas.ellipsoid((centre[0], 35, x * 0.74), (24, 9, 14)), _FAT_HU)
-    for centre, radii in (((4, -18, -14), (13, 11, 26)), ((6, -72, 17), (30, 30, 3.5 + rng.uniform(0, 3)))):
-        canvas.paint(*canvas.ellipsoid(centre, radii), _FAT_HU)
+        canvas.paint(*canvas.ellipsoid((centre[0], 35, x * 0.74), (24, 9, 14), turn=0.0), _FAT_HU)
     bladder = tuple(np.multiply((30, 27, 13), rng.uniform(0.7, 1.1)))
     box, gall = canvas.ellipsoid((-28, -50, -30 + rng.normal(0, 4)), bladder, turn=0.4)
     canvas.paint(box, gall - 2, hu.gut)
     canvas.paint(box, gall, rng.uniform(2, 18))
-    canvas.paint(*canvas.ellipsoid((0, 24, 10), (900, 14, 14)), _FAT_HU)
+    canvas.paint(*canvas.ellipsoid((0, 24, 10), (900, 14, 14), turn=0.0), _FAT_HU)
     for (y, x), radius, value in (((24, 10), 11, hu.artery), ((20, -18), 11.5, 0.5 * (hu.vein + hu.liver))):
-        canvas.paint(*canvas.ellipsoid((0, y, x), (900, radius, radius)), value)
-    crus = canvas.ellipsoid((20, 27, -3), (70, 12, 4))
+        canvas.paint(*canvas.ellipsoid((0, y, x), (900, radius, radius), turn=0.0), value)
+    crus = canvas.ellipsoid((20, 27, -3), (70, 12, 4), turn=0.0)
     canvas.paint(*crus, hu.muscle)
 
 
@@ -421,10 +429,11 @@ def _tumours(canvas: Canvas, tumour: Array, box: Box, distance: Array, patient: 
     for index, radius in enumerate(radii):
         room = np.flatnonzero((depth > min(0.7 * radius, 22)) & (free > 0.8 * radius))
         bright = rng.uniform() < patient.hypervascular and index > 0
-        contrast = rng.uniform(28, 45) if bright else -rng.uniform(32, 60)
+        liver_hu = patient.hu.liver
+        hu = liver_hu + rng.uniform(28, 45) if bright else np.clip(liver_hu - rng.uniform(32, 62), 33, 68)
         if len(room):
             centre = points[room[0]]
-            _tumour(canvas, tumour, centre, radius, patient.hu.liver + contrast, rng)
+            _tumour(canvas, tumour, centre, radius, float(hu), rng)
             free = np.minimum(free, np.linalg.norm(points - centre, axis=1) - radius)
 
 

@@ -81,7 +81,7 @@ def prepare(
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "prepare.lock"):
             outcomes = _bring_up_to_date(cases, folder, spacing_mm, workers)
-    except PermissionError as error:
+    except OSError as error:
         raise LiverError(
             f"cannot write to {folder}: {error.strerror}. Choose another place: data.store=FOLDER."
         ) from error

@@ -6,7 +6,7 @@ index, so neither the number of workers nor an interruption changes what is draw
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from lightning_liver.errors import LiverError
 
 Image = Float32[np.ndarray, "y x channel"]
 Labels = UInt8[np.ndarray, "y x"]
+Kind = Literal["tumour", "liver", "any"]
 Augment = Callable[[Image, Labels, int], tuple[Image, Labels]]  # the last argument is the sample's own seed
 
 
@@ -66,12 +67,12 @@ class Draw(NamedTuple):
 class Pools:
     """For each kind of slice, the slices of each case that has some: kind -> case -> slice numbers."""
 
-    kinds: Mapping[str, Mapping[str, np.ndarray]]
+    kinds: Mapping[Kind, Mapping[str, np.ndarray]]
 
     @staticmethod
     def of(records: Sequence[CaseRecord]) -> "Pools":
         """Kinds are `tumour`, `liver` and `any`."""
-        kinds: dict[str, dict[str, np.ndarray]] = {"tumour": {}, "liver": {}, "any": {}}
+        kinds: dict[Kind, dict[str, np.ndarray]] = {"tumour": {}, "liver": {}, "any": {}}
         for record in records:
             kinds["tumour"][record.name] = np.flatnonzero(record.tumour_pixels)
             kinds["liver"][record.name] = np.flatnonzero(record.liver_pixels)
@@ -94,7 +95,7 @@ class EpochSampler(Sampler[Draw]):
     """
 
     def __init__(
-        self, pools: Pools, *, length: int, shares: Mapping[str, float], seed: int, repeat: bool, rank: int, world: int
+        self, pools: Pools, *, length: int, shares: Mapping[Kind, float], seed: int, repeat: bool, rank: int, world: int
     ) -> None:
         self.pools, self.length, self.seed, self.repeat, self.rank, self.world = (
             pools,
@@ -124,10 +125,11 @@ class EpochSampler(Sampler[Draw]):
         """The whole epoch, the same in every process."""
         rng = np.random.default_rng([self.seed, epoch])
         share = np.array(list(self.shares.values()), float)
-        kinds = rng.choice(list(self.shares), size=self.length, p=share / share.sum())
-        return [Draw(epoch, position, *self._pick(rng, kind)) for position, kind in enumerate(kinds)]
+        kinds = list(self.shares)
+        drawn = rng.choice(len(kinds), size=self.length, p=share / share.sum())
+        return [Draw(epoch, position, *self._pick(rng, kinds[kind])) for position, kind in enumerate(drawn)]
 
-    def _pick(self, rng: np.random.Generator, kind: str) -> tuple[str, int]:
+    def _pick(self, rng: np.random.Generator, kind: Kind) -> tuple[str, int]:
         cases = self.pools.kinds[kind]
         case = list(cases)[rng.integers(len(cases))]
         return case, int(cases[case][rng.integers(len(cases[case]))])
@@ -147,7 +149,8 @@ class TrainingSlices(Dataset[dict[str, torch.Tensor]]):
         return {"image": self.look.tensor(image), "labels": torch.from_numpy(labels)}
 
 
-def crop_or_pad(image: Image, labels: Labels, size: tuple[int, int], rng: np.random.Generator) -> tuple[Image, Labels]:
+def crop_or_pad(image: Image, labels: Labels, size: tuple[int, int], rng: np.random.Generator
+) -> tuple[Float32[np.ndarray, "height width channel"], UInt8[np.ndarray, "height width"]]:
     """Cut a random window of `size` (y, x); where the slice is smaller, centre it in air (0 after the window)."""
     window = tuple(_span(n, wanted, rng) for n, wanted in zip(labels.shape, size, strict=True))
     image, labels = image[window], labels[window]

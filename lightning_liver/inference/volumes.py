@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from lightning_liver.types import Images, LabelMaps, Masks
@@ -22,7 +24,7 @@ def whole_slice_logits(network: Network, images: Images, *, multiple: int) -> Ma
     return network(padded)[..., :height, :width]
 
 
-def to_grid(logits: Masks, grid: tuple[int, int]) -> Masks:
+def to_grid(logits: Masks, grid: tuple[int, int]) -> Float[Tensor, "batch cls grid_height grid_width"]:
     """Logits on another grid (height, width) over the same field of view, interpolated linearly in float32."""
     if logits.shape[-2:] == torch.Size(grid):
         return logits.float()

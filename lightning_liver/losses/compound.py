@@ -23,8 +23,8 @@ def dice_bce(logits: Masks, target: Truth, *, dice_weight: float, bce_weight: fl
 
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z (nnU-Net), there with both weights 1.
     """
-    check_range("dice_weight", dice_weight, 0, math.inf)
-    check_range("bce_weight", bce_weight, 0, math.inf)
+    check_range("dice_weight", dice_weight, 0.0, math.inf)
+    check_range("bce_weight", bce_weight, 0.0, math.inf)
     if dice_weight == bce_weight == 0:
         raise LiverError("loss.dice_weight and loss.bce_weight are both 0: nothing would be learnt; raise one of them")
     logits, target = as_float32(logits, target)

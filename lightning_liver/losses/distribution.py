@@ -40,8 +40,8 @@ def focal(logits: Masks, target: Truth, *, gamma: float, alpha: float, balanced:
 
     Source: Lin et al. 2017, arXiv:1708.02002, equation 5.
     """
-    check_range("gamma", gamma, 0, math.inf)
-    check_range("alpha", alpha, 0, 1)
+    check_range("gamma", gamma, 0.0, math.inf)
+    check_range("alpha", alpha, 0.0, 1.0)
     logits, target = as_float32(logits, target)
     log_p, log_q = functional.logsigmoid(logits), functional.logsigmoid(-logits)
     # (1 - p)^gamma as exp(gamma log(1 - p)): pow has an infinite gradient at 0 for gamma below 1.

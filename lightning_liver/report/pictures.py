@@ -230,7 +230,9 @@ def _draw_scale(axes: Axes, shown: Slice, *, ink: Ink) -> None:
     if shown.spacing_mm is not None:
         field_mm = shown.hu.shape[1] * shown.spacing_mm[1]
         length_mm = next((bar for bar in _BARS_MM if bar <= field_mm / 3), _BARS_MM[-1])
-        axes.add_line(Line2D([0.97 - length_mm / field_mm, 0.97], [0.04, 0.04], linewidth=2.5, **style))
+        axes.add_line(
+            Line2D([0.97 - length_mm / field_mm, 0.97], [0.04, 0.04], linewidth=2.5, solid_capstyle="butt", **style)
+        )
         axes.text(0.97, 0.055, f"{length_mm} mm", fontsize=8, ha="right", va="bottom", **style)
 
 

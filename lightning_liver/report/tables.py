@@ -12,7 +12,7 @@ from typing import NamedTuple, TextIO
 import numpy as np
 from scipy.stats import bootstrap
 
-Value = str | int | float | bool | None
+Value = str | int | float | bool | np.generic | None
 Row = Mapping[str, Value]
 
 MISSING = "-"
@@ -106,12 +106,15 @@ def _patient_means(scores: Sequence[float | None], patients: Sequence[str]) -> n
 @contextmanager
 def _whole(path: Path) -> Iterator[TextIO]:
     """A file that appears under its name only when it is complete and on the disk."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
 
 from lightning_liver.data.datamodule import SliceDataModule
@@ -22,8 +23,11 @@ def telling_slice(record: CaseRecord) -> int:
     return record.shape[0] // 2
 
 
-class TestPredictions(Callback):
-    """Keeps, for every tested case, the telling slice and the predicted labels on it, (y, x) uint8 on the scan's own grid."""
+class PredictionKeeper(Callback):
+    """Keeps, for every tested case, its telling slice and the predicted labels on it.
+
+    Labels are (y, x) uint8 on the scan's own grid.
+    """
 
     def __init__(self, data: SliceDataModule) -> None:
         self.cases = data.split.test
@@ -31,7 +35,13 @@ class TestPredictions(Callback):
         self.kept: dict[str, tuple[int, np.ndarray]] = {}
 
     def on_test_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         self.kept |= {
             self.cases[c]: (self.wanted[c], labels) for c, labels in _matching(self.wanted, outputs, batch).items()
@@ -48,18 +58,25 @@ class ValidationPanels(Callback):
         self.kept: dict[int, np.ndarray] = {}
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self.kept |= _matching(self.wanted, outputs, batch)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for logger in trainer.loggers:
-            add_image = getattr(logger.experiment, "add_image", None)
-            for c, prediction in self.kept.items() if add_image else ():
-                name, z = self.data.split.val[c], self.wanted[c]
-                tag = f"val/case {name} slice {z}: CT, truth, prediction, error"
-                add_image(tag, self._panel(name, z, prediction), trainer.global_step, dataformats="HWC")
+        for c, prediction in self.kept.items():
+            name, z = self.data.split.val[c], self.wanted[c]
+            picture = self._panel(name, z, prediction)
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    tag = f"val/case {name} slice {z}: CT, truth, prediction, error"
+                    logger.experiment.add_image(tag, picture, trainer.global_step, dataformats="HWC")
         self.kept = {}
 
     def _panel(self, name: str, z: int, prediction: np.ndarray) -> np.ndarray:

@@ -7,18 +7,20 @@ from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.utilities.model_summary import ModelSummary
+from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
 from lightning_liver.errors import LiverError
 from lightning_liver.machine import cores
 
 MONITORED = "val/mean/dice_per_case"
 
+Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
+Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -38,10 +40,10 @@ class TrainerOptions:
         log_every: steps.
     """
 
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    accelerator: Accelerator
     devices: int | str | list[int]
     strategy: str
-    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
+    precision: Precision
     threads: Count | None
     max_epochs: Count
     max_minutes: Annotated[float, Field(gt=0)] | None
@@ -69,7 +71,7 @@ def trainer(
             accelerator=options.accelerator,
             devices=options.devices,
             strategy=options.strategy,
-            precision=options.precision,  # type: ignore[arg-type]
+            precision=None if options.precision == "auto" else options.precision,
             max_epochs=-1 if timed else options.max_epochs,
             gradient_clip_val=options.gradient_clip,
             check_val_every_n_epoch=options.validate_every,
@@ -79,7 +81,7 @@ def trainer(
             use_distributed_sampler=False,  # ours shard
             enable_model_summary=False,  # the run folder has it
             logger=logger,
-            callbacks=[*_keeping(folder, options.patience), TQDMProgressBar(refresh_rate=5), *callbacks],
+            callbacks=[*_keeping(folder, options.patience), _ProgressBar(refresh_rate=5), *callbacks],
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise LiverError(f"trainer: {error}") from error
@@ -112,14 +114,14 @@ def settle(options: TrainerOptions) -> TrainerOptions:
     return replace(options, accelerator=accelerator, precision=precision, threads=threads)
 
 
-def _accelerator(wanted: str) -> str:
-    here = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+def _accelerator(wanted: Accelerator) -> Accelerator:
+    here: Accelerator = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if wanted in ("auto", "cpu", here) or (wanted == "gpu" and here != "cpu"):
         return "cpu" if wanted == "cpu" else here
     raise LiverError(f"trainer.accelerator={wanted}: torch sees no such device here. Use trainer=cpu or trainer=auto.")
 
 
-def _precision(accelerator: str) -> str:
+def _precision(accelerator: Accelerator) -> Precision:
     """bfloat16 where the hardware has it, else half precision on CUDA, else float32."""
     if accelerator == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
@@ -135,6 +137,13 @@ def summary_table(network: torch.nn.Module, channels: int, size: tuple[int, int]
     """The layers of a network with their output sizes and parameters."""
     summary: Any = ModelSummary(_Summarised(network, channels, size), max_depth=-1)
     return str(summary)
+
+
+class _ProgressBar(TQDMProgressBar):
+    """Without the "version" that Lightning shows."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
 class _Summarised(pl.LightningModule):

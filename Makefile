@@ -1,0 +1,41 @@
+# make demo | test | check | test-all | summary | tensorboard | clean
+PYTHON ?= python3
+BIN := .venv/bin
+MODEL ?= unet
+LOGDIR ?= outputs
+
+.PHONY: install demo test test-all check format summary tensorboard clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,monai]'
+	touch $@
+
+demo: install ## phantoms, prepared, trained, tested, drawn
+	$(BIN)/python train.py experiment=demo
+
+test: install
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-all: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+summary: install ## the layer table, also in outputs/summary/
+	$(BIN)/python -m lightning_liver.apps.summary model=$(MODEL)
+
+tensorboard: install
+	$(BIN)/tensorboard --logdir $(LOGDIR) --host 127.0.0.1
+
+clean: ## what can be made again; run folders stay
+	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

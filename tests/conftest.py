@@ -1,0 +1,60 @@
+"""Annotations are checked while testing, and little scans to work on."""
+
+from jaxtyping import install_import_hook
+
+import tests.typecheck
+
+_hook = install_import_hook("lightning_liver", f"{tests.typecheck.__name__}.check")
+_hook.__enter__()
+
+import os  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import hypothesis  # noqa: E402
+import nibabel as nib  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+hypothesis.settings.register_profile("here", deadline=None)  # a busy machine is not a failure
+hypothesis.settings.load_profile("here")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test prepares goes with the test."""
+    monkeypatch.setenv("LIVER_CACHE", str(tmp_path / "cache"))
+
+
+def write_scan(root: Path, number: int, *, shape: tuple[int, int, int] = (12, 40, 48), spacing_mm: float = 1.5) -> None:
+    """volume-N and segmentation-N, LPS: a box of liver with a box of tumour whose places depend on the number.
+
+    shape is (z, y, x); the slices are 3 mm apart.
+    """
+    rng = np.random.default_rng(number)
+    hu = rng.normal(-20, 10, shape)
+    labels = np.zeros(shape, np.uint8)
+    y, x = rng.integers(3, 9, 2)
+    labels[2:-2, y : y + 24, x : x + 20] = 1
+    labels[4:-4, y + 6 : y + 14, x + 5 : x + 13] = 2
+    hu += 120 * (labels == 1) + 60 * (labels == 2)
+    affine = np.diag([-spacing_mm, -spacing_mm, 3.0, 1])
+    root.mkdir(parents=True, exist_ok=True)
+    for name, voxels in (("volume", np.rint(hu).astype(np.int16)), ("segmentation", labels)):
+        nib.save(nib.Nifti1Image(voxels.transpose(2, 1, 0), affine), root / f"{name}-{number}.nii.gz")
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """A folder of five little scans, 20 to 24: no known repeats among them."""
+    for number in range(20, 25):
+        write_scan(tmp_path / "scans", number)
+    return tmp_path / "scans"
+
+
+@pytest.fixture(scope="session")
+def real_scans() -> Path:
+    """The folder of real scans, which are in no repository."""
+    root = Path(os.environ.get("LIVER_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not root.is_dir():
+        pytest.skip("no real scans: neither $LIVER_DATA nor ../shared/data is there")
+    return root

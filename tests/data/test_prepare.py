@@ -1,0 +1,245 @@
+import errno
+import json
+import logging
+import shutil
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from lightning_liver.data import prepare as preparing
+from lightning_liver.data import sources
+from lightning_liver.data.nifti import read_labels, read_volume
+from lightning_liver.data.prepare import prepare
+from lightning_liver.data.store import HU_BIN, HU_RANGE, SliceWriter, Store, intensity, open_store
+from lightning_liver.errors import LiverError, LiverWarning
+from tests.conftest import write_scan
+
+
+def prepared(root: Path, store: Path, **options: Any) -> Store:
+    defaults = {"spacing_mm": None, "workers": 0, "skip_bad": False}
+    return prepare(sources.lits(root, patients=None), store=store, **(defaults | options))
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
+
+
+def volume(store: Store, name: str, kind: Any = "hu") -> np.ndarray:
+    return np.stack([store.read(name, kind, z) for z in range(store.cases[name].shape[0])])
+
+
+def test_native_store_holds_the_scan_voxel_for_voxel(scans: Path, tmp_path: Path) -> None:
+    store = prepared(scans, tmp_path / "store")
+    scan = read_volume(scans / "volume-20.nii.gz")
+    labels = read_labels(scans / "segmentation-20.nii.gz", scan)
+    np.testing.assert_array_equal(volume(store, "20"), scan.hu)
+    for kind in ("labels", "native_labels"):
+        np.testing.assert_array_equal(volume(store, "20", kind), labels)
+    record = store.cases["20"]
+    assert record.liver_pixels == np.count_nonzero(labels, axis=(1, 2)).tolist()
+    assert record.tumour_pixels == np.count_nonzero(labels == 2, axis=(1, 2)).tolist()
+    assert record.spacing_mm == record.native_spacing_mm == (3.0, 1.5, 1.5)
+
+
+def test_resampling_keeps_the_field_of_view_and_the_slices(scans: Path, tmp_path: Path) -> None:
+    record = prepared(scans, tmp_path / "store", spacing_mm=2.0).cases["20"]
+    assert record.native_shape == (12, 40, 48)
+    assert record.shape == (12, 30, 36)
+    np.testing.assert_allclose(np.multiply(record.shape, record.spacing_mm), (36, 60, 72))
+
+
+def test_resampled_store_keeps_native_labels(scans: Path, tmp_path: Path) -> None:
+    store = prepared(scans, tmp_path / "store", spacing_mm=2.0)
+    labels = read_labels(scans / "segmentation-20.nii.gz", read_volume(scans / "volume-20.nii.gz"))
+    np.testing.assert_array_equal(volume(store, "20", "native_labels"), labels)
+    assert volume(store, "20", "labels").shape == (12, 30, 36)
+
+
+def test_second_run_touches_nothing(scans: Path, tmp_path: Path) -> None:
+    prepared(scans, tmp_path / "store")
+    before = times(tmp_path / "store")
+    prepared(scans, tmp_path / "store")
+    assert times(tmp_path / "store") == before
+
+
+def test_another_spacing_goes_into_its_own_place(scans: Path, tmp_path: Path) -> None:
+    native = prepared(scans, tmp_path / "store")
+    before = times(native.folder)
+    coarse = prepared(scans, tmp_path / "store", spacing_mm=3.0)
+    assert coarse.folder != native.folder
+    assert times(native.folder) == before
+
+
+def test_only_a_changed_scan_is_prepared_anew(scans: Path, tmp_path: Path) -> None:
+    store = prepared(scans, tmp_path / "store")
+    before = times(store.folder / "cases")
+    write_scan(scans, 21, shape=(14, 40, 48))
+    store = prepared(scans, tmp_path / "store")
+    after = times(store.folder / "cases")
+    assert {path.parent.name for path in before if before[path] != after[path]} == {"21"}
+    assert volume(store, "21").shape == (14, 40, 48)
+
+
+def test_labels_that_come_later_are_taken_in(scans: Path, tmp_path: Path) -> None:
+    mask = scans / "segmentation-21.nii.gz"
+    mask.rename(tmp_path / "kept")
+    assert not prepared(scans, tmp_path / "store").cases["21"].labelled
+    (tmp_path / "kept").rename(mask)
+    assert prepared(scans, tmp_path / "store").cases["21"].has_tumour
+
+
+def test_interrupted_run_continues(scans: Path, tmp_path: Path) -> None:
+    store = prepared(scans, tmp_path / "store")
+    shutil.rmtree(store.folder / "cases" / "22")  # was not reached
+    leftover = store.folder / ".23-abc"  # was being written
+    leftover.mkdir()
+    (store.folder / "manifest.json").unlink()
+    before = times(store.folder / "cases" / "20")
+    store = prepared(scans, tmp_path / "store")
+    assert list(store.cases) == ["20", "21", "22", "23", "24"]
+    assert not leftover.exists()
+    assert times(store.folder / "cases" / "20") == before
+
+
+def test_worker_processes_change_no_byte(scans: Path, tmp_path: Path) -> None:
+    alone, pooled = (prepared(scans, tmp_path / f"{n}", workers=n, spacing_mm=2.0) for n in (0, 2))
+    for path in sorted(alone.folder.rglob("*.b2nd")):
+        assert path.read_bytes() == (pooled.folder / path.relative_to(alone.folder)).read_bytes()
+    assert alone.cases == pooled.cases
+
+
+def test_manifest_is_the_store(scans: Path, tmp_path: Path) -> None:
+    store = prepared(scans, tmp_path / "store")
+    assert open_store(store.folder).cases == store.cases
+    with pytest.raises(LiverError, match="liver-prepare"):
+        open_store(tmp_path)
+
+
+def test_patients_of_today_need_no_rebuilding(scans: Path, tmp_path: Path) -> None:
+    store = prepared(scans, tmp_path / "store")
+    before = times(store.folder / "cases")
+    csv = tmp_path / "patients.csv"
+    csv.write_text("case,patient\n20,A\n21,A\n22,B\n23,C\n24,D\n")
+    cases = sources.lits(scans, patients=csv)
+    store = prepare(cases, store=tmp_path / "store", spacing_mm=None, workers=0, skip_bad=False)
+    assert [record.patient for record in store.cases.values()] == ["A", "A", "B", "C", "D"]
+    assert times(store.folder / "cases") == before
+
+
+def test_one_bad_case_never_stops_the_others(scans: Path, tmp_path: Path) -> None:
+    truncated, empty = scans / "volume-21.nii.gz", scans / "segmentation-23.nii.gz"
+    truncated.write_bytes(truncated.read_bytes()[:2000])
+    empty.write_bytes(b"")
+    with pytest.raises(LiverError) as caught:
+        prepared(scans, tmp_path / "store")
+    message = str(caught.value)
+    assert "2 of 5" in message
+    assert "volume-21.nii.gz" in message
+    assert "segmentation-23.nii.gz" in message
+    assert "data.skip_bad=true" in message
+    manifest = json.loads((tmp_path / "store" / "native" / "manifest.json").read_text())
+    assert list(manifest["cases"]) == ["20", "22", "24"]
+
+
+def test_bad_cases_can_be_left_out(scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (scans / "volume-21.nii.gz").write_bytes(b"not a scan at all")
+    store = prepared(scans, tmp_path / "store", skip_bad=True)
+    assert list(store.cases) == ["20", "22", "23", "24"]
+    assert "volume-21.nii.gz" in caplog.text
+
+
+def test_case_without_labels_is_kept_for_prediction(
+    scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (scans / "segmentation-22.nii.gz").unlink()
+    store = prepared(scans, tmp_path / "store")
+    assert "22" in store.cases
+    assert store.labelled() == ["20", "21", "23", "24"]
+    assert "No labels, kept for prediction only: 22" in caplog.text
+
+
+def test_warnings_of_a_kind_come_once_with_their_files(
+    scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in (20, 24):
+        mask = scans / f"segmentation-{number}.nii.gz"
+        voxels = np.asarray(nib.load(mask).dataobj)
+        nib.save(nib.Nifti1Image(voxels, np.eye(4)), mask)
+    store = prepared(scans, tmp_path / "store")
+    told = [r.message for r in caplog.records if "segmentation-20" in r.message]
+    assert len(told) == 1
+    assert "segmentation-24" in told[0]
+    assert store.cases["20"].has_tumour
+
+
+def test_padding_of_minus_3024_becomes_air(scans: Path, tmp_path: Path) -> None:
+    path = scans / "volume-20.nii.gz"
+    image = nib.load(path)
+    voxels = np.asarray(image.dataobj).copy()
+    voxels[:3] = -3024
+    nib.save(nib.Nifti1Image(voxels, image.affine), path)
+    assert volume(prepared(scans, tmp_path / "store"), "20").min() == HU_RANGE[0]
+
+
+def test_full_disk_keeps_what_is_whole(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+    write = SliceWriter.write
+
+    def fill(self: SliceWriter, path: Path) -> None:
+        if len(written) >= 3:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        write(self, path)
+
+    monkeypatch.setattr(SliceWriter, "write", fill)
+    with pytest.raises(LiverError, match="the disk is full"):
+        prepared(scans, tmp_path / "store")
+    monkeypatch.undo()
+    folder = tmp_path / "store" / "native"
+    assert [path.name for path in (folder / "cases").iterdir()] == ["20"]
+    assert not list(folder.glob(".2*")), "half-written cases are cleared away"
+    assert len(prepared(scans, tmp_path / "store").cases) == 5
+
+
+def test_killed_worker_is_told_with_its_scan(scans: Path) -> None:
+    dead: Future[preparing.Outcome] = Future()
+    dead.set_exception(preparing.BrokenProcessPool())
+    outcome = preparing._collect(dead, sources.lits(scans, patients=None)[0])
+    assert outcome.record is None
+    assert "volume-20" in str(outcome.error)
+    assert "data.workers=1" in str(outcome.error)
+
+
+def test_estimate_comes_before_the_work(scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        prepared(scans, tmp_path / "store")
+    assert "Preparing 5 of 5 cases" in caplog.text
+    assert "GB are free" in caplog.text
+
+
+def test_unwritable_store_names_the_cure(scans: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LiverError, match=r"data\.store"):
+        prepared(scans, tmp_path / "file" / "store")
+
+
+def test_intensity_equals_the_voxels_own(scans: Path, tmp_path: Path) -> None:
+    store = prepared(scans, tmp_path / "store")
+    voxels = np.concatenate([volume(store, name).ravel() for name in store.cases]).astype(float)
+    low, high = -160, 240
+    windowed = (np.clip(voxels, low, high) - low) / (high - low)
+    mean, std = intensity(store.cases.values(), (low, high))
+    assert mean == pytest.approx(windowed.mean(), abs=HU_BIN / (high - low))
+    assert std == pytest.approx(windowed.std(), rel=0.02)
+
+
+def test_repeats_of_lits_are_named(tmp_path: Path) -> None:
+    for number in (0, 1, 7):
+        write_scan(tmp_path / "scans", number)
+    with pytest.warns(LiverWarning, match="0-1"):
+        sources.lits(tmp_path / "scans", patients=None)

@@ -1,0 +1,154 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib.image
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
+
+from lightning_liver.report.pictures import FALSE_NEGATIVE, FALSE_POSITIVE, Slice, choose, panel, write_pictures
+
+WINDOW_HU = (-160.0, 240.0)
+HEIGHT, WIDTH = 40, 60  # unequal, so that a transpose shows
+
+
+@pytest.fixture
+def shown() -> Slice:
+    """A bright body with a liver to the viewer's left, whose tumour is found a little too far down."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    truth = (np.hypot(y - 20, x - 18) < 11).astype(np.uint8)
+    prediction = (np.hypot(y - 21, x - 19) < 11).astype(np.uint8)
+    truth[np.hypot(y - 18, x - 16) < 4] = 2
+    prediction[np.hypot(y - 20, x - 16) < 4] = 2
+    hu = np.where(np.hypot((y - 20) / 18, (x - 30) / 28) < 1, 40, -1000) + 60 * (truth == 1)
+    dice = {"liver": 0.947, "tumour": None}
+    return Slice("volume-3", 57, hu.astype(np.int16), truth, prediction, (0.8, 0.8), dice)
+
+
+def written(folder: Path, shown: Slice) -> dict[str, Path]:
+    return {path.name: path for path in write_pictures(folder, "worst", shown, window_hu=WINDOW_HU)}
+
+
+def contours(svg: Path) -> set[str]:
+    groups = (element.get("id", "") for element in ElementTree.parse(svg).iter())
+    return {name for name in groups if re.fullmatch(r"(liver|tumour)-(truth|prediction)", name)}
+
+
+def texts(svg: Path) -> str:
+    return " ".join(element.text or "" for element in ElementTree.parse(svg).iter() if element.tag.endswith("}text"))
+
+
+def test_four_files_are_written_and_nothing_else(tmp_path: Path, shown: Slice) -> None:
+    names = {"worst.png", "worst-ct.png", "worst-overlay.png", "worst-mask.svg"}
+    assert set(written(tmp_path, shown)) == names
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_vector_mask_has_four_named_contours_and_no_raster(tmp_path: Path, shown: Slice) -> None:
+    svg = written(tmp_path, shown)["worst-mask.svg"]
+    assert contours(svg) == {"liver-truth", "tumour-truth", "liver-prediction", "tumour-prediction"}
+    assert not any(element.tag.endswith("}image") for element in ElementTree.parse(svg).iter())
+
+
+def test_title_names_case_slice_and_dice(tmp_path: Path, shown: Slice) -> None:
+    title = texts(written(tmp_path, shown)["worst-mask.svg"])
+    assert "volume-3, slice 57; Dice of the case: liver 0.947, tumour -" in title
+
+
+def test_scale_bar_is_there_only_if_the_spacing_is_known(tmp_path: Path, shown: Slice) -> None:
+    assert "10 mm" in texts(written(tmp_path, shown)["worst-mask.svg"])
+    assert " mm" not in texts(written(tmp_path, replace(shown, spacing_mm=None))["worst-mask.svg"])
+
+
+@pytest.mark.parametrize(("spacing_mm", "ratio"), [((0.8, 0.8), 40 / 60), ((1.6, 0.8), 80 / 60), (None, 40 / 60)])
+def test_picture_has_the_proportions_of_the_patient(
+    tmp_path: Path, shown: Slice, spacing_mm: tuple[float, float] | None, ratio: float
+) -> None:
+    picture = matplotlib.image.imread(written(tmp_path, replace(shown, spacing_mm=spacing_mm))["worst-ct.png"])
+    assert picture.shape[0] / picture.shape[1] == pytest.approx(ratio, rel=0.01)
+
+
+def test_first_row_is_on_top_and_first_column_on_the_left(tmp_path: Path, shown: Slice) -> None:
+    hu = np.full((HEIGHT, WIDTH), -1000, np.int16)
+    hu[: HEIGHT // 4, : WIDTH // 4] = 1000
+    picture = matplotlib.image.imread(written(tmp_path, replace(shown, hu=hu))["worst-ct.png"])[..., :3].mean(-1)
+    height, width = picture.shape
+    assert picture[height // 16, width // 16] > 0.9
+    assert picture[-height // 8, width // 8] < 0.1
+    assert picture[height // 8, -width // 8] < 0.1
+
+
+def test_window_maps_its_ends_to_black_and_white(tmp_path: Path, shown: Slice) -> None:
+    for hu, grey in ((-160, 0.0), (40, 0.5), (240, 1.0), (3000, 1.0), (-3024, 0.0)):
+        flat = replace(shown, hu=np.full((HEIGHT, WIDTH), hu, np.int16))
+        picture = matplotlib.image.imread(written(tmp_path, flat)["worst-ct.png"])
+        assert picture[100, 200, :3] == pytest.approx(grey, abs=0.01)
+
+
+def test_empty_masks_and_masks_at_the_border_are_drawn(tmp_path: Path, shown: Slice) -> None:
+    nothing, everything = np.zeros((HEIGHT, WIDTH), np.uint8), np.full((HEIGHT, WIDTH), 2, np.uint8)
+    svg = written(tmp_path, replace(shown, truth=nothing, prediction=everything))["worst-mask.svg"]
+    assert contours(svg) == {"liver-prediction", "tumour-prediction"}
+    svg = written(tmp_path, replace(shown, truth=nothing, prediction=nothing))["worst-mask.svg"]
+    assert contours(svg) == set()
+
+
+def test_equal_input_gives_equal_files(tmp_path: Path, shown: Slice) -> None:
+    first = {name: path.read_bytes() for name, path in written(tmp_path, shown).items()}
+    assert first == {name: path.read_bytes() for name, path in written(tmp_path, shown).items()}
+
+
+def test_panel_is_ct_truth_prediction_and_error_side_by_side(shown: Slice) -> None:
+    ct = np.linspace(0, 1, HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH)
+    drawn = panel(ct, shown.truth, shown.prediction)
+    assert drawn.shape == (HEIGHT, 4 * WIDTH, 3)
+    assert drawn.dtype == np.uint8
+    grey, truth, prediction, error = np.split(drawn, 4, axis=1)
+    np.testing.assert_array_equal(grey, np.repeat(np.round(ct * 255)[..., None], 3, axis=-1))
+    for part, labels in ((truth, shown.truth), (prediction, shown.prediction)):
+        np.testing.assert_array_equal((part != grey).any(-1), labels > 0)
+    coloured = np.ptp(error.astype(int), axis=-1) > 0
+    np.testing.assert_array_equal(coloured, shown.truth != shown.prediction)
+
+
+def test_panel_tells_what_is_too_much_from_what_is_missing() -> None:
+    ct, truth, prediction = np.zeros((1, 4)), np.array([[0, 1, 1, 2]], np.uint8), np.array([[1, 0, 2, 1]], np.uint8)
+    error = panel(ct, truth, prediction)[:, 12:]
+    much, little = (np.round(0.85 * 255 * np.array(to_rgb(colour))) for colour in (FALSE_POSITIVE, FALSE_NEGATIVE))
+    np.testing.assert_allclose(error[0], [much, little, much, little], atol=1)
+
+
+def test_panel_clips_a_ct_beyond_its_window() -> None:
+    nothing = np.zeros((1, 2), np.uint8)
+    assert panel(np.array([[-3.0, 7.0]]), nothing, nothing)[0, :2, 0].tolist() == [0, 255]
+
+
+@pytest.mark.parametrize(
+    ("scores", "chosen"),
+    [
+        ({}, {}),
+        ({"a": None, "b": float("nan")}, {}),
+        ({"a": 0.5, "b": None}, {"best": "a"}),
+        ({"a": 0.5, "b": 0.7}, {"best": "b", "worst": "a"}),
+        ({"a": 0.5, "b": 0.7, "c": 0.6}, {"best": "b", "median": "c", "worst": "a"}),
+        ({"d": 0.4, "a": 0.5, "b": 0.7, "c": 0.6}, {"best": "b", "median": "a", "worst": "d"}),
+        ({"c": 1.0, "a": 1.0, "b": 1.0}, {"best": "c", "median": "b", "worst": "a"}),
+    ],
+)
+def test_choice_of_cases(scores: dict[str, float | None], chosen: dict[str, str]) -> None:
+    assert choose(scores) == chosen
+
+
+@given(st.dictionaries(st.text(max_size=3), st.none() | st.floats(0, 1) | st.just(float("nan"))))
+def test_chosen_cases_differ_and_bound_the_others(scores: dict[str, float | None]) -> None:
+    chosen = choose(scores)
+    assert len(set(chosen.values())) == len(chosen)
+    known = [score for score in scores.values() if score is not None and score == score]
+    assert len(chosen) == min(3, len(known))
+    if known:
+        assert scores[chosen["best"]] == max(known)
+        assert scores[chosen.get("worst", chosen["best"])] == min(known)

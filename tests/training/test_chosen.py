@@ -1,0 +1,89 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from lightning_liver.errors import LiverError
+from lightning_liver.machine import cores
+from lightning_liver.training import trainer as training
+from lightning_liver.training.chosen import chosen_for, record_epochs
+from lightning_liver.training.trainer import TrainerOptions, settle
+
+OPTIONS = TrainerOptions(
+    accelerator="cpu",
+    devices=1,
+    strategy="auto",
+    precision="auto",
+    threads=None,
+    max_epochs=10,
+    max_minutes=None,
+    gradient_clip=1.0,
+    patience=None,
+    validate_every=1,
+    log_every=10,
+    deterministic=False,
+)
+
+
+@pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_processor_trains_in_bfloat16_where_it_has_it(
+    has_bf16: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_cpu_has_bf16", lambda: has_bf16)
+    settled = settle(OPTIONS)
+    assert settled.precision == precision
+    assert settled.threads == cores()
+    assert settle(replace(OPTIONS, precision="32-true", threads=1)).precision == "32-true"
+
+
+@pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16-mixed"), (False, "16-mixed")])
+def test_card_trains_in_what_it_has(has_bf16: bool, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has_bf16)
+    settled = settle(replace(OPTIONS, accelerator="gpu"))
+    assert (settled.accelerator, settled.precision, settled.threads) == ("cuda", precision, None)
+    assert settle(replace(OPTIONS, accelerator="auto")).accelerator == "cuda"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_missing_card_is_told_before_anything_is_prepared() -> None:
+    with pytest.raises(LiverError, match="trainer=cpu"):
+        settle(replace(OPTIONS, accelerator="cuda"))
+
+
+def test_a_run_keeps_what_it_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_cpu_has_bf16", lambda: True)
+    first, _ = chosen_for(OPTIONS, tmp_path)
+    monkeypatch.setattr(training, "_cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(training, "cores", lambda: 64)
+    assert chosen_for(OPTIONS, tmp_path) == (first, None)
+
+
+def test_a_longer_budget_reopens_a_complete_run(tmp_path: Path) -> None:
+    chosen_for(OPTIONS, tmp_path)
+    done = tmp_path / "metrics.json"
+    done.write_text("{}")
+    chosen_for(OPTIONS, tmp_path)
+    assert done.exists()
+    chosen_for(replace(OPTIONS, max_epochs=20), tmp_path)
+    assert not done.exists()
+    with pytest.raises(LiverError, match="may only grow"):
+        chosen_for(replace(OPTIONS, max_epochs=15), tmp_path)
+
+
+def test_more_minutes_hold_more_epochs_in_proportion(tmp_path: Path) -> None:
+    timed = replace(OPTIONS, max_minutes=10)
+    chosen_for(timed, tmp_path)
+    record_epochs(tmp_path, 40)
+    assert chosen_for(timed, tmp_path)[1] == 40
+    assert chosen_for(replace(timed, max_minutes=15), tmp_path)[1] == 60
+    with pytest.raises(LiverError, match="epochs or minutes"):
+        chosen_for(OPTIONS, tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [{"precision": "fp16"}, {"max_epochs": 0}, {"max_minutes": -1}, {"devices": None}])
+def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        replace(OPTIONS, **wrong)
