@@ -47,14 +47,9 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
 def explain(error: ValidationError, group: str) -> str:
     """Each wrong option with its full name, what was expected and what was seen."""
     return "\n".join(
-        f"{'.'.join([group, *map(str, _plain(fault['loc']))])}={fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}"
+        f"{group}.{fault['loc'][0]}={fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}"
         for fault in error.errors()
     )
-
-
-def _plain(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """A location without the names of the union's branches that pydantic adds."""
-    return tuple(part for part in location[:1])
 
 
 def _group(node: DictConfig) -> str:

@@ -1,4 +1,4 @@
-"""What all commands share: compose the config, run the job, answer the user's mistakes with a message and exit code 2."""
+"""What all commands share: compose the config, run the job, answer mistakes with a message and exit code 2."""
 
 import os
 import sys

@@ -149,7 +149,7 @@ class SliceDataModule(pl.LightningDataModule):
             "num_workers": self.options.loaders,
             "worker_init_fn": _start_worker,
             "pin_memory": torch.cuda.is_available(),
-            # a generator of its own: an iterator that drew its seed from the global one would shift dropout after a resume
+            # a generator of its own: iterators draw a seed, and from the global one that would shift dropout
             "generator": torch.Generator().manual_seed(self.seed),
         }
 

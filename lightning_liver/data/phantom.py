@@ -1,9 +1,11 @@
 """A made-up data set in the layout of LiTS, to try everything on before (or without) the download.
 
-Nothing in it is taken from a scan. The ranges are those of eight LiTS training scans (0-4 and 6-8, 1.5 mm pixels, HU
+Nothing in it is taken from a scan. Its ranges were measured on eight LiTS training scans (0-4 and 6-8, 1.5 mm pixels, HU
 clipped to [-160, 240]): median liver 85 to 124 HU; median tumour 29 to 73 HU, 30 to 60 below its liver; median standard
-deviation in 7x7 pixels of liver 9 to 20 HU, correlated by 0.2 to 0.6 from pixel to pixel; tumour share of the liver 0.1 %
-to 32 %; up to 12 tumours of 5 to 109 mm; liver 1400 to 2200 cm3.
+deviation in 7x7 pixels of liver 9 to 20 HU, correlated by 0.2 to 0.6 from pixel to pixel; tumour 0.1 % to 32 % of the
+liver, up to 12 of them, 6 to 109 mm wide; liver 1400 to 2200 cm3; muscle of the back 53 to 64 HU; tissue of 75 to 135 HU
+that is not liver 0.5 to 0.7 of the liver's volume. The best two thresholds score a Dice per case of 0.62 on those
+livers and 0.05 on their tumours, about 0.58 and 0.03 here.
 
 Scores on it show that a program works, and nothing about patients.
 """
@@ -39,9 +41,9 @@ _AXCODES = ("LPS", "RAS", "LAS", "RPS", "LPI")
 _MARKER = "phantom.json"
 # (liver, spleen, artery, vein, kidney cortex, medulla, gut wall, muscle) in HU, lowest and highest
 _PHASES = {
-    "arterial": ((85, 98, 220, 108, 160, 78, 85, 58), (96, 118, 330, 130, 220, 105, 110, 69)),
-    "portal": ((86, 94, 128, 130, 145, 130, 80, 58), (124, 130, 165, 172, 190, 175, 112, 69)),
-    "late": ((85, 86, 104, 104, 110, 115, 75, 58), (98, 102, 122, 122, 140, 150, 98, 69)),
+    "arterial": ((85, 98, 220, 108, 160, 78, 85, 55), (96, 118, 330, 130, 220, 105, 110, 66)),
+    "portal": ((86, 94, 128, 130, 145, 130, 80, 55), (124, 130, 165, 172, 190, 175, 112, 66)),
+    "late": ((85, 86, 104, 104, 110, 115, 75, 55), (98, 102, 122, 122, 140, 150, 98, 66)),
 }
 _PHASE_SHARES = (0.2, 0.6, 0.2)
 
@@ -61,7 +63,10 @@ def cases(root: str | Path, *, count: int, seed: int, matrix: int, workers: int)
     _refuse_out_of_range(count=(count, range(1, _MOST + 1)), workers=(workers, range(0, 257)))
     _refuse_out_of_range(matrix=(matrix, _MATRIX), seed=(seed, range(0, 2**63)))
     root = Path(root).expanduser()
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LiverError(f"{root}: cannot be made ({error.strerror}); choose another folder") from None
     with FileLock(root / ".phantom.lock"):
         _claim(root, {"seed": seed, "matrix": matrix, "version": _VERSION})
         wanted = [_case(root, case) for case in range(count)]
@@ -99,7 +104,7 @@ def _patient(rng: Generator, *, tumours: bool) -> Patient:
 
 
 def _grid(patient: Patient, matrix: int, rng: Generator) -> tuple[tuple[float, float, float], list[np.ndarray]]:
-    """Spacing, and voxel centres in millimetres along z, y, x: slices go beyond the liver at both ends, as in most scans."""
+    """Spacing and voxel centres in millimetres along z, y, x; slices go beyond the liver at both ends."""
     z, y, x = patient.scale
     thickness = float(rng.choice((3.0, 3.5, 4.0, 5.0)))
     low, high = LIVER_MM[0] * z - rng.uniform(30, 60), LIVER_MM[1] * z + rng.uniform(14, 26)

@@ -1,6 +1,6 @@
 """The shapes of the phantom: an abdomen of signed distances, drawn in the millimetres of one atlas.
 
-Coordinates are LPS: x to the patient's left, y to the back, z to the head, origin in front of the first lumbar vertebra.
+Coordinates are LPS: x to the patient's left, y to the back, z to the head, origin before the first lumbar vertebra.
 A patient is the atlas scaled and bent by a smooth random displacement, so neighbours stay neighbours. A shape is a
 function that is negative inside and grows by about 1 per millimetre; distance over voxel size gives the partial volume.
 """
@@ -21,6 +21,11 @@ Point = tuple[float, float, float]  # atlas millimetres, (z, y, x)
 LIVER_MM = (-80.0, 75.0)  # caudal tip and dome, before bending
 TRUNK_MM = (112.0, 163.0)  # half depth and half width of the muscles' outline; subcutaneous fat comes on top
 _FAT_HU = -102.0
+_COLON = (  # transverse, descending, ascending
+    ((-70.0, -38.0, -105.0), (-45.0, -62.0, -70.0), (-30.0, -78.0, 0.0), (0.0, -68.0, 70.0), (25.0, -30.0, 112.0)),
+    ((25.0, -20.0, 118.0), (-20.0, 10.0, 122.0), (-120.0, 25.0, 125.0)),
+    ((-60.0, 15.0, -118.0), (-130.0, 25.0, -120.0)),
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Canvas:
         self.axes = [(a / s).astype(np.float32) for a, s in zip(axes_mm, scale, strict=True)]
         self.shape = tuple(len(a) for a in self.axes)
         self.step = [float(a[1] - a[0]) for a in self.axes]
-        bend = [self.noise(rng, 75.0) * np.float32(mm) for mm in (2.5, 3.5, 4.0)]
+        bend = [self.noise(rng, 75.0) * mm for mm in (2.5, 3.5, 4.0)]
         self.z, self.y, self.x = (b + a for b, a in zip(bend, np.ix_(*self.axes), strict=True))
         self.hu = np.full(self.shape, -1000.0, np.float32)
         self.liver = np.zeros(self.shape, np.float32)
@@ -76,7 +81,7 @@ class Canvas:
         field = ndimage.zoom(field, (len(axes[0]) / coarse[0], 1, 1), order=2, mode="nearest", grid_mode=True)
         size = (len(axes[2]), len(axes[1]))
         fine = np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_CUBIC) for plane in field])
-        return fine * np.float32(1 / fine.std())
+        return fine / fine.std()
 
     def box(self, centre: Point, reach: Point) -> Box:
         """The voxels within reach of a point, and at least one."""
@@ -89,7 +94,7 @@ class Canvas:
     def coverage(self, distance: Array) -> Array:
         """Part of each voxel inside a shape: a ramp as wide as the voxel is along the surface's normal."""
         width = np.abs(np.gradient(distance, axis=0)) if len(distance) > 1 else np.zeros_like(distance)
-        width += np.float32(self.step[2])
+        width += self.step[2]
         return np.clip(0.5 - distance / width, 0, 1)
 
     def paint(self, box: Box, distance: Array, hu: Array | float, *, in_liver: bool = False) -> Array:
@@ -108,17 +113,18 @@ class Canvas:
 
     def ellipsoid_in(self, box: Box, centre: Point, radii: Point, turn: float) -> Array:
         """First-order distance to an ellipsoid, by Quilez (iquilezles.org/articles/ellipsoids)."""
-        z, y, x = (axis[box] - np.float32(c) for axis, c in zip((self.z, self.y, self.x), centre, strict=True))
-        cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+        z, y, x = (axis[box] - float(c) for axis, c in zip((self.z, self.y, self.x), centre, strict=True))
+        cos, sin = float(np.cos(turn)), float(np.sin(turn))
         y, x = (y * cos - x * sin, y * sin + x * cos) if turn else (y, x)
-        u, v, w = (axis / np.float32(r) for axis, r in zip((z, y, x), radii, strict=True))
+        a, b, c = (float(radius) for radius in radii)
+        u, v, w = z / a, y / b, x / c
         k0 = np.sqrt(u * u + v * v + w * w)
-        k1 = np.sqrt((u / radii[0]) ** 2 + (v / radii[1]) ** 2 + (w / radii[2]) ** 2)
-        return k0 * (k0 - 1) / (k1 + np.float32(1e-6))
+        k1 = np.sqrt((u / a) ** 2 + (v / b) ** 2 + (w / c) ** 2)
+        return k0 * (k0 - 1) / (k1 + 1e-6)
 
     def tube(self, points: np.ndarray, radii: np.ndarray, rim_mm: float) -> tuple[Box, Array]:
         """Distance to the union of balls along a line (n, 3), trusted up to rim_mm outside."""
-        points = self._unbend(points)
+        points = points - self.bend(points)  # one fixed-point step is enough, the bending is slow
         lo, hi = points.min(0) - radii.max() - rim_mm, points.max(0) + radii.max() + rim_mm
         box = self.box(tuple((lo + hi) / 2), tuple((hi - lo) / 2))
         offset = [s.start for s in box]
@@ -130,12 +136,16 @@ class Canvas:
             np.minimum(view, np.sqrt(z * z + y * y + x * x) - np.float32(radius), out=view)
         return box, distance
 
-    def _unbend(self, points: np.ndarray) -> np.ndarray:
-        """Where atlas points (n, 3) lie on the unbent axes: one fixed-point step, the bending is slow."""
-        index = [np.searchsorted(a, p).clip(0, len(a) - 1) for a, p in zip(self.axes, points.T, strict=True)]
-        bent = [axis[tuple(index)] for axis in (self.z, self.y, self.x)]
-        straight = [a[i] for a, i in zip(self.axes, index, strict=True)]
-        return points - np.stack(bent, 1) + np.stack(straight, 1)
+    def nearest(self, points: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Indices of the voxels at points (n, 3) of the unbent axes."""
+        each = zip(self.axes, points.T, self.step, strict=True)
+        return tuple(np.searchsorted(a, p - step / 2).clip(0, len(a) - 1) for a, p, step in each)
+
+    def bend(self, points: np.ndarray) -> np.ndarray:
+        """How far the patient's bending moves the anatomy at points (n, 3) of the unbent axes."""
+        index = self.nearest(points)
+        bent = np.stack([axis[index] for axis in (self.z, self.y, self.x)], 1)
+        return bent - np.stack([a[i] for a, i in zip(self.axes, index, strict=True)], 1)
 
 
 def draw(axes_mm: Sequence[np.ndarray], patient: Patient, rng: Generator) -> tuple[Array, UInt8[np.ndarray, "z y x"]]:
@@ -161,17 +171,17 @@ def draw(axes_mm: Sequence[np.ndarray], patient: Patient, rng: Generator) -> tup
 def _softmax(a: Array, b: Array, blend_mm: float) -> Array:
     """Intersection of two shapes with a rounded edge."""
     difference = a - b
-    return (a + b + np.sqrt(difference * difference + np.float32(blend_mm**2))) * np.float32(0.5)
+    return (a + b + np.sqrt(difference * difference + blend_mm**2)) * 0.5
 
 
 def _softmin(a: Array, b: Array, blend_mm: float) -> Array:
     return -_softmax(-a, -b, blend_mm)
 
 
-def _outline(y: Array, x: Array, half_y: float, half_x: float, square: float) -> Array:
+def _outline(y: Array, x: Array, half_y: float, half_x: Array | float, square: float) -> Array:
     """Radial distance to a rounded outline: an ellipse at square 0, a superellipse of power 4 at square 1."""
-    v, w = (y / np.float32(half_y)) ** 2, (x / np.float32(half_x)) ** 2
-    rho = np.sqrt((1 - square) * (v + w) + square * np.sqrt(v * v + w * w)) + np.float32(1e-3)
+    v, w = (y / half_y) ** 2, (x / half_x) ** 2
+    rho = np.sqrt((1 - square) * (v + w) + square * np.sqrt(v * v + w * w)) + 1e-3
     return np.hypot(y, x) * (1 - 1 / rho)
 
 
@@ -181,7 +191,7 @@ def _trunk(canvas: Canvas, patient: Patient, rng: Generator) -> Array:
     lumps = canvas.noise(rng, 60.0)
     muscle = _outline(canvas.y - 2, canvas.x, *TRUNK_MM, 0.45)
     cavity = _outline(canvas.y + 14, canvas.x, 90, 148, 0.4)
-    fat_mm = patient.fat_mm * (1 + 0.12 * lumps - canvas.y * np.float32(0.003))
+    fat_mm = patient.fat_mm * (1 + 0.12 * lumps - canvas.y * 0.003)
     _table(canvas, patient.fat_mm, rng)
     grain = canvas.noise(rng, 7.0)
     skin = muscle - np.maximum(fat_mm, 4)
@@ -217,10 +227,10 @@ def _spine(canvas: Canvas, grain: Array, lumps: Array, muscle: float) -> None:
             canvas.paint(box, distance, muscle - 100 * np.clip(grain[box] + 0.6 * lumps[box] - 1.2, 0, 1))
     box = canvas.box((0, 70, 0), (900, 55, 60))
     z, y, x, fine = canvas.z[box], canvas.y[box], canvas.x[box], grain[box]
-    level = np.abs(((z / np.float32(31)) % 1) - 0.5) * 31  # 0 in the middle of a vertebra, 15.5 in that of a disc
-    body = _outline(y - 47, x, 17, 22 + np.clip(level - 8, 0, 4) * np.float32(0.5), 0.3)
+    level = np.abs(((z / 31) % 1) - 0.5) * 31  # 0 in the middle of a vertebra, 15.5 in that of a disc
+    body = _outline(y - 47, x, 17, 22 + np.clip(level - 8, 0, 4) * 0.5, 0.3)
     arch = np.minimum(_outline(y - 74, x, 14, 17, 0.2), _outline(y - 92, x, 17, 4, 0.3))
-    wings = _softmax(np.abs(y - 76 + np.abs(x) * np.float32(0.1)) - 4.5, np.abs(x) - 38, 3)
+    wings = _softmax(np.abs(y - 76 + np.abs(x) * 0.1) - 4.5, np.abs(x) - 38, 3)
     arch = _softmin(arch, _softmax(wings, level - 7, 3), 4)
     canvas.paint(box, arch, 330 + 90 * fine + 250 * np.clip(1 + arch / 4, 0, 1))
     bone = 190 + 45 * fine + 330 * np.clip(1 + body / 2.5, 0, 1)
@@ -233,9 +243,9 @@ def _ribs(canvas: Canvas, cavity: Array, muscle: Array, grain: Array) -> None:
     margin = (canvas.z > -62 + 75 * np.clip(-canvas.y / 90, -0.2, 1)) & (cavity < 13) & (cavity > -3)
     wall = np.flatnonzero(margin & (np.abs(canvas.x) > 12))
     z, y, x, depth, fine = (a.ravel()[wall] for a in (canvas.z, canvas.y, canvas.x, cavity, grain))
-    turn = ((z - np.float32(0.62) * y + np.float32(0.35) * np.abs(x)) / np.float32(30)) % 1 - np.float32(0.5)
+    turn = ((z - 0.62 * y + 0.35 * np.abs(x)) / 30) % 1 - 0.5
     distance = np.hypot((depth - 5) * np.float32(1.35), turn * 25) - 6
-    cartilage = np.clip((np.abs(x) * np.float32(0.9) + y + 15) / 10, 0, 1)
+    cartilage = np.clip((np.abs(x) * 0.9 + y + 15) / 10, 0, 1)
     bone = 140 + 70 * fine + 480 * np.clip(1 + distance / 2, 0, 1)
     part = np.clip(0.5 - distance / (2 * canvas.step[2]), 0, 1)
     part *= muscle.ravel()[wall] < -2
@@ -246,11 +256,11 @@ def _ribs(canvas: Canvas, cavity: Array, muscle: Array, grain: Array) -> None:
 def _dome(canvas: Canvas) -> Array:
     """Height above the diaphragm: three paraboloids over the recess, which is deeper behind."""
     z, y, x = canvas.z, canvas.y, canvas.x
-    top = np.float32(LIVER_MM[1] + 4)
+    top = LIVER_MM[1] + 4
     recess = top - 70 - 45 * np.clip((y + 40) / 100, 0, 1)
     height = recess
     for cy, cx, drop, narrow in ((-8, -74, 0, 165), (-2, 78, 14, 150), (-42, 8, 28, 90)):
-        height = np.maximum(height, top - drop - ((y - cy) ** 2 + (x - cx) ** 2) / np.float32(narrow))
+        height = np.maximum(height, top - drop - ((y - cy) ** 2 + (x - cx) ** 2) / narrow)
     return z - height
 
 
@@ -278,35 +288,37 @@ def _walk(rng: Generator, start: Point, reach: Point, steps: int, step_mm: float
     return np.asarray(start) + np.asarray(reach) * np.tanh((line - line.mean(0)) / np.asarray(reach))
 
 
+def _through(ends: np.ndarray, count: int) -> np.ndarray:
+    """A line of count points through the ends (n, 3)."""
+    along = np.linspace(0, len(ends) - 1, count)
+    return np.stack([np.interp(along, range(len(ends)), column) for column in ends.T], 1)
+
+
 def _gut(canvas: Canvas, cavity: Array, hu: Enhancement, rng: Generator) -> None:
     """Small bowel, colon and stomach, with gas in front and food, water or positive contrast behind."""
-    oral = rng.choice((20.0, rng.uniform(60, 130), 260.0), p=(0.3, 0.5, 0.2))
-    for _ in range(46):
+    oral = float(rng.choice((20.0, rng.uniform(60, 130), 260.0), p=(0.3, 0.5, 0.2)))
+    for _ in range(52):
         start = (rng.uniform(-150, -10), rng.uniform(-85, 20), rng.uniform(-95, 100))
         line = _walk(rng, start, (18, 22, 38), 18, 6.0)
         box, f = canvas.tube(line, np.full(18, rng.uniform(9, 15)), 4.0)
         f = np.maximum(f, cavity[box] + 2)
         canvas.paint(box, f, hu.gut)
-        filling = rng.choice((hu.gut, 25.0, oral, -300.0), p=(0.6, 0.15, 0.17, 0.08))
+        filling = float(rng.choice((hu.gut, 25.0, oral, -300.0), p=(0.7, 0.1, 0.13, 0.07)))
         canvas.paint(box, f + 3, filling + 10 * canvas.noise(rng, 9.0, box))
-    for ends in (((-70, -38, -105), (-45, -62, -70), (-30, -78, 0), (0, -68, 70), (25, -30, 112)),
-                 ((25, -20, 118), (-20, 10, 122), (-120, 25, 125)), ((-60, 15, -118), (-130, 25, -120))):  # fmt: skip
-        _colon(canvas, cavity, np.asarray(ends, float), rng)
+    for ends in _COLON:
+        _colon(canvas, cavity, np.array(ends), rng)
     _stomach(canvas, cavity, hu, oral, rng)
 
 
 def _colon(canvas: Canvas, cavity: Array, ends: np.ndarray, rng: Generator) -> None:
     ends = ends + rng.normal(0, 8, ends.shape)
-    along = np.linspace(0, len(ends) - 1, 14 * len(ends))
-    line = np.stack([np.interp(along, range(len(ends)), column) for column in ends.T], 1)
+    line = _through(ends, 14 * len(ends))
     radii = rng.uniform(16, 22) + 3 * np.sin(np.arange(len(line)) * 1.4)
     box, f = canvas.tube(line, radii, 4.0)
     f = np.maximum(f, cavity[box] + 2)
-    stool = rng.uniform(40, 110) - 600 * np.clip(
-        canvas.noise(rng, 7.0, box) + 2 * canvas.noise(rng, 45.0, box) - 0.8, 0, 1.4
-    )
+    gas = canvas.noise(rng, 7.0, box) + 2 * canvas.noise(rng, 45.0, box) - 0.8
     canvas.paint(box, f, 55.0)
-    canvas.paint(box, f + 2.5, stool)
+    canvas.paint(box, f + 2.5, rng.uniform(40, 110) - 600 * np.clip(gas, 0, 1.4))
 
 
 def _stomach(canvas: Canvas, cavity: Array, hu: Enhancement, oral: float, rng: Generator) -> None:
@@ -317,7 +329,7 @@ def _stomach(canvas: Canvas, cavity: Array, hu: Enhancement, oral: float, rng: G
     for where, f in ((span, antrum), (box, fundus)):
         f = np.maximum(f, cavity[where] + 2) + 1.5 * canvas.noise(rng, 14.0, where)
         canvas.paint(where, f, hu.gut)
-        level = canvas.y[where] - np.float32(centre[1] - rng.uniform(-5, 22))
+        level = canvas.y[where] - (centre[1] - rng.uniform(-5, 22))
         filling = np.where(level < 0, -950, oral + 12 * canvas.noise(rng, 10.0, where))
         canvas.paint(where, f + 4.5, filling)
 
@@ -330,32 +342,29 @@ def _left_organs(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rn
     canvas.paint(box, spleen - 1.5, _FAT_HU)
     canvas.paint(box, spleen, hu.spleen + mottle)
     line = np.array([(-22, -22, -28), (-30, -10, -25), (-14, -26, 2), (-2, -6, 30), (4, 14, 62), (10, 24, 80)])
-    along = np.linspace(0, 5, 40)
-    line = np.stack([np.interp(along, range(6), column) for column in line.T], 1)
+    line = _through(line, 40)
     box, pancreas = canvas.tube(line, np.linspace(13, 9, 40), 4.0)
     canvas.paint(box, pancreas + 1.5 * canvas.noise(rng, 8.0, box), 0.6 * hu.spleen + 0.4 * hu.muscle)
-    box, vein = canvas.tube(line[12:] + (3, 9, 0), np.linspace(5.5, 4, 28), 3.0)
+    box, vein = canvas.tube(line[12:] + np.array((3, 9, 0)), np.linspace(5.5, 4, 28), 3.0)
     canvas.paint(box, vein, hu.vein)
 
 
 def _liver(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Generator) -> tuple[Box, Array]:
-    """A wedge under the right dome, cut by an oblique visceral plane, and a left lobe of varying length."""
+    """A wedge under the right dome, cut by an oblique visceral plane; a left lobe of varying length, hilum, fissure."""
     box = canvas.box((0, 0, -25), (100, 110, 145))
     z, y, x = canvas.z[box], canvas.y[box], canvas.x[box]
     tilt, left = rng.normal(0, 0.06), rng.uniform(35, 92)
-    medial = 0.9 * x + 0.43 * y + np.float32(12 + rng.normal(0, 5))
-    visceral = np.float32(0.5 + tilt) * x - np.float32(0.85) * z - np.float32(8 + rng.normal(0, 5))
+    medial = 0.9 * x + 0.43 * y + (12 + rng.normal(0, 5))
+    visceral = (0.5 + tilt) * x - 0.85 * z - (8 + rng.normal(0, 5))
     right = _softmax(_softmax(medial, visceral, 22), LIVER_MM[0] + 4 - z, 8)
-    under = (8 + rng.normal(0, 6) + 0.28 * x - z) * np.float32(0.96)
-    behind = (y + np.float32(14 + rng.normal(0, 4)) + np.float32(0.32) * x) * np.float32(0.95)
+    under = (8 + rng.normal(0, 6) + 0.28 * x - z) * 0.96
+    behind = (y + (14 + rng.normal(0, 4)) + 0.32 * x) * 0.95
     distance = _softmin(right, _softmax(_softmax(behind, under, 14), x - left, 16), 12)
     distance = distance + 2 * canvas.noise(rng, 22.0, box)
     distance = _softmax(_softmax(distance, cavity[box] + 3, 5), dome[box] + 3, 5)
     canvas.paint(box, distance - 2, _FAT_HU)
     for centre, radii in (((4, -18, -14), (13, 11, 26)), ((6, -72, 17), (30, 30, 3 + rng.uniform(0, 3)))):
-        distance = _softmax(
-            distance, -canvas.ellipsoid_in(box, centre, radii, 0.0), 3
-        )  # hilum and fissure, full of fat
+        distance = _softmax(distance, -canvas.ellipsoid_in(box, centre, radii, 0.0), 3)
     canvas.liver[box] = canvas.paint(box, distance, hu.liver + 2.5 * canvas.noise(rng, 18.0, box))
     return box, distance
 
@@ -376,12 +385,11 @@ def _behind_liver(canvas: Canvas, hu: Enhancement, rng: Generator) -> None:
     canvas.paint(*canvas.ellipsoid((0, 24, 10), (900, 14, 14), turn=0.0), _FAT_HU)
     for (y, x), radius, value in (((24, 10), 11, hu.artery), ((20, -18), 11.5, 0.5 * (hu.vein + hu.liver))):
         canvas.paint(*canvas.ellipsoid((0, y, x), (900, radius, radius), turn=0.0), value)
-    crus = canvas.ellipsoid((20, 27, -3), (70, 12, 4), turn=0.0)
-    canvas.paint(*crus, hu.muscle)
+    canvas.paint(*canvas.ellipsoid((20, 27, -3), (70, 12, 4), turn=0.0), hu.muscle)  # crus of the diaphragm
 
 
 def _tree(root: Point, targets: np.ndarray, trunk_mm: float) -> tuple[np.ndarray, np.ndarray]:
-    """Vessels from root to targets (n, 3), each joining the nearest node; radii follow the flow, nearly by Murray's cube root."""
+    """Vessels from root to targets (n, 3), each joining the nearest node; radii nearly by Murray's law, flow^(1/3)."""
     nodes, parent = [np.asarray(root, float)], [0]
     for target in targets[np.argsort(np.linalg.norm(targets - nodes[0], axis=1))]:
         nearest = int(np.argmin(np.linalg.norm(np.asarray(nodes) - target, axis=1)))
@@ -403,10 +411,10 @@ def _tree(root: Point, targets: np.ndarray, trunk_mm: float) -> tuple[np.ndarray
 def _inside(canvas: Canvas, box: Box, distance: Array, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
     """Random points of the liver (n, 3) and how deep below its surface they lie, in millimetres (n,)."""
     points = rng.uniform((-85, -110, -160), (85, 80, 100), (4000, 3))
-    index = [np.searchsorted(a[s], p) for a, s, p in zip(canvas.axes, box, points.T, strict=True)]
-    index = [i.clip(0, n - 1) for i, n in zip(index, distance.shape, strict=True)]
-    depth = np.where(canvas.liver[box] > 0.5, -distance, -99)[tuple(index)]
-    return points[depth > 0], depth[depth > 0]
+    index = canvas.nearest(points)
+    inner = [np.clip(i - s.start, 0, n - 1) for i, s, n in zip(index, box, distance.shape, strict=True)]
+    depth = np.where(canvas.liver[index] > 0.5, -distance[tuple(inner)], -1)
+    return (points + canvas.bend(points))[depth > 0], depth[depth > 0]
 
 
 def _liver_vessels(canvas: Canvas, box: Box, distance: Array, hu: Enhancement, rng: Generator) -> None:
@@ -426,14 +434,14 @@ def _tumours(canvas: Canvas, tumour: Array, box: Box, distance: Array, patient: 
     radii[0] = max(radii[0], 6.5)
     points, depth = _inside(canvas, box, distance, rng)
     free = np.full(len(points), 99.0)  # from the nearest tumour's surface
-    for index, radius in enumerate(radii):
+    for index, radius in enumerate(radii.tolist()):
         room = np.flatnonzero((depth > min(0.7 * radius, 22)) & (free > 0.8 * radius))
         bright = rng.uniform() < patient.hypervascular and index > 0
-        liver_hu = patient.hu.liver
-        hu = liver_hu + rng.uniform(28, 45) if bright else np.clip(liver_hu - rng.uniform(32, 62), 33, 68)
+        dark = float(np.clip(patient.hu.liver - rng.uniform(32, 62), 33, 68))
+        hu = patient.hu.liver + rng.uniform(28, 45) if bright else dark
         if len(room):
             centre = points[room[0]]
-            _tumour(canvas, tumour, centre, radius, float(hu), rng)
+            _tumour(canvas, tumour, centre, radius, hu, rng)
             free = np.minimum(free, np.linalg.norm(points - centre, axis=1) - radius)
 
 
@@ -442,7 +450,7 @@ def _tumour(canvas: Canvas, tumour: Array, centre: np.ndarray, radius: float, hu
     box, f = canvas.ellipsoid(tuple(centre), tuple(radii), turn=rng.uniform(0, 3))
     f = f + 0.1 * radius * canvas.noise(rng, max(8.0, radius), box)
     soft_mm = rng.uniform(0.5, min(3.5, radius / 2))
-    part = np.clip(0.5 - f / (np.float32(soft_mm) + canvas.step[2]), 0, 1) * canvas.liver[box]
-    core = rng.uniform(-12, 4) * np.clip(-f / np.float32(radius), 0, 1)
+    part = np.clip(0.5 - f / (soft_mm + canvas.step[2]), 0, 1) * canvas.liver[box]
+    core = rng.uniform(-12, 4) * np.clip(-f / radius, 0, 1)
     canvas.hu[box] += part * (hu + core + 4 * canvas.noise(rng, 10.0, box) - canvas.hu[box])
     tumour[box] = np.maximum(tumour[box], part)

@@ -16,7 +16,7 @@ def bce(logits: Masks, target: Truth) -> Scalar:
         logits: raw network output, (batch, cls, height, width).
         target: truth in {0, 1}, same shape.
 
-    Source: Good 1952, doi:10.1111/j.2517-6161.1952.tb00104.x; Jadon 2020, arXiv:2006.14822, equation 2.
+    Source: Good 1952, doi:10.1111/j.2517-6161.1952.tb00104.x; Jadon 2020, arXiv:2006.14822, section II.
     """
     logits, target = as_float32(logits, target)
     return functional.binary_cross_entropy_with_logits(logits, target)

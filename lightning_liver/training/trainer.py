@@ -10,7 +10,7 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
@@ -81,7 +81,7 @@ def trainer(
             use_distributed_sampler=False,  # ours shard
             enable_model_summary=False,  # the run folder has it
             logger=logger,
-            callbacks=[*_keeping(folder, options.patience), _ProgressBar(refresh_rate=5), *callbacks],
+            callbacks=[*_keeping(folder, options.patience), *_watching(bool(logger)), *callbacks],
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise LiverError(f"trainer: {error}") from error
@@ -137,6 +137,10 @@ def summary_table(network: torch.nn.Module, channels: int, size: tuple[int, int]
     """The layers of a network with their output sizes and parameters."""
     summary: Any = ModelSummary(_Summarised(network, channels, size), max_depth=-1)
     return str(summary)
+
+
+def _watching(logs: bool) -> list[Callback]:
+    return [_ProgressBar(refresh_rate=5), *([LearningRateMonitor("step")] if logs else [])]
 
 
 class _ProgressBar(TQDMProgressBar):

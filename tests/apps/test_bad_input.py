@@ -1,0 +1,72 @@
+"""What users get wrong: exit code 2, a message that names the thing and the cure, no traceback."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.apps.commands import run, small_run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("loss=focl",), ["loss/focl", "dice_bce"]),
+        (("data.window_huu=[0,1]",), ["window_huu"]),
+        (("data.window_hu=[200,-100]",), ["data.window_hu=[200, -100]", "below the second"]),
+        (("data.batch_size=many",), ["data.batch_size='many'"]),
+        (("loss=focal", "loss.gamma=-1"), ["loss.gamma", "-1"]),
+        (("model.depth=0",), ["model.depth"]),
+        (("data.size=50",), ["50", "multiple"]),
+        (("augment.scale=3",), ["augment.scale=3"]),
+        (("trainer.precision=fp16",), ["trainer.precision='fp16'", "bf16-mixed"]),
+        (("data.fold=9",), ["data.fold=9"]),
+        (("data.folds=30",), ["data.folds=30", "5 patients"]),
+        (("data.split={train:[20],val:[21],test:[20]}",), ["data.split", "20"]),
+        (("data.shares={tumour:0,liver:0,any:0}",), ["data.shares"]),
+        (("data.root=/nowhere/at/all",), ["/nowhere/at/all", "data.root"]),
+        (("scheduler.final=7",), ["scheduler.final=7"]),
+    ],
+)
+def test_wrong_option_is_told_by_its_name(
+    scans: Path, tmp_path: Path, arguments: tuple[str, ...], told: list[str]
+) -> None:
+    code, output = run("train", *small_run(scans, "run", *arguments), folder=tmp_path)
+    assert code == 2, output
+    for words in told:
+        assert words in output
+    assert "Traceback" not in output
+
+
+def test_missing_root_is_asked_for(tmp_path: Path) -> None:
+    code, output = run("train", "data=lits", folder=tmp_path)
+    assert code == 2, output
+    assert "data.root" in output
+    assert "Traceback" not in output
+
+
+def test_preparing_does_not_care_for_folds(scans: Path, tmp_path: Path) -> None:
+    code, output = run("prepare", "data=lits", f"data.root={scans}", "data.folds=30", folder=tmp_path)
+    assert code == 0, output
+    assert "5 cases are ready" in output
+
+
+def test_bad_scans_are_all_told_and_the_rest_prepared(scans: Path, tmp_path: Path) -> None:
+    for number in (21, 23):
+        (scans / f"volume-{number}.nii.gz").write_bytes(b"")
+    arguments = ("data=lits", f"data.root={scans}", "data.workers=0")
+    code, output = run("prepare", *arguments, folder=tmp_path)
+    assert code == 2, output
+    assert "volume-21.nii.gz" in output
+    assert "volume-23.nii.gz" in output
+    assert "Traceback" not in output
+    code, output = run("prepare", *arguments, "data.skip_bad=true", folder=tmp_path)
+    assert code == 0, output
+    assert "3 cases are ready" in output
+
+
+@pytest.mark.parametrize("app", ["train", "prepare"])
+def test_help_names_the_command_and_its_groups(app: str, tmp_path: Path) -> None:
+    code, output = run(app, "--help", folder=tmp_path)
+    assert code == 0
+    assert f"liver-{app}" in output
+    assert "phantom" in output

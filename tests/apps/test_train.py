@@ -1,0 +1,215 @@
+"""python train.py as a process."""
+
+import csv
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.apps.commands import run, small_run, start
+
+
+def weights(folder: Path, checkpoint: str = "last") -> dict[str, torch.Tensor]:
+    kept = torch.load(folder / "checkpoints" / f"{checkpoint}.ckpt", weights_only=True)["state_dict"]
+    return dict(kept)
+
+
+def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with scans in `scans` and a complete run in `run`."""
+    from tests.conftest import write_scan
+
+    folder = tmp_path_factory.mktemp("trained")
+    for number in range(20, 25):
+        write_scan(folder / "scans", number)
+    code, output = run("train", *small_run(folder / "scans", "run", "trainer.max_epochs=3"), folder=folder)
+    assert code == 0, output
+    (folder / "output.txt").write_text(output)
+    return folder
+
+
+def test_run_folder_holds_what_it_promises(trained: Path) -> None:
+    folder = trained / "run"
+    for name in (
+        ".hydra/config.yaml",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "metrics.json",
+        "timing.json",
+        "cases.csv",
+        "split.json",
+        "model.txt",
+        "train.log",
+    ):
+        assert (folder / name).stat().st_size > 0, name
+    assert not list((folder / "checkpoints").glob("*-v*"))
+
+
+def test_metrics_are_flat_and_without_times(trained: Path) -> None:
+    metrics = json.loads((trained / "run" / "metrics.json").read_text())
+    for structure in ("liver", "tumour", "mean"):
+        assert 0 <= metrics[f"test/{structure}/dice_per_case"] <= 1
+        assert 0 <= metrics[f"val/{structure}/dice_per_case"] <= 1
+    assert metrics["steps"] == 3 * 4
+    assert not [name for name in metrics if name.endswith("_s")]
+
+
+def test_cases_csv_agrees_with_metrics(trained: Path) -> None:
+    rows = list(csv.DictReader((trained / "run" / "cases.csv").open()))
+    metrics = json.loads((trained / "run" / "metrics.json").read_text())
+    split = json.loads((trained / "run" / "split.json").read_text())
+    assert {row["case"] for row in rows} == set(split["test"])
+    for structure in ("liver", "tumour"):
+        scores = [float(row["dice"]) for row in rows if row["structure"] == structure]
+        assert sum(scores) / len(scores) == pytest.approx(metrics[f"test/{structure}/dice_per_case"], abs=1e-6)
+
+
+def test_pictures_are_drawn_and_named_at_the_end(trained: Path) -> None:
+    pictures = {path.name for path in (trained / "run" / "pictures").iterdir()}
+    stem = next(name for name in pictures if name.startswith("best")).split(".")[0].split("-mask")[0]
+    assert any(name.endswith("-mask.svg") for name in pictures), stem
+    output = (trained / "output.txt").read_text()
+    assert "liver Dice" in output
+    assert str(trained / "run" / "pictures") in output
+
+
+def test_tensorboard_has_scalars_pictures_and_hyperparameters(trained: Path) -> None:
+    events = EventAccumulator(str(trained / "run" / "tensorboard"), size_guidance={"images": 0})
+    events.Reload()
+    tags = events.Tags()
+    wanted = {
+        "train/loss",
+        "train/slices_per_s",
+        "train/wait_share",
+        "val/loss",
+        "val/liver/dice_per_case",
+        "val/tumour/dice_per_case",
+        "lr-AdamW",
+        "test/tumour/dice_per_case",
+    }
+    assert wanted <= set(tags["scalars"]), tags["scalars"]
+    assert len(events.Images(tags["images"][0])) == 3, "a picture an epoch"
+    assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+def test_same_command_makes_the_same_weights_and_metrics(trained: Path) -> None:
+    code, output = run("train", *small_run(trained / "scans", "again", "trainer.max_epochs=3"), folder=trained)
+    assert code == 0, output
+    assert equal(weights(trained / "run"), weights(trained / "again"))
+    assert (trained / "run" / "metrics.json").read_text() == (trained / "again" / "metrics.json").read_text()
+
+
+def test_another_seed_makes_other_weights(trained: Path) -> None:
+    code, output = run("train", *small_run(trained / "scans", "other", "seed=1"), folder=trained)
+    assert code == 0, output
+    assert not equal(weights(trained / "run"), weights(trained / "other"))
+
+
+def test_killed_and_resumed_run_ends_with_the_same_weights(trained: Path) -> None:
+    """SIGKILL in mid-epoch, dropout on; then resume with loading processes where there were none."""
+    arguments = ("data.slices_per_epoch=400", "trainer.max_epochs=3", "data.loaders=1")
+    code, output = run("train", *small_run(trained / "scans", "whole", *arguments), folder=trained)
+    assert code == 0, output
+    process = start("train", *small_run(trained / "scans", "killed", *arguments), folder=trained)
+    last = trained / "killed" / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.3)  # into the next epoch
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    reached = torch.load(last, weights_only=True)
+    assert 0 < reached["global_step"] < 300
+    assert not (trained / "killed" / "metrics.json").exists()
+
+    code, output = run("train", "resume=killed", folder=trained)
+    assert code == 0, output
+    assert equal(weights(trained / "whole"), weights(trained / "killed"))
+    assert equal(weights(trained / "whole", "best"), weights(trained / "killed", "best"))
+    assert (trained / "whole" / "metrics.json").read_text() == (trained / "killed" / "metrics.json").read_text()
+    assert not list((trained / "killed" / "checkpoints").glob("*-v*"))
+
+
+def test_resuming_a_complete_run_leaves_it_alone(trained: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (trained / "run").rglob("*.ckpt")}
+    code, output = run("train", "resume=run", folder=trained)
+    assert code == 0, output
+    assert "complete" in output
+    assert {path: path.stat().st_mtime_ns for path in (trained / "run").rglob("*.ckpt")} == before
+    assert not (trained / "outputs").exists(), "it stays in its folder"
+
+
+def test_resume_takes_a_longer_budget_and_the_config_of_the_run(trained: Path) -> None:
+    code, output = run("train", *small_run(trained / "scans", "short"), folder=trained)
+    assert code == 0, output
+    config = (trained / "short" / ".hydra" / "config.yaml").read_text()
+    code, output = run("train", "resume=short", "trainer.max_epochs=4", folder=trained)
+    assert code == 0, output
+    assert json.loads((trained / "short" / "metrics.json").read_text())["steps"] == 16
+    assert (trained / "short" / ".hydra" / "config.yaml").read_text() == config
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("resume=run", "loss=focal"), "loss=focal"),
+        (("resume=run", "trainer.max_epochs=1"), "may only grow"),
+        (("resume=nowhere",), "not a run folder"),
+    ],
+)
+def test_resume_refuses_what_would_change_the_run(trained: Path, arguments: tuple[str, ...], told: str) -> None:
+    code, output = run("train", *arguments, folder=trained)
+    assert code == 2, output
+    assert told in output
+    assert "Traceback" not in output
+
+
+def test_minutes_fix_the_number_of_steps_and_keep_it(trained: Path) -> None:
+    minutes = ("trainer.max_minutes=0.1", "data.slices_per_epoch=40", "data.batch_size=4")
+    begin = time.monotonic()
+    code, output = run("train", *small_run(trained / "scans", "timed", *minutes), folder=trained)
+    assert code == 0, output
+    assert "fill 0.1 minutes" in output
+    chosen = json.loads((trained / "timed" / "chosen.json").read_text())
+    metrics = json.loads((trained / "timed" / "metrics.json").read_text())
+    assert metrics["steps"] == chosen["epochs"] * 10
+    fit_s = json.loads((trained / "timed" / "timing.json").read_text())["fit_s"]
+    assert 0.3 * 6 < fit_s < 2.5 * 6, f"{fit_s} of 6 s, {time.monotonic() - begin} s in all"
+
+
+def test_minutes_that_hold_no_epoch_are_refused(trained: Path) -> None:
+    short = ("trainer.max_minutes=0.001", "data.slices_per_epoch=2000")
+    code, output = run("train", *small_run(trained / "scans", "too-short", *short), folder=trained)
+    assert code == 2, output
+    assert "data.slices_per_epoch" in output
+    assert "Traceback" not in output
+
+
+def test_debug_overfits_one_batch(trained: Path) -> None:
+    arguments = [f"data.root={trained / 'scans'}", "data=lits", "data.size=32", "data.workers=0", "trainer=debug"]
+    small = ["model.base_channels=4", "model.depth=2", "trainer.threads=1", "hydra.run.dir=debug"]
+    code, output = run("train", *arguments, *small, folder=trained)
+    assert code == 0, output
+    events = EventAccumulator(str(trained / "debug" / "tensorboard"))
+    events.Reload()
+    losses = [event.value for event in events.Scalars("train/loss")]
+    assert len(losses) == 100
+    assert losses[-1] < 0.25 * losses[0]
+    assert OmegaConf.load(trained / "debug" / ".hydra" / "config.yaml").data.overfit
+
+
+def test_25d_context_trains(trained: Path) -> None:
+    arguments = small_run(trained / "scans", "context", "data.context=2", "trainer.max_epochs=1")
+    code, output = run("train", *arguments, folder=trained)
+    assert code == 0, output
+    assert weights(trained / "context")["network.encoder.0.conv1.weight"].shape[1] == 5
