@@ -109,6 +109,8 @@ class SliceDataModule(pl.LightningDataModule):
             rank=rank,
             world=world,
         )
+        # Lightning makes the iterator, whose workers draw ahead, before it tells the sampler the epoch of a resumed run
+        sampler.set_epoch(self.trainer.current_epoch if self.trainer else 0)
         slices = TrainingSlices(self.store, self.look, augment=self.augment, size=self.options.size_yx, seed=self.seed)
         return DataLoader(
             slices,

@@ -1,18 +1,19 @@
 """A made-up data set in the layout of LiTS, to try everything on before (or without) the download.
 
-Nothing in it is taken from a scan. Its ranges were measured on eight LiTS training scans (0-4 and 6-8, 1.5 mm pixels, HU
-clipped to [-160, 240]): median liver 85 to 124 HU; median tumour 29 to 73 HU, 30 to 60 below its liver; median standard
-deviation in 7x7 pixels of liver 9 to 20 HU, correlated by 0.2 to 0.6 from pixel to pixel; tumour 0.1 % to 32 % of the
-liver, up to 12 of them, 6 to 109 mm wide; liver 1400 to 2200 cm3; muscle of the back 53 to 64 HU; tissue of 75 to 135 HU
-that is not liver 0.5 to 0.7 of the liver's volume. The best two thresholds score a Dice per case of 0.62 on those
-livers and 0.05 on their tumours, about 0.58 and 0.03 here.
+Nothing in it is taken from a scan. Its ranges were measured on eight LiTS training scans (0-4 and 6-8; 1.5 mm pixels,
+HU clipped to [-160, 240], slices with liver only): median liver 85 to 124 HU; median tumour 29 to 73 HU, 30 to 60 below
+its liver; median standard deviation in 7x7 pixels of liver 9 to 20 HU, correlated by 0.2 to 0.6 from pixel to pixel;
+up to 12 tumours of 6 to 109 mm that are 0.1 % to 32 % of the liver; liver 1400 to 2200 cm3; muscle of the back 53 to 64
+HU; tissue of 75 to 135 HU that is not liver 0.5 to 0.7 of the liver's volume. The best two thresholds score a Dice per
+case of 0.62 on those livers and 0.05 on their tumours; about 0.57 and 0.03 here.
 
 Scores on it show that a program works, and nothing about patients.
 """
 
 import json
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,11 +32,10 @@ from tqdm import tqdm
 from lightning_liver.data.phantom_anatomy import LIVER_MM, TRUNK_MM, Array, Enhancement, Patient, draw
 from lightning_liver.data.sources import Case
 from lightning_liver.errors import LiverError
+from lightning_liver.machine import cores
 from lightning_liver.volume import Volume, from_canonical
 
-_VERSION = 1  # of the drawing: raise it when a case comes out different
-_MOST = 1000
-_MATRIX = range(32, 1025)
+_VERSION = 2  # of the drawing: raise it when a case comes out different
 _TUMOUR_FREE = 8  # one case in so many
 _AXCODES = ("LPS", "RAS", "LAS", "RPS", "LPI")
 _MARKER = "phantom.json"
@@ -48,30 +48,36 @@ _PHASES = {
 _PHASE_SHARES = (0.2, 0.6, 0.2)
 
 
-def cases(root: str | Path, *, count: int, seed: int, matrix: int, workers: int) -> list[Case]:
+def cases(root: str | Path, *, count: int, seed: int, matrix: int, workers: int | None) -> list[Case]:
     """Cases 0 to count - 1 in a folder; what is there already stays, what is missing is made.
 
     Args:
         root: made if it is missing; may hold nothing but this phantom.
         count: number of scans, 1 to 1000.
         seed, matrix: as for render; a folder keeps to one of each.
-        workers: processes that draw; 0 or 1 draw in this one. They change nothing but the time.
+        workers: processes that draw; None is one a core, 0 draws in this one. They change nothing but the time.
 
     Raises:
-        LiverError: a number out of range; a folder with other files or with a phantom of another seed or matrix.
+        LiverError: a number out of range; a folder with other scans or another phantom, or that cannot be written.
     """
-    _refuse_out_of_range(count=(count, range(1, _MOST + 1)), workers=(workers, range(0, 257)))
-    _refuse_out_of_range(matrix=(matrix, _MATRIX), seed=(seed, range(0, 2**63)))
+    workers = cores() if workers is None else workers
+    for name, seen, least, most in (
+        ("cases", count, 1, 1000),
+        ("phantom_seed", seed, 0, 2**63 - 1),
+        ("matrix", matrix, 32, 1024),
+        ("workers", workers, 0, 1024),
+    ):
+        _refuse_out_of_range(name, seen, least, most)
     root = Path(root).expanduser()
+    wanted = [_case(root, case) for case in range(count)]
     try:
         root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / ".phantom.lock"):
+            _claim(root, {"seed": seed, "matrix": matrix, "version": _VERSION})
+            missing = [case for case in range(count) if not all(path.exists() for path in _paths(root, case))]
+            _make(partial(_save, root, seed=seed, matrix=matrix), missing, workers)
     except OSError as error:
-        raise LiverError(f"{root}: cannot be made ({error.strerror}); choose another folder") from None
-    with FileLock(root / ".phantom.lock"):
-        _claim(root, {"seed": seed, "matrix": matrix, "version": _VERSION})
-        wanted = [_case(root, case) for case in range(count)]
-        missing = [int(case.name) for case in wanted if not all(path.exists() for path in _paths(root, int(case.name)))]
-        _make(partial(_save, root, seed=seed, matrix=matrix), missing, workers)
+        raise LiverError(f"{root}: cannot be written ({error.strerror}); choose another data.root") from error
     return wanted
 
 
@@ -106,7 +112,7 @@ def _patient(rng: Generator, *, tumours: bool) -> Patient:
 def _grid(patient: Patient, matrix: int, rng: Generator) -> tuple[tuple[float, float, float], list[np.ndarray]]:
     """Spacing and voxel centres in millimetres along z, y, x; slices go beyond the liver at both ends."""
     z, y, x = patient.scale
-    thickness = float(rng.choice((3.0, 3.5, 4.0, 5.0)))
+    thickness = float(rng.choice((3.25, 3.5, 4.0, 5.0)))
     low, high = LIVER_MM[0] * z - rng.uniform(30, 60), LIVER_MM[1] * z + rng.uniform(14, 26)
     # whole quarters of a millimetre over a power of two survive the header's float32 exactly
     field_mm = np.rint(4 * (2 * (TRUNK_MM[1] + patient.fat_mm) * x + rng.uniform(6, 50))) / 4
@@ -136,10 +142,9 @@ def _affine(shape: tuple[int, ...], spacing_mm: tuple[float, float, float], rng:
     return np.asarray(canonical @ inv_ornt_aff(way, shape[::-1]))
 
 
-def _refuse_out_of_range(**numbers: tuple[int, range]) -> None:
-    for name, (seen, allowed) in numbers.items():
-        if seen not in allowed:
-            raise LiverError(f"{name} is {seen}; for a phantom, set it to {allowed[0]} up to {allowed[-1]}")
+def _refuse_out_of_range(name: str, seen: object, least: int, most: int) -> None:
+    if not isinstance(seen, int) or not least <= seen <= most:
+        raise LiverError(f"data.{name} is {seen!r}; for a phantom, set it to a whole number from {least} to {most}")
 
 
 def _claim(root: Path, content: dict[str, int]) -> None:
@@ -147,13 +152,14 @@ def _claim(root: Path, content: dict[str, int]) -> None:
     marker = root / _MARKER
     try:
         found = json.loads(marker.read_text()) if marker.exists() else None
-    except (OSError, ValueError) as error:
-        raise LiverError(f"{marker}: cannot be read ({error}); delete the folder or choose another") from None
+    except ValueError as error:
+        raise LiverError(f"{marker}: cannot be read ({error}); delete the folder or choose another data.root") from None
     if found is None and (other := next((file for file in root.rglob("*.nii*")), None)):
-        raise LiverError(f"{root}: holds {other.name} but no {_MARKER}, so not a phantom; choose another folder")
+        raise LiverError(f"{root}: holds {other.name} but no {_MARKER}, so not a phantom; choose another data.root")
     if found not in (None, content):
-        raise LiverError(f"{root}: holds a phantom of {found}, not of {content}; choose another folder or delete it")
-    _write(marker, json.dumps(content).encode())
+        raise LiverError(f"{root}: holds a phantom of {found}, not of {content}; choose another data.root or delete it")
+    if found is None:
+        _write(marker, json.dumps(content).encode())
 
 
 def _case(root: Path, case: int) -> Case:
@@ -167,18 +173,25 @@ def _paths(root: Path, case: int) -> tuple[Path, Path]:
 
 
 def _make(save: "partial[None]", missing: list[int], workers: int) -> None:
-    bar = partial(tqdm, total=len(missing), desc="phantom", unit="case", disable=not missing)
-    if min(workers, len(missing)) < 2:
-        _drain(bar(map(save, missing)))
+    with tqdm(total=len(missing), desc="phantom", unit="case", dynamic_ncols=True, disable=not missing) as bar:
+        for _ in _results(save, missing, min(workers, len(missing))):
+            bar.update()
+
+
+def _results(save: "partial[None]", missing: list[int], workers: int) -> Iterator[None]:
+    if workers == 0:
+        yield from map(save, missing)
         return
-    # spawn: a forked copy of a process that has run threads can hang
-    with ProcessPoolExecutor(min(workers, len(missing)), mp_context=get_context("spawn")) as pool:
-        _drain(bar(pool.map(save, missing)))
-
-
-def _drain(results: Iterable[None]) -> None:
-    for _ in results:
-        pass
+    # spawn: a forked child would inherit the locks of whatever threads the caller runs
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            for future in as_completed([pool.submit(save, case) for case in missing]):
+                yield future.result()
+        except BrokenProcessPool:
+            text = "a process that draws was killed, most likely for want of memory; use fewer: data.workers=1"
+            raise LiverError(f"{text} (what is finished stays)") from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _save(root: Path, case: int, *, seed: int, matrix: int) -> None:

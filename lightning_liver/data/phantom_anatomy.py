@@ -14,7 +14,7 @@ from jaxtyping import Float32, UInt8
 from numpy.random import Generator
 from scipy import ndimage
 
-Array = Float32[np.ndarray, "z y x"]
+Array = Float32[np.ndarray, "_ _ _"]  # (z, y, x) of the canvas or of a box in it
 Box = tuple[slice, slice, slice]
 Point = tuple[float, float, float]  # atlas millimetres, (z, y, x)
 
@@ -437,7 +437,7 @@ def _tumours(canvas: Canvas, tumour: Array, box: Box, distance: Array, patient: 
     for index, radius in enumerate(radii.tolist()):
         room = np.flatnonzero((depth > min(0.7 * radius, 22)) & (free > 0.8 * radius))
         bright = rng.uniform() < patient.hypervascular and index > 0
-        dark = float(np.clip(patient.hu.liver - rng.uniform(32, 62), 33, 68))
+        dark = float(np.clip(patient.hu.liver - rng.uniform(34, 62), 33, 64))
         hu = patient.hu.liver + rng.uniform(28, 45) if bright else dark
         if len(room):
             centre = points[room[0]]

@@ -50,8 +50,9 @@ def _warm_then(
     def factor(step: int) -> float:
         if step < warmup_steps:
             return (step + 1) / (warmup_steps + 1)
+        if step == warmup_steps:  # needs no total: asking on construction would make Lightning load data too early
+            return decay(0.0)
         remaining = total_steps() - warmup_steps
-        progress = (step - warmup_steps) / remaining if remaining > 0 else 1.0
-        return decay(min(progress, 1.0))
+        return decay(min((step - warmup_steps) / remaining, 1.0) if remaining > 0 else 1.0)
 
     return LambdaLR(optimizer, factor)

@@ -88,18 +88,13 @@ def trainer(
 
 
 def _keeping(folder: Path, patience: int | None) -> list[Callback]:
-    keep = ModelCheckpoint(
-        dirpath=folder / "checkpoints",
-        filename="best",
-        monitor=MONITORED,
-        mode="max",
-        save_last=True,
-        # after validating, when the epoch is whole: a checkpoint in mid-epoch would repeat or lose steps
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    # Saved after validating, when the epoch is whole: a checkpoint in mid-epoch would repeat or lose steps. Lightning's
+    # own save_last skips the epochs that were no better, so the last one is kept on its own.
+    where: dict[str, Any] = {"dirpath": folder / "checkpoints", "save_on_train_epoch_end": True, "enable_version_counter": False}
+    best = ModelCheckpoint(filename="best", monitor=MONITORED, mode="max", **where)
+    last = ModelCheckpoint(filename="last", **where)
     stop = [EarlyStopping(MONITORED, mode="max", patience=patience)] if patience is not None else []
-    return [keep, *stop]
+    return [best, last, *stop]
 
 
 def settle(options: TrainerOptions) -> TrainerOptions:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps.commands import run, small_run
+from tests.apps.commands import call, run, small_run
 
 
 @pytest.mark.parametrize(
@@ -28,24 +28,25 @@ from tests.apps.commands import run, small_run
     ],
 )
 def test_wrong_option_is_told_by_its_name(
-    scans: Path, tmp_path: Path, arguments: tuple[str, ...], told: list[str]
+    scans: Path, tmp_path: Path, arguments: tuple[str, ...], told: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    code, output = run("train", *small_run(scans, "run", *arguments), folder=tmp_path)
+    code, output = call("train", *small_run(scans, "run", *arguments), folder=tmp_path, capfd=capfd)
     assert code == 2, output
     for words in told:
         assert words in output
     assert "Traceback" not in output
 
 
-def test_missing_root_is_asked_for(tmp_path: Path) -> None:
-    code, output = run("train", "data=lits", folder=tmp_path)
+def test_missing_root_is_asked_for(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, output = call("train", "data=lits", folder=tmp_path, capfd=capfd)
     assert code == 2, output
     assert "data.root" in output
     assert "Traceback" not in output
 
 
-def test_preparing_does_not_care_for_folds(scans: Path, tmp_path: Path) -> None:
-    code, output = run("prepare", "data=lits", f"data.root={scans}", "data.folds=30", folder=tmp_path)
+def test_preparing_does_not_care_for_folds(scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ("data=lits", f"data.root={scans}", "data.folds=30", "data.workers=0")
+    code, output = call("prepare", *arguments, folder=tmp_path, capfd=capfd)
     assert code == 0, output
     assert "5 cases are ready" in output
 
