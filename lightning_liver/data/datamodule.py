@@ -109,8 +109,10 @@ class SliceDataModule(pl.LightningDataModule):
             rank=rank,
             world=world,
         )
-        # Lightning makes the iterator, whose workers draw ahead, before it tells the sampler the epoch of a resumed run
-        sampler.set_epoch(self.trainer.current_epoch if self.trainer else 0)
+        if self.trainer:
+            # Lightning makes the iterator, whose workers draw ahead, before it tells the epoch of a resumed run; its
+            # current_epoch still counts the epochs before the one that the checkpoint was saved in
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
         slices = TrainingSlices(self.store, self.look, augment=self.augment, size=self.options.size_yx, seed=self.seed)
         return DataLoader(
             slices,
