@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
 from lightning_liver.data.store import Store
@@ -33,7 +33,13 @@ def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
 
 
 def prepared(data: DictConfig) -> Store:
-    """The store of a data config, brought up to date."""
+    """The store of a data config, brought up to date.
+
+    Raises:
+        LiverError: an option has no value, or what the source and prepare raise.
+    """
+    if missing := sorted(OmegaConf.missing_keys(data)):
+        raise LiverError(f"data.{missing[0]} is needed and has no default: data.{missing[0]}=...")
     store: Store = build(data.prepare, build(data.source))
     return store
 

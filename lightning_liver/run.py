@@ -80,7 +80,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
     if lightning.interrupted:
         raise LiverError(f"Interrupted. Go on with: python train.py resume={folder}")
     fitted_s = time.perf_counter() - begin - prepared_s
-    metrics = _evaluate(lightning, task, data)
+    metrics = _evaluate(lightning, task, data, last.with_name("best.ckpt"))
     tested_s = time.perf_counter() - begin - prepared_s - fitted_s
 
     rows = case_rows(store, split.test, task.counts)
@@ -143,12 +143,12 @@ def _say(options: TrainerOptions, split: Split, folder: Path) -> None:
     )
 
 
-def _evaluate(lightning: pl.Trainer, task: SegmentationTask, data: SliceDataModule) -> Metrics:
+def _evaluate(lightning: pl.Trainer, task: SegmentationTask, data: SliceDataModule, best: Path) -> Metrics:
     """Scores of the best weights: of the validation cases as training saw them, and of the test cases."""
     steps, epochs = lightning.global_step, lightning.current_epoch
-    logged = dict(lightning.validate(task, data, ckpt_path="best", weights_only=True, verbose=False)[0])
+    logged = dict(lightning.validate(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
     if data.split.test:
-        logged |= lightning.test(task, data, ckpt_path="best", weights_only=True, verbose=False)[0]
+        logged |= lightning.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0]
     scores = {name: value if math.isfinite(value) else None for name, value in sorted(logged.items())}
     return {**scores, "steps": steps, "epochs": epochs}
 

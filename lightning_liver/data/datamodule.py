@@ -112,7 +112,7 @@ class SliceDataModule(pl.LightningDataModule):
         if self.trainer:
             # Lightning makes the iterator, whose workers draw ahead, before it tells the epoch of a resumed run; its
             # current_epoch still counts the epochs before the one that the checkpoint was saved in
-            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         slices = TrainingSlices(self.store, self.look, augment=self.augment, size=self.options.size_yx, seed=self.seed)
         return DataLoader(
             slices,

@@ -29,7 +29,9 @@ from numpy.random import Generator, default_rng
 from scipy import ndimage
 from tqdm import tqdm
 
-from lightning_liver.data.phantom_anatomy import LIVER_MM, TRUNK_MM, Array, Enhancement, Patient, draw
+from lightning_liver.data.phantom_anatomy import TRUNK_MM, draw
+from lightning_liver.data.phantom_canvas import Array, Enhancement, Patient
+from lightning_liver.data.phantom_liver import LIVER_MM
 from lightning_liver.data.sources import Case
 from lightning_liver.errors import LiverError
 from lightning_liver.machine import cores

@@ -1,43 +1,35 @@
 """From scans to the store: read, check, turn to LPS, resample in plane, compress. One worker process a case."""
 
-import errno
 import logging
 import multiprocessing
 import shutil
-import tempfile
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import cv2
 import numpy as np
 from filelock import FileLock
 from pydantic import ConfigDict, Field, validate_call
 from tqdm import tqdm
 
-from lightning_liver.data.nifti import read_header, read_labels, read_volume
-from lightning_liver.data.resample import grid_shape, resample_hu, resample_labels
+from lightning_liver.data.convert import fingerprint, prepare_case
+from lightning_liver.data.nifti import read_header
+from lightning_liver.data.resample import grid_shape
 from lightning_liver.data.sources import Case
 from lightning_liver.data.store import (
-    FORMAT,
-    HU_RANGE,
     CaseRecord,
-    SliceWriter,
     Store,
     forget_open_arrays,
-    hu_histogram,
     read_record,
-    replace_case,
     write_manifest,
 )
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.machine import cores
-from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
 
@@ -117,13 +109,6 @@ def _up_to_date(case: Case, folder: Path, spacing_mm: float | None) -> CaseRecor
     return replace(record, patient=case.patient) if record is not None and fresh else None
 
 
-def fingerprint(case: Case, spacing_mm: float | None) -> dict[str, Any]:
-    """What a prepared case depends on: its files' sizes and times of change, the options, the store's format."""
-    stats = {kind: path.stat() for kind, path in (("volume", case.volume), ("labels", case.labels)) if path}
-    files: dict[str, Any] = {kind: [stat.st_size, stat.st_mtime_ns] for kind, stat in stats.items()}
-    return files | {"spacing_mm": spacing_mm, "format": FORMAT}
-
-
 def _announce(stale: Sequence[Case], total: int, folder: Path, spacing_mm: float | None, workers: int) -> None:
     voxels = stored = 0.0
     for case in stale:
@@ -185,83 +170,6 @@ def _attempt(case: Case, folder: Path, spacing_mm: float | None) -> Outcome:
         except LiverError as wrong:
             record, error = None, str(wrong)
     return Outcome(case, record, error, tuple(str(w.message) for w in caught if w.category is LiverWarning))
-
-
-def prepare_case(case: Case, folder: Path, spacing_mm: float | None) -> CaseRecord:
-    """Read, check and resample one case and put it whole into the store.
-
-    Raises:
-        LiverError: the files are not what they should be, or the disk is full.
-    """
-    cv2.setNumThreads(1)
-    try:
-        made_from = fingerprint(case, spacing_mm)
-        volume = read_volume(case.volume)
-        labels = read_labels(case.labels, volume) if case.labels else None
-        staged = Path(tempfile.mkdtemp(prefix=f".{case.name}-", dir=folder))
-        try:
-            record = _write(case, volume, labels, staged, spacing_mm, made_from)
-            replace_case(folder, staged, record)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
-    except OSError as error:
-        raise LiverError(_disk_trouble(error, case, folder)) from error
-    return record
-
-
-def _disk_trouble(error: OSError, case: Case, folder: Path) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{case.volume}: the disk is full at {folder}. Free some room or name another place: data.store=FOLDER"
-    return f"{case.volume}: {error.strerror or error}"
-
-
-def _write(
-    case: Case,
-    volume: Volume,
-    labels: np.ndarray | None,
-    staged: Path,
-    spacing_mm: float | None,
-    made_from: dict[str, Any],
-) -> CaseRecord:
-    np.clip(volume.hu, *HU_RANGE, out=volume.hu)
-    native = volume.hu.shape
-    shape = grid_shape(native, volume.spacing_mm, spacing_mm)
-    _write_slices(staged / "hu.b2nd", volume.hu, shape, resample_hu)
-    counts = np.zeros((2, 0), np.int64)
-    if labels is not None:
-        counts = _write_slices(staged / "labels.b2nd", labels, shape, resample_labels)
-        if shape != native:
-            _write_slices(staged / "native_labels.b2nd", labels, native, resample_labels)
-    in_plane = (volume.spacing_mm[axis] * native[axis] / shape[axis] for axis in (1, 2))
-    return CaseRecord(
-        name=case.name,
-        patient=case.patient,
-        volume=str(case.volume),
-        labels=str(case.labels) if case.labels else None,
-        shape=shape,
-        spacing_mm=(volume.spacing_mm[0], *in_plane),
-        native_shape=native,
-        native_spacing_mm=volume.spacing_mm,
-        affine=np.asarray(volume.affine, float).tolist(),
-        liver_pixels=counts[0].tolist(),
-        tumour_pixels=counts[1].tolist(),
-        hu_counts=hu_histogram(volume.hu).tolist(),
-        fingerprint=made_from,
-    )
-
-
-def _write_slices(
-    path: Path, voxels: np.ndarray, shape: tuple[int, int, int], resample: Callable[[Any, tuple[int, int]], np.ndarray]
-) -> np.ndarray:
-    """Write an array slice by slice; of each slice return how many pixels are at least 1 and at least 2."""
-    writer = SliceWriter(shape, voxels.dtype.type)
-    counts = np.zeros((2, shape[0]), np.int64)
-    for z, pixels in enumerate(voxels):
-        resampled = resample(np.ascontiguousarray(pixels), shape[1:])
-        writer.put(z, resampled)
-        counts[:, z] = np.count_nonzero(resampled >= 1), np.count_nonzero(resampled >= 2)
-    writer.write(path)
-    return counts
 
 
 def _clear_leftovers(folder: Path) -> None:

@@ -149,7 +149,8 @@ class TrainingSlices(Dataset[dict[str, torch.Tensor]]):
         return {"image": self.look.tensor(image), "labels": torch.from_numpy(labels)}
 
 
-def crop_or_pad(image: Image, labels: Labels, size: tuple[int, int], rng: np.random.Generator
+def crop_or_pad(
+    image: Image, labels: Labels, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[Float32[np.ndarray, "height width channel"], UInt8[np.ndarray, "height width"]]:
     """Cut a random window of `size` (y, x); where the slice is smaller, centre it in air (0 after the window)."""
     window = tuple(_span(n, wanted, rng) for n, wanted in zip(labels.shape, size, strict=True))

@@ -90,7 +90,11 @@ def trainer(
 def _keeping(folder: Path, patience: int | None) -> list[Callback]:
     # Saved after validating, when the epoch is whole: a checkpoint in mid-epoch would repeat or lose steps. Lightning's
     # own save_last skips the epochs that were no better, so the last one is kept on its own.
-    where: dict[str, Any] = {"dirpath": folder / "checkpoints", "save_on_train_epoch_end": True, "enable_version_counter": False}
+    where: dict[str, Any] = {
+        "dirpath": folder / "checkpoints",
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+    }
     best = ModelCheckpoint(filename="best", monitor=MONITORED, mode="max", **where)
     last = ModelCheckpoint(filename="last", **where)
     stop = [EarlyStopping(MONITORED, mode="max", patience=patience)] if patience is not None else []
