@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy.random import Generator
 
-from lightning_liver.data.phantom_canvas import FAT_HU, (
+from lightning_liver.data.phantom_canvas import (
+    FAT_HU,
     Array,
     Canvas,
     Enhancement,
