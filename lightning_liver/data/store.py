@@ -88,9 +88,9 @@ def case_folder(folder: Path, name: str) -> Path:
     return folder / "cases" / name
 
 
-@lru_cache(maxsize=32)  # a bound on open files, so that memory does not grow with the number of cases
+@lru_cache(maxsize=32)  # bounded, and not mapped into memory, which would grow with the number of cases
 def _open(path: str) -> Any:
-    return blosc2.open(path, mode="r", mmap_mode="r", dparams={"nthreads": 1})
+    return blosc2.open(path, mode="r", dparams={"nthreads": 1})
 
 
 def forget_open_arrays() -> None:

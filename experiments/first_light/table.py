@@ -1,0 +1,44 @@
+"""python experiments/first_light/table.py multirun/first_light
+
+Reads the runs of the sweep, writes results.csv beside this file (a row a fold) and prints the table of README.md.
+"""
+
+import csv
+import json
+import statistics
+import sys
+from pathlib import Path
+
+from lightning_liver.report.tables import Row, text_table, write_cases_csv
+
+STRUCTURES = ("liver", "tumour")
+
+
+def fold_row(run: Path) -> Row:
+    """What one complete run says: who was left out, how long it trained, Dice per case of those scans."""
+    cases = list(csv.DictReader((run / "cases.csv").open()))
+    metrics = json.loads((run / "metrics.json").read_text())
+    dice = {s: [float(c["dice"]) for c in cases if c["structure"] == s] for s in STRUCTURES}
+    return {
+        "fold": int(run.name.removeprefix("fold-")),
+        "patient": cases[0]["patient"],
+        "scans": len(dice["liver"]),
+        "epochs": metrics["epochs"],
+        "steps": metrics["steps"],
+        **{f"{s}_dice": round(statistics.mean(dice[s]), 3) for s in STRUCTURES},
+        "tumour_dice_per_scan": " ".join(f"{value:.3f}" for value in dice["tumour"]),
+    }
+
+
+def main() -> None:
+    runs = sorted(path.parent for path in Path(sys.argv[1]).glob("fold-*/metrics.json"))
+    rows = [fold_row(run) for run in runs]
+    write_cases_csv(Path(__file__).with_name("results.csv"), rows)
+    medians: Row = {"fold": "median", "patient": ""} | {
+        f"{s}_dice": statistics.median([float(row[f"{s}_dice"] or 0) for row in rows]) for s in STRUCTURES
+    }
+    print(text_table([*rows, medians]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Imports point down only, and packages of one floor do not import each other."""
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "lightning_liver"
+FLOORS = (
+    ("errors", "volume", "types", "machine", "config"),
+    ("data", "augment", "models", "losses", "metrics"),
+    ("inference",),
+    ("task",),
+    ("report",),
+    ("training",),
+    ("build",),
+    ("run",),
+    ("apps",),
+)
+FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
+
+
+def imports(path: Path) -> set[str]:
+    """Parts of the package that a module imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lightning_liver"):
+            parts = node.module.split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return found
+
+
+def part(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+MODULES = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
+
+
+def test_imports_point_down_and_never_sideways() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {other}"
+        for path in MODULES
+        for other in imports(path) - {part(path)}
+        if FLOOR_OF[other] >= FLOOR_OF[part(path)]
+    ]
+    assert not wrong
+
+
+def test_imports_stand_at_the_top_of_the_file() -> None:
+    late = [
+        str(path)
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Import | ast.ImportFrom)
+    ]
+    assert not late
+
+
+def test_commands_import_hydra_alone() -> None:
+    heavy = {"torch", "pytorch_lightning", "numpy", "nibabel", "albumentations", "matplotlib"}
+    for path in [*(PACKAGE / "apps").glob("*.py"), PACKAGE / "config.py"]:
+        names = {
+            alias.name.split(".")[0] if isinstance(node, ast.Import) else (node.module or "").split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+        }
+        assert not names & heavy, path
+        assert imports(path) <= {"apps", "config", "errors"}, path
+
+
+def test_only_run_and_what_stands_above_know_hydra() -> None:
+    knowing = {part(path) for path in MODULES if "hydra" in path.read_text().lower().replace("that hydra built", "")}
+    assert knowing <= {"run", "build", "config", "apps"}

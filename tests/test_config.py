@@ -1,0 +1,82 @@
+"""What the command line composes."""
+
+from pathlib import Path
+
+import pytest
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_liver.config import compose, folder
+
+GROUPS = {
+    path.name: sorted(file.stem for file in path.glob("*.yaml") if file.stem != "base")
+    for path in folder().iterdir()
+    if path.is_dir()
+}
+
+
+def test_defaults_are_phantoms_and_the_small_network() -> None:
+    cfg = compose("train", ["loss=focal"])
+    assert cfg.data.source._target_ == "lightning_liver.data.phantom.cases"
+    assert cfg.model.base_channels == 16
+    assert cfg.trainer.accelerator == "auto"
+    assert (cfg.loss.gamma, cfg.loss.alpha) == (2.0, 0.25)
+
+
+def test_gpu_brings_the_full_network_on_the_scans_own_grid() -> None:
+    cfg = compose("train", ["data=lits", "data.root=/lits", "trainer=gpu"])
+    assert (cfg.model.base_channels, cfg.model.norm) == (64, "none")
+    assert cfg.data.spacing_mm is None
+    assert cfg.data.size == 512
+    assert cfg.trainer.accelerator == "gpu"
+    assert cfg.data.source.root == "/lits"
+
+
+def test_what_the_user_types_wins_over_the_recipe() -> None:
+    typed = ["trainer=gpu", "model=unet_small", "data.size=256", "data.spacing_mm=1.0", "trainer.max_epochs=3"]
+    cfg = compose("train", typed)
+    assert cfg.model.base_channels == 16
+    assert (cfg.data.size, cfg.data.spacing_mm, cfg.trainer.max_epochs) == (256, 1.0, 3)
+
+
+@pytest.mark.parametrize(("context", "channels"), [(0, 1), (1, 3), (3, 7)])
+def test_context_gives_the_network_its_channels(context: int, channels: int) -> None:
+    cfg = compose("train", [f"data.context={context}"])
+    assert cfg.model.in_channels == channels
+    assert instantiate(cfg.model).encoder[0].conv1.in_channels == channels
+
+
+def test_stores_of_two_roots_do_not_meet() -> None:
+    stores = {compose("train", ["data=lits", f"data.root={root}"]).data.store for root in ("/a/lits", "/b/lits")}
+    assert len(stores) == 2
+    assert all("lits-" in store for store in stores)
+
+
+def test_phantoms_of_other_kinds_do_not_meet() -> None:
+    kinds = ([], ["data.matrix=64"], ["data.phantom_seed=3"])
+    assert len({compose("train", kind).data.root for kind in kinds}) == 3
+    assert compose("train", ["data.cases=5"]).data.root == compose("train", []).data.root
+
+
+def targets(node: DictConfig) -> list[str]:
+    found = [node._target_] if "_target_" in node else []
+    children = [node._get_node(key) for key in node]
+    return found + [target for child in children if isinstance(child, DictConfig) for target in targets(child)]
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group, names in GROUPS.items() for name in names])
+def test_every_choice_composes_and_names_what_exists(group: str, name: str) -> None:
+    cfg = compose("train", [f"{group}={name}"] + ([] if group == "data" else ["data.root=/somewhere"]))
+    if group == "data" and name != "phantom":
+        cfg.data.root = "/somewhere"
+    for target in targets(cfg):
+        if target.startswith("monai"):
+            pytest.importorskip("monai", reason="MONAI is an optional extra")
+        get_object(target)
+    OmegaConf.to_container(cfg, resolve=True)
+
+
+def test_every_command_has_its_config() -> None:
+    for name in ("train", "prepare", "summary"):
+        assert Path(folder() / f"{name}.yaml").exists()
+        compose(name, [])

@@ -1,0 +1,58 @@
+"""Memory while training does not depend on the number of cases."""
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.apps.commands import run, start
+
+TRAINING = (
+    "data.matrix=64",
+    "data.spacing_mm=null",
+    "data.size=64",
+    "data.slices_per_epoch=800",
+    "model.base_channels=4",
+    "trainer=cpu",
+    "trainer.threads=1",
+    "trainer.max_epochs=2",
+)
+
+
+def peak_bytes(process: psutil.Process) -> int:
+    """Sum over a process and its children of the largest resident set that each had so far."""
+    total = 0
+    for one in (process, *process.children(recursive=True)):
+        try:
+            status = Path(f"/proc/{one.pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    return total
+
+
+def peak_while_training(folder: Path, cases: int) -> int:
+    names = ",".join(str(n) for n in range(cases) if n not in (6, 8))
+    split = f"data.split={{train:[{names}],val:[6],test:[8]}}"
+    code, output = run("prepare", f"data.cases={cases}", *TRAINING[:2], folder=folder)
+    assert code == 0, output
+    process = start("train", f"data.cases={cases}", *TRAINING, split, folder=folder)
+    watched, peak = psutil.Process(process.pid), 0
+    while process.poll() is None:
+        try:
+            peak = max(peak, peak_bytes(watched))
+        except psutil.NoSuchProcess:
+            break
+        time.sleep(0.1)
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    return peak
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from Linux's /proc")
+def test_peak_memory_at_10_and_at_100_cases_is_equal_within_5_percent(tmp_path: Path) -> None:
+    few, many = (peak_while_training(tmp_path, cases) for cases in (10, 100))
+    print(f"peak memory: {few / 1e6:.0f} MB with 10 cases, {many / 1e6:.0f} MB with 100")
+    assert many == pytest.approx(few, rel=0.05)

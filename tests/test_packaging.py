@@ -1,0 +1,39 @@
+"""pip install . into another place, run from another folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_installed_package_brings_its_configs(tmp_path: Path) -> None:
+    install = ["install", "--quiet", "--no-deps", "--target", str(tmp_path / "site"), str(ROOT)]
+    subprocess.run([sys.executable, "-m", "pip", *install], check=True)
+    somewhere = tmp_path / "somewhere"
+    somewhere.mkdir()
+    for command in (["liver-prepare", "data.cases=3", "data.matrix=32", "data.workers=0"], ["liver-train", "--help"]):
+        script = tmp_path / "site" / "bin" / command[0]
+        done = subprocess.run(
+            [sys.executable, str(script), *command[1:]],
+            cwd=somewhere,
+            env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    location = "import lightning_liver.config as c; print(c.folder())"
+    where = subprocess.run(
+        [sys.executable, "-c", location],
+        cwd=somewhere,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert str(tmp_path / "site") in where
