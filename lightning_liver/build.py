@@ -1,6 +1,7 @@
 """From config to objects, with the user's mistakes told apart from ours."""
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
 from lightning_liver.data.store import Store
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, LiverWarning
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,12 @@ def prepared(data: DictConfig) -> Store:
     """
     if missing := sorted(OmegaConf.missing_keys(data)):
         raise LiverError(f"data.{missing[0]} is needed and has no default: data.{missing[0]}=...")
-    store: Store = build(data.prepare, build(data.source))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LiverWarning)
+        cases = build(data.source)
+    for warning in caught:
+        log.warning(str(warning.message))
+    store: Store = build(data.prepare, cases)
     return store
 
 
@@ -68,8 +74,10 @@ def _reason(error: InstantiationException, group: str) -> str:
         return explain(cause, group)
     if isinstance(cause, LiverError):
         return str(cause)
-    if isinstance(cause, ImportError) and (missing := getattr(cause, "name", None)):
-        extra = _EXTRAS.get(missing.split(".")[0])
-        cure = f"pip install 'lightning-liver[{extra}]'" if extra else f"pip install {missing.split('.')[0]}"
-        return f"{group} needs the package {missing.split('.')[0]}, which is not installed: {cure}"
+    while cause is not None and not isinstance(cause, ModuleNotFoundError):
+        cause = cause.__cause__
+    if cause is not None and cause.name:
+        package = cause.name.split(".")[0]
+        extra = f"'lightning-liver[{_EXTRAS[package]}]'" if package in _EXTRAS else package
+        return f"{group} needs the package {package}, which is not installed: pip install {extra}"
     return f"{group}: {error}"

@@ -1,5 +1,6 @@
 """A training run from its config to metrics.json, to be read from top to bottom."""
 
+import hashlib
 import json
 import logging
 import math
@@ -12,9 +13,10 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import Logger
+from pydantic import ValidationError
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from lightning_liver.build import build, prepared
+from lightning_liver.build import build, explain, prepared
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
@@ -23,14 +25,17 @@ from lightning_liver.report.cases import case_rows, draw_cases, result_table
 from lightning_liver.report.tables import write_cases_csv, write_json_whole
 from lightning_liver.task import SegmentationTask
 from lightning_liver.training.callbacks import Budget, EpochSeeds, Throughput
-from lightning_liver.training.checks import check_network_and_loss
-from lightning_liver.training.chosen import chosen_for, record_epochs
+from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
+from lightning_liver.training.chosen import alone_in, budget_of, chosen_for, is_fitted, record
 from lightning_liver.training.panels import PredictionKeeper, ValidationPanels
 from lightning_liver.training.trainer import TrainerOptions, summary_table, trainer
 
 log = logging.getLogger(__name__)
 
 Metrics = dict[str, float | None]
+
+# What may differ when a run folder is used again: where files lie, how many processes read them, how long it trains.
+_FREE = ("root", "patients", "store", "workers", "loaders", "prepare", "source", "skip_bad")
 
 
 def train(cfg: DictConfig, folder: Path) -> Metrics:
@@ -41,61 +46,52 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
     Raises:
         LiverError: something that the user can mend.
     """
-    _quieten()
-    begin = time.perf_counter()
-    options, epochs = chosen_for(build(cfg.trainer), folder)
-    if (folder / "metrics.json").exists():
-        log.info(f"{folder} is complete. To train on, give it a longer trainer.max_epochs or trainer.max_minutes.")
-        done: Metrics = json.loads((folder / "metrics.json").read_text())
-        return done
+    with alone_in(folder):
+        _quieten()
+        before = _complete(folder)
+        options, epochs = chosen_for(build(cfg.trainer), folder, _config_hash(cfg))
+        if before is not None and is_fitted(folder):
+            log.info(f"{folder} is complete. To train on, give it a longer trainer.max_epochs or trainer.max_minutes.")
+            return before
+        began = time.perf_counter()
+        task, slices, augment = _assemble(cfg, folder)
+        store = prepared(cfg.data)
+        split = _split(cfg.data, store, folder)
+        data = SliceDataModule(store, split, augment, slices, seed=cfg.seed)
 
-    pl.seed_everything(cfg.seed, verbose=False)
-    slices: SliceOptions = build(cfg.data.slices)
-    network, loss, augment = build(cfg.model), build(cfg.loss), build(cfg.augment)
-    check_network_and_loss(network, loss, slices.channels, slices.size_yx)
-    (folder / "model.txt").write_text(summary_table(network, slices.channels, slices.size_yx) + "\n")
+        throughput, predictions = Throughput(), PredictionKeeper(data)
+        callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4), predictions]
+        if options.max_minutes is not None:
+            fix = partial(_fix_epochs, folder)
+            callbacks.append(Budget(minutes=options.max_minutes, epochs=epochs, record=fix))
+        logger: Logger | None = build(cfg.logger, save_dir=folder) if cfg.logger else None
+        lightning = trainer(options, folder, callbacks=callbacks, logger=logger or False)
+        _say(options, split, folder)
+        prepared_s = time.perf_counter() - began
 
-    store = prepared(cfg.data)
-    split = _split(cfg.data, store, folder)
-    data = SliceDataModule(store, split, augment, slices, seed=cfg.seed)
-    task = SegmentationTask(
-        network,
-        loss,
-        terms={},
-        optimizer=build(cfg.optimizer),
-        scheduler=build(cfg.scheduler),
-        multiple=cfg.inference.multiple,
-    )
-    throughput, predictions = Throughput(), PredictionKeeper(data)
-    callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4), predictions]
-    if options.max_minutes is not None:
-        callbacks.append(Budget(minutes=options.max_minutes, epochs=epochs, record=partial(record_epochs, folder)))
-    logger: Logger | None = build(cfg.logger, save_dir=folder) if cfg.logger else None
-    lightning = trainer(options, folder, callbacks=callbacks, logger=logger or False)
-    _say(options, split, folder)
-    prepared_s = time.perf_counter() - begin
+        (folder / "metrics.json").unlink(missing_ok=True)
+        _fit(lightning, task, data, folder)
+        fitted_s = time.perf_counter() - began - prepared_s
+        metrics = _evaluate(lightning, task, data, folder)
+        tested_s = time.perf_counter() - began - prepared_s - fitted_s
 
-    last = folder / "checkpoints" / "last.ckpt"
-    lightning.fit(task, data, ckpt_path=last if last.exists() else None, weights_only=True)
-    if lightning.interrupted:
-        raise LiverError(f"Interrupted. Go on with: python train.py resume={folder}")
-    fitted_s = time.perf_counter() - begin - prepared_s
-    metrics = _evaluate(lightning, task, data, last.with_name("best.ckpt"))
-    tested_s = time.perf_counter() - begin - prepared_s - fitted_s
+        rows = case_rows(store, split.test, task.counts)
+        write_cases_csv(folder / "cases.csv", rows)
+        draw_cases(folder / "pictures", store, rows, predictions.kept, data.look.window_hu)
+        timing: Metrics = {"prepare_s": prepared_s, "fit_s": fitted_s, "test_s": tested_s}
+        write_json_whole(folder / "timing.json", timing | throughput.summary())
+        _log_hyperparameters(logger, cfg, metrics)
+        write_json_whole(folder / "metrics.json", metrics)
+        log.info(f"{result_table(rows)}\n\nPictures: {folder / 'pictures'}")
+        return metrics
 
-    rows = case_rows(store, split.test, task.counts)
-    write_cases_csv(folder / "cases.csv", rows)
-    draw_cases(folder / "pictures", store, rows, predictions.kept, data.look.window_hu)
-    timing = {"prepare_s": prepared_s, "fit_s": fitted_s, "test_s": tested_s, **throughput.summary()}
-    write_json_whole(folder / "timing.json", timing)
-    if logger:
-        logger.log_hyperparams(
-            _hyperparameters(cfg), {name: value for name, value in metrics.items() if value is not None}
-        )
-        logger.finalize("success")
-    write_json_whole(folder / "metrics.json", metrics)
-    log.info(f"{result_table(rows)}\n\nPictures: {folder / 'pictures'}")
-    return metrics
+
+def resume(cfg: DictConfig, folder: Path) -> Metrics:
+    """Go on with the run of a folder with its own config; `cfg` has the budget, if another one was typed."""
+    saved = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    typed = [override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")]
+    budget = OmegaConf.create({"trainer": budget_of(folder)})
+    return train(DictConfig(OmegaConf.merge(saved, budget, OmegaConf.from_dotlist(typed))), folder)
 
 
 def summarise(cfg: DictConfig, folder: Path) -> None:
@@ -107,16 +103,39 @@ def summarise(cfg: DictConfig, folder: Path) -> None:
     log.info(f"{table}\n{path}")
 
 
-def _quieten() -> None:
-    """Leave out what Lightning says of itself and advice that does not fit here."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for text in (
-        ".*does not have many workers.*",
-        ".*exists and is not empty.*",
-        ".*mid-epoch.*",
-        ".*log_every_n_steps.*",
-    ):
-        warnings.filterwarnings("ignore", text)
+def _assemble(cfg: DictConfig, folder: Path) -> tuple[SegmentationTask, SliceOptions, Any]:
+    """All that needs no scan, made and tried, so that a mistake shows before anything is prepared."""
+    if not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
+        raise LiverError(f"seed={cfg.seed!r}: it must be a whole number from 0 to {2**32 - 1}")
+    pl.seed_everything(cfg.seed, verbose=False)
+    slices: SliceOptions = build(cfg.data.slices)
+    network, loss, augment = build(cfg.model), build(cfg.loss), build(cfg.augment)
+    multiple = cfg.inference.multiple
+    if not isinstance(multiple, int) or multiple < 1:
+        raise LiverError(f"inference.multiple={multiple!r}: it must be a whole number of at least 1")
+    multiple = math.lcm(multiple, getattr(network, "multiple", 1))
+    check_network_and_loss(network, loss, slices.channels, slices.size_yx, multiple)
+    optimizer, scheduler = build(cfg.optimizer), build(cfg.scheduler)
+    try:
+        check_optimizer_and_scheduler(optimizer, scheduler)
+    except ValidationError as error:
+        raise LiverError(explain(error, "scheduler")) from error
+    (folder / "model.txt").write_text(summary_table(network, slices.channels, slices.size_yx) + "\n")
+    task = SegmentationTask(network, loss, terms={}, optimizer=optimizer, scheduler=scheduler, multiple=multiple)
+    return task, slices, augment
+
+
+def _complete(folder: Path) -> Metrics | None:
+    path = folder / "metrics.json"
+    return dict(json.loads(path.read_text())) if path.exists() else None
+
+
+def _config_hash(cfg: DictConfig) -> str:
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    plain["data"] = {name: value for name, value in plain["data"].items() if name not in _FREE}
+    plain["trainer"] = {name: value for name, value in plain["trainer"].items() if not name.startswith("max_")}
+    kept = {name: value for name, value in plain.items() if name not in ("resume", "logger")}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _split(data: DictConfig, store: Store, folder: Path) -> Split:
@@ -135,6 +154,37 @@ def _split(data: DictConfig, store: Store, folder: Path) -> Split:
     return split
 
 
+def _fix_epochs(folder: Path, epochs: int) -> None:
+    record(folder, epochs=epochs)
+
+
+def _fit(lightning: pl.Trainer, task: SegmentationTask, data: SliceDataModule, folder: Path) -> None:
+    """Train from where the folder is to the end.
+
+    Raises:
+        LiverError: the user stopped it, or its last checkpoint cannot be read.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    if is_fitted(folder):
+        return
+    try:
+        lightning.fit(task, data, ckpt_path=last if last.exists() else None, weights_only=True)
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        raise LiverError(f"Interrupted. Go on with: python train.py resume={folder}") from None
+    record(folder, fitted=True)
+
+
+def _evaluate(lightning: pl.Trainer, task: SegmentationTask, data: SliceDataModule, folder: Path) -> Metrics:
+    """Scores of the best weights: of the validation cases as training saw them, and of the test cases."""
+    best, last = (folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    progress = lightning.strategy.load_checkpoint(last, weights_only=True)
+    logged = dict(lightning.validate(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
+    if data.split.test:
+        logged |= lightning.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0]
+    scores = {name: value if math.isfinite(value) else None for name, value in sorted(logged.items())}
+    return {**scores, "steps": progress["global_step"], "epochs": progress["epoch"] + 1}
+
+
 def _say(options: TrainerOptions, split: Split, folder: Path) -> None:
     threads = f", {options.threads} threads" if options.threads else ""
     log.info(
@@ -143,28 +193,35 @@ def _say(options: TrainerOptions, split: Split, folder: Path) -> None:
     )
 
 
-def _evaluate(lightning: pl.Trainer, task: SegmentationTask, data: SliceDataModule, best: Path) -> Metrics:
-    """Scores of the best weights: of the validation cases as training saw them, and of the test cases."""
-    steps, epochs = lightning.global_step, lightning.current_epoch
-    logged = dict(lightning.validate(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
-    if data.split.test:
-        logged |= lightning.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0]
-    scores = {name: value if math.isfinite(value) else None for name, value in sorted(logged.items())}
-    return {**scores, "steps": steps, "epochs": epochs}
-
-
-def _hyperparameters(cfg: DictConfig) -> dict[str, Any]:
-    """What TensorBoard's table of runs compares: the choices, not the paths."""
-    groups = ("loss", "model", "augment", "optimizer", "scheduler")
+def _log_hyperparameters(logger: Logger | None, cfg: DictConfig, metrics: Metrics) -> None:
+    """The choices, not the paths, and what came of them: TensorBoard's table of runs."""
+    if not isinstance(logger, TensorBoardLogger):
+        return
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    chosen = {f"{group}.{name}": value for group in groups for name, value in plain[group].items()}
+    chosen = {
+        f"{group}.{name}".removesuffix("._target_"): value
+        for group in ("loss", "model", "augment", "optimizer", "scheduler")
+        for name, value in plain[group].items()
+        if name != "_partial_"
+    }
     chosen |= {f"data.{name}": plain["data"][name] for name in ("fold", "spacing_mm", "size", "context", "window_hu")}
-    return {
-        name.replace("._target_", ""): _short(value) for name, value in chosen.items() if name[-9:] != "_partial_"
-    } | {"seed": plain["seed"]}
+    chosen["seed"] = plain["seed"]
+    logger.log_hyperparams(
+        {name: _short(value) for name, value in chosen.items()},
+        {name: value for name, value in metrics.items() if value is not None},
+    )
+    logger.finalize("success")
 
 
 def _short(value: Any) -> Any:
     if isinstance(value, str):
         return value.removeprefix("lightning_liver.")
     return value if isinstance(value, int | float | bool) else str(value)
+
+
+def _quieten() -> None:
+    """Leave out what Lightning says of itself and advice that does not fit here."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for text in (".*does not have many workers.*", ".*exists and is not empty.*", ".*log_every_n_steps.*"):
+        warnings.filterwarnings("ignore", text)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="pytorch_lightning.*")

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -31,17 +32,24 @@ def launch(config_name: str, job: str) -> None:
         main()
     except (LiverError, HydraException, OmegaConfBaseException) as error:
         stop(error)
-    except Exception as error:
-        if type(error).__module__.startswith("pydantic"):
-            stop(error)
-        raise
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
 
 
-def stop(error: BaseException) -> None:
+def stop(error: BaseException) -> NoReturn:
     """Print what is wrong, with what led to it, and leave with exit code 2."""
-    messages = [str(error)]
-    while error := error.__cause__:  # type: ignore[assignment]
-        if isinstance(error, HydraException | OmegaConfBaseException) and str(error) not in messages[-1]:
-            messages.append(str(error))
+    messages = [_text(error)]
+    cause = error.__cause__
+    while cause and not isinstance(error, LiverError):  # our own messages say it all
+        if isinstance(cause, HydraException | OmegaConfBaseException) and str(cause) not in messages[-1]:
+            messages.append(_text(cause))
+        cause = cause.__cause__
     print("\n".join(message.strip() for message in messages), file=sys.stderr)
     sys.exit(2)
+
+
+def _text(error: BaseException) -> str:
+    override = getattr(error, "override", None)  # of a command line that could not be parsed
+    hint = "\nQuote what has a sign in it: \"GROUP.OPTION='VALUE'\"; write $HOME for ~." if override else ""
+    return f"{override}: {error}{hint}" if override else str(error)

@@ -1,7 +1,10 @@
 """python train.py loss=focal"""
 
+import os
 import sys
 from pathlib import Path
+
+from omegaconf import OmegaConf
 
 from lightning_liver.apps.main import launch, stop
 from lightning_liver.errors import LiverError
@@ -11,26 +14,39 @@ _BUDGETS = ("trainer.max_epochs=", "trainer.max_minutes=")
 
 def main() -> None:
     """Train, test and draw; with resume=RUN_FOLDER go on with the run of that folder."""
-    try:
-        sys.argv[1:] = _arguments(sys.argv[1:])
-    except LiverError as error:
-        stop(error)
-    launch("train", "lightning_liver.run.train")
-
-
-def _arguments(given: list[str]) -> list[str]:
-    """The arguments themselves; for resume=FOLDER those that compose that folder's own config, in that folder."""
+    given = sys.argv[1:]
     resumed = [argument.partition("=")[2] for argument in given if argument.startswith("resume=")]
     if not resumed or resumed[-1] in ("", "null"):
-        return given
-    folder = Path(resumed[-1].strip("'\"")).expanduser().resolve()
+        return launch("train", "lightning_liver.run.train")
+    try:
+        folder = _run_folder(resumed[-1])
+        _refuse_changes([argument for argument in given if not argument.startswith("resume=")])
+    except LiverError as error:
+        stop(error)
+    # the folder's own .hydra stays as it is
+    sys.argv += [f"hydra.run.dir='{folder}'", "hydra.output_subdir=null"]
+    _go_where_it_began(folder)
+    return launch("train", "lightning_liver.run.resume")
+
+
+def _run_folder(typed: str) -> Path:
+    folder = Path(typed.strip("'\"")).expanduser().resolve()
     if not (folder / ".hydra" / "config.yaml").is_file():
         raise LiverError(f"resume={folder}: not a run folder, it has no .hydra/config.yaml")
-    others = [argument for argument in given if not argument.startswith("resume=")]
+    return folder
+
+
+def _refuse_changes(others: list[str]) -> None:
     if changed := [argument for argument in others if not argument.startswith(_BUDGETS)]:
         raise LiverError(
-            f"resume= goes on with the config of the run; only a longer trainer.max_epochs or trainer.max_minutes may "
+            "resume= goes on with the config of the run; only a longer trainer.max_epochs or trainer.max_minutes may "
             f"be given, not {' '.join(changed)}"
         )
-    here = [f"resume='{folder}'", f"hydra.run.dir='{folder}'", "hydra.output_subdir=null"]
-    return ["--config-path", str(folder / ".hydra"), "--config-name", "config", *here, *others]
+
+
+def _go_where_it_began(folder: Path) -> None:
+    """Relative paths in the run's config mean what they meant, if that place is still there."""
+    saved = folder / ".hydra" / "hydra.yaml"
+    began = OmegaConf.select(OmegaConf.load(saved), "hydra.runtime.cwd") if saved.exists() else None
+    if began and Path(began).is_dir():
+        os.chdir(began)

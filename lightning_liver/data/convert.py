@@ -19,9 +19,11 @@ from lightning_liver.volume import Volume
 
 
 def fingerprint(case: Case, spacing_mm: float | None) -> dict[str, Any]:
-    """What a prepared case depends on: its files' sizes and times of change, the options, the store's format."""
-    stats = {kind: path.stat() for kind, path in (("volume", case.volume), ("labels", case.labels)) if path}
-    files: dict[str, Any] = {kind: [stat.st_size, stat.st_mtime_ns] for kind, stat in stats.items()}
+    """What a prepared case depends on: its files with sizes and times of change, the options, the store's format."""
+    paths = {"volume": case.volume.resolve(), "labels": case.labels.resolve() if case.labels else None}
+    files: dict[str, Any] = {
+        kind: [str(path), path.stat().st_size, path.stat().st_mtime_ns] for kind, path in paths.items() if path
+    }
     return files | {"spacing_mm": spacing_mm, "format": FORMAT}
 
 
@@ -31,6 +33,8 @@ def prepare_case(case: Case, folder: Path, spacing_mm: float | None) -> CaseReco
     Raises:
         LiverError: the files are not what they should be, or the disk is full.
     """
+    if case.problem:
+        raise LiverError(case.problem)
     cv2.setNumThreads(1)
     try:
         made_from = fingerprint(case, spacing_mm)
@@ -83,6 +87,7 @@ def _write(
         affine=np.asarray(volume.affine, float).tolist(),
         liver_pixels=counts[0].tolist(),
         tumour_pixels=counts[1].tolist(),
+        has_tumour=labels is not None and bool((labels == 2).any()),
         hu_counts=hu_histogram(volume.hu).tolist(),
         fingerprint=made_from,
     )

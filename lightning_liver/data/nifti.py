@@ -1,8 +1,7 @@
 """NIfTI files in and out, always in canonical orientation on our side, in bounded memory."""
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
@@ -18,6 +17,7 @@ from nibabel.affines import voxel_sizes
 from lightning_liver.data.nifti_geometry import Affine, mask_notes, read_geometry
 from lightning_liver.data.nifti_header import Layout, opened, read_layout, refuse_short_stream
 from lightning_liver.errors import LiverError, LiverWarning
+from lightning_liver.files import replacing
 from lightning_liver.volume import Volume, canonical_spacing_mm, from_canonical, to_canonical
 
 _SLAB = 2**20  # voxels converted at once: 8 MiB of float64, whatever the file's shape
@@ -205,17 +205,12 @@ def _label_header(shape: tuple[int, ...], affine: Affine) -> Any:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[BufferedIOBase]:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as raw:
+        with replacing(path) as partial, partial.open("wb") as raw:
             if path.suffix == ".gz":  # no name and no time inside: equal masks are equal files
                 with IGzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as stream:
                     yield stream
             else:
                 yield raw
-        partial.replace(path)
     except OSError as error:
         raise LiverError(f"{path}: cannot be written ({error.strerror or error}); check folder and space") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink()

@@ -21,6 +21,7 @@ MASK_SAYS_NOTHING = "the mask's header gives no spacing or orientation; the volu
 MASK_ORIENTED_OTHERWISE = "the mask's header gives another orientation than the volume's; the volume's is used"
 
 _MASK_SPACING_MM = 0.01
+_CT_MM = (0.02, 50.0)  # beyond what any scanner makes
 _FLOAT32_MM = 1e-5  # headers keep millimetres as float32
 _SINGULAR = 1e-3  # volume of a voxel over the product of its edges; a gantry tilted by 30 degrees has 0.87
 _CURE = "write the header again from the DICOM series or another copy of the file"
@@ -42,6 +43,7 @@ def read_geometry(path: Path, header: Any) -> Geometry:
     """
     pixdim_mm = _pixdim_mm(path, header)
     affine = _affine(path, header)
+    _refuse_other_units(path, header, voxel_sizes(affine))
     if says_nothing(affine) and not np.allclose(pixdim_mm, 1, rtol=0, atol=1e-3):
         affine[:3, :3] = np.sign(affine[:3, :3].round()) * pixdim_mm
         return Geometry(affine, (PIXDIM_TRUSTED,))
@@ -81,6 +83,16 @@ def _refuse_other_spacing(path: Path, mask_affine: Affine, volume_affine: Affine
         raise LiverError(
             f"{path}: the mask's spacing is {format_mm(mask_mm)}, its volume's {format_mm(volume_mm)} (i, j, k); "
             "one of the two belongs to another scan or was resampled: give the pair that belongs together"
+        )
+
+
+def _refuse_other_units(path: Path, header: Any, spacing_mm: Float[np.ndarray, "3"]) -> None:
+    """Refuse spacing that no CT has: a header in metres or microns, whatever unit it names."""
+    if spacing_mm.min() < _CT_MM[0] or spacing_mm.max() > _CT_MM[1]:
+        unit = header.get_xyzt_units()[0]
+        raise LiverError(
+            f"{path}: a spacing of {format_mm(spacing_mm)} is no CT's (the header's unit is {unit}); "
+            "write the header again in millimetres"
         )
 
 

@@ -34,6 +34,7 @@ from lightning_liver.data.phantom_canvas import Array, Enhancement, Patient
 from lightning_liver.data.phantom_liver import LIVER_MM
 from lightning_liver.data.sources import Case
 from lightning_liver.errors import LiverError
+from lightning_liver.files import clear_partials, write_whole
 from lightning_liver.machine import cores
 from lightning_liver.volume import Volume, from_canonical
 
@@ -76,6 +77,7 @@ def cases(root: str | Path, *, count: int, seed: int, matrix: int, workers: int 
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".phantom.lock"):
             _claim(root, {"seed": seed, "matrix": matrix, "version": _VERSION})
+            clear_partials(root)
             missing = [case for case in range(count) if not all(path.exists() for path in _paths(root, case))]
             _make(partial(_save, root, seed=seed, matrix=matrix), missing, workers)
     except OSError as error:
@@ -161,7 +163,7 @@ def _claim(root: Path, content: dict[str, int]) -> None:
     if found not in (None, content):
         raise LiverError(f"{root}: holds a phantom of {found}, not of {content}; choose another data.root or delete it")
     if found is None:
-        _write(marker, json.dumps(content).encode())
+        write_whole(marker, json.dumps(content))
 
 
 def _case(root: Path, case: int) -> Case:
@@ -203,11 +205,4 @@ def _save(root: Path, case: int, *, seed: int, matrix: int) -> None:
         stored = from_canonical(voxels, volume.affine).transpose(2, 1, 0)
         image = nib.Nifti1Image(stored, volume.affine)
         image.header.set_xyzt_units("mm")
-        _write(path, igzip.compress(image.to_bytes(), 1, mtime=0))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Under a hidden name and renamed, so what is there is whole and what was interrupted is written over."""
-    partly = path.with_name(f".{path.name}.partial")
-    partly.write_bytes(content)
-    partly.replace(path)
+        write_whole(path, igzip.compress(image.to_bytes(), 1, mtime=0))

@@ -6,14 +6,15 @@ import shutil
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import ConfigDict, Field, validate_call
 from tqdm import tqdm
 
@@ -68,11 +69,14 @@ def prepare(
     Raises:
         LiverError: a case cannot be read (after all the others were prepared), or the disk is full.
     """
-    folder = store / ("native" if spacing_mm is None else f"{spacing_mm:g}mm")
+    folder = store.expanduser() / ("native" if spacing_mm is None else f"{spacing_mm:g}mm")
+    outcomes = _whole(cases, folder, spacing_mm)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "prepare.lock"):
-            outcomes = _bring_up_to_date(cases, folder, spacing_mm, workers)
+        if len(outcomes) < len(cases):
+            folder.mkdir(parents=True, exist_ok=True)
+            with _alone(folder):
+                outcomes = _bring_up_to_date(cases, folder, spacing_mm, workers)
+        _list(folder, outcomes)
     except OSError as error:
         raise LiverError(
             f"cannot write to {folder}: {error.strerror}. Choose another place: data.store=FOLDER."
@@ -84,24 +88,53 @@ def prepare(
 def _bring_up_to_date(
     cases: Sequence[Case], folder: Path, spacing_mm: float | None, workers: int | None
 ) -> list[Outcome]:
-    whole = [_up_to_date(case, folder, spacing_mm) for case in cases]
-    stale = [case for case, record in zip(cases, whole, strict=True) if record is None]
-    outcomes = [Outcome(case, record, None, ()) for case, record in zip(cases, whole, strict=True) if record]
+    outcomes = _whole(cases, folder, spacing_mm)  # once more: another process may have worked until now
+    found = {outcome.case for outcome in outcomes}
+    stale = [case for case in cases if case not in found]
     if stale:
         _clear_leftovers(folder)
         workers = min(workers if workers is not None else cores(), len(stale))
         _announce(stale, len(cases), folder, spacing_mm, workers)
         outcomes += list(_run(stale, folder, spacing_mm, workers))
         forget_open_arrays()
-    names = sorted((p.name for p in (folder / "cases").glob("*")), key=lambda name: (len(name), name))
-    write_manifest(folder, [record for name in names if (record := read_record(folder, name))])
     order = {case.name: position for position, case in enumerate(cases)}
     return sorted(outcomes, key=lambda outcome: order[outcome.case.name])
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process prepares in this folder."""
+    lock = FileLock(folder / "prepare.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info(f"Another process prepares in {folder}: waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _whole(cases: Sequence[Case], folder: Path, spacing_mm: float | None) -> list[Outcome]:
+    """The cases that are there already."""
+    records = ((case, _up_to_date(case, folder, spacing_mm)) for case in cases)
+    return [Outcome(case, record, None, ()) for case, record in records if record]
+
+
+def _list(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write the manifest of every whole case in the folder, those of other runs too."""
+    names = sorted((path.name for path in (folder / "cases").glob("*")), key=lambda name: (len(name), name))
+    mine = {outcome.record.name: outcome.record for outcome in outcomes if outcome.record}
+    try:
+        write_manifest(folder, [r for name in names if (r := mine.get(name) or read_record(folder, name))])
+    except OSError as error:  # a full disk: what went wrong with the cases is worth more
+        log.warning(f"{folder / 'manifest.json'} could not be written: {error.strerror}")
+
+
 def _up_to_date(case: Case, folder: Path, spacing_mm: float | None) -> CaseRecord | None:
     """The record of a case that is whole and made from these very files; the patient is whatever is said now."""
-    record = read_record(folder, case.name)
+    record = None if case.problem else read_record(folder, case.name)
     try:
         fresh = record is not None and record.fingerprint == fingerprint(case, spacing_mm)
     except OSError:
@@ -116,7 +149,7 @@ def _announce(stale: Sequence[Case], total: int, folder: Path, spacing_mm: float
             header = read_header(case.volume)
         except LiverError:
             continue  # preparing it will say what is wrong with the file
-        voxels += float(np.prod(header.shape))
+        voxels += header.voxels
         stored += float(np.prod(grid_shape(header.shape, header.spacing_mm, spacing_mm)))
     seconds, needed = voxels / VOXELS_PER_SECOND / max(workers, 1), stored * BYTES_PER_VOXEL
     free = shutil.disk_usage(folder).free
@@ -143,22 +176,33 @@ def _outcomes(stale: Sequence[Case], folder: Path, spacing_mm: float | None, wor
     if workers == 0:
         yield from (_attempt(case, folder, spacing_mm) for case in stale)
         return
+    unfinished = []
+    for case, outcome in _pooled(stale, folder, spacing_mm, workers):
+        if outcome is None:
+            unfinished.append(case)
+        else:
+            yield outcome
+    for case in unfinished:  # a killed worker takes its pool along: each alone tells who it was
+        _, outcome = next(iter(_pooled([case], folder, spacing_mm, 1)))
+        reason = "its worker process was killed, most likely for want of memory. Use fewer: data.workers=1"
+        yield outcome or Outcome(case, None, f"{case.volume}: {reason}", ())
+
+
+def _pooled(
+    cases: Sequence[Case], folder: Path, spacing_mm: float | None, workers: int
+) -> Iterator[tuple[Case, Outcome | None]]:
+    """Outcomes as they come; None for cases whose worker, or whose pool, was killed."""
     # spawn: a forked child would inherit the locks of whatever threads the caller runs
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     try:
-        futures = {pool.submit(_attempt, case, folder, spacing_mm): case for case in stale}
+        futures = {pool.submit(_attempt, case, folder, spacing_mm): case for case in cases}
         for future in as_completed(futures):
-            yield _collect(future, futures[future])
+            try:
+                yield futures[future], future.result()
+            except BrokenProcessPool:
+                yield futures[future], None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _collect(future: "Future[Outcome]", case: Case) -> Outcome:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        reason = "a worker process was killed, most likely for want of memory. Use fewer: data.workers=1"
-        return Outcome(case, None, f"{case.volume}: {reason}", ())
 
 
 def _attempt(case: Case, folder: Path, spacing_mm: float | None) -> Outcome:
@@ -169,6 +213,8 @@ def _attempt(case: Case, folder: Path, spacing_mm: float | None) -> Outcome:
             record, error = prepare_case(case, folder, spacing_mm), None
         except LiverError as wrong:
             record, error = None, str(wrong)
+        except Exception as wrong:  # whatever one file does to a library, the others are prepared
+            record, error = None, f"{case.volume}: {type(wrong).__name__}: {wrong}"
     return Outcome(case, record, error, tuple(str(w.message) for w in caught if w.category is LiverWarning))
 
 

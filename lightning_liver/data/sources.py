@@ -19,7 +19,7 @@ _MSD_LAYOUT = "dataset.json, imagesTr/liver_N.nii.gz and labelsTr/liver_N.nii.gz
 _MSD_LABELS = {0: "background", 1: "liver", 2: "cancer"}
 _LITS_REPEATS = (range(0, 2), range(6, 11))  # seen by eye; more are unknown
 
-Numbered = Mapping[int, Path]
+Numbered = Mapping[int, list[Path]]
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,14 @@ class Case:
         patient: whose scan it is; cases of one patient are never split.
         volume: path of the CT.
         labels: path of the label map, None where there is none.
+        problem: why the case cannot be read, known before its files are opened; None where nothing is.
     """
 
     name: str
     patient: str
     volume: Path
     labels: Path | None
+    problem: str | None = None
 
 
 def lits(root: str | Path, *, patients: str | Path | None) -> list[Case]:
@@ -47,7 +49,7 @@ def lits(root: str | Path, *, patients: str | Path | None) -> list[Case]:
         patients: a CSV with the header case,patient; None makes every case its own patient.
 
     Raises:
-        LiverError: a root that is missing, unreadable or without a pair; two files of one number; a faulty CSV.
+        LiverError: a root that is missing, unreadable or without a pair; a faulty CSV, or one of other cases.
     """
     root = _folder(root, _LITS_LAYOUT)
     files = list(_visible_files(root))
@@ -123,12 +125,14 @@ def _cases(root: Path, volumes: Numbered, masks: Numbered, patients: str | Path 
     names = [str(number) for number in sorted(volumes)]
     patient_of = {} if patients is None else read_patients(patients)
     alone = [name for name in names if name not in patient_of]
+    if patients is not None and len(alone) == len(names):
+        raise LiverError(f"{patients}: none of its cases is among {_ranges(volumes)}; a case is a number, as in '17,B'")
     if patients is not None and alone:
         text = f"cases without a line count as patients of their own: {', '.join(alone)}"
         warn(f"{patients}: {text}", LiverWarning, stacklevel=3)
     taken = set(patient_of.values())
     patient_of |= {name: f"case-{name}" if name in taken else name for name in alone}
-    return [Case(name, patient_of[name], volumes[int(name)], masks.get(int(name))) for name in names]
+    return [_case(int(name), patient_of[name], volumes, masks) for name in names]
 
 
 def _folder(root: str | Path, layout: str) -> Path:
@@ -160,16 +164,22 @@ def _warn_unreadable(error: OSError) -> None:
     warn(f"{error.filename}: a folder that cannot be read, it is left out", LiverWarning, stacklevel=5)
 
 
-def _numbered(files: Iterable[Path], prefix: str) -> dict[int, Path]:
-    """Files called prefix + number + .nii or .nii.gz by their number; two of one number are refused."""
+def _numbered(files: Iterable[Path], prefix: str) -> dict[int, list[Path]]:
+    """Files called prefix + number + .nii or .nii.gz by their number; more than one of a number is a bad case."""
     pattern = re.compile(re.escape(prefix) + r"(\d+)\.nii(\.gz)?", re.ASCII | re.IGNORECASE)
-    numbered: dict[int, Path] = {}
+    numbered: dict[int, list[Path]] = {}
     for file in files:
         if match := pattern.fullmatch(file.name):
-            other = numbered.setdefault(int(match[1]), file)
-            if other != file:
-                raise LiverError(f"{other} and {file} have one number; move one of them out of data.root")
+            numbered.setdefault(int(match[1]), []).append(file)
     return numbered
+
+
+def _case(number: int, patient: str, volumes: Numbered, masks: Numbered) -> Case:
+    mine = (volumes[number], masks.get(number, []))
+    twins = next((files for files in mine if len(files) > 1), None)
+    problem = f"{' and '.join(map(str, twins))} have one number; move one of them out of data.root" if twins else None
+    volume, *_ = mine[0]
+    return Case(str(number), patient, volume, mine[1][0] if mine[1] else None, problem)
 
 
 def _refuse_no_pair(root: Path, volumes: Numbered, masks: Numbered, files: list[Path], layout: str) -> None:

@@ -10,7 +10,6 @@ A case's folder is written under a temporary name and renamed, so a case that is
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -23,8 +22,9 @@ import numpy as np
 from jaxtyping import Int64, Shaped
 
 from lightning_liver.errors import LiverError
+from lightning_liver.files import write_whole
 
-FORMAT = 1
+FORMAT = 2
 HU_RANGE = (-1024, 3071)
 HU_BIN = 4  # width of a bin of CaseRecord.hu_counts
 
@@ -36,7 +36,8 @@ class CaseRecord:
     """What the manifest says of a case. Shapes and spacings are (z, y, x), spacings in mm.
 
     `hu_counts` is the histogram of HU in bins of HU_BIN from HU_RANGE[0]. `liver_pixels` (tumour included) and
-    `tumour_pixels` count per slice on the store's grid; both are empty when the case has no labels.
+    `tumour_pixels` count per slice on the store's grid; both are empty when the case has no labels. `has_tumour` is
+    said of the native labels, so that folds do not depend on the grid.
     """
 
     name: str
@@ -50,16 +51,13 @@ class CaseRecord:
     affine: list[list[float]]
     liver_pixels: list[int]
     tumour_pixels: list[int]
+    has_tumour: bool
     hu_counts: list[int]
     fingerprint: dict[str, Any]
 
     @property
     def labelled(self) -> bool:
         return self.labels is not None
-
-    @property
-    def has_tumour(self) -> bool:
-        return any(self.tumour_pixels)
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def _open(path: str) -> Any:
 
 
 def forget_open_arrays() -> None:
-    """Close what is open: after a case was rebuilt, or before a fork."""
+    """Close what is open, after a case was rebuilt."""
     _open.cache_clear()
 
 
@@ -117,7 +115,7 @@ def read_record(folder: Path, name: str) -> CaseRecord | None:
     """The record of a whole case, None when the case is not there."""
     try:
         return parse_record(json.loads((case_folder(folder, name) / "case.json").read_text()))
-    except (FileNotFoundError, json.JSONDecodeError, TypeError, KeyError):
+    except (OSError, json.JSONDecodeError, TypeError, KeyError):
         return None
 
 
@@ -142,9 +140,7 @@ def write_manifest(folder: Path, records: Iterable[CaseRecord]) -> None:
     path = folder / "manifest.json"
     if path.exists() and path.read_text() == text:
         return
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    write_whole(path, text)
 
 
 def open_store(folder: Path) -> Store:

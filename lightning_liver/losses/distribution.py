@@ -5,6 +5,7 @@ import math
 import torch
 from torch.nn import functional
 
+from lightning_liver.errors import LiverError
 from lightning_liver.losses.checks import Truth, as_float32, check_range
 from lightning_liver.types import Masks, Scalar
 
@@ -36,12 +37,14 @@ def focal(logits: Masks, target: Truth, *, gamma: float, alpha: float, balanced:
             gamma = 0, alpha = 1 is exactly bce.
 
     Raises:
-        LiverError: gamma is negative, or alpha is outside [0, 1].
+        LiverError: gamma is negative, alpha is outside [0, 1], or balanced is neither true nor false.
 
     Source: Lin et al. 2017, arXiv:1708.02002, equation 5.
     """
     check_range("gamma", gamma, 0.0, math.inf)
     check_range("alpha", alpha, 0.0, 1.0)
+    if not isinstance(balanced, bool):
+        raise LiverError(f"loss.balanced must be true or false, but is {balanced!r}")
     logits, target = as_float32(logits, target)
     log_p, log_q = functional.logsigmoid(logits), functional.logsigmoid(-logits)
     # (1 - p)^gamma as exp(gamma log(1 - p)): pow has an infinite gradient at 0 for gamma below 1.

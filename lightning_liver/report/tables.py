@@ -3,14 +3,14 @@
 import csv
 import json
 import math
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import bootstrap
+
+from lightning_liver.files import replacing, write_whole
 
 Value = str | int | float | bool | np.generic | None
 Row = Mapping[str, Value]
@@ -30,7 +30,7 @@ class Mean(NamedTuple):
 
 def write_cases_csv(path: Path, rows: Sequence[Row]) -> None:
     """Write a row for each case and structure, columns in order of appearance, None and NaN as empty cells."""
-    with _whole(path) as file:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=_columns(rows), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: _or_none(value) for name, value in row.items()} for row in rows)
@@ -48,9 +48,7 @@ def write_json_whole(path: Path, mapping: Mapping[str, Value]) -> None:
             raise TypeError(
                 f"{name} is a {type(value).__name__}, but the file is flat: numbers, text, true, false, null"
             )
-    with _whole(path) as file:
-        json.dump(plain, file, indent=2, sort_keys=True, allow_nan=False)
-        file.write("\n")
+    write_whole(path, json.dumps(plain, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def text_table(rows: Sequence[Row]) -> str:
@@ -101,20 +99,6 @@ def _patient_means(scores: Sequence[float | None], patients: Sequence[str]) -> n
         if score is not None and math.isfinite(score):
             scans.setdefault(patient, []).append(score)
     return np.array([np.mean(scans[patient]) for patient in sorted(scans)])
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[TextIO]:
-    """A file that appears under its name only when it is complete and on the disk."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:

@@ -64,10 +64,17 @@ class Throughput(Callback):
         pl_module.log("train/wait_share", waiting / max(training, 1e-9))
 
     def summary(self) -> dict[str, float | None]:
-        """Over the whole run; None before the first step."""
+        """Over this process's part of the run; None before its first step."""
         if not self.slices:
             return {"slices_per_s": None, "wait_share": None}
         return {"slices_per_s": self.slices / self.training_s, "wait_share": self.waiting_s / self.training_s}
+
+
+def _now(pl_module: pl.LightningModule) -> float:
+    """Seconds, once the device has done what it was given."""
+    if pl_module.device.type == "cuda":
+        torch.cuda.synchronize(pl_module.device)
+    return time.perf_counter()
 
 
 class Budget(Callback):
@@ -87,7 +94,7 @@ class Budget(Callback):
     def __init__(self, *, minutes: float, epochs: int | None, record: Callable[[int], None]) -> None:
         self.minutes, self.epochs, self.record = minutes, epochs, record
         self._begin = time.perf_counter()
-        self._ends: list[float] = []
+        self._marks: list[float] = []  # when the first step began and when each step ended
         self._validation_s = 0.0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -99,34 +106,34 @@ class Budget(Callback):
         self._validation_begin = time.perf_counter()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._validation_s = time.perf_counter() - self._validation_begin
+        self._validation_s = _now(pl_module) - self._validation_begin
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._marks = [time.perf_counter()]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.epochs is not None:
             return
-        self._ends.append(time.perf_counter())
+        self._marks.append(_now(pl_module))
         last_of_epoch = batch_idx + 1 == trainer.num_training_batches
-        if len(self._ends) == self.SETTLING_STEPS + self.TIMED_STEPS or last_of_epoch:
+        if len(self._marks) > self.SETTLING_STEPS + self.TIMED_STEPS or last_of_epoch:
             self._fix(trainer)
 
     def _fix(self, trainer: pl.Trainer) -> None:
-        timed = (
-            self._ends[min(self.SETTLING_STEPS, len(self._ends) - 2) :]
-            if len(self._ends) > 1
-            else [self._begin, *self._ends]
-        )
+        timed = self._marks[min(self.SETTLING_STEPS, len(self._marks) - 2) :]
         step_s = (timed[-1] - timed[0]) / (len(timed) - 1)
         validations = 1 / (trainer.check_val_every_n_epoch or 1)
         epoch_s = step_s * trainer.num_training_batches + self._validation_s * validations
-        spent = self._ends[-1] - self._begin - step_s * len(self._ends)
+        spent = self._marks[0] - self._begin  # on the validation before the first step
         self.epochs = int((self.minutes * 60 - spent) / epoch_s)
-        if self.epochs < 1:
+        if self.epochs < (trainer.check_val_every_n_epoch or 1):
             raise LiverError(
-                f"trainer.max_minutes={self.minutes:g} is less than one epoch: {trainer.num_training_batches} steps of "
-                f"{step_s:.2f} s and a validation of {self._validation_s:.0f} s. Take more minutes, or a lower "
-                "data.slices_per_epoch."
+                f"trainer.max_minutes={self.minutes:g} holds {self.epochs} epochs, too few for one validation: "
+                f"{trainer.num_training_batches} steps of {step_s:.2f} s are an epoch, a validation takes "
+                f"{self._validation_s:.0f} s. Take more minutes, or a lower data.slices_per_epoch or "
+                "trainer.validate_every."
             )
         trainer.fit_loop.max_epochs = self.epochs
         self.record(self.epochs)

@@ -1,44 +1,65 @@
 """What can be found wrong before cases are prepared and steps are taken."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from lightning_liver.errors import LiverError
+from lightning_liver.inference.volumes import whole_slice_logits
 from lightning_liver.types import STRUCTURES, Masks, Scalar
 
 
 def check_network_and_loss(
-    network: nn.Module, loss: Callable[[Masks, Masks], Scalar], channels: int, size: tuple[int, int]
+    network: nn.Module, loss: Callable[[Masks, Masks], Scalar], channels: int, size: tuple[int, int], multiple: int
 ) -> None:
-    """Run one empty image through both.
+    """Run one empty image of the training's size through both, and one as small as evaluation may have it.
 
     Raises:
-        LiverError: the network does not take the image or gives another shape than the target's; an option of the loss
-            is wrong or missing.
+        LiverError: the network does not take the images or gives another shape than the target's; an option of the
+            loss is wrong or missing.
     """
     shape = (1, len(STRUCTURES), *size)
-    logits = _logits(network, torch.zeros(2, channels, *size))[:1]
+    logits = _logits(network, torch.zeros(1, channels, *size))
     if tuple(logits.shape) != shape:
         raise LiverError(
             f"the model gives {tuple(logits.shape)} for a target of {shape}: it must give a logit a structure"
         )
+    smallest = torch.zeros(1, channels, 2 * multiple - 1, 2 * multiple - 1)
+    _logits(lambda images: whole_slice_logits(network, images, multiple=multiple), smallest)
     try:
         value = loss(logits, torch.zeros(shape))
     except TypeError as error:
         raise LiverError(f"loss: {error}") from error
     if value.ndim or not torch.isfinite(value):
         raise LiverError(f"loss: {value} for an empty image; a finite scalar is needed")
+    if isinstance(network, nn.Module):
+        network.train()
+
+
+def check_optimizer_and_scheduler(
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer], scheduler: Callable[[Optimizer, Callable[[], float]], Any]
+) -> None:
+    """Make both for one parameter.
+
+    Raises:
+        LiverError: the optimizer refuses an option.
+        pydantic.ValidationError: the scheduler does.
+    """
+    try:
+        made = optimizer([nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError) as error:
+        raise LiverError(f"optimizer: {error}") from error
+    scheduler(made, lambda: 1.0)
 
 
 @torch.no_grad()
-def _logits(network: nn.Module, images: torch.Tensor) -> Any:
-    was_training = network.training
+def _logits(network: Callable[[torch.Tensor], Any], images: torch.Tensor) -> Any:
+    if isinstance(network, nn.Module):
+        network.eval()
     try:
-        return network.eval()(images)
+        return network(images)
     except RuntimeError as error:
         raise LiverError(f"the model does not take images of shape {tuple(images.shape)[1:]}: {error}") from error
-    finally:
-        network.train(was_training)

@@ -1,43 +1,85 @@
-"""What a run chose by looking at the machine or at the clock. It is kept in the run folder and not chosen anew."""
+"""What a run folder is bound to: its config, and what was chosen by looking at the machine or at the clock.
+
+It is kept in chosen.json and not chosen anew.
+"""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from lightning_liver.errors import LiverError
+from lightning_liver.files import clear_partials, write_whole
 from lightning_liver.training.trainer import TrainerOptions, settle
 
 _KEPT = ("accelerator", "precision", "threads")
 _BUDGETS = ("max_epochs", "max_minutes")
 
 
-def chosen_for(options: TrainerOptions, folder: Path) -> tuple[TrainerOptions, int | None]:
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a run folder.
+
+    Raises:
+        LiverError: another process runs in it.
+    """
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            for place in (folder, folder / "checkpoints"):
+                clear_partials(place)
+            yield
+    except Timeout:
+        raise LiverError(
+            f"{folder}: another process runs in this folder. Name another one: hydra.run.dir=..."
+        ) from None
+
+
+def chosen_for(options: TrainerOptions, folder: Path, config: str) -> tuple[TrainerOptions, int | None]:
     """The options without any "auto", and the epochs that a wall-clock budget was found to hold, if it was measured.
 
     A run that began earlier keeps its choices; its budget may be longer now, then it is no longer complete.
 
+    Args:
+        config: stands for all that must not differ when the folder is used again.
+
     Raises:
-        LiverError: the budget is shorter than it was, or of the other kind.
+        LiverError: the folder holds another run, or its budget was longer or of the other kind.
     """
     earlier = _read(folder)
     if not earlier:
         settled = settle(options)
-        _write(folder, {name: getattr(settled, name) for name in (*_KEPT, *_BUDGETS)})
+        _write(folder, {name: getattr(settled, name) for name in (*_KEPT, *_BUDGETS)} | {"config": config})
         return settled, None
+    if earlier["config"] != config:
+        raise LiverError(f"{folder} holds a run with another config. Name another folder: hydra.run.dir=...")
     options = replace(options, **{name: earlier[name] for name in _KEPT})
     epochs = earlier.get("epochs")
     if _longer(options, earlier):
         if epochs is not None and options.max_minutes is not None:
             epochs = int(epochs * options.max_minutes / earlier["max_minutes"])
-        _write(folder, earlier | {name: getattr(options, name) for name in _BUDGETS} | {"epochs": epochs})
-        (folder / "metrics.json").unlink(missing_ok=True)
+        budget = {name: getattr(options, name) for name in _BUDGETS} | {"epochs": epochs, "fitted": False}
+        _write(folder, earlier | budget)
     return options, epochs
 
 
-def record_epochs(folder: Path, epochs: int) -> None:
-    """Keep the number of epochs that the budget was found to hold."""
-    _write(folder, _read(folder) | {"epochs": epochs})
+def budget_of(folder: Path) -> dict[str, Any]:
+    """The budget that a run folder has now, by option."""
+    chosen = _read(folder)
+    return {name: chosen[name] for name in _BUDGETS if name in chosen}
+
+
+def is_fitted(folder: Path) -> bool:
+    """Whether training came to its end; early stopping leaves no other trace."""
+    return bool(_read(folder).get("fitted"))
+
+
+def record(folder: Path, **known: Any) -> None:
+    """Keep what the run found out: `epochs` that its budget holds, `fitted` once training came to its end."""
+    _write(folder, _read(folder) | known)
 
 
 def _longer(options: TrainerOptions, earlier: dict[str, Any]) -> bool:
@@ -48,9 +90,7 @@ def _longer(options: TrainerOptions, earlier: dict[str, Any]) -> bool:
     name = "max_epochs" if options.max_minutes is None else "max_minutes"
     wanted, had = getattr(options, name), earlier[name]
     if wanted < had:
-        raise LiverError(
-            f"trainer.{name}={wanted:g} is less than the {had:g} that the run began with; it may only grow"
-        )
+        raise LiverError(f"trainer.{name}={wanted:g} is less than the {had:g} that the run has; it may only grow")
     return bool(wanted > had)
 
 
@@ -60,6 +100,4 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _write(folder: Path, chosen: dict[str, Any]) -> None:
-    path, partial = folder / "chosen.json", folder / ".chosen.partial"
-    partial.write_text(json.dumps(chosen, indent=1) + "\n")
-    partial.replace(path)
+    write_whole(folder / "chosen.json", json.dumps(chosen, indent=1) + "\n")

@@ -12,9 +12,11 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
 from lightning_liver.errors import LiverError
+from lightning_liver.files import replacing
 from lightning_liver.machine import cores
 
 MONITORED = "val/mean/dice_per_case"
@@ -46,8 +48,8 @@ class TrainerOptions:
     precision: Precision
     threads: Count | None
     max_epochs: Count
-    max_minutes: Annotated[float, Field(gt=0)] | None
-    gradient_clip: Annotated[float, Field(gt=0)] | None
+    max_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    gradient_clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     patience: Count | None
     validate_every: Count
     log_every: Count
@@ -66,7 +68,7 @@ def trainer(
         torch.set_num_threads(options.threads)
     timed = options.max_minutes is not None
     try:
-        return pl.Trainer(
+        made = pl.Trainer(
             default_root_dir=folder,
             accelerator=options.accelerator,
             devices=options.devices,
@@ -74,17 +76,26 @@ def trainer(
             precision=None if options.precision == "auto" else options.precision,
             max_epochs=-1 if timed else options.max_epochs,
             gradient_clip_val=options.gradient_clip,
-            check_val_every_n_epoch=options.validate_every,
+            # at least once, however short the run
+            check_val_every_n_epoch=options.validate_every
+            if timed
+            else min(options.validate_every, options.max_epochs),
             num_sanity_val_steps=-1 if timed else 0,  # a budget wants to know what a validation costs
             log_every_n_steps=options.log_every,
             deterministic=options.deterministic,
             use_distributed_sampler=False,  # ours shard
             enable_model_summary=False,  # the run folder has it
             logger=logger,
+            plugins=[WholeCheckpoints()],
             callbacks=[*_keeping(folder, options.patience), *_watching(bool(logger)), *callbacks],
         )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
         raise LiverError(f"trainer: {error}") from error
+    if made.world_size > 1:
+        raise LiverError(
+            f"trainer.devices={options.devices}: a run trains on one device for now; take trainer.devices=1"
+        )
+    return made
 
 
 def _keeping(folder: Path, patience: int | None) -> list[Callback]:
@@ -95,10 +106,32 @@ def _keeping(folder: Path, patience: int | None) -> list[Callback]:
         "save_on_train_epoch_end": True,
         "enable_version_counter": False,
     }
-    best = ModelCheckpoint(filename="best", monitor=MONITORED, mode="max", **where)
-    last = ModelCheckpoint(filename="last", **where)
+    best = _Keeper(filename="best", monitor=MONITORED, mode="max", **where)
+    last = _Keeper(filename="last", **where)
     stop = [EarlyStopping(MONITORED, mode="max", patience=patience)] if patience is not None else []
     return [best, last, *stop]
+
+
+class _Keeper(ModelCheckpoint):
+    """Knows its files, and the best score, also after the run folder was moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(self.dirpath or "") / Path(path).name) if path else path
+
+        paths = {name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(state_dict | paths | {"best_k_models": scores, "dirpath": self.dirpath})
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes beside the old checkpoint and renames: Lightning's own way copies over it when /tmp is another disk."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            torch.save(checkpoint, partial)
 
 
 def settle(options: TrainerOptions) -> TrainerOptions:

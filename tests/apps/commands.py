@@ -65,4 +65,6 @@ def call(app: str, *arguments: str, folder: Path, capfd: pytest.CaptureFixture[s
         except SystemExit as stopped:
             code = int(stopped.code or 0)
     captured = capfd.readouterr()
-    return code, captured.out + captured.err
+    lines = (captured.out + captured.err).splitlines()
+    # Hydra repeats the command line: what it says there is no message
+    return code, "\n".join(line for line in lines if not line.startswith("Error executing job with overrides"))

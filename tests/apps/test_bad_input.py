@@ -25,6 +25,15 @@ from tests.apps.commands import call, run, small_run
         (("data.shares={tumour:0,liver:0,any:0}",), ["data.shares"]),
         (("data.root=/nowhere/at/all",), ["/nowhere/at/all", "data.root"]),
         (("scheduler.final=7",), ["scheduler.final=7"]),
+        (("optimizer.lr=-1",), ["optimizer", "-1"]),
+        (("optimizer.lr=abc",), ["optimizer"]),
+        (("seed=-1",), ["seed=-1"]),
+        (("loss=focal", "loss.balanced=perhaps"), ["loss.balanced", "perhaps"]),
+        (("inference.multiple=0",), ["inference.multiple=0"]),
+        (("trainer.max_minutes=inf",), ["trainer.max_minutes"]),
+        (("trainer.devices=2",), ["trainer.devices"]),
+        (("model._target_=nowhere.at.All",), ["model", "pip install nowhere"]),
+        (("hydra.run.dir=a=1",), ["hydra.run.dir=a=1"]),
     ],
 )
 def test_wrong_option_is_told_by_its_name(

@@ -1,14 +1,18 @@
 import errno
 import json
 import logging
+import os
 import shutil
-from concurrent.futures import Future
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from lightning_liver.data import prepare as preparing
 from lightning_liver.data import sources
@@ -128,6 +132,7 @@ def test_patients_of_today_need_no_rebuilding(scans: Path, tmp_path: Path) -> No
     store = prepare(cases, store=tmp_path / "store", spacing_mm=None, workers=0, skip_bad=False)
     assert [record.patient for record in store.cases.values()] == ["A", "A", "B", "C", "D"]
     assert times(store.folder / "cases") == before
+    assert open_store(store.folder).cases["21"].patient == "A", "the manifest says it too"
 
 
 def test_one_bad_case_never_stops_the_others(scans: Path, tmp_path: Path) -> None:
@@ -206,13 +211,74 @@ def test_full_disk_keeps_what_is_whole(scans: Path, tmp_path: Path, monkeypatch:
     assert len(prepared(scans, tmp_path / "store").cases) == 5
 
 
-def test_killed_worker_is_told_with_its_scan(scans: Path) -> None:
-    dead: Future[preparing.Outcome] = Future()
-    dead.set_exception(preparing.BrokenProcessPool())
-    outcome = preparing._collect(dead, sources.lits(scans, patients=None)[0])
-    assert outcome.record is None
-    assert "volume-20" in str(outcome.error)
-    assert "data.workers=1" in str(outcome.error)
+def killed_on_21(case: sources.Case, *_: Any) -> preparing.Outcome:
+    """Stands for a worker that the system kills for the memory that one scan takes."""
+    if case.name == "21":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return preparing.Outcome(case, None, "not prepared here", ())
+
+
+def test_killed_worker_is_told_and_the_others_are_tried(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing, "_attempt", killed_on_21)
+    cases = sources.lits(scans, patients=None)
+    outcomes = {o.case.name: str(o.error) for o in preparing._outcomes(cases, scans, None, 1)}
+    assert "volume-21" in outcomes["21"]
+    assert "data.workers=1" in outcomes["21"]
+    assert [outcomes[name] for name in ("20", "22", "23", "24")] == ["not prepared here"] * 4
+
+
+def test_two_files_of_one_number_are_a_bad_case(scans: Path, tmp_path: Path) -> None:
+    shutil.copy(scans / "volume-21.nii.gz", scans / "volume-021.nii.gz")
+    with pytest.raises(LiverError, match="1 of 5") as caught:
+        prepared(scans, tmp_path / "store")
+    assert "volume-021.nii.gz" in str(caught.value)
+    assert list(prepared(scans, tmp_path / "store", skip_bad=True).cases) == ["20", "22", "23", "24"]
+
+
+def test_any_error_of_a_library_is_one_bad_case(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(SliceWriter, "put", fail)
+    with pytest.raises(LiverError, match="5 of 5 cases could not be prepared") as caught:
+        prepared(scans, tmp_path / "store")
+    assert "MemoryError" in str(caught.value)
+
+
+def test_stores_of_two_roots_never_mix(scans: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(scans, other)  # names, sizes and times are equal
+    first = prepared(scans, tmp_path / "store").cases["20"]
+    assert prepared(other, tmp_path / "store").cases["20"].volume != first.volume
+
+
+def test_a_tumour_too_small_for_the_grid_still_counts_for_folds(scans: Path, tmp_path: Path) -> None:
+    path = scans / "segmentation-20.nii.gz"
+    image = nib.load(path)
+    voxels = np.asarray(image.dataobj).copy()
+    voxels[voxels == 2] = 1
+    voxels[15, 15, 5] = 2
+    nib.save(nib.Nifti1Image(voxels, image.affine), path)
+    record = prepared(scans, tmp_path / "store", spacing_mm=6.0).cases["20"]
+    assert not any(record.tumour_pixels)
+    assert record.has_tumour
+
+
+def test_waiting_for_another_process_is_said(scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "store" / "native"
+    folder.mkdir(parents=True)
+    held = threading.Event()
+
+    def hold() -> None:
+        with FileLock(folder / "prepare.lock"):
+            held.set()
+            time.sleep(0.5)
+
+    threading.Thread(target=hold).start()
+    held.wait()
+    with caplog.at_level(logging.INFO):
+        prepared(scans, tmp_path / "store")
+    assert "waiting" in caplog.text
 
 
 def test_estimate_comes_before_the_work(scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

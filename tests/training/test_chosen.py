@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from lightning_liver.errors import LiverError
 from lightning_liver.machine import cores
 from lightning_liver.training import trainer as training
-from lightning_liver.training.chosen import chosen_for, record_epochs
+from lightning_liver.training.chosen import alone_in, budget_of, chosen_for, is_fitted, record
 from lightning_liver.training.trainer import TrainerOptions, settle
 
 OPTIONS = TrainerOptions(
@@ -55,35 +55,51 @@ def test_missing_card_is_told_before_anything_is_prepared() -> None:
 
 def test_a_run_keeps_what_it_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_cpu_has_bf16", lambda: True)
-    first, _ = chosen_for(OPTIONS, tmp_path)
+    first, _ = chosen_for(OPTIONS, tmp_path, "a")
     monkeypatch.setattr(training, "_cpu_has_bf16", lambda: False)
     monkeypatch.setattr(training, "cores", lambda: 64)
-    assert chosen_for(OPTIONS, tmp_path) == (first, None)
+    assert chosen_for(OPTIONS, tmp_path, "a") == (first, None)
 
 
-def test_a_longer_budget_reopens_a_complete_run(tmp_path: Path) -> None:
-    chosen_for(OPTIONS, tmp_path)
-    done = tmp_path / "metrics.json"
-    done.write_text("{}")
-    chosen_for(OPTIONS, tmp_path)
-    assert done.exists()
-    chosen_for(replace(OPTIONS, max_epochs=20), tmp_path)
-    assert not done.exists()
+def test_a_longer_budget_reopens_a_run(tmp_path: Path) -> None:
+    chosen_for(OPTIONS, tmp_path, "a")
+    record(tmp_path, fitted=True)
+    chosen_for(OPTIONS, tmp_path, "a")
+    assert is_fitted(tmp_path)
+    chosen_for(replace(OPTIONS, max_epochs=20), tmp_path, "a")
+    assert not is_fitted(tmp_path)
+    assert budget_of(tmp_path) == {"max_epochs": 20, "max_minutes": None}
     with pytest.raises(LiverError, match="may only grow"):
-        chosen_for(replace(OPTIONS, max_epochs=15), tmp_path)
+        chosen_for(replace(OPTIONS, max_epochs=15), tmp_path, "a")
 
 
 def test_more_minutes_hold_more_epochs_in_proportion(tmp_path: Path) -> None:
     timed = replace(OPTIONS, max_minutes=10)
-    chosen_for(timed, tmp_path)
-    record_epochs(tmp_path, 40)
-    assert chosen_for(timed, tmp_path)[1] == 40
-    assert chosen_for(replace(timed, max_minutes=15), tmp_path)[1] == 60
+    chosen_for(timed, tmp_path, "a")
+    record(tmp_path, epochs=40)
+    assert chosen_for(timed, tmp_path, "a")[1] == 40
+    assert chosen_for(replace(timed, max_minutes=15), tmp_path, "a")[1] == 60
     with pytest.raises(LiverError, match="epochs or minutes"):
-        chosen_for(OPTIONS, tmp_path)
+        chosen_for(OPTIONS, tmp_path, "a")
 
 
-@pytest.mark.parametrize("wrong", [{"precision": "fp16"}, {"max_epochs": 0}, {"max_minutes": -1}, {"devices": None}])
+def test_a_folder_holds_one_run_only(tmp_path: Path) -> None:
+    chosen_for(OPTIONS, tmp_path, "a")
+    with pytest.raises(LiverError, match=r"hydra\.run\.dir"):
+        chosen_for(OPTIONS, tmp_path, "b")
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    with alone_in(tmp_path), pytest.raises(LiverError, match="another process"), alone_in(tmp_path):
+        pass
+    with alone_in(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"precision": "fp16"}, {"max_epochs": 0}, {"max_minutes": -1}, {"max_minutes": float("inf")}, {"devices": None}],
+)
 def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         replace(OPTIONS, **wrong)
