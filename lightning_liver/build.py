@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
+import lightning_liver.config  # noqa: F401  registers the resolvers that configs use
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError, LiverWarning
 

@@ -4,6 +4,7 @@ It is kept in chosen.json and not chosen anew.
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from lightning_liver.files import clear_partials, write_whole
 from lightning_liver.training.trainer import TrainerOptions, settle
 
 _KEPT = ("accelerator", "precision", "threads")
+_HYDRA_KEPT = ".hydra.kept"
 _BUDGETS = ("max_epochs", "max_minutes")
 
 
@@ -52,9 +54,11 @@ def chosen_for(options: TrainerOptions, folder: Path, config: str) -> tuple[Trai
     earlier = _read(folder)
     if not earlier:
         settled = settle(options)
+        _copy(folder / ".hydra", folder / _HYDRA_KEPT)
         _write(folder, {name: getattr(settled, name) for name in (*_KEPT, *_BUDGETS)} | {"config": config})
         return settled, None
     if earlier["config"] != config:
+        _copy(folder / _HYDRA_KEPT, folder / ".hydra")  # Hydra wrote the new config before anyone was asked
         raise LiverError(f"{folder} holds a run with another config. Name another folder: hydra.run.dir=...")
     options = replace(options, **{name: earlier[name] for name in _KEPT})
     epochs = earlier.get("epochs")
@@ -92,6 +96,11 @@ def _longer(options: TrainerOptions, earlier: dict[str, Any]) -> bool:
     if wanted < had:
         raise LiverError(f"trainer.{name}={wanted:g} is less than the {had:g} that the run has; it may only grow")
     return bool(wanted > had)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -140,23 +141,62 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(trained: Path) -> Non
     assert not list((trained / "killed" / "checkpoints").glob("*-v*"))
 
 
-def test_resuming_a_complete_run_leaves_it_alone(trained: Path) -> None:
+def test_resuming_a_complete_run_leaves_it_alone(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in (trained / "run").rglob("*.ckpt")}
-    code, output = run("train", "resume=run", folder=trained)
+    code, output = call("train", "resume=run", folder=trained, capfd=capfd)
     assert code == 0, output
     assert "complete" in output
     assert {path: path.stat().st_mtime_ns for path in (trained / "run").rglob("*.ckpt")} == before
     assert not (trained / "outputs").exists(), "it stays in its folder"
 
 
-def test_resume_takes_a_longer_budget_and_the_config_of_the_run(trained: Path) -> None:
-    code, output = run("train", *small_run(trained / "scans", "short"), folder=trained)
+def test_resume_takes_a_longer_budget_and_the_config_of_the_run(
+    trained: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, output = call("train", *small_run(trained / "scans", "short"), folder=trained, capfd=capfd)
     assert code == 0, output
     config = (trained / "short" / ".hydra" / "config.yaml").read_text()
-    code, output = run("train", "resume=short", "trainer.max_epochs=4", folder=trained)
+    code, output = call("train", "resume=short", "trainer.max_epochs=4", folder=trained, capfd=capfd)
     assert code == 0, output
     assert json.loads((trained / "short" / "metrics.json").read_text())["steps"] == 16
     assert (trained / "short" / ".hydra" / "config.yaml").read_text() == config
+    elsewhere = trained / "elsewhere"
+    elsewhere.mkdir()
+    code, output = call("train", "resume=../short", folder=elsewhere, capfd=capfd)
+    assert code == 0, output
+    assert "complete" in output, "the longer budget is remembered, and the place where relative paths began"
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_folder_refuses_another_config(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    config = (trained / "run" / ".hydra" / "config.yaml").read_text()
+    arguments = small_run(trained / "scans", "run", "trainer.max_epochs=3", "loss=focal")
+    code, output = call("train", *arguments, folder=trained, capfd=capfd)
+    assert code == 2, output
+    assert "another config" in output
+    assert (trained / "run" / ".hydra" / "config.yaml").read_text() == config
+
+
+def test_a_run_killed_while_testing_only_tests(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(trained / "run", trained / "moved")  # moved as well: it finds its checkpoints
+    (trained / "moved" / "metrics.json").unlink()
+    before = (trained / "moved" / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+    code, output = call("train", "resume=moved", folder=trained, capfd=capfd)
+    assert code == 0, output
+    assert (trained / "moved" / "checkpoints" / "last.ckpt").stat().st_mtime_ns == before
+    assert (trained / "moved" / "metrics.json").read_text() == (trained / "run" / "metrics.json").read_text()
+
+
+def test_a_moved_run_remembers_its_best_score(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(trained / "run", trained / "further")
+    code, output = call("train", "resume=further", "trainer.max_epochs=4", folder=trained, capfd=capfd)
+    assert code == 0, output
+    kept = torch.load(trained / "further" / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]
+    state = next(value for name, value in kept.items() if "val/mean/dice_per_case" in name and "best" in str(value))
+    first = torch.load(trained / "run" / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]
+    before = next(value for name, value in first.items() if "val/mean/dice_per_case" in name and "best" in str(value))
+    assert state["best_model_score"] >= before["best_model_score"]
+    assert str(trained / "further") in state["best_model_path"]
 
 
 @pytest.mark.parametrize(
@@ -164,6 +204,7 @@ def test_resume_takes_a_longer_budget_and_the_config_of_the_run(trained: Path) -
     [
         (("resume=run", "loss=focal"), "loss=focal"),
         (("resume=run", "trainer.max_epochs=1"), "may only grow"),
+        (("resume=run", "trainer.max_minutes=1"), "epochs or minutes"),
         (("resume=nowhere",), "not a run folder"),
     ],
 )
@@ -185,7 +226,7 @@ def test_minutes_fix_the_number_of_steps_and_keep_it(trained: Path, capfd: pytes
     metrics = json.loads((trained / "timed" / "metrics.json").read_text())
     assert metrics["steps"] == chosen["epochs"] * 10
     fit_s = json.loads((trained / "timed" / "timing.json").read_text())["fit_s"]
-    assert 0.3 * 6 < fit_s < 2.5 * 6
+    assert 0.3 * 6 < fit_s < 6 * 6, "a busy machine may take longer, the steps are fixed"
 
 
 def test_minutes_that_hold_no_epoch_are_refused(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
