@@ -1,5 +1,6 @@
 """Annotations are checked while testing, and little scans to work on."""
 
+import jaxtyping
 from jaxtyping import install_import_hook
 
 import tests.typecheck
@@ -8,6 +9,7 @@ _hook = install_import_hook("lightning_liver", f"{tests.typecheck.__name__}.chec
 _hook.__enter__()
 
 import os  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import hypothesis  # noqa: E402
@@ -49,6 +51,14 @@ def scans(tmp_path: Path) -> Path:
     for number in range(20, 25):
         write_scan(tmp_path / "scans", number)
     return tmp_path / "scans"
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Annotations are not checked, as for users: what the code itself refuses shows."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

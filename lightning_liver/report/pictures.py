@@ -70,12 +70,14 @@ def write_pictures(folder: Path, stem: str, shown: Slice, *, window_hu: tuple[fl
     """Draw a slice into `folder`, which must exist, and return what was written.
 
     `<stem>.png` is CT, CT with contours, true mask and predicted mask; `<stem>-ct.png` and `<stem>-overlay.png` are the
-    first two alone; `<stem>-mask.svg` has both masks as contours, without a raster. Equal input gives equal files.
+    first two alone; `<stem>-mask.png` is the predicted mask alone; `<stem>-mask.svg` has both masks as contours,
+    without a raster. Equal input gives equal files.
     """
     figures = {
         f"{stem}.png": _overview(shown, window_hu),
         f"{stem}-ct.png": _alone(shown, window_hu, contours=False),
         f"{stem}-overlay.png": _alone(shown, window_hu, contours=True),
+        f"{stem}-mask.png": _mask_alone(shown),
         f"{stem}-mask.svg": _mask_contours(shown),
     }
     for name, figure in figures.items():
@@ -154,6 +156,13 @@ def _alone(shown: Slice, window_hu: tuple[float, float], *, contours: bool) -> F
     if contours:
         _draw_contours(axes, shown, ink="white")
         axes.legend(handles=_legend("white"), loc="upper left", fontsize=7, labelcolor="white", **_SHADOW)
+    return figure
+
+
+def _mask_alone(shown: Slice) -> Figure:
+    height, width = _inches(shown)
+    figure = Figure(figsize=(1.5 * width, 1.5 * height))
+    _draw_mask(figure.add_axes((0, 0, 1, 1)), shown, shown.prediction)
     return figure
 
 

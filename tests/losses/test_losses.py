@@ -164,9 +164,16 @@ def test_worse_prediction_costs_more(path: Path) -> None:
 
 @every_loss
 @pytest.mark.parametrize("shape", [(2, 1, 5, 7), (1, 2, 5, 7), (2, 2, 7, 5), (2, 2, 1, 1)])
+@pytest.mark.usefixtures("unchecked")
 def test_unequal_shapes_are_refused_rather_than_broadcast(path: Path, shape: tuple[int, ...]) -> None:
-    with pytest.raises((LiverError, TypeError)):  # TypeError where annotations are checked as well
+    with pytest.raises(LiverError, match="shape"):
         build(path)(torch.zeros(2, 2, 5, 7), torch.zeros(shape))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_balanced_is_true_or_false() -> None:
+    with pytest.raises(LiverError, match=r"loss\.balanced.*'no'"):
+        focal(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4), gamma=1.0, alpha=0.5, balanced="no")  # type: ignore[arg-type]
 
 
 def test_message_about_unequal_shapes_says_both() -> None:

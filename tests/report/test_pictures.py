@@ -43,7 +43,7 @@ def texts(svg: Path) -> str:
 
 
 def test_four_files_are_written_and_nothing_else(tmp_path: Path, shown: Slice) -> None:
-    names = {"worst.png", "worst-ct.png", "worst-overlay.png", "worst-mask.svg"}
+    names = {"worst.png", "worst-ct.png", "worst-overlay.png", "worst-mask.png", "worst-mask.svg"}
     assert set(written(tmp_path, shown)) == names
     assert {path.name for path in tmp_path.iterdir()} == names
 
