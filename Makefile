@@ -32,7 +32,7 @@ format: install
 	$(BIN)/ruff format .
 
 summary: install ## the layer table, also in outputs/summary/
-	$(BIN)/python -m lightning_liver.apps.summary model=$(MODEL)
+	$(BIN)/liver-summary model=$(MODEL)
 
 tensorboard: install
 	$(BIN)/tensorboard --logdir $(LOGDIR) --host 127.0.0.1

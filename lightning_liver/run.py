@@ -6,6 +6,7 @@ import logging
 import math
 import time
 import warnings
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,8 @@ def _fit(lightning: pl.Trainer, task: SegmentationTask, data: SliceDataModule, f
     last = folder / "checkpoints" / "last.ckpt"
     if is_fitted(folder):
         return
+    if last.exists() and not zipfile.is_zipfile(last):
+        raise LiverError(f"{last} is damaged: copy it again, or delete it to train from the beginning")
     try:
         lightning.fit(task, data, ckpt_path=last if last.exists() else None, weights_only=True)
     except SystemExit:  # Lightning's answer to Ctrl-C
@@ -208,7 +211,7 @@ def _log_hyperparameters(logger: Logger | None, cfg: DictConfig, metrics: Metric
     chosen["seed"] = plain["seed"]
     logger.log_hyperparams(
         {name: _short(value) for name, value in chosen.items()},
-        {name: value for name, value in metrics.items() if value is not None},
+        {name: value for name, value in metrics.items() if value is not None and "/" in name},
     )
     logger.finalize("success")
 

@@ -1,12 +1,17 @@
 """Memory while training does not depend on the number of cases."""
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import psutil
 import pytest
 
-from tests.apps.commands import run, start
+from tests.apps.commands import ROOT, run, start
 
 TRAINING = (
     "data.matrix=64",
@@ -48,6 +53,39 @@ def peak_while_training(folder: Path, cases: int) -> int:
     output = process.communicate()[0]
     assert process.returncode == 0, output
     return peak
+
+
+PREPARING = """
+import sys
+from pathlib import Path
+from lightning_liver.data.convert import prepare_case
+from lightning_liver.data.sources import Case
+prepare_case(Case("1", "1", Path("volume-1.nii.gz"), Path("segmentation-1.nii.gz")), Path("store"), 1.5)
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from Linux's /proc")
+def test_a_worker_that_prepares_1000_slices_of_512x512_stays_below_2500_mb(tmp_path: Path) -> None:
+    """On 250 slices, whose share of the peak above that of 1 slice is a quarter."""
+    (tmp_path / "store").mkdir()
+    few, many = (preparing_peak_bytes(tmp_path, slices) for slices in (1, 250))
+    expected = few + 4 * (many - few)
+    print(f"peak memory: {many / 1e6:.0f} MB for 250 slices, so about {expected / 1e6:.0f} MB for 1000")
+    assert expected < 2.5e9
+
+
+def preparing_peak_bytes(folder: Path, slices: int) -> int:
+    rng = np.random.default_rng(0)
+    hu = rng.integers(-1000, 1000, (512, 512, slices), np.int16)
+    for name, voxels in (("volume", hu), ("segmentation", (hu > 900).astype(np.uint8))):
+        nib.save(nib.Nifti1Image(voxels, np.diag([-0.7, -0.7, 1.0, 1])), folder / f"{name}-1.nii.gz")
+    command = [sys.executable, "-c", PREPARING]
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=True
+    )
+    return int(done.stdout) * 1024
 
 
 @pytest.mark.slow
