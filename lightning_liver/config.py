@@ -1,12 +1,18 @@
 """Where the configs are, and the resolvers that they use. Imports Hydra alone, so that --help is quick."""
 
 import hashlib
+import json
 import os
+import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+_FREE = ("root", "patients", "store", "workers", "loaders", "prepare", "source", "skip_bad")
 
 
 def folder() -> Path:
@@ -21,19 +27,56 @@ def compose(name: str, overrides: Sequence[str]) -> DictConfig:
         return hydra.compose(name, list(overrides))
 
 
+def identity(cfg: DictConfig) -> str:
+    """A hash of all that makes a run what it is.
+
+    Where files lie, how many processes read them and how long it trains may differ when a run folder is used again.
+    """
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    plain["data"] = {name: value for name, value in plain["data"].items() if name not in _FREE}
+    plain["trainer"] = {name: value for name, value in plain["trainer"].items() if not name.startswith("max_")}
+    kept = {name: value for name, value in plain.items() if name not in ("resume", "logger", "hydra")}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _study(default: str) -> str:
+    """The experiment that is swept, else a name for this very sweep: the same command finds its folder again."""
+    arguments = sorted(argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith("hydra."))
+    names = [argument.partition("=")[2] for argument in arguments if argument.startswith("experiment=")]
+    return names[-1] if names else f"{default}-{_digest(' '.join(arguments))}"
+
+
+def _job(overrides: ListConfig, *, _root_: DictConfig) -> str:
+    """A name to read and a hash that tells jobs apart, with no sign that would have to be quoted when it is typed."""
+    own = OmegaConf.create({name: value for name, value in _root_.items() if name != "hydra"})
+    told = [override for override in map(str, overrides) if override not in sys.argv]  # what differs between jobs
+    readable = re.sub(r"[^A-Za-z0-9.+-]+", "-", "_".join(told).replace("=", "-"))
+    return f"{readable[:80].strip('-') or 'run'}-{identity(own)[:8]}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 def _cached(name: str) -> str:
     return str(Path(os.environ.get("LIVER_CACHE", ".cache")) / name)
 
 
 def _cache_of(root: str) -> str:
     path = Path(root).expanduser().resolve()
-    return _cached(f"{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}")
+    return _cached(f"{path.name}-{_digest(str(path))}")
 
 
 def _channels(context: int) -> int:
     return 2 * context + 1
 
 
-_RESOLVERS: dict[str, Callable[..., object]] = {"cached": _cached, "cache_of": _cache_of, "channels": _channels}
+_RESOLVERS: dict[str, Callable[..., object]] = {
+    "cached": _cached,
+    "cache_of": _cache_of,
+    "channels": _channels,
+    "study": _study,
+    "job": _job,
+}
 for _name, _resolver in _RESOLVERS.items():
     OmegaConf.register_new_resolver(_name, _resolver, replace=True)

@@ -1,6 +1,5 @@
 """A training run from its config to metrics.json, to be read from top to bottom."""
 
-import hashlib
 import json
 import logging
 import math
@@ -18,6 +17,7 @@ from pydantic import ValidationError
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from lightning_liver.build import build, explain, prepared
+from lightning_liver.config import identity
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
@@ -35,9 +35,6 @@ log = logging.getLogger(__name__)
 
 Metrics = dict[str, float | None]
 
-# What may differ when a run folder is used again: where files lie, how many processes read them, how long it trains.
-_FREE = ("root", "patients", "store", "workers", "loaders", "prepare", "source", "skip_bad")
-
 
 def train(cfg: DictConfig, folder: Path) -> Metrics:
     """Prepare, train, test and draw into a run folder; the metrics are also in its metrics.json, written last.
@@ -50,7 +47,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
     with alone_in(folder):
         _quieten()
         before = _complete(folder)
-        options, epochs = chosen_for(build(cfg.trainer), folder, _config_hash(cfg))
+        options, epochs = chosen_for(build(cfg.trainer), folder, identity(cfg))
         if before is not None and is_fitted(folder):
             log.info(f"{folder} is complete. To train on, give it a longer trainer.max_epochs or trainer.max_minutes.")
             return before
@@ -129,14 +126,6 @@ def _assemble(cfg: DictConfig, folder: Path) -> tuple[SegmentationTask, SliceOpt
 def _complete(folder: Path) -> Metrics | None:
     path = folder / "metrics.json"
     return dict(json.loads(path.read_text())) if path.exists() else None
-
-
-def _config_hash(cfg: DictConfig) -> str:
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    plain["data"] = {name: value for name, value in plain["data"].items() if name not in _FREE}
-    plain["trainer"] = {name: value for name, value in plain["trainer"].items() if not name.startswith("max_")}
-    kept = {name: value for name, value in plain.items() if name not in ("resume", "logger")}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _split(data: DictConfig, store: Store, folder: Path) -> Split:

@@ -9,6 +9,8 @@ import statistics
 import sys
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from lightning_liver.report.tables import Row, text_table, write_cases_csv
 
 STRUCTURES = ("liver", "tumour")
@@ -20,7 +22,7 @@ def fold_row(run: Path) -> Row:
     metrics = json.loads((run / "metrics.json").read_text())
     dice = {s: [float(c["dice"]) for c in cases if c["structure"] == s] for s in STRUCTURES}
     return {
-        "fold": int(run.name.removeprefix("fold-")),
+        "fold": OmegaConf.load(run / ".hydra" / "config.yaml").data.fold,
         "patient": cases[0]["patient"],
         "scans": len(dice["liver"]),
         "epochs": metrics["epochs"],
@@ -31,8 +33,8 @@ def fold_row(run: Path) -> Row:
 
 
 def main() -> None:
-    runs = sorted(path.parent for path in Path(sys.argv[1]).glob("fold-*/metrics.json"))
-    rows = [fold_row(run) for run in runs]
+    runs = [path.parent for path in Path(sys.argv[1]).glob("*/metrics.json")]
+    rows = sorted((fold_row(run) for run in runs), key=lambda row: int(row["fold"] or 0))
     write_cases_csv(Path(__file__).with_name("results.csv"), rows)
     medians: Row = {"fold": "median", "patient": ""} | {
         f"{s}_dice": statistics.median([float(row[f"{s}_dice"] or 0) for row in rows]) for s in STRUCTURES

@@ -1,5 +1,6 @@
 """What all commands share: compose the config, run the job, answer mistakes with a message and exit code 2."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -9,12 +10,15 @@ from typing import NoReturn
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from hydra.utils import get_method
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_liver import config
 from lightning_liver.errors import LiverError
+
+log = logging.getLogger(__name__)
 
 Job = Callable[[DictConfig, Path], object]
 
@@ -26,7 +30,12 @@ def launch(config_name: str, job: str) -> None:
     @hydra.main(version_base="1.3", config_path=str(config.folder()), config_name=config_name)
     def main(cfg: DictConfig) -> None:
         run: Job = get_method(job)
-        run(cfg, Path(HydraConfig.get().runtime.output_dir))
+        try:
+            run(cfg, Path(HydraConfig.get().runtime.output_dir))
+        except LiverError as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:  # the others go on: say now what was wrong with this one
+                log.error(f"FAILED: {error}")
+            raise
 
     try:
         main()
