@@ -7,12 +7,15 @@ import signal
 import time
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.apps.commands import call, run, small_run, start
+from tests.conftest import write_scan
 
 
 def weights(folder: Path, checkpoint: str = "last") -> dict[str, torch.Tensor]:
@@ -27,8 +30,6 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with scans in `scans` and a complete run in `run`."""
-    from tests.conftest import write_scan
-
     folder = tmp_path_factory.mktemp("trained")
     for number in range(20, 25):
         write_scan(folder / "scans", number)
@@ -255,3 +256,38 @@ def test_25d_context_trains(trained: Path, capfd: pytest.CaptureFixture[str]) ->
     code, output = call("train", *arguments, folder=trained, capfd=capfd)
     assert code == 0, output
     assert weights(trained / "context")["network.encoder.0.conv1.weight"].shape[1] == 5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("data.split={train:[20,21],val:[22],test:[]}", "logger=none"),
+        ("data.size=[32,48]", "data.standardise=false", "augment=none", "loss=focal", "loss.balanced=false"),
+        ("optimizer=sgd", "scheduler=polynomial", "trainer.patience=1", "trainer.max_epochs=6", "data.folds=3"),
+        ("data.spacing_mm=null", "scheduler=constant", "trainer.precision=32-true", "trainer.gradient_clip=null"),
+        ("data.spacing_mm=2.2", "loss=dice", "model.norm=instance", "trainer.validate_every=2"),
+    ],
+)
+def test_options_work_together(trained: Path, options: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
+    folder = trained / f"options-{hash(options)}"
+    arguments = small_run(trained / "scans", str(folder), *options)
+    code, output = call("train", *arguments, folder=trained, capfd=capfd)
+    assert code == 0, output
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert ("test/liver/dice_per_case" in metrics) == ("test:[]" not in options[0])
+    assert (folder / "tensorboard").exists() == ("logger=none" not in options)
+
+
+def test_cases_without_liver_or_without_tumour_are_accepted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for number in range(20, 25):
+        write_scan(tmp_path / "scans", number)
+    for number, highest in ((20, 0), (21, 1), (24, 0)):
+        path = tmp_path / "scans" / f"segmentation-{number}.nii.gz"
+        image = nib.load(path)
+        nib.save(nib.Nifti1Image(np.minimum(np.asarray(image.dataobj), highest), image.affine), path)
+    split = "data.split={train:[20,21,22],val:[23],test:[24]}"
+    code, output = call("train", *small_run(tmp_path / "scans", "run", split), folder=tmp_path, capfd=capfd)
+    assert code == 0, output
+    rows = list(csv.DictReader((tmp_path / "run" / "cases.csv").open()))
+    assert [row["true_voxels"] for row in rows] == ["0", "0"]
+    assert all(float(row["dice"]) == (row["predicted_voxels"] == "0") for row in rows), "empty and left empty is 1"
