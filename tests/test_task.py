@@ -57,7 +57,7 @@ def data(scans: Path, tmp_path: Path) -> SliceDataModule:
 def task(network: nn.Module) -> SegmentationTask:
     return SegmentationTask(
         network,
-        partial(dice, smooth=1.0),
+        partial(dice, smooth=1.0, class_weights=None),
         terms={},
         optimizer=partial(torch.optim.SGD, lr=0.1),
         scheduler=partial(constant, warmup_steps=0),
@@ -113,7 +113,7 @@ def test_loss_gets_float32_under_half_precision(data: SliceDataModule) -> None:
 
     def watched(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         seen.append(logits.dtype)
-        return dice(logits, target, smooth=1.0)
+        return dice(logits, target, smooth=1.0, class_weights=None)
 
     module = task(nn.Conv2d(1, 2, 1))
     module.loss = watched
