@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lightning_liver.losses.deep import deep_supervision
 from tests.losses.common import named, sample
 
 monai = pytest.importorskip("monai.losses", reason="MONAI is an optional extra, and here an oracle")
@@ -71,3 +72,10 @@ def test_cldice_is_that_of_monai_for_one_class_and_slice(iterations: int) -> Non
     theirs = monai.SoftclDiceLoss(iter_=iterations, smooth=1e-12, sigmoid=True)(logits, target)
     ours = named("cldice", alpha=1.0, iterations=iterations)(logits, target)
     torch.testing.assert_close(ours, theirs)
+
+
+def test_deep_supervision_is_that_of_monai_over_the_sum_of_weights() -> None:
+    levels = [LOGITS[:, :, ::4, ::3], LOGITS[:, :, ::2, ::2], LOGITS]
+    theirs = monai.DeepSupervisionLoss(monai.DiceLoss(squared_pred=True, **OVERLAP))(levels[::-1], TARGET)
+    ours = deep_supervision(levels, TARGET, loss=named("dice", smooth=0.5), decay=0.5)
+    torch.testing.assert_close(ours, theirs / 1.75)
