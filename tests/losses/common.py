@@ -1,12 +1,13 @@
 """Losses built from their configs, and little images to try them on."""
 
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from torch import Tensor
@@ -19,10 +20,14 @@ Loss = Callable[..., Tensor]
 every_loss = pytest.mark.parametrize("path", YAMLS, ids=[path.stem for path in YAMLS])
 
 
+@cache
+def _config(path: Path) -> dict[str, Any]:
+    return dict(OmegaConf.to_container(OmegaConf.load(path)))
+
+
 def options_of(path: Path) -> dict[str, Any]:
     """The options as the config has them."""
-    plain = dict(OmegaConf.to_container(OmegaConf.load(path)))
-    return {name: value for name, value in plain.items() if not name.startswith("_")}
+    return {name: value for name, value in _config(path).items() if not name.startswith("_")}
 
 
 def build(path: Path, **options: Any) -> Loss:
@@ -31,7 +36,9 @@ def build(path: Path, **options: Any) -> Loss:
 
 
 def named(name: str, **options: Any) -> Loss:
-    return build(CONF / f"{name}.yaml", **options)
+    """The same by name and without Hydra, which takes its time: for tests of many examples."""
+    path = CONF / f"{name}.yaml"
+    return partial(get_object(_config(path)["_target_"]), **(options_of(path) | options))
 
 
 def target_like(foreground: str, shape: tuple[int, ...]) -> Tensor:

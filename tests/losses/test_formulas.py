@@ -36,7 +36,9 @@ OTHER_OPTIONS: dict[str, list[dict[str, Any]]] = {
 
 
 def oracle_of(name: str) -> Callable[..., float]:
-    return getattr(oracles, name, None) or getattr(oracles_of_form, name)
+    found = getattr(oracles, name, None) or getattr(oracles_of_form, name, None)
+    assert found, f"write the formula of {name} out in tests/losses/oracles.py"
+    return found
 
 
 CASES = [(path, other) for path in YAMLS for other in ({}, *OTHER_OPTIONS.get(path.stem, []))]
