@@ -46,14 +46,15 @@ class SegmentationTask(pl.LightningModule):
         self.optimizer, self.scheduler, self.multiple = optimizer, scheduler, multiple
         self.counts = torch.zeros(0, len(STRUCTURES), 3, dtype=torch.int64)
 
-    def forward(self, images: Images) -> Masks:
-        logits: Masks = self.network(images)
-        return logits
+    def forward(self, images: Images) -> Any:
+        """Logits; a list of them, coarse to fine, from a network that is supervised at several resolutions."""
+        return self.network(images)
 
-    def cost(self, logits: Masks, labels: LabelMaps) -> Scalar:
+    def cost(self, logits: Any, labels: LabelMaps) -> Scalar:
         """The loss in float32: sums over a slice overflow in half precision."""
+        in_float32: Any = logits.float() if isinstance(logits, Tensor) else [level.float() for level in logits]
         with torch.autocast(self.device.type, enabled=False):
-            return self.loss(logits.float(), multi_hot(labels))
+            return self.loss(in_float32, multi_hot(labels))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         logits = self(batch["image"])

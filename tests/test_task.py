@@ -17,6 +17,7 @@ from lightning_liver.data.prepare import prepare
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.volumes import label_maps, multi_hot, to_grid, whole_slice_logits
+from lightning_liver.losses.deep import deep_supervision
 from lightning_liver.losses.region import dice
 from lightning_liver.task import SegmentationTask
 from lightning_liver.training.schedules import constant
@@ -57,7 +58,7 @@ def data(scans: Path, tmp_path: Path) -> SliceDataModule:
 def task(network: nn.Module) -> SegmentationTask:
     return SegmentationTask(
         network,
-        partial(dice, smooth=1.0),
+        partial(dice, smooth=1.0, class_weights=None),
         terms={},
         optimizer=partial(torch.optim.SGD, lr=0.1),
         scheduler=partial(constant, warmup_steps=0),
@@ -113,12 +114,29 @@ def test_loss_gets_float32_under_half_precision(data: SliceDataModule) -> None:
 
     def watched(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         seen.append(logits.dtype)
-        return dice(logits, target, smooth=1.0)
+        return dice(logits, target, smooth=1.0, class_weights=None)
 
     module = task(nn.Conv2d(1, 2, 1))
     module.loss = watched
     trainer(precision="bf16-mixed", max_epochs=1, limit_val_batches=0).fit(module, data)
     assert set(seen) == {torch.float32}
+
+
+class TwoLevels(nn.Conv2d):
+    """Gives half the resolution too, when it trains."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:  # type: ignore[override]
+        fine = super().forward(images)
+        return [nn.functional.avg_pool2d(fine, 2), fine] if self.training else fine
+
+
+def test_networks_of_several_resolutions_are_supervised_at_each(data: SliceDataModule) -> None:
+    module = task(TwoLevels(1, 2, 1))
+    module.loss = partial(deep_supervision, loss=module.loss, decay=0.5)
+    trainer(precision="bf16-mixed", max_epochs=1, limit_val_batches=1).fit(module, data)
+    batch = next(iter(data.train_dataloader()))
+    fine = module.eval()(batch["image"])
+    assert module.cost([0 * fine[..., ::2, ::2], fine], batch["labels"]) != module.cost(fine, batch["labels"])
 
 
 def test_extra_terms_are_added_to_the_loss(data: SliceDataModule) -> None:

@@ -1,29 +1,78 @@
 """Losses that compare distributions pixel by pixel: means over batch, class and pixel."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch.nn import functional
 
 from lightning_liver.errors import LiverError
-from lightning_liver.losses.checks import Truth, as_float32, check_range
+from lightning_liver.losses.checks import Masks32, Truth, as_float32, check_range
+from lightning_liver.losses.classes import PIXELS, ClassWeights, a_number_each, mean_of_classes
+from lightning_liver.losses.distance import has_boundary, truth_map
 from lightning_liver.types import Masks, Scalar
 
 
-def bce(logits: Masks, target: Truth) -> Scalar:
+def bce(logits: Masks, target: Truth, *, class_weights: ClassWeights) -> Scalar:
     """Binary cross-entropy, the mean of -(y log p + (1 - y) log(1 - p)).
 
     Args:
         logits: raw network output, (batch, cls, height, width).
         target: truth in {0, 1}, same shape.
+        class_weights: as in mean_of_classes.
 
     Source: Good 1952, doi:10.1111/j.2517-6161.1952.tb00104.x; Jadon 2020, arXiv:2006.14822, section II.
     """
     logits, target = as_float32(logits, target)
-    return functional.binary_cross_entropy_with_logits(logits, target)
+    return mean_of_classes(cross_entropy(logits, target).mean(PIXELS), class_weights)
 
 
-def focal(logits: Masks, target: Truth, *, gamma: float, alpha: float, balanced: bool) -> Scalar:
+def weighted_bce(
+    logits: Masks, target: Truth, *, positive_weights: Sequence[float], class_weights: ClassWeights
+) -> Scalar:
+    """Cross-entropy with dearer positives, the mean of -(b y log p + (1 - y) log(1 - p)), b of the class.
+
+    Args:
+        logits: raw network output, (batch, cls, height, width).
+        target: truth in {0, 1}, same shape.
+        positive_weights: b of each class; above 1 favours recall, below 1 precision, all 1 is bce.
+        class_weights: as in mean_of_classes.
+
+    Raises:
+        LiverError: an option is out of range.
+
+    Source: Jadon 2020, arXiv:2006.14822, section II.
+    """
+    logits, target = as_float32(logits, target)
+    weights = a_number_each("positive_weights", positive_weights, logits[0, :, 0, 0])
+    costs = functional.binary_cross_entropy_with_logits(
+        logits, target, pos_weight=weights[:, None, None], reduction="none"
+    )
+    return mean_of_classes(costs.mean(PIXELS), class_weights)
+
+
+def balanced_bce(logits: Masks, target: Truth, *, class_weights: ClassWeights) -> Scalar:
+    """Cross-entropy in which both sides weigh the same, the mean of -(b y log p + (1 - b) (1 - y) log(1 - p)).
+
+    b is the share of negatives of the class in the batch, so that positives and negatives weigh b (1 - b) each. A class
+    that no slice of the batch has, or that fills them all, therefore costs 0 and teaches nothing.
+
+    Args:
+        logits: raw network output, (batch, cls, height, width).
+        target: truth in {0, 1}, same shape.
+        class_weights: as in mean_of_classes.
+
+    Source: Xie and Tu 2015, arXiv:1504.06375, equation 2, there per image; Jadon 2020, arXiv:2006.14822, section II.
+    """
+    logits, target = as_float32(logits, target)
+    positives = target.mean(PIXELS, keepdim=True)
+    weights = torch.lerp(positives, 1 - positives, target)
+    return mean_of_classes((weights * cross_entropy(logits, target)).mean(PIXELS), class_weights)
+
+
+def focal(
+    logits: Masks, target: Truth, *, gamma: float, alpha: float, balanced: bool, class_weights: ClassWeights
+) -> Scalar:
     """Focal loss, the mean of -a (1 - p_t)^gamma log(p_t), p_t the probability of what is true.
 
     It is linear in the target, so that the loss of a mixture of two targets is the mixture of their losses.
@@ -35,6 +84,7 @@ def focal(logits: Masks, target: Truth, *, gamma: float, alpha: float, balanced:
         alpha: a where the target is 1.
         balanced: a is 1 - alpha where the target is 0 (the paper's); else it is alpha there too, a plain factor, and
             gamma = 0, alpha = 1 is exactly bce.
+        class_weights: as in mean_of_classes.
 
     Raises:
         LiverError: gamma is negative, alpha is outside [0, 1], or balanced is neither true nor false.
@@ -50,4 +100,38 @@ def focal(logits: Masks, target: Truth, *, gamma: float, alpha: float, balanced:
     # (1 - p)^gamma as exp(gamma log(1 - p)): pow has an infinite gradient at 0 for gamma below 1.
     if_one = alpha * torch.exp(gamma * log_q) * log_p
     if_zero = (1 - alpha if balanced else alpha) * torch.exp(gamma * log_p) * log_q
-    return -torch.lerp(if_zero, if_one, target).mean()
+    return mean_of_classes(-torch.lerp(if_zero, if_one, target).mean(PIXELS), class_weights)
+
+
+def distance_bce(logits: Masks, target: Truth, *, class_weights: ClassWeights, distance: Masks | None = None) -> Scalar:
+    """Distance-map-penalised cross-entropy, the mean of -(1 + phi) (y log p + (1 - y) log(1 - p)).
+
+    phi = (m - d) / (m - 1) is 1 along the truth's boundary and 0 where the distance d to the other side is the largest,
+    m, of this side, class and slice. Where there is no boundary phi is 0 and the loss is bce.
+
+    Args:
+        logits: raw network output, (batch, cls, height, width).
+        target: truth in {0, 1}, same shape.
+        class_weights: as in mean_of_classes.
+        distance: signed_distance(target), if it is known.
+
+    Source: Caliva et al. 2019, arXiv:1908.03679; Jadon 2020, arXiv:2006.14822, section II, which leave the scale of
+    phi open. It is as in Ma et al. 2021, doi:10.1016/j.media.2021.102035, where both sides are inverted and normalised.
+    """
+    logits, target = as_float32(logits, target)
+    weights = 1 + has_boundary(target) * _nearness(truth_map(target, distance))
+    return mean_of_classes((weights * cross_entropy(logits, target)).mean(PIXELS), class_weights)
+
+
+def cross_entropy(logits: Masks32, target: Masks32) -> Masks32:
+    """Binary cross-entropy of each pixel."""
+    return functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+
+
+def _nearness(distance: Masks32) -> Masks32:
+    """1 along the boundary, 0 at the farthest pixel of each side."""
+    outside = distance > 0
+    farthest_out = distance.amax((2, 3), keepdim=True)
+    farthest_in = -distance.amin((2, 3), keepdim=True)
+    beyond = torch.where(outside, farthest_out, farthest_in) - 1  # 0 for a side of border pixels alone: all are near
+    return 1 - (distance.abs() - 1) / beyond.clamp(min=torch.finfo(torch.float32).tiny)

@@ -2,29 +2,198 @@
 
 import math
 
-from lightning_liver.losses.checks import Truth, as_float32, check_range
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lightning_liver.losses.checks import Masks32, Truth, as_float32, check_range
+from lightning_liver.losses.classes import PIXELS, ClassWeights, PerClass, mean_of_classes
 from lightning_liver.types import Masks, Scalar
 
-PIXELS = (0, 2, 3)  # every axis but the class
 SMALLEST_SMOOTH = 1e-6  # its square is far above float32's smallest number, so the gradients stay finite
+FLOOR = 1e-7  # what float32 can tell from 0 beside 1
 
 
-def dice(logits: Masks, target: Truth, *, smooth: float) -> Scalar:
+def dice(logits: Masks, target: Truth, *, smooth: float, class_weights: ClassWeights) -> Scalar:
     """Soft Dice loss, 1 - (2 sum(y p) + smooth) / (sum(y^2) + sum(p^2) + smooth), averaged over classes.
 
     Args:
         logits: raw network output, (batch, cls, height, width).
         target: truth in {0, 1}, same shape.
         smooth: pixels added above and below; an empty class left empty costs 0.
+        class_weights: as in mean_of_classes.
 
     Raises:
         LiverError: smooth is not positive; an empty class would be 0 / 0.
 
     Source: Milletari et al. 2016, arXiv:1606.04797, section 3; smooth is not theirs.
     """
+    logits, target = as_float32(logits, target)
+    return mean_of_classes(dice_costs(logits.sigmoid(), target, smooth), class_weights)
+
+
+def log_cosh_dice(logits: Masks, target: Truth, *, smooth: float, class_weights: ClassWeights) -> Scalar:
+    """log(cosh(Dice loss)) of each class, averaged over classes: a square near 0, a line far from it.
+
+    Args:
+        logits: raw network output, (batch, cls, height, width).
+        target: truth in {0, 1}, same shape.
+        smooth: as in dice.
+        class_weights: as in mean_of_classes.
+
+    Raises:
+        LiverError: smooth is not positive.
+
+    Source: Jadon 2020, arXiv:2006.14822, section III, there of Dice without squares.
+    """
+    logits, target = as_float32(logits, target)
+    return mean_of_classes(dice_costs(logits.sigmoid(), target, smooth).cosh().log(), class_weights)
+
+
+def tversky(
+    logits: Masks, target: Truth, *, alpha: float, beta: float, smooth: float, class_weights: ClassWeights
+) -> Scalar:
+    """Tversky loss, 1 - (TP + smooth) / (TP + alpha FP + beta FN + smooth), averaged over classes.
+
+    TP = sum(y p), FP = sum((1 - y) p), FN = sum(y (1 - p)). With alpha = beta = 0.5 it is the Dice loss without
+    squares, 1 - (2 TP + 2 smooth) / (sum(y) + sum(p) + 2 smooth), and where every p is 0 or 1 that is dice at twice the
+    smooth.
+
+    Args:
+        logits: raw network output, (batch, cls, height, width).
+        target: truth in {0, 1}, same shape.
+        alpha, beta: price of a false positive, of a false negative.
+        smooth: pixels added above and below; an empty class left empty costs 0.
+        class_weights: as in mean_of_classes.
+
+    Raises:
+        LiverError: an option is out of range.
+
+    Source: Salehi et al. 2017, arXiv:1706.05721; smooth is not theirs.
+    """
+    logits, target = as_float32(logits, target)
+    return mean_of_classes(tversky_costs(logits.sigmoid(), target, alpha, beta, smooth), class_weights)
+
+
+def focal_tversky(
+    logits: Masks, target: Truth, *, gamma: float, alpha: float, beta: float, smooth: float, class_weights: ClassWeights
+) -> Scalar:
+    """Focal Tversky loss, (Tversky loss)^(1 / gamma) of each class, averaged over classes; raised as in `raised`.
+
+    Args:
+        logits: raw network output, (batch, cls, height, width).
+        target: truth in {0, 1}, same shape.
+        gamma: above 1 classes that are nearly right count more, below 1 those that are wrong; 1 is tversky.
+        alpha, beta, smooth: as in tversky.
+        class_weights: as in mean_of_classes.
+
+    Raises:
+        LiverError: an option is out of range.
+
+    Source: Abraham and Khan 2018, arXiv:1810.07842, there with alpha for false negatives. Jadon 2020 writes
+    the exponent gamma; it is 1 / gamma here, so that gamma in [1, 3] means what it does in the paper.
+    """
+    check_range("gamma", gamma, 0.1, math.inf)
+    logits, target = as_float32(logits, target)
+    costs = tversky_costs(logits.sigmoid(), target, alpha, beta, smooth)
+    return mean_of_classes(raised(costs, 1 / gamma), class_weights)
+
+
+def sensitivity_specificity(
+    logits: Masks, target: Truth, *, ratio: float, smooth: float, class_weights: ClassWeights
+) -> Scalar:
+    """Squared error of what is there and of what is not, each over its own pixels, averaged over classes.
+
+    ratio sum(y (y - p)^2) / (sum(y) + smooth) + (1 - ratio) sum((1 - y) (y - p)^2) / (sum(1 - y) + smooth)
+
+    Args:
+        logits: raw network output, (batch, cls, height, width).
+        target: truth in {0, 1}, same shape.
+        ratio: share of the error of sensitivity; the rest is that of specificity.
+        smooth: pixels added below, so that an empty or full class is no 0 / 0.
+        class_weights: as in mean_of_classes.
+
+    Raises:
+        LiverError: an option is out of range.
+
+    Source: Brosch et al. 2015, doi:10.1007/978-3-319-24574-4_1; Jadon 2020, arXiv:2006.14822, section III.
+    """
+    check_range("ratio", ratio, 0.0, 1.0)
     check_range("smooth", smooth, SMALLEST_SMOOTH, math.inf)
     logits, target = as_float32(logits, target)
-    p = logits.sigmoid()
-    overlap = 2 * (p * target).sum(PIXELS) + smooth
+    errors = (target - logits.sigmoid()).square()
+    missed = (target * errors).sum(PIXELS) / (target.sum(PIXELS) + smooth)
+    invented = ((1 - target) * errors).sum(PIXELS) / ((1 - target).sum(PIXELS) + smooth)
+    return mean_of_classes(torch.lerp(invented, missed, ratio), class_weights)
+
+
+def generalised_dice(logits: Masks, target: Truth, *, class_weights: ClassWeights) -> Scalar:
+    """Generalised Dice loss of each class against what is not it, averaged over classes.
+
+    1 - 2 sum_l(w_l sum(y_l p_l)) / sum_l(w_l sum(y_l + p_l)), l over foreground and background of the class, where
+    w_l = 1 / sum(y_l)^2 makes both count alike whatever their size. A side without a pixel has the other's weight.
+
+    The paper's for two labels. MONAI's, of (1 - p, p) as two channels, is the same; over our two channels it would be
+    another loss, since liver and tumour overlap and neither is the other's background.
+
+    Args:
+        logits: raw network output, (batch, cls, height, width).
+        target: truth in {0, 1}, same shape.
+        class_weights: as in mean_of_classes.
+
+    Source: Sudre et al. 2017, arXiv:1707.03237.
+    """
+    logits, target = as_float32(logits, target)
+    p, pixels = logits.sigmoid(), target[:, 0].numel()
+    there, absent = target.sum(PIXELS), (1 - target).sum(PIXELS)
+    weight_there = (pixels / torch.where(there > 0, there, absent)).square()
+    weight_absent = (pixels / torch.where(absent > 0, absent, there)).square()
+    # The errors of both sides are the same pixels; 1 - ratio written as errors over all keeps what rounding would take.
+    errors = (p - target).abs().sum(PIXELS)
+    wrong = (weight_there + weight_absent) * errors
+    right = 2 * (weight_there * (target * p).sum(PIXELS) + weight_absent * ((1 - target) * (1 - p)).sum(PIXELS))
+    return mean_of_classes(wrong / (wrong + right), class_weights)
+
+
+def lovasz_hinge(logits: Masks, target: Truth, *, class_weights: ClassWeights) -> Scalar:
+    """Lovasz hinge: the Jaccard loss, extended from sets of wrong pixels to hinge errors, averaged over classes.
+
+    sum_i(max(0, e_i) (J_i - J_(i-1))) over pixels by falling error e = 1 - (2 y - 1) logit, where J_i is the Jaccard
+    loss if the first i pixels are wrong and the others right. Logits beyond a margin of 1 cost nothing.
+
+    Args:
+        logits: raw network output, (batch, cls, height, width).
+        target: truth in {0, 1}, same shape.
+        class_weights: as in mean_of_classes.
+
+    Source: Berman et al. 2018, arXiv:1705.08790, algorithm 1.
+    """
+    logits, target = as_float32(logits, target)
+    by_class = [each.transpose(0, 1).flatten(1) for each in (logits, target)]
+    errors, order = (1 - (2 * by_class[1] - 1) * by_class[0]).sort(dim=1, descending=True)
+    truth = by_class[1].gather(1, order)
+    total = truth.sum(1, keepdim=True)
+    jaccard = 1 - (total - truth.cumsum(1)) / (total + (1 - truth).cumsum(1))
+    steps = jaccard.diff(dim=1, prepend=jaccard.new_zeros(len(jaccard), 1))
+    return mean_of_classes((functional.relu(errors) * steps).sum(1), class_weights)
+
+
+def dice_costs(p: Masks32, target: Masks32, smooth: float) -> PerClass:
+    """The Dice loss of each class, as wrong / all: 1 - right / all would lose small losses to rounding."""
+    check_range("smooth", smooth, SMALLEST_SMOOTH, math.inf)
     total = target.square().sum(PIXELS) + p.square().sum(PIXELS) + smooth
-    return (1 - overlap / total).mean()
+    return (target - p).square().sum(PIXELS) / total
+
+
+def tversky_costs(p: Masks32, target: Masks32, alpha: float, beta: float, smooth: float) -> PerClass:
+    """The Tversky loss of each class, as wrong / all for the same reason."""
+    for option, value in (("alpha", alpha), ("beta", beta)):
+        check_range(option, value, 0.0, math.inf)
+    check_range("smooth", smooth, SMALLEST_SMOOTH, math.inf)
+    wrong = alpha * ((1 - target) * p).sum(PIXELS) + beta * (target * (1 - p)).sum(PIXELS)
+    return wrong / ((target * p).sum(PIXELS) + wrong + smooth)
+
+
+def raised(costs: Tensor, exponent: float) -> Tensor:
+    """(cost + 1e-7)^exponent - 1e-7^exponent: 0 stays 0, and the slope there is finite for exponents below 1 too."""
+    return (costs + FLOOR).pow(exponent) - FLOOR**exponent

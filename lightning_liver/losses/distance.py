@@ -1,0 +1,52 @@
+"""Distances to the boundary of a mask, in pixels."""
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from lightning_liver.errors import LiverError
+from lightning_liver.losses.checks import Masks32, Truth
+from lightning_liver.types import Masks
+
+
+@torch.no_grad()
+def signed_distance(masks: Truth) -> Masks32:
+    """How far each pixel is from the nearest one of the other side, per class and slice: above 0 outside, below inside.
+
+    The pixels along the boundary have 1 and -1. In a slice that is empty or full all have, as if they lay along one:
+    there is no distance, but which side is right is known.
+
+    Args:
+        masks: (batch, cls, height, width), above 0.5 inside.
+    """
+    inside = (masks > 0.5).cpu().numpy()
+    maps = [_signed(mask) for mask in inside.reshape(-1, *inside.shape[2:])]
+    return torch.from_numpy(np.stack(maps)).view(masks.shape).to(masks.device)
+
+
+def truth_map(target: Masks32, distance: Masks | None) -> Masks32:
+    """The truth's signed distances: those that are given, else computed.
+
+    Raises:
+        LiverError: those that are given have another shape than the target.
+    """
+    if distance is None:
+        return signed_distance(target)
+    if distance.shape != target.shape:
+        raise LiverError(
+            f"the distance maps have shape {tuple(distance.shape)} but the target {tuple(target.shape)}: "
+            "make them of this target by losses.distance.signed_distance"
+        )
+    return distance.detach().float()
+
+
+def has_boundary(masks: Masks32) -> Tensor:
+    """Whether each class of each slice is neither empty nor full, as 0 or 1: (batch, cls, 1, 1)."""
+    return masks.amax((2, 3), keepdim=True) - masks.amin((2, 3), keepdim=True)
+
+
+def _signed(mask: np.ndarray) -> np.ndarray:
+    if mask.all() or not mask.any():
+        return np.where(mask, -1, 1).astype(np.float32)
+    return (distance_transform_edt(~mask) - distance_transform_edt(mask)).astype(np.float32)
