@@ -10,8 +10,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from lightning_liver.errors import LiverError
-
 log = logging.getLogger(__name__)
 
 
@@ -90,6 +88,7 @@ class Budget(Callback):
 
     SETTLING_STEPS = 5  # the first steps pay for compilation, caches and starting the workers
     TIMED_STEPS = 20
+    TIMED_SHARE = 0.1  # of the budget, for machines on which so many steps would take too long
 
     def __init__(self, *, minutes: float, epochs: int | None, record: Callable[[int], None]) -> None:
         self.minutes, self.epochs, self.record = minutes, epochs, record
@@ -117,27 +116,29 @@ class Budget(Callback):
         if self.epochs is not None:
             return
         self._marks.append(_now(pl_module))
-        last_of_epoch = batch_idx + 1 == trainer.num_training_batches
-        if len(self._marks) > self.SETTLING_STEPS + self.TIMED_STEPS or last_of_epoch:
+        timed_s = self._marks[-1] - self._marks[0]
+        enough = len(self._marks) > self.SETTLING_STEPS + self.TIMED_STEPS
+        slow = len(self._marks) > self.SETTLING_STEPS + 1 and timed_s > self.TIMED_SHARE * self.minutes * 60
+        if enough or slow or batch_idx + 1 == trainer.num_training_batches:
             self._fix(trainer)
 
     def _fix(self, trainer: pl.Trainer) -> None:
         timed = self._marks[min(self.SETTLING_STEPS, len(self._marks) - 2) :]
         step_s = (timed[-1] - timed[0]) / (len(timed) - 1)
-        validations = 1 / (trainer.check_val_every_n_epoch or 1)
-        epoch_s = step_s * trainer.num_training_batches + self._validation_s * validations
+        fewest = trainer.check_val_every_n_epoch or 1
+        epoch_s = step_s * trainer.num_training_batches + self._validation_s / fewest
         spent = self._marks[0] - self._begin  # on the validation before the first step
         self.epochs = int((self.minutes * 60 - spent) / epoch_s)
-        if self.epochs < (trainer.check_val_every_n_epoch or 1):
-            raise LiverError(
-                f"trainer.max_minutes={self.minutes:g} holds {self.epochs} epochs, too few for one validation: "
-                f"{trainer.num_training_batches} steps of {step_s:.2f} s are an epoch, a validation takes "
-                f"{self._validation_s:.0f} s. Take more minutes, or a lower data.slices_per_epoch or "
-                "trainer.validate_every."
+        if self.epochs < fewest:
+            self.epochs = fewest
+            minutes = (spent + fewest * epoch_s) / 60
+            log.warning(
+                f"trainer.max_minutes={self.minutes:g} does not reach the first validation: training {fewest} epochs, "
+                f"about {minutes:.1f} minutes, all the same. A lower data.slices_per_epoch fits better"
             )
         trainer.fit_loop.max_epochs = self.epochs
         self.record(self.epochs)
         log.info(
             f"{step_s * 1000:.0f} ms a step and {self._validation_s:.1f} s a validation: {self.epochs} epochs of "
-            f"{trainer.num_training_batches} steps fill {self.minutes:g} minutes"
+            f"{trainer.num_training_batches} steps for {self.minutes:g} minutes"
         )
