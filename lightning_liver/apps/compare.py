@@ -1,0 +1,50 @@
+"""liver-compare multirun/losses --baseline bce"""
+
+import shlex
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable
+
+from hydra.utils import get_method
+
+from lightning_liver.apps.main import stop
+from lightning_liver.errors import LiverError
+
+_ABOUT = """Compare the runs in some folders: a mean with its 95 % interval for each configuration, paired tests with
+Holm's correction, a ranking and how stable it is, and in plain words what the data can and cannot tell.
+The unit is the patient. A configuration is what differs between the runs, seed and fold apart."""
+
+
+def main() -> None:
+    """Print a comparison of runs, or with --status what became of each."""
+    given = _parser().parse_args()
+    try:
+        print(_answer(given))
+    except LiverError as error:
+        stop(error)
+
+
+def _answer(given: Namespace) -> str:
+    # imported when it runs, so that --help is quick
+    if given.status:
+        status: Callable[..., str] = get_method("lightning_liver.report.comparison.status")
+        return status(given.folders)
+    compare: Callable[..., str] = get_method("lightning_liver.report.comparison.comparison")
+    command = shlex.join(["liver-compare", *sys.argv[1:]])
+    return compare(given.folders, given.metric, given.baseline, given.write, command)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser("liver-compare", description=_ABOUT, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="a run folder or one above it: multirun/STUDY")
+    parser.add_argument("--baseline", metavar="NAME", help="compare with this one alone, named before looking")
+    parser.add_argument(
+        "--metric", choices=("tumour", "liver", "both"), default="tumour", help="Dice of which structure (%(default)s)"
+    )
+    parser.add_argument("--status", action="store_true", help="only say which runs are complete, begun, failed and why")
+    parser.add_argument(
+        "--write",
+        metavar="README",
+        help="replace the part between <!-- liver-compare --> and <!-- /liver-compare -->, write results.csv beside it",
+    )
+    return parser

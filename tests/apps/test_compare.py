@@ -1,0 +1,136 @@
+"""liver-compare"""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.apps.commands import call
+from tests.report.run_folders import scores_of, write_config, write_run
+
+Shown = tuple[int, str]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """12 patients, two seeds: dice is better for each of them, focal only differs by chance."""
+    random = np.random.default_rng(0)
+    bce = random.uniform(0.3, 0.7, 12)
+    for seed in (0, 1):
+        for loss, gain in (("bce", 0.0), ("dice", 0.1), ("focal", random.normal(0, 0.05, 12))):
+            tumour = scores_of(*(bce + gain + random.uniform(0, 0.01, 12)))
+            write_run(tmp_path / "study" / f"{loss}-{seed}", loss, tumour, liver=tumour, seed=seed)
+    return tmp_path
+
+
+@pytest.fixture
+def compare(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    return lambda *arguments: call("compare", *arguments, folder=tmp_path, capfd=capfd)
+
+
+def test_tells_apart_what_differs_and_says_what_it_cannot_tell(study: Path, compare) -> None:
+    code, output = compare("study")
+    assert code == 0, output
+    assert "loss=dice scores higher than loss=bce" in output
+    assert "The data cannot tell loss=bce from loss=focal" in output
+    assert "Holm's correction over 3 tests" in output
+    assert "Liver" not in output
+
+
+def test_both_structures_are_corrected_together(study: Path, compare) -> None:
+    code, output = compare("study", "--metric", "both")
+    assert code == 0, output
+    assert "Verdict on tumour" in output
+    assert "Verdict on liver" in output
+    assert "over 6 tests" in output
+
+
+@pytest.mark.parametrize("name", ["loss=bce", "bce"])
+def test_baseline_goes_by_its_name_or_its_values(study: Path, compare, name: str) -> None:
+    code, output = compare("study", "--baseline", name)
+    assert code == 0, output
+    assert "against loss=bce" in output
+    assert "over 2 tests" in output
+    assert "loss=dice from loss=focal" not in output
+
+
+def test_five_patients_are_told_that_no_test_can_reach_005(tmp_path: Path, compare) -> None:
+    for loss, dice in (("bce", 0.2), ("dice", 0.9), ("focal", 0.5)):
+        write_run(tmp_path / "study" / loss, loss, scores_of(*(dice + n / 100 for n in range(5))))
+    code, output = compare("study")
+    assert code == 0, output
+    assert "With 5 patients no test can reach 0.05 whatever happens: the smallest possible p is 0.0625" in output
+    assert "0.188 after Holm's correction" in output
+    assert "it takes 7 patients" in output
+
+
+def test_different_patients_seeds_and_unfinished_runs_are_remarked(study: Path, compare) -> None:
+    (study / "study" / "focal-1" / "metrics.json").unlink()
+    write_run(study / "study" / "bce-2", "bce", scores_of(*[0.5] * 13))
+    code, output = compare("study")
+    assert code == 0, output
+    assert "1 of 7 runs are not complete" in output
+    assert "Not all configurations met the same patients" in output
+    assert "Not all configurations have the same seeds" in output
+
+
+def test_one_configuration_has_its_table_and_nothing_to_compare(tmp_path: Path, compare) -> None:
+    write_run(tmp_path / "study" / "run", "bce", scores_of(0.2, 0.4, 0.9))
+    code, output = compare("study")
+    assert code == 0, output
+    assert "0.500" in output
+    assert "nothing to compare" in output
+
+
+def test_status_lists_every_run_with_its_reason(study: Path, compare) -> None:
+    write_config(study / "study" / "broken", {"_target_": "package.losses.bce"})
+    (study / "study" / "broken" / "train.log").write_text("FAILED: loss.gamma=-1: it must not be negative\n")
+    code, output = compare("study", "--status")
+    assert code == 0, output
+    assert "loss.gamma=-1: it must not be negative" in output
+    assert output.endswith("7 runs: 6 complete, 1 failed")
+
+
+def test_write_replaces_only_what_stands_between_the_marks(study: Path, compare) -> None:
+    readme = study / "README.md"
+    readme.write_text("# Question\n<!-- liver-compare -->\nstale\n<!-- /liver-compare -->\nEnd \\1\n")
+    for _ in range(2):
+        code, output = compare("study", "--write", "README.md")
+        assert code == 0, output
+    text = readme.read_text()
+    assert text.startswith("# Question\n<!-- liver-compare -->\n\n    liver-compare study --write README.md\n")
+    assert text.endswith("<!-- /liver-compare -->\nEnd \\1\n")
+    assert text.count("Verdict on tumour") == 1
+    assert "stale" not in text
+    with (study / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["run"] for row in rows] == sorted(path.name for path in (study / "study").iterdir())
+    assert rows[0].keys() == {
+        "run", "configuration", "seed", "fold", "patients", "scans", "tumour_dice", "liver_dice"
+    }  # fmt: skip
+
+
+def test_mistakes_are_named_with_their_cure_and_exit_code_2(study: Path, compare) -> None:
+    (study / "nothing").mkdir()
+    (study / "plain.md").write_text("no marks")
+    write_config(study / "begun" / "run", {"_target_": "package.losses.bce"})
+    for loss, patient in (("bce", "A"), ("dice", "B")):
+        write_run(study / "apart" / loss, loss, {(patient, "1"): 0.5})
+    for arguments, words in {
+        ("absent",): "absent: no such folder",
+        ("nothing",): "nothing: no run in it",
+        ("begun",): "no complete run with test cases",
+        ("study", "--baseline", "tversky"): "loss=dice",
+        ("apart",): "no patient in common",
+        ("apart", "--metric", "liver"): "structure liver",
+        ("study", "--write", "absent.md"): "absent.md: no such file",
+        ("study", "--write", "plain.md"): "<!-- liver-compare -->",
+        ("study", "--metric", "spleen"): "spleen",
+        (): "FOLDER",
+    }.items():
+        code, output = compare(*arguments)
+        assert code == 2, (arguments, output)
+        assert words in output
+        assert "Traceback" not in output
+    assert not (study / "results.csv").exists()
