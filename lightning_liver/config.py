@@ -12,6 +12,8 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+_NOT_THE_RUN = ("resume", "results", "estimate", "trial", "logger", "hydra")
+_FREE_TRAINER = ("max_", "progress")
 _FREE = ("root", "patients", "store", "workers", "loaders", "prepare", "source", "skip_bad")
 
 
@@ -30,13 +32,21 @@ def compose(name: str, overrides: Sequence[str]) -> DictConfig:
 def identity(cfg: DictConfig) -> str:
     """A hash of all that makes a run what it is.
 
-    Where files lie, how many processes read them and how long it trains may differ when a run folder is used again.
+    Where files lie, how many processes read them and how long it trains may differ when a run folder is used again. An
+    option that is null counts as absent, so that a new one that is off by default leaves earlier runs their names.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     plain["data"] = {name: value for name, value in plain["data"].items() if name not in _FREE}
-    plain["trainer"] = {name: value for name, value in plain["trainer"].items() if not name.startswith("max_")}
-    kept = {name: value for name, value in plain.items() if name not in ("resume", "logger", "hydra")}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    plain["trainer"] = {name: value for name, value in plain["trainer"].items() if not name.startswith(_FREE_TRAINER)}
+    kept = {name: value for name, value in plain.items() if name not in _NOT_THE_RUN}
+    return hashlib.sha256(json.dumps(_without_nulls(kept), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _without_nulls(tree: Any) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    pruned = {name: _without_nulls(value) for name, value in tree.items()}
+    return {name: value for name, value in pruned.items() if value is not None and value != {}}
 
 
 def _study(default: str) -> str:

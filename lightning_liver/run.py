@@ -22,7 +22,7 @@ from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError
-from lightning_liver.report.cases import case_rows, draw_cases, result_table
+from lightning_liver.report.cases import case_rows, draw_cases, loss_rows, result_table
 from lightning_liver.report.tables import write_cases_csv, write_json_whole
 from lightning_liver.task import SegmentationTask
 from lightning_liver.training.callbacks import Budget, EpochSeeds, Throughput
@@ -75,6 +75,8 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
 
         rows = case_rows(store, split.test, task.counts)
         write_cases_csv(folder / "cases.csv", rows)
+        if task.test_losses:
+            write_cases_csv(folder / "losses.csv", loss_rows(store, split.test, task.losses_per_case()))
         draw_cases(folder / "pictures", store, rows, predictions.kept, data.look.window_hu)
         timing: Metrics = {"prepare_s": prepared_s, "fit_s": fitted_s, "test_s": tested_s}
         write_json_whole(folder / "timing.json", timing | throughput.summary())
@@ -119,7 +121,15 @@ def _assemble(cfg: DictConfig, folder: Path) -> tuple[SegmentationTask, SliceOpt
     except ValidationError as error:
         raise LiverError(explain(error, "scheduler")) from error
     (folder / "model.txt").write_text(summary_table(network, slices.channels, slices.size_yx) + "\n")
-    task = SegmentationTask(network, loss, terms={}, optimizer=optimizer, scheduler=scheduler, multiple=multiple)
+    task = SegmentationTask(
+        network,
+        loss,
+        terms={},
+        test_losses={name: build(cfg.test_losses[name]) for name in cfg.test_losses or ()},
+        optimizer=optimizer,
+        scheduler=scheduler,
+        multiple=multiple,
+    )
     return task, slices, augment
 
 

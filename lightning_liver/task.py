@@ -1,6 +1,7 @@
 """SegmentationTask: a network, a loss, extra loss terms and the scores, as Lightning wants them."""
 
 from collections.abc import Callable, Iterable, Mapping
+from inspect import signature
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,10 +12,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.volumes import label_maps, multi_hot, to_grid, whole_slice_logits
+from lightning_liver.losses.distance import signed_distance
 from lightning_liver.metrics import overlap
 from lightning_liver.types import STRUCTURES, Images, LabelMaps, Masks, Scalar
 
-Loss = Callable[[Masks, Masks], Scalar]
+Loss = Callable[..., Scalar]  # (logits, target), and where it has the keyword, distance
 Term = Callable[["SegmentationTask", Mapping[str, Tensor], Masks], Scalar]
 Batch = dict[str, Tensor]
 
@@ -26,6 +28,7 @@ class SegmentationTask(pl.LightningModule):
         network: (batch, channel, height, width) -> logits (batch, cls, height, width).
         loss: (logits, target) -> scalar; gets float32 whatever the precision.
         terms: added to the loss by name: (task, batch, logits) -> scalar.
+        test_losses: measured on the test cases by name, whatever the network was trained with.
         optimizer: parameters -> optimizer.
         scheduler: (optimizer, total_steps) -> scheduler, stepped every step; total_steps() may still change.
         multiple: whole slices are padded to multiples of this.
@@ -37,14 +40,16 @@ class SegmentationTask(pl.LightningModule):
         loss: Loss,
         *,
         terms: Mapping[str, Term],
+        test_losses: Mapping[str, Loss],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer, Callable[[], float]], LRScheduler],
         multiple: int,
     ) -> None:
         super().__init__()
-        self.network, self.loss, self.terms = network, loss, dict(terms)
+        self.network, self.loss, self.terms, self.test_losses = network, loss, dict(terms), dict(test_losses)
         self.optimizer, self.scheduler, self.multiple = optimizer, scheduler, multiple
-        self.counts = torch.zeros(0, len(STRUCTURES), 3, dtype=torch.int64)
+        self.counts = overlap.empty(0)
+        self.loss_sums = torch.zeros(0, len(self.test_losses) + 1, dtype=torch.float64)  # of slices; their number last
 
     def forward(self, images: Images) -> Any:
         """Logits; a list of them, coarse to fine, from a network that is supervised at several resolutions."""
@@ -79,6 +84,7 @@ class SegmentationTask(pl.LightningModule):
 
     def on_test_epoch_start(self) -> None:
         self._start_counting(self.trainer.test_dataloaders)
+        self.loss_sums = torch.zeros(len(self.counts), len(self.test_losses) + 1, dtype=torch.float64)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> LabelMaps:
         """Predicted label maps of a batch on the store's grid."""
@@ -88,19 +94,27 @@ class SegmentationTask(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> LabelMaps:
         """Predicted label maps of a batch on the scan's own grid."""
-        return self._count(self.predict_step(batch, batch_idx), batch)
+        logits = self._native_logits(batch)
+        self._measure(logits, batch)
+        return self._count(label_maps(logits), batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> LabelMaps:
         """Predicted label maps of a batch on the scan's own grid."""
-        logits = whole_slice_logits(self, batch["image"], multiple=self.multiple)
-        height, width = batch["grid"][0].tolist()
-        return label_maps(to_grid(logits, (height, width)))
+        return label_maps(self._native_logits(batch))
+
+    def losses_per_case(self) -> dict[str, list[float]]:
+        """Each test loss of each test case: the mean over its batches of slices, weighted by their slices."""
+        means = self.loss_sums[:, :-1] / self.loss_sums[:, -1:]
+        return {name: means[:, n].tolist() for n, name in enumerate(self.test_losses)}
 
     def on_validation_epoch_end(self) -> None:
         self._log_scores("val")
 
     def on_test_epoch_end(self) -> None:
         self._log_scores("test")
+        self.loss_sums = self._summed(self.loss_sums)
+        for name, values in self.losses_per_case().items():
+            self.log(f"test/loss/{name}", torch.tensor(values).mean())
 
     def configure_optimizers(self) -> Any:
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
@@ -115,9 +129,28 @@ class SegmentationTask(pl.LightningModule):
         overlap.update(self.counts, batch["case"], prediction, batch["labels"])
         return prediction
 
+    def _native_logits(self, batch: Batch) -> Masks:
+        height, width = batch["grid"][0].tolist()
+        return to_grid(whole_slice_logits(self, batch["image"], multiple=self.multiple), (height, width))
+
+    def _measure(self, logits: Masks, batch: Batch) -> None:
+        """A batch has slices of one case; the truth's distance maps are made once for all losses that take them."""
+        target = multi_hot(batch["labels"])
+        takers = {name for name, loss in self.test_losses.items() if "distance" in signature(loss).parameters}
+        maps = {"distance": signed_distance(target)} if takers else {}
+        with torch.autocast(self.device.type, enabled=False):
+            values = [
+                loss(logits, target, **(maps if name in takers else {})).item()
+                for name, loss in self.test_losses.items()
+            ]
+        self.loss_sums[batch["case"][0]] += len(logits) * torch.tensor([*values, 1.0], dtype=torch.float64)
+
+    def _summed(self, sums: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(sums, reduce_op="sum")  # type: ignore[return-value]
+
     def _log_scores(self, stage: str) -> None:
         # every process counted its own slices: only sums over the whole volume make a score
-        self.counts = self.trainer.strategy.reduce(self.counts, reduce_op="sum")
+        self.counts = self._summed(self.counts)
         per_case, overall = overlap.dice_per_case(self.counts), overlap.dice_global(self.counts)
         for c, structure in enumerate(STRUCTURES):
             self.log(f"{stage}/{structure}/dice_per_case", per_case[c].float(), prog_bar=stage == "val")

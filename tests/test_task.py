@@ -60,6 +60,7 @@ def task(network: nn.Module) -> SegmentationTask:
         network,
         partial(dice, smooth=1.0, class_weights=None),
         terms={},
+        test_losses={},
         optimizer=partial(torch.optim.SGD, lr=0.1),
         scheduler=partial(constant, warmup_steps=0),
         multiple=32,

@@ -51,13 +51,15 @@ _PHASES = {
 _PHASE_SHARES = (0.2, 0.6, 0.2)
 
 
-def cases(root: str | Path, *, count: int, seed: int, matrix: int, workers: int | None) -> list[Case]:
+def cases(
+    root: str | Path, *, count: int, seed: int, matrix: int, tumour_fraction: float, workers: int | None
+) -> list[Case]:
     """Cases 0 to count - 1 in a folder; what is there already stays, what is missing is made.
 
     Args:
         root: made if it is missing; may hold nothing but this phantom.
         count: number of scans, 1 to 1000.
-        seed, matrix: as for render; a folder keeps to one of each.
+        seed, matrix, tumour_fraction: as for render; a folder keeps to one of each.
         workers: processes that draw; None is one a core, 0 draws in this one. They change nothing but the time.
 
     Raises:
@@ -71,30 +73,35 @@ def cases(root: str | Path, *, count: int, seed: int, matrix: int, workers: int 
         ("workers", workers, 0, 1024),
     ):
         _refuse_out_of_range(name, seen, least, most)
+    if not isinstance(tumour_fraction, float | int) or not 0.001 <= tumour_fraction <= 0.3:
+        raise LiverError(f"data.tumour_fraction is {tumour_fraction!r}; for a phantom, set it to 0.001 to 0.3")
     root = Path(root).expanduser()
     wanted = [_case(root, case) for case in range(count)]
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".phantom.lock"):
-            _claim(root, {"seed": seed, "matrix": matrix, "version": _VERSION})
+            _claim(root, {"seed": seed, "matrix": matrix, "tumour_fraction": tumour_fraction, "version": _VERSION})
             clear_partials(root)
             missing = [case for case in range(count) if not all(path.exists() for path in _paths(root, case))]
-            _make(partial(_save, root, seed=seed, matrix=matrix), missing, workers)
+            save = partial(_save, root, seed=seed, matrix=matrix, tumour_fraction=tumour_fraction)
+            _make(save, missing, workers)
     except OSError as error:
         raise LiverError(f"{root}: cannot be written ({error.strerror}); choose another data.root") from error
     return wanted
 
 
-def render(case: int, *, seed: int, matrix: int) -> tuple[Volume, UInt8[np.ndarray, "z y x"]]:
-    """One scan and its labels (0, 1 liver, 2 tumour), canonical; it depends on these three numbers and nothing else.
+def render(case: int, *, seed: int, matrix: int, tumour_fraction: float) -> tuple[Volume, UInt8[np.ndarray, "z y x"]]:
+    """One scan and its labels (0, 1 liver, 2 tumour), canonical; it depends on these four numbers and nothing else.
 
     Args:
         case: number of the scan.
         seed: of the whole data set.
         matrix: pixels along a side of a slice. The anatomy and the field of view in millimetres do not depend on it.
+        tumour_fraction: median over scans of the share of the liver that is tumour; 0.012 is as measured.
     """
     body, scanner, inside, noise = (default_rng([seed, case, stream]) for stream in range(4))
-    patient = _patient(body, tumours=(case + seed) % _TUMOUR_FREE != _TUMOUR_FREE - 1)
+    bears = (case + seed) % _TUMOUR_FREE != _TUMOUR_FREE - 1
+    patient = _patient(body, tumour_fraction if bears else 0.0)
     spacing_mm, axes_mm = _grid(patient, matrix, scanner)
     hu, labels = draw(axes_mm, patient, inside)
     hu += _noise(hu.shape, spacing_mm[2], noise)
@@ -102,12 +109,12 @@ def render(case: int, *, seed: int, matrix: int) -> tuple[Volume, UInt8[np.ndarr
     return Volume(voxels, spacing_mm, _affine(voxels.shape, spacing_mm, scanner)), labels
 
 
-def _patient(rng: Generator, *, tumours: bool) -> Patient:
+def _patient(rng: Generator, tumour_fraction: float) -> Patient:
     phase = str(rng.choice(list(_PHASES), p=_PHASE_SHARES))
     return Patient(
         scale=(rng.uniform(0.93, 1.06), rng.uniform(0.93, 1.06), rng.uniform(0.93, 1.06)),
         fat_mm=float(np.clip(rng.lognormal(np.log(18), 0.45), 6, 36)),
-        tumours=tumours,
+        tumour_fraction=tumour_fraction,
         hypervascular=0.35 if phase == "arterial" else 0.0,
         hu=Enhancement(*(float(value) for value in rng.uniform(*_PHASES[phase]))),
     )
@@ -151,7 +158,7 @@ def _refuse_out_of_range(name: str, seen: object, least: int, most: int) -> None
         raise LiverError(f"data.{name} is {seen!r}; for a phantom, set it to a whole number from {least} to {most}")
 
 
-def _claim(root: Path, content: dict[str, int]) -> None:
+def _claim(root: Path, content: dict[str, float]) -> None:
     """Mark the folder as this phantom's, or refuse it."""
     marker = root / _MARKER
     try:
@@ -198,9 +205,9 @@ def _results(save: "partial[None]", missing: list[int], workers: int) -> Iterato
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _save(root: Path, case: int, *, seed: int, matrix: int) -> None:
+def _save(root: Path, case: int, *, seed: int, matrix: int, tumour_fraction: float) -> None:
     cv2.setNumThreads(1)
-    volume, labels = render(case, seed=seed, matrix=matrix)
+    volume, labels = render(case, seed=seed, matrix=matrix, tumour_fraction=tumour_fraction)
     for path, voxels in zip(_paths(root, case), (labels, volume.hu), strict=True):
         stored = from_canonical(voxels, volume.affine).transpose(2, 1, 0)
         image = nib.Nifti1Image(stored, volume.affine)

@@ -41,7 +41,7 @@ def draw(axes_mm: Sequence[np.ndarray], patient: Patient, rng: Generator) -> tup
     _behind_liver(canvas, patient.hu, abdomen)
     paint_vessels(canvas, box, distance, patient.hu, vessels)
     tumour = np.zeros_like(canvas.liver)
-    if patient.tumours:
+    if patient.tumour_fraction > 0:
         paint_tumours(canvas, tumour, box, distance, patient, tumours)
     labels = (canvas.liver > 0.5).astype(np.uint8)
     labels[tumour > 0.5] = 2

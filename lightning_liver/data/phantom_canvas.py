@@ -42,13 +42,13 @@ class Patient:
     Args:
         scale: size relative to the atlas along z, y, x.
         fat_mm: mean thickness of subcutaneous fat.
-        tumours: whether the liver has any.
+        tumour_fraction: median over patients of the share of the liver that is tumour; 0 where it has none.
         hypervascular: probability that a tumour, other than the largest, is brighter than the liver.
     """
 
     scale: Point
     fat_mm: float
-    tumours: bool
+    tumour_fraction: float
     hypervascular: float
     hu: Enhancement
 

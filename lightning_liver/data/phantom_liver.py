@@ -78,7 +78,11 @@ def paint_vessels(canvas: Canvas, box: Box, distance: Array, hu: Enhancement, rn
 
 def paint_tumours(canvas: Canvas, tumour: Array, box: Box, distance: Array, patient: Patient, rng: Generator) -> None:
     """Up to 20 tumours that share a log-normal part of the liver; the largest is dark and at least 13 mm wide."""
-    share = np.clip(rng.lognormal(np.log(0.012), 1.3), 0.001, 0.3) * canvas.liver.sum() * np.prod(canvas.step)
+    share = (
+        np.clip(rng.lognormal(np.log(patient.tumour_fraction), 1.3), 0.001, 0.3)
+        * canvas.liver.sum()
+        * np.prod(canvas.step)
+    )
     radii = np.sort(rng.lognormal(0, 0.45, int(np.clip(rng.lognormal(np.log(3.5), 0.9), 1, 20))))[::-1]
     radii = np.maximum(radii * (share / (4.19 * (radii**3).sum())) ** (1 / 3), 2.5)
     radii[0] = max(radii[0], 6.5)

@@ -1,21 +1,27 @@
 """Erosion and dilation of masks that may be soft: smallest and largest values of a neighbourhood."""
 
+import math
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from lightning_liver.losses.checks import Masks32
 
+_HEIGHT, _WIDTH = 2, 3
+
 
 def erode(masks: Masks32) -> Masks32:
     """Smallest of a pixel and its four neighbours; beyond the edge is nothing."""
-    upright = -functional.max_pool2d(-masks, (3, 1), stride=1, padding=(1, 0))
-    level = -functional.max_pool2d(-masks, (1, 3), stride=1, padding=(0, 1))
+    upright = _of_three(torch.minimum, masks, _HEIGHT, math.inf)
+    level = _of_three(torch.minimum, masks, _WIDTH, math.inf)
     return torch.minimum(upright, level)
 
 
 def dilate(masks: Masks32) -> Masks32:
     """Largest of a pixel and its eight neighbours."""
-    return functional.max_pool2d(masks, 3, stride=1, padding=1)
+    return _of_three(torch.maximum, _of_three(torch.maximum, masks, _HEIGHT, -math.inf), _WIDTH, -math.inf)
 
 
 def skeleton(masks: Masks32, iterations: int) -> Masks32:
@@ -30,3 +36,10 @@ def skeleton(masks: Masks32, iterations: int) -> Masks32:
         found = found + functional.relu(ridge - found * ridge)
         masks = eroded
     return found
+
+
+def _of_three(pick: Callable[[Tensor, Tensor], Tensor], masks: Masks32, axis: int, beyond: float) -> Masks32:
+    """Pooling over a pixel and its neighbours along an axis; on a processor several times as fast as max_pool2d."""
+    padded = functional.pad(masks, (0, 0, 1, 1) if axis == _HEIGHT else (1, 1), value=beyond)
+    before, here, after = (padded.narrow(axis, start, masks.shape[axis]) for start in range(3))
+    return pick(pick(before, here), after)

@@ -98,7 +98,6 @@ def _share(lines: Masks32, masks: Masks32, smooth: float) -> PerClass:
 
 @torch.no_grad()
 def _structural_errors(logits: Masks32, target: Masks32, window: Float32[Tensor, "side side"]) -> Masks32:
-    window = window.to(logits.device)
     return (_standardised(target, window) - _standardised(logits.sigmoid(), window)).abs()
 
 
@@ -106,13 +105,16 @@ def _standardised(images: Masks32, window: Float32[Tensor, "side side"]) -> Mask
     """What a pixel is beside its surroundings, in their standard deviations."""
     side = len(window)
     padded = functional.pad(images, [side // 2] * 4, mode="replicate")
-    patches = functional.unfold(padded.flatten(0, 1)[:, None], side)
+    height, width = images.shape[2:]
+    shifted = [padded[:, :, y : y + height, x : x + width] for y in range(side) for x in range(side)]
+    weights = window.flatten().tolist()
     # Beside the middle, so that a flat patch is exactly 0: rounding, divided by a deviation of 0, would show.
-    offsets = patches - images.flatten(0, 1).flatten(1)[:, None]
-    weights = window.reshape(-1, 1)
-    mean = (weights * offsets).sum(1, keepdim=True)
-    deviation = (weights * (offsets - mean).square()).sum(1, keepdim=True).sqrt()
-    return ((STABILITY - mean) / (deviation + STABILITY)).view_as(images)
+    mean, variance = torch.zeros_like(images), torch.zeros_like(images)
+    for weight, neighbour in zip(weights, shifted, strict=True):
+        mean.add_(neighbour - images, alpha=weight)
+    for weight, neighbour in zip(weights, shifted, strict=True):
+        variance.add_((neighbour - images - mean).square_(), alpha=weight)
+    return (STABILITY - mean) / (variance.sqrt() + STABILITY)
 
 
 def _gaussian(window: int, sigma: float) -> Float32[Tensor, "side side"]:

@@ -33,6 +33,15 @@ def case_rows(store: Store, cases: Sequence[str], counts: Table) -> list[Row]:
     ]
 
 
+def loss_rows(store: Store, cases: Sequence[str], losses: Mapping[str, Sequence[float]]) -> list[Row]:
+    """A row for each case and measured loss; None where a loss is not finite."""
+    return [
+        {"case": case, "patient": store.cases[case].patient, "loss": name, "value": values[c]}
+        for c, case in enumerate(cases)
+        for name, values in losses.items()
+    ]
+
+
 def result_table(rows: Sequence[Row]) -> str:
     """Dice of each case, a line a case, then the mean over patients with its 95 % interval."""
     by_case: dict[str, dict[str, Row]] = {}

@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
-from lightning_liver.machine import cores
+from lightning_liver.machine import threads as available_threads
 
 MONITORED = "val/mean/dice_per_case"
 
@@ -33,13 +33,15 @@ class TrainerOptions:
     Args:
         accelerator, devices, strategy, deterministic: as Lightning has them; "auto" takes what is there.
         precision: as Lightning has it, or "auto".
-        threads: of the processor's own arithmetic; None is all cores when the processor trains.
+        threads: of the processor's own arithmetic; None is all that there are when the processor trains, divided among
+            the runs of a parallel sweep.
         max_epochs: unless max_minutes says otherwise.
         max_minutes: wall-clock budget for training and validating, see Budget.
         gradient_clip: largest norm of the gradient; None does not clip.
         patience: validations without a better Dice before training stops; None never stops early.
         validate_every: epochs.
         log_every: steps.
+        progress: show bars.
     """
 
     accelerator: Accelerator
@@ -54,6 +56,7 @@ class TrainerOptions:
     validate_every: Count
     log_every: Count
     deterministic: bool | Literal["warn"]
+    progress: bool
 
 
 def trainer(
@@ -85,9 +88,10 @@ def trainer(
             deterministic=options.deterministic,
             use_distributed_sampler=False,  # ours shard
             enable_model_summary=False,  # the run folder has it
+            enable_progress_bar=options.progress,
             logger=logger,
             plugins=[WholeCheckpoints()],
-            callbacks=[*_keeping(folder, options.patience), *_watching(bool(logger)), *callbacks],
+            callbacks=[*_keeping(folder, options.patience), *_watching(bool(logger), options.progress), *callbacks],
         )
     except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
         raise LiverError(f"trainer: {error}") from error
@@ -142,7 +146,7 @@ def settle(options: TrainerOptions) -> TrainerOptions:
     """
     accelerator = _accelerator(options.accelerator)
     precision = options.precision if options.precision != "auto" else _precision(accelerator)
-    threads = options.threads if options.threads is not None or accelerator != "cpu" else cores()
+    threads = options.threads if options.threads is not None or accelerator != "cpu" else available_threads()
     return replace(options, accelerator=accelerator, precision=precision, threads=threads)
 
 
@@ -171,8 +175,9 @@ def summary_table(network: torch.nn.Module, channels: int, size: tuple[int, int]
     return str(summary)
 
 
-def _watching(logs: bool) -> list[Callback]:
-    return [_ProgressBar(refresh_rate=5), *([LearningRateMonitor("step")] if logs else [])]
+def _watching(logs: bool, progress: bool) -> list[Callback]:
+    bars: list[Callback] = [_ProgressBar(refresh_rate=5)] if progress else []
+    return [*bars, *([LearningRateMonitor("step")] if logs else [])]
 
 
 class _ProgressBar(TQDMProgressBar):

@@ -19,7 +19,7 @@ Scan = tuple[Volume, np.ndarray]
 
 @pytest.fixture(scope="module")
 def scans() -> list[Scan]:
-    return [render(case, seed=SEED, matrix=128) for case in range(8)]
+    return [render(case, seed=SEED, matrix=128, tumour_fraction=0.012) for case in range(8)]
 
 
 @pytest.fixture(scope="module")
@@ -28,37 +28,40 @@ def diseased(scans: list[Scan]) -> list[Scan]:
 
 
 def test_a_case_is_repeatable_and_differs_by_seed_and_number() -> None:
-    (first, labels), (again, labels_again) = (render(3, seed=1, matrix=32) for _ in range(2))
+    (first, labels), (again, labels_again) = (render(3, seed=1, matrix=32, tumour_fraction=0.012) for _ in range(2))
     assert np.array_equal(first.hu, again.hu)
     assert np.array_equal(labels, labels_again)
     assert np.array_equal(first.affine, again.affine)
-    for other in (render(4, seed=1, matrix=32), render(3, seed=2, matrix=32)):
+    for other in (
+        render(4, seed=1, matrix=32, tumour_fraction=0.012),
+        render(3, seed=2, matrix=32, tumour_fraction=0.012),
+    ):
         assert first.hu.shape != other[0].hu.shape or (first.hu != other[0].hu).mean() > 0.5
 
 
 def test_files_are_equal_whatever_count_and_workers(tmp_path: Path) -> None:
-    cases(tmp_path / "two", count=2, seed=1, matrix=32, workers=0)
-    made = cases(tmp_path / "three", count=3, seed=1, matrix=32, workers=2)
+    cases(tmp_path / "two", count=2, seed=1, matrix=32, tumour_fraction=0.012, workers=0)
+    made = cases(tmp_path / "three", count=3, seed=1, matrix=32, tumour_fraction=0.012, workers=2)
     assert [case.name for case in made] == ["0", "1", "2"]
     for file in sorted((tmp_path / "two").glob("*.nii.gz")):
         assert file.read_bytes() == (tmp_path / "three" / file.name).read_bytes()
 
 
 def test_matrix_changes_the_pixels_but_not_the_anatomy(scans: list[Scan]) -> None:
-    (fine, labels), (coarse, coarse_labels) = scans[3], render(3, seed=SEED, matrix=64)
+    (fine, labels), (coarse, coarse_labels) = scans[3], render(3, seed=SEED, matrix=64, tumour_fraction=0.012)
     assert fine.spacing_mm[1] * 128 == coarse.spacing_mm[1] * 64
     inside, expected = coarse_labels > 0, labels.reshape(-1, 64, 2, 64, 2).clip(0, 1).mean((2, 4)) >= 0.5
     assert 2 * (inside & expected).sum() / (inside.sum() + expected.sum()) > 0.97
 
 
 def test_files_are_found_as_lits(tmp_path: Path) -> None:
-    made = cases(tmp_path, count=1, seed=SEED, matrix=32, workers=0)
+    made = cases(tmp_path, count=1, seed=SEED, matrix=32, tumour_fraction=0.012, workers=0)
     assert made == sources.lits(tmp_path, patients=None)
 
 
 @pytest.mark.parametrize("case", range(4))
 def test_files_read_as_rendered(tmp_path: Path, scans: list[Scan], case: int) -> None:
-    _save(tmp_path, case, seed=SEED, matrix=128)
+    _save(tmp_path, case, seed=SEED, matrix=128, tumour_fraction=0.012)
     volume, labels = scans[case]
     read = read_volume(tmp_path / f"volume-{case}.nii.gz")
     assert np.array_equal(read.hu, volume.hu)
@@ -71,7 +74,7 @@ def test_files_read_as_rendered(tmp_path: Path, scans: list[Scan], case: int) ->
 def test_nibabel_reads_whole_numbers_and_canonical_spacing(
     tmp_path: Path, scans: list[Scan], kind: str, dtype: type
 ) -> None:
-    _save(tmp_path, 5, seed=SEED, matrix=128)
+    _save(tmp_path, 5, seed=SEED, matrix=128, tumour_fraction=0.012)
     image = nib.load(tmp_path / f"{kind}-5.nii.gz")
     expected = scans[5][0].hu if kind == "volume" else scans[5][1]
     assert image.get_data_dtype() == dtype
@@ -150,7 +153,7 @@ def test_liver_tumour_and_noise_lie_in_the_measured_ranges(diseased: list[Scan])
 
 
 def test_noise_is_correlated_between_neighbours() -> None:
-    volume, labels = render(1, seed=SEED, matrix=256)
+    volume, labels = render(1, seed=SEED, matrix=256, tumour_fraction=0.012)
     fine = volume.hu - ndimage.gaussian_filter(volume.hu.astype(np.float32), (0, 4, 4))
     liver = ndimage.binary_erosion(labels == LABELS["liver"], np.ones((1, 9, 9)))[..., :-1]
     assert 0.15 < np.corrcoef(fine[..., :-1][liver], fine[..., 1:][liver])[0, 1] < 0.65
@@ -167,12 +170,12 @@ def test_no_pair_of_thresholds_solves_it(scans: list[Scan], name: str, most: flo
 
 
 def test_an_interrupted_run_continues(tmp_path: Path) -> None:
-    cases(tmp_path, count=2, seed=1, matrix=32, workers=0)
+    cases(tmp_path, count=2, seed=1, matrix=32, tumour_fraction=0.012, workers=0)
     whole = {file.name: file.read_bytes() for file in tmp_path.glob("*.nii.gz")}
     kept = (tmp_path / "volume-0.nii.gz").stat().st_mtime_ns
     (tmp_path / "volume-1.nii.gz").unlink()
     (tmp_path / ".volume-1.nii.gz.partial").write_bytes(b"half a file")
-    cases(tmp_path, count=3, seed=1, matrix=32, workers=0)
+    cases(tmp_path, count=3, seed=1, matrix=32, tumour_fraction=0.012, workers=0)
     assert not list(tmp_path.glob(".*.partial"))
     assert {name: (tmp_path / name).read_bytes() for name in whole} == whole
     assert (tmp_path / "volume-0.nii.gz").stat().st_mtime_ns == kept
@@ -181,15 +184,15 @@ def test_an_interrupted_run_continues(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", [{"seed": 2}, {"matrix": 64}])
 def test_a_folder_keeps_to_one_phantom(tmp_path: Path, other: dict[str, int]) -> None:
-    cases(tmp_path, count=1, seed=1, matrix=32, workers=0)
+    cases(tmp_path, count=1, seed=1, matrix=32, tumour_fraction=0.012, workers=0)
     with pytest.raises(LiverError, match=r"holds a phantom of .*'seed': 1.*choose another data\.root"):
-        cases(tmp_path, **{"count": 1, "seed": 1, "matrix": 32, "workers": 0} | other)
+        cases(tmp_path, **{"count": 1, "seed": 1, "matrix": 32, "tumour_fraction": 0.012, "workers": 0} | other)
 
 
 def test_a_folder_of_real_scans_is_refused(tmp_path: Path) -> None:
     (tmp_path / "volume-0.nii").write_bytes(b"")
     with pytest.raises(LiverError, match=r"holds volume-0\.nii"):
-        cases(tmp_path, count=1, seed=1, matrix=32, workers=0)
+        cases(tmp_path, count=1, seed=1, matrix=32, tumour_fraction=0.012, workers=0)
     assert not (tmp_path / "phantom.json").exists()
 
 
@@ -205,14 +208,14 @@ def test_a_folder_of_real_scans_is_refused(tmp_path: Path) -> None:
 )
 def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, int], message: str) -> None:
     with pytest.raises(LiverError, match=message):
-        cases(tmp_path / "new", **{"count": 1, "seed": 0, "matrix": 32, "workers": 0} | wrong)
+        cases(tmp_path / "new", **{"count": 1, "seed": 0, "matrix": 32, "tumour_fraction": 0.012, "workers": 0} | wrong)
     assert not (tmp_path / "new").exists()
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LiverError, match=r"cannot be written .*choose another data\.root"):
-        cases(tmp_path / "file", count=1, seed=0, matrix=32, workers=0)
+        cases(tmp_path / "file", count=1, seed=0, matrix=32, tumour_fraction=0.012, workers=0)
 
 
 def _local_sd(hu: np.ndarray, labels: np.ndarray) -> float:

@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 
 from lightning_liver.errors import LiverError
-from lightning_liver.machine import cores
+from lightning_liver.machine import threads
 from lightning_liver.training import trainer as training
 from lightning_liver.training.chosen import alone_in, budget_of, chosen_for, is_fitted, record
 from lightning_liver.training.trainer import TrainerOptions, settle
@@ -24,6 +24,7 @@ OPTIONS = TrainerOptions(
     validate_every=1,
     log_every=10,
     deterministic=False,
+    progress=False,
 )
 
 
@@ -34,7 +35,7 @@ def test_processor_trains_in_bfloat16_where_it_has_it(
     monkeypatch.setattr(training, "_cpu_has_bf16", lambda: has_bf16)
     settled = settle(OPTIONS)
     assert settled.precision == precision
-    assert settled.threads == cores()
+    assert settled.threads == threads()
     assert settle(replace(OPTIONS, precision="32-true", threads=1)).precision == "32-true"
 
 
@@ -57,7 +58,7 @@ def test_a_run_keeps_what_it_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(training, "_cpu_has_bf16", lambda: True)
     first, _ = chosen_for(OPTIONS, tmp_path, "a")
     monkeypatch.setattr(training, "_cpu_has_bf16", lambda: False)
-    monkeypatch.setattr(training, "cores", lambda: 64)
+    monkeypatch.setattr(training, "available_threads", lambda: 64)
     assert chosen_for(OPTIONS, tmp_path, "a") == (first, None)
 
 
