@@ -188,7 +188,7 @@ def _evaluate(lightning: pl.Trainer, task: SegmentationTask, data: SliceDataModu
 
 
 def _say(options: TrainerOptions, split: Split, folder: Path) -> None:
-    threads = f", {options.threads} threads" if options.threads else ""
+    threads = f", {options.threads} thread{'s' * (options.threads > 1)}" if options.threads else ""
     log.info(
         f"Training on {options.accelerator} in {options.precision}{threads}; "
         f"{len(split.train)} cases train, {len(split.val)} validate, {len(split.test)} test; run folder {folder}"

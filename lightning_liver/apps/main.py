@@ -1,6 +1,7 @@
 """What all commands share: compose the config, run the job, answer mistakes with a message and exit code 2."""
 
 import logging
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable
@@ -45,6 +46,9 @@ def run_job(job: str, cfg: DictConfig) -> object:
 
     It is a function of a module so that a launcher's worker processes import it, and with it the config's resolvers.
     """
+    if multiprocessing.get_start_method(allow_none=True) == "loky":
+        # joblib's own way, which its workers pass on to processes that do not know it: those that draw, prepare and load
+        multiprocessing.set_start_method(None, force=True)
     run: Job = get_method(job)
     try:
         return run(cfg, Path(HydraConfig.get().runtime.output_dir))
