@@ -15,6 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 _NOT_THE_RUN = ("resume", "results", "estimate", "trial", "logger", "hydra")
 _FREE_TRAINER = ("max_", "progress")
 _FREE = ("root", "patients", "store", "workers", "loaders", "prepare", "source", "skip_bad")
+_FREE_TYPED = ("hydra", *(f"{name}=" for name in _NOT_THE_RUN), *(f"data.{name}=" for name in _FREE))
 
 
 def folder() -> Path:
@@ -51,7 +52,9 @@ def _without_nulls(tree: Any) -> Any:
 
 def _study(default: str) -> str:
     """The experiment that is swept, else a name for this very sweep: the same command finds its folder again."""
-    arguments = sorted(argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith("hydra."))
+    arguments = sorted(
+        argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith(_FREE_TYPED)
+    )
     names = [argument.partition("=")[2] for argument in arguments if argument.startswith("experiment=")]
     return names[-1] if names else f"{default}-{_digest(' '.join(arguments))}"
 

@@ -23,6 +23,7 @@ from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError
 from lightning_liver.report.cases import case_rows, draw_cases, loss_rows, result_table
+from lightning_liver.report.done import is_listed
 from lightning_liver.report.tables import write_cases_csv, write_json_whole
 from lightning_liver.task import SegmentationTask
 from lightning_liver.training.callbacks import Budget, EpochSeeds, Throughput
@@ -39,11 +40,15 @@ Metrics = dict[str, float | None]
 def train(cfg: DictConfig, folder: Path) -> Metrics:
     """Prepare, train, test and draw into a run folder; the metrics are also in its metrics.json, written last.
 
-    A folder that already holds a part of this run is gone on with, one that holds all of it is left alone.
+    A folder that already holds a part of this run is gone on with, one that holds all of it is left alone, and what a
+    study's results.csv has is not run at all.
 
     Raises:
         LiverError: something that the user can mend.
     """
+    if is_listed(folder.name, cfg.results):
+        log.info(f"{folder.name} is in {cfg.results}: not run again. With results=null it would be.")
+        return {}
     with alone_in(folder):
         _quieten()
         before = _complete(folder)
@@ -169,6 +174,9 @@ def _fit(lightning: pl.Trainer, task: SegmentationTask, data: SliceDataModule, f
         return
     if last.exists() and not zipfile.is_zipfile(last):
         raise LiverError(f"{last} is damaged: copy it again, or delete it to train from the beginning")
+    if last.exists():
+        saved = lightning.strategy.load_checkpoint(last, weights_only=True)
+        log.info(f"Going on after epoch {saved['epoch'] + 1}, step {saved['global_step']}")
     try:
         lightning.fit(task, data, ckpt_path=last if last.exists() else None, weights_only=True)
     except SystemExit:  # Lightning's answer to Ctrl-C

@@ -47,7 +47,7 @@ def run_job(job: str, cfg: DictConfig) -> object:
     It is a function of a module so that a launcher's worker processes import it, and with it the config's resolvers.
     """
     if multiprocessing.get_start_method(allow_none=True) == "loky":
-        # joblib's own way, which its workers pass on to processes that do not know it: those that draw, prepare and load
+        # its workers pass it on to the processes that draw, prepare and load, which do not know it
         multiprocessing.set_start_method(None, force=True)
     run: Job = get_method(job)
     try:

@@ -4,17 +4,25 @@ import os
 import sys
 from pathlib import Path
 
+from hydra.errors import HydraException
+from hydra.utils import get_method
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from lightning_liver.apps.main import launch, stop
 from lightning_liver.errors import LiverError
 
 _BUDGETS = ("trainer.max_epochs=", "trainer.max_minutes=")
+_YES = ("true", "yes", "on", "1")  # as YAML has them, and what people type
 
 
 def main() -> None:
-    """Train, test and draw; with resume=RUN_FOLDER go on with the run of that folder."""
+    """Train, test and draw; with resume=RUN_FOLDER go on with the run of that folder; with estimate=true only say how
+    many runs that would be, and how long they would take."""
     given = sys.argv[1:]
+    wishes = [argument.partition("=")[2].lower() for argument in given if argument.startswith("estimate=")]
+    if wishes and wishes[-1] in _YES:
+        return _estimate([argument for argument in given if not argument.startswith("estimate=")])
     resumed = [argument.partition("=")[2] for argument in given if argument.startswith("resume=")]
     if not resumed or resumed[-1] in ("", "null"):
         return launch("train", "lightning_liver.run.train")
@@ -27,6 +35,14 @@ def main() -> None:
     sys.argv += [f"hydra.run.dir='{folder}'", "hydra.output_subdir=null"]
     _go_where_it_began(folder)
     return launch("train", "lightning_liver.run.resume")
+
+
+def _estimate(arguments: list[str]) -> None:
+    sys.argv = [sys.argv[0], *arguments]  # by which the names of runs are made
+    try:
+        print(get_method("lightning_liver.estimate.estimate")(arguments))
+    except (LiverError, HydraException, OmegaConfBaseException) as error:
+        stop(error)
 
 
 def _run_folder(typed: str) -> Path:

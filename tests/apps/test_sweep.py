@@ -1,11 +1,16 @@
 """python train.py -m"""
 
 import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.apps.commands import call, small_run
+from tests.apps.commands import call, run, small_run, start
 
 
 def sweep(scans: Path, *arguments: str) -> list[str]:
@@ -46,3 +51,86 @@ def test_a_failed_job_is_told_and_does_not_stop_the_others(
     assert "FAILED: model.depth" in output
     assert len(list((tmp_path / "multirun").glob("*/*/metrics.json"))) == 1
     assert any("FAILED" in path.read_text() for path in (tmp_path / "multirun").glob("*/*/train.log"))
+
+
+def test_a_run_that_the_results_have_is_not_run_again(
+    scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = sweep(scans, "loss=bce,focal")
+    (tmp_path / "first").mkdir()
+    code, output = call("train", *arguments, folder=tmp_path / "first", capfd=capfd)
+    assert code == 0, output
+    focal = next(path.parent.name for path in (tmp_path / "first").glob("multirun/*/*focal*/metrics.json"))
+    (tmp_path / "results.csv").write_text(f"run,configuration\n{focal},loss=focal\n")
+    (tmp_path / "second").mkdir()
+    code, output = call("train", *arguments, f"results={tmp_path}/results.csv", folder=tmp_path / "second", capfd=capfd)
+    assert code == 0, output
+    assert f"{focal} is in" in output
+    done = [path.parent.name for path in (tmp_path / "second").glob("multirun/*/*/metrics.json")]
+    assert len(done) == 1
+    assert "bce" in done[0]
+
+
+def test_a_damaged_table_of_results_is_told(scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "results.csv").write_text("name\nfirst\n")
+    code, output = call("train", *sweep(scans, "loss=bce", "results=results.csv"), folder=tmp_path, capfd=capfd)
+    assert code == 2
+    assert "results.csv: not a table of runs with a column `run`" in output
+
+
+def test_parallel_jobs_share_the_threads_and_each_has_its_folder(scans: Path, tmp_path: Path) -> None:
+    arguments = [a for a in sweep(scans, "loss=bce,dice", "data.loaders=1") if not a.startswith("trainer.threads")]
+    code, output = run("train", *arguments, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", folder=tmp_path)
+    assert code == 0, output
+    chosen = [json.loads(path.read_text()) for path in (tmp_path / "multirun").glob("*/*/chosen.json")]
+    assert [each["threads"] for each in chosen] == [max((os.cpu_count() or 1) // 2, 1)] * 2
+    assert len(list((tmp_path / "multirun").glob("*/*/metrics.json"))) == 2
+
+
+Wait = Callable[[Path], Path | None]
+
+
+def complete(study: Path) -> Path | None:
+    return next((path.parent for path in study.glob("*/metrics.json")), None)
+
+
+def begun(study: Path) -> Path | None:
+    saved = [path.parents[1] for path in study.glob("*/checkpoints/last.ckpt")]
+    return next((folder for folder in saved if not (folder / "metrics.json").exists()), None)
+
+
+def kill_once(arguments: list[str], folder: Path, there: Wait) -> Path:
+    """Start a sweep and kill it as soon as a run is `there`, which it gives back."""
+    process = start("train", *arguments, folder=folder)
+    try:
+        while not (found := there(folder / "multirun" / "six")):
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    return found
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_twice_ends_with_the_same_figures_bit_for_bit(scans: Path, tmp_path: Path) -> None:
+    longer = ("trainer.max_epochs=8", "trainer.progress=false", "hydra.sweep.dir=multirun/six")
+    arguments = sweep(scans, "loss=bce,dice,focal", "seed=0,1", *longer)
+    killed, alone = tmp_path / "killed", tmp_path / "alone"
+    killed.mkdir()
+    alone.mkdir()
+    first = kill_once(arguments, killed, complete)
+    touched = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file() and path.suffix != ".log"}
+    half = kill_once(arguments, killed, begun)
+    assert not (half / "metrics.json").exists()
+    code, output = run("train", *arguments, folder=killed)
+    assert code == 0, output
+    code, output = run("train", *arguments, folder=alone)
+    assert code == 0, output
+    figures = {path.parent.name: path.read_bytes() for path in alone.glob("multirun/six/*/metrics.json")}
+    assert len(figures) == 6
+    assert {path.parent.name: path.read_bytes() for path in killed.glob("multirun/six/*/metrics.json")} == figures
+    kept = {path: path.stat().st_mtime_ns for path in touched if ".hydra" not in path.parts}
+    assert kept == {path: when for path, when in touched.items() if ".hydra" not in path.parts}
+    steps = re.findall(r"Going on after epoch (\d+), step (\d+)", (half / "train.log").read_text())
+    assert int(steps[-1][1]) > 0
