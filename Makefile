@@ -1,10 +1,11 @@
-# make demo | test | check | test-all | summary | tensorboard | clean
+# make demo | test | check | test-all | sweep | compare | summary | tensorboard | clean
 PYTHON ?= python3
 BIN := .venv/bin
 MODEL ?= unet
+STUDY ?= losses
 LOGDIR ?= outputs
 
-.PHONY: install demo test test-all check format summary tensorboard clean
+.PHONY: install demo test test-all check format sweep compare summary tensorboard clean
 
 install: .venv/installed
 
@@ -30,6 +31,12 @@ check: install
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+sweep: install ## a study of conf/experiment: STUDY=losses; again goes on where it was cut short
+	$(BIN)/python train.py experiment=$(STUDY)
+
+compare: install ## its table, figures and verdict, into experiments/STUDY
+	$(BIN)/liver-compare multirun/$(STUDY) --write experiments/$(STUDY)/README.md
 
 summary: install ## the layer table, also in outputs/summary/
 	$(BIN)/liver-summary model=$(MODEL)
