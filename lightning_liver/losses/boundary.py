@@ -16,8 +16,8 @@ def boundary(logits: Masks, target: Truth, *, class_weights: ClassWeights, dista
 
     The paper trains with the mean of d p. The mean of d y, which no prediction changes, is the offset that makes a
     perfect prediction cost 0; with it the sum is half the paper's distance of two contours. The authors and MONAI have
-    d + 1 inside, so that the pixels inside the boundary are free, and 0 where a slice has no boundary; here both sides
-    count alike, and a false positive in an empty slice costs 1.
+    d + 1 inside, so that the last pixels inside are free, and 0 in a slice that is empty; here both sides count alike,
+    and a false positive in an empty slice costs 1.
 
     Args:
         logits: raw network output, (batch, cls, height, width).
@@ -43,7 +43,8 @@ def hausdorff(
     Args:
         logits: raw network output, (batch, cls, height, width).
         target: truth in {0, 1}, same shape.
-        alpha: how much more the farthest errors count; the limit of large values is the Hausdorff distance.
+        alpha: how much more the farthest errors count. The larger it is, the nearer the loss's alpha-th root is to the
+            largest distance of a wrong pixel, the paper's estimate of the Hausdorff distance.
         class_weights: as in mean_of_classes.
         distance: signed_distance(target), if it is known. The prediction's is computed each time.
 
@@ -63,7 +64,9 @@ def shape_aware(logits: Masks, target: Truth, *, class_weights: ClassWeights, di
     """Cross-entropy, dearer where the prediction is wrong the farther its contour is: the mean of (1 + E [wrong]) ce.
 
     E is the mean distance from the predicted contour (p > 0.5) to the true one, per class and slice, and takes no
-    gradient. Where either has no contour E is 1, a pixel. The sums of the paper and of the survey are means here.
+    gradient. Contours are the last pixels inside; from inside the truth, their distance is taken as 1 less than that to
+    the first pixel outside. Where either has no contour E is 1, a pixel. The sums of the paper and of the survey are
+    means here.
 
     Args:
         logits: raw network output, (batch, cls, height, width).
@@ -71,7 +74,7 @@ def shape_aware(logits: Masks, target: Truth, *, class_weights: ClassWeights, di
         class_weights: as in mean_of_classes.
         distance: signed_distance(target), if it is known.
 
-    Source: Al Arif et al. 2018, doi:10.1007/978-3-319-74113-0_2; Jadon 2020, arXiv:2006.14822, section IV.
+    Source: Al Arif et al. 2018, doi:10.1007/978-3-319-74113-0_2; Jadon 2020, arXiv:2006.14822, section II-I.
     """
     logits, target = as_float32(logits, target)
     predicted = (logits > 0).float()

@@ -86,7 +86,7 @@ def combo(
     Raises:
         LiverError: an option is out of range.
 
-    Source: Taghanaki et al. 2019, arXiv:1805.02798; Jadon 2020, arXiv:2006.14822, section V.
+    Source: Taghanaki et al. 2019, arXiv:1805.02798; Jadon 2020, arXiv:2006.14822, section II-J.
     """
     check_range("alpha", alpha, 0.0, 1.0)
     check_range("beta", beta, 0.0, 1.0)
@@ -124,7 +124,7 @@ def exponential_logarithmic(
         LiverError: an option is out of range.
 
     Source: Wong et al. 2018, arXiv:1809.00076, there with weights 0.8 and 0.2 and gamma 0.3; Jadon 2020,
-    arXiv:2006.14822, section V.
+    arXiv:2006.14822, section II-K.
     """
     _check_weights(dice_weight=dice_weight, bce_weight=bce_weight)
     check_range("gamma", gamma, 0.1, 10.0)
@@ -151,7 +151,8 @@ def asymmetric_unified_focal(
     T = ((1 - I_foreground)^(1 - gamma) + 1 - I_background) / 2, the power as in `raised`, where I is the Tversky
     index with delta for false negatives and 1 - delta for false positives of its own side.
 
-    MONAI's is the same for probabilities of one class and one slice: it takes no sigmoid, whatever its text says.
+    MONAI's is the same for probabilities of one class and one slice: it takes no sigmoid, whatever its text says. The
+    authors' code halves T alone, so that F counts twice as much beside it, and gives T the weight, F the rest.
 
     Args:
         logits: raw network output, (batch, cls, height, width).
@@ -165,7 +166,7 @@ def asymmetric_unified_focal(
     Raises:
         LiverError: an option is out of range.
 
-    Source: Yeung et al. 2022, arXiv:2102.04525 (unified focal loss), there 0.5, 0.6 and 0.5; halved as in their code.
+    Source: Yeung et al. 2022, arXiv:2102.04525 (unified focal loss), there 0.5, 0.6 and 0.5; halved as in MONAI.
     """
     for option, value in (("weight", weight), ("delta", delta)):
         check_range(option, value, 0.0, 1.0)

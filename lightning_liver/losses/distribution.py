@@ -21,7 +21,7 @@ def bce(logits: Masks, target: Truth, *, class_weights: ClassWeights) -> Scalar:
         target: truth in {0, 1}, same shape.
         class_weights: as in mean_of_classes.
 
-    Source: Good 1952, doi:10.1111/j.2517-6161.1952.tb00104.x; Jadon 2020, arXiv:2006.14822, section II.
+    Source: Good 1952, doi:10.1111/j.2517-6161.1952.tb00104.x; Jadon 2020, arXiv:2006.14822, section II-A.
     """
     logits, target = as_float32(logits, target)
     return mean_of_classes(cross_entropy(logits, target).mean(PIXELS), class_weights)
@@ -41,7 +41,7 @@ def weighted_bce(
     Raises:
         LiverError: an option is out of range.
 
-    Source: Jadon 2020, arXiv:2006.14822, section II.
+    Source: Jadon 2020, arXiv:2006.14822, section II-B.
     """
     logits, target = as_float32(logits, target)
     weights = a_number_each("positive_weights", positive_weights, logits[0, :, 0, 0])
@@ -62,7 +62,7 @@ def balanced_bce(logits: Masks, target: Truth, *, class_weights: ClassWeights) -
         target: truth in {0, 1}, same shape.
         class_weights: as in mean_of_classes.
 
-    Source: Xie and Tu 2015, arXiv:1504.06375, equation 2, there per image; Jadon 2020, arXiv:2006.14822, section II.
+    Source: Xie and Tu 2015, arXiv:1504.06375, equation 2, there per image; Jadon 2020, arXiv:2006.14822, section II-C.
     """
     logits, target = as_float32(logits, target)
     positives = target.mean(PIXELS, keepdim=True)
@@ -75,7 +75,8 @@ def focal(
 ) -> Scalar:
     """Focal loss, the mean of -a (1 - p_t)^gamma log(p_t), p_t the probability of what is true.
 
-    It is linear in the target, so that the loss of a mixture of two targets is the mixture of their losses.
+    It is linear in the target, so that the loss of a mixture of two targets is the mixture of their losses. The paper
+    divides the sum by the number of anchors assigned to an object; a mean over all is the smaller the rarer the class.
 
     Args:
         logits: raw network output, (batch, cls, height, width).
@@ -115,8 +116,9 @@ def distance_bce(logits: Masks, target: Truth, *, class_weights: ClassWeights, d
         class_weights: as in mean_of_classes.
         distance: signed_distance(target), if it is known.
 
-    Source: Caliva et al. 2019, arXiv:1908.03679; Jadon 2020, arXiv:2006.14822, section II, which leave the scale of
-    phi open. It is as in Ma et al. 2021, doi:10.1016/j.media.2021.102035, where both sides are inverted and normalised.
+    Source: Caliva et al. 2019, arXiv:1908.03679; Jadon 2020, arXiv:2006.14822, section II-L, which leave the scale
+    of phi open. It is as in Ma et al. 2021, doi:10.1016/j.media.2021.102035, where both sides are inverted and
+    normalised.
     """
     logits, target = as_float32(logits, target)
     weights = 1 + has_boundary(target) * _nearness(truth_map(target, distance))

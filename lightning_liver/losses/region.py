@@ -44,7 +44,7 @@ def log_cosh_dice(logits: Masks, target: Truth, *, smooth: float, class_weights:
     Raises:
         LiverError: smooth is not positive.
 
-    Source: Jadon 2020, arXiv:2006.14822, section III, there of Dice without squares.
+    Source: Jadon 2020, arXiv:2006.14822, section II-O, there of Dice without squares.
     """
     logits, target = as_float32(logits, target)
     return mean_of_classes(dice_costs(logits.sigmoid(), target, smooth).cosh().log(), class_weights)
@@ -116,7 +116,8 @@ def sensitivity_specificity(
     Raises:
         LiverError: an option is out of range.
 
-    Source: Brosch et al. 2015, doi:10.1007/978-3-319-24574-4_1; Jadon 2020, arXiv:2006.14822, section III.
+    Source: Brosch et al. 2015, doi:10.1007/978-3-319-24574-4_1. Jadon 2020, arXiv:2006.14822, section II-H, names it
+    so, but writes the weighted sum of sensitivity and specificity themselves, which is better the larger it is.
     """
     check_range("ratio", ratio, 0.0, 1.0)
     check_range("smooth", smooth, SMALLEST_SMOOTH, math.inf)

@@ -47,7 +47,7 @@ def structural_similarity(
     Raises:
         LiverError: an option is out of range.
 
-    Source: Zhao et al. 2019, arXiv:1910.08711; Jadon 2020, arXiv:2006.14822, section V.
+    Source: Zhao et al. 2019, arXiv:1910.08711; Jadon 2020, arXiv:2006.14822, section II-N.
     """
     check_range("bce_weight", bce_weight, 0.0, 1.0)
     check_range("beta", beta, 0.0, 1.0)

@@ -7,7 +7,7 @@ from hydra.utils import instantiate
 from lightning_liver.config import compose
 from lightning_liver.errors import LiverError
 from lightning_liver.losses.deep import deep_supervision
-from tests.losses.common import build, every_loss, named, sample
+from tests.losses.common import build, every_loss, named, sample, target_like
 
 
 @every_loss
@@ -22,6 +22,28 @@ def test_any_loss_is_supervised_at_every_level(path: Path) -> None:
     torch.testing.assert_close(cost, (0.25 * parts[0] + 0.5 * parts[1] + parts[2]) / 1.75)
     cost.backward()
     assert levels[0].grad.any()
+
+
+@every_loss
+@pytest.mark.parametrize("foreground", ["empty", "full", "0.1 %"])
+def test_perfect_levels_in_half_precision_cost_almost_nothing_and_have_gradients(path: Path, foreground: str) -> None:
+    target = target_like(foreground, (1, 2, 256, 256))
+    levels = [
+        (40.0 * target[..., step // 2 :: step, step // 2 :: step] - 20).half().requires_grad_() for step in (4, 2, 1)
+    ]
+    cost = deep_supervision(levels, target, loss=build(path), decay=0.5)
+    assert cost.dtype == torch.float32
+    assert -1e-6 < cost.item() < 1e-3
+    cost.backward()
+    assert all(torch.isfinite(level.grad).all() for level in levels)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("shape", [(1, 2, 2, 3), (2, 1, 2, 3)])
+def test_coarse_level_of_another_batch_or_class_is_refused(shape: tuple[int, ...]) -> None:
+    logits, target = sample(7)
+    with pytest.raises(LiverError, match="shape"):
+        deep_supervision([torch.zeros(shape), logits], target, loss=named("dice"), decay=0.5)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 1.0])

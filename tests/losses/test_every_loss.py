@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,22 @@ import pytest
 import torch
 
 from lightning_liver.errors import LiverError
+from lightning_liver.losses import distance as distances
 from lightning_liver.losses.checks import as_float32
 from lightning_liver.losses.distance import signed_distance
 from tests.losses.common import YAMLS, Loss, build, every_loss, options_of, sample, target_like
+
+FAMILIES = {
+    "distribution": {"bce", "weighted_bce", "balanced_bce", "focal", "distance_bce"},
+    "region": {
+        *("dice", "sensitivity_specificity", "tversky", "focal_tversky", "log_cosh_dice"),
+        *("generalised_dice", "lovasz_hinge"),
+    },
+    "boundary": {"hausdorff", "shape_aware", "boundary"},
+    "compound": {"combo", "exponential_logarithmic", "dice_bce", "dice_focal", "asymmetric_unified_focal"},
+    "structural": {"structural_similarity", "cldice"},
+}
+CITATION = re.compile(r"arXiv:\d{4}\.\d{4,5}|doi:10\.\S*\w")
 
 foregrounds = pytest.mark.parametrize("foreground", ["empty", "full", "0.1 %"])
 precisions = pytest.mark.parametrize("precision", [torch.float32, torch.float16, torch.bfloat16], ids=str)
@@ -27,6 +41,26 @@ def takes_distance(path: Path) -> bool:
 
 
 with_distance = pytest.mark.parametrize("path", [p for p in YAMLS if takes_distance(p)], ids=lambda path: path.stem)
+
+
+def test_every_loss_that_was_promised_is_there_by_its_family() -> None:
+    found: dict[str, set[str]] = {family: set() for family in FAMILIES}
+    for path in YAMLS:
+        made = function(build(path))
+        assert made.__name__ == path.stem
+        found[made.__module__.rpartition(".")[2]].add(path.stem)
+    assert found == FAMILIES
+    assert {path.stem for path in YAMLS if takes_distance(path)} == FAMILIES["boundary"] | {"distance_bce"}
+
+
+@every_loss
+def test_docstring_names_its_source_and_the_config_no_other(path: Path) -> None:
+    text = function(build(path)).__doc__ or ""
+    _, _, source = text.partition("Source:")
+    assert CITATION.search(source)
+    assert set(CITATION.findall(path.read_text())) <= set(CITATION.findall(text))
+    for survey in re.finditer(r"arXiv:2006\.14822,\s+(.{12})", text):
+        assert re.match(r"section II-[A-O]", survey[1])
 
 
 @every_loss
@@ -61,6 +95,18 @@ def test_gradients_are_finite_at_perfect(path: Path, foreground: str) -> None:
         logits = (2 * size * target.float() - size).requires_grad_()
         build(path)(logits, target).backward()
         assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("path", [p for p in YAMLS if "smooth" in options_of(p)], ids=lambda path: path.stem)
+@foregrounds
+@pytest.mark.parametrize("size", [-1000.0, -20.0, 20.0, 1000.0])
+def test_gradients_are_finite_with_the_least_smoothing(path: Path, foreground: str, size: float) -> None:
+    target = target_like(foreground, (1, 2, 64, 64))
+    logits = (2 * size * target.float() - size).requires_grad_()
+    cost = build(path, smooth=1e-6)(logits, target)
+    cost.backward()
+    assert math.isfinite(cost.item())
+    assert torch.isfinite(logits.grad).all()
 
 
 @every_loss
@@ -118,6 +164,12 @@ def test_weight_of_a_class_is_its_share(path: Path) -> None:
 
 
 @every_loss
+def test_equal_class_weights_of_any_size_are_none(path: Path) -> None:
+    logits, target = sample(11)
+    torch.testing.assert_close(build(path, class_weights=[3, 3])(logits, target), build(path)(logits, target))
+
+
+@every_loss
 def test_class_of_weight_0_has_no_gradient(path: Path) -> None:
     logits, target = sample(7)
     logits.requires_grad_()
@@ -140,6 +192,27 @@ def test_maps_may_be_brought_along(path: Path) -> None:
     logits, target = sample(9)
     given = build(path)(logits, target, distance=signed_distance(target))
     assert torch.equal(given, build(path)(logits, target))
+
+
+@with_distance
+def test_maps_that_are_brought_along_are_used_and_none_is_computed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, target = sample(12, (2, 2, 9, 7))
+    absent, other = build(path)(logits, target), signed_distance(1 - target.flip(3))
+    monkeypatch.setattr(distances, "signed_distance", None)
+    assert not torch.isclose(build(path)(logits, target, distance=other), absent, rtol=1e-3)
+
+
+@with_distance
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_maps_of_any_precision_take_no_gradient(path: Path, precision: torch.dtype) -> None:
+    logits, target = sample(13)
+    logits.requires_grad_()
+    given = signed_distance(target).to(precision).requires_grad_()
+    cost = build(path)(logits, target, distance=given)
+    cost.backward()
+    assert cost.dtype == torch.float32
+    assert given.grad is None
+    assert logits.grad.any()
 
 
 @with_distance

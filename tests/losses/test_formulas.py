@@ -57,10 +57,13 @@ def pair(name: str, options: dict[str, Any], logits: Tensor) -> tuple[Callable[.
 
 
 @every_case
-@pytest.mark.parametrize("truth", ["mixed", "empty", "full"])
+@pytest.mark.parametrize("truth", ["mixed", "empty", "full", "0.1 %"])
 def test_value_is_that_of_the_formula_written_out(name: str, options: dict[str, Any], truth: str) -> None:
-    logits, target = sample(0)
-    if truth != "mixed":
+    logits, target = sample(0, (1, 2, 32, 32) if truth == "0.1 %" else (2, 2, 5, 7))
+    if truth == "0.1 %":
+        target.zero_()
+        target[0, 0, 7, 20] = target[0, 1, 0, 31] = 1
+    elif truth != "mixed":
         target[0] = target[:, 1] = float(truth == "full")  # a slice without boundary, and a class that is none or all
     loss, oracle = pair(name, options, logits)
     expected = oracle(logits.double().numpy(), target.double().numpy())

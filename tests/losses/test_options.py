@@ -8,9 +8,9 @@ from tests.losses.common import named, sample
 OUT_OF_RANGE = {
     "weighted_bce": {"positive_weights": [[1.0], [1.0, -1.0], [1.0, float("nan")], 2.0]},
     "focal": {"gamma": [-1.0, float("nan")], "alpha": [1.5, -0.1], "balanced": ["no", 1]},
-    "dice": {"smooth": [0.0, -1.0, "much"]},
+    "dice": {"smooth": [0.0, 1e-8, -1.0, "much"]},
     "log_cosh_dice": {"smooth": [0.0]},
-    "tversky": {"alpha": [-0.1, float("inf")], "beta": [-0.1], "smooth": [0.0]},
+    "tversky": {"alpha": [-0.1, float("inf")], "beta": [-0.1], "smooth": [0.0, 1e-8]},
     "focal_tversky": {"gamma": [0.0, float("inf")], "alpha": [-1.0], "smooth": [0.0]},
     "sensitivity_specificity": {"ratio": [-0.1, 1.1], "smooth": [0.0]},
     "hausdorff": {"alpha": [-1.0, 9.0]},
@@ -18,7 +18,7 @@ OUT_OF_RANGE = {
     "dice_focal": {"dice_weight": [-1.0], "focal_weight": [-1.0], "gamma": [-1.0], "balanced": ["no"]},
     "combo": {"alpha": [-0.1, 1.1], "beta": [-0.1, 1.1], "smooth": [0.0]},
     "exponential_logarithmic": {"dice_weight": [-1.0], "bce_weight": [-1.0], "gamma": [0.0, 11.0], "smooth": [0.0]},
-    "asymmetric_unified_focal": {"weight": [1.1], "delta": [-0.1], "gamma": [1.0, -0.1], "smooth": [0.0]},
+    "asymmetric_unified_focal": {"weight": [1.1], "delta": [-0.1], "gamma": [0.95, 1.0, -0.1], "smooth": [0.0]},
     "structural_similarity": {
         "bce_weight": [1.1],
         "window": [1, 4, 3.0, True],

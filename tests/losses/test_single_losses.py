@@ -6,6 +6,7 @@ import torch
 
 from lightning_liver.losses.distance import has_boundary, signed_distance
 from lightning_liver.losses.morphology import skeleton
+from lightning_liver.losses.region import raised
 from tests.losses.common import named, sample
 from tests.losses.oracles_of_form import signed
 
@@ -54,6 +55,29 @@ def test_slices_with_a_boundary_are_told_from_those_without() -> None:
     target = torch.zeros(1, 3, 4, 4)
     target[0, 1], target[0, 2, 1, 1] = 1, 1
     assert has_boundary(target).flatten().tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("exponent", [0.3, 0.5, 1.0, 2.0])
+def test_raised_costs_begin_at_0_and_have_a_finite_slope(exponent: float) -> None:
+    costs = torch.tensor([0.0, 1e-8, 1e-7, 1e-5, 1.0], requires_grad=True)
+    powers = raised(costs, exponent)
+    powers.sum().backward()
+    exact = costs.detach().double().numpy() + 1e-7
+    assert abs(powers[0]) < 1e-8
+    np.testing.assert_allclose(powers.detach(), exact**exponent - 1e-7**exponent, rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(costs.grad, exponent * exact ** (exponent - 1), rtol=1e-4)
+
+
+def test_exponential_logarithmic_is_finite_where_nothing_is_right() -> None:
+    """Dice is 0 to float32 there, and its logarithm infinite."""
+    target = torch.zeros(1, 2, 16, 16)
+    target[..., :8] = 1
+    for size in (20.0, 1000.0):
+        logits = (size - 2 * size * target).requires_grad_()
+        cost = named("exponential_logarithmic", smooth=1e-6)(logits, target)
+        cost.backward()
+        assert torch.isfinite(cost)
+        assert torch.isfinite(logits.grad).all()
 
 
 def test_far_errors_cost_more_at_the_boundary() -> None:
