@@ -1,9 +1,13 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and whether a process holds one."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
 
 
 @contextmanager
@@ -30,3 +34,25 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write text (UTF-8) or bytes under `path`, whole or not at all."""
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds a FileLock now; False where that cannot be known, as on Windows.
+
+    Nothing is made, written or removed: the lock is shared for a moment, for which whoever takes it must have patience.
+    """
+    if sys.platform == "win32":
+        return False
+    try:
+        descriptor = os.open(lock, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # which one depends on the file system
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False

@@ -31,20 +31,35 @@ def _answer(given: Namespace) -> str:
         return status(given.folders)
     compare: Callable[..., str] = get_method("lightning_liver.report.comparison.comparison")
     command = shlex.join(["liver-compare", *sys.argv[1:]])
-    return compare(given.folders, given.metric, given.baseline, given.write, command)
+    return compare(given.folders, given.metric, given.baseline, given.within, given.write, command)
 
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser("liver-compare", description=_ABOUT, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="a run folder or one above it: multirun/STUDY")
+    parser.add_argument(
+        "folders",
+        nargs="+",
+        metavar="FOLDER",
+        help="a run folder, one above it as multirun/STUDY, a results.csv, or a folder with one as experiments/STUDY",
+    )
     parser.add_argument("--baseline", metavar="NAME", help="compare with this one alone, named before looking")
     parser.add_argument(
         "--metric", choices=("tumour", "liver", "both"), default="tumour", help="Dice of which structure (%(default)s)"
     )
-    parser.add_argument("--status", action="store_true", help="only say which runs are complete, begun, failed and why")
+    parser.add_argument(
+        "--within",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="compare runs only with those that share the value of this option; may be repeated",
+    )
+    parser.add_argument(
+        "--status", action="store_true", help="only say which runs are complete, running, begun, pruned, failed and why"
+    )
     parser.add_argument(
         "--write",
         metavar="README",
-        help="replace the part between <!-- liver-compare --> and <!-- /liver-compare -->, write results.csv beside it",
+        help="replace the part between <!-- liver-compare --> and <!-- /liver-compare -->, with results.csv beside it, "
+        "a row a run; the runs that it already has are compared too, and stay in it",
     )
     return parser

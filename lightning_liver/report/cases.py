@@ -9,8 +9,9 @@ from jaxtyping import UInt8
 from lightning_liver.data.resample import resample_hu
 from lightning_liver.data.store import Store
 from lightning_liver.metrics.overlap import Table, dice
+from lightning_liver.report.intervals import mean_over_patients
 from lightning_liver.report.pictures import Slice, choose, write_pictures
-from lightning_liver.report.tables import Row, mean_over_patients, text_table
+from lightning_liver.report.tables import Row, text_table
 from lightning_liver.types import STRUCTURES
 
 

@@ -1,31 +1,27 @@
-"""Run folders read back: which are complete, how their configurations differ, what each scored on each case."""
+"""Run folders read back: what became of each, how their configurations differ, what each scored on each case."""
 
-import csv
-import json
-import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from lightning_liver.errors import LiverError
+from lightning_liver.report.scored import Case as Case
+from lightning_liver.report.scored import read_cases, read_losses
+from lightning_liver.report.settings import REPEATS, Settings, configuration_names, learnt, read_settings, stratum
+from lightning_liver.report.status import COMPLETE as COMPLETE
+from lightning_liver.report.status import json_of, status_of
+from lightning_liver.report.tables import Row
 
-COMPLETE, FAILED, BEGUN, EMPTY = "complete", "failed", "begun", "empty"
 UNKNOWN = "?"  # the configuration of a folder without a config
-
-_FAILED_MARK = "FAILED:"
-_REPEATS = ("seed", "data.fold")  # repeat a configuration, do not make another one
-# where files lie, how many processes read them and how a run was taken up again say nothing of what was learnt
-_FREE_PARTS = ("resume", "logger", "hydra", "data.prepare", "data.source")
-_FREE = ("data.root", "data.patients", "data.store", "data.workers", "data.loaders", "data.skip_bad")
-
-Settings = Mapping[str, object]
 
 
 class Score(NamedTuple):
-    """Dice of one structure of one scan, as one run saw it; None where it is undefined."""
+    """Dice of one structure of one scan, as one run saw it; None where it is undefined.
+
+    stratum is "data.tumour_scale=0.5" where runs are compared only with those that share that value.
+    """
 
     run: str
     configuration: str
@@ -35,20 +31,17 @@ class Score(NamedTuple):
     case: str
     structure: str
     dice: float | None
-
-
-class Case(NamedTuple):
-    """A line of cases.csv."""
-
-    patient: str
-    case: str
-    structure: str
-    dice: float | None
+    stratum: str = ""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder; `reason` says why it failed, `cases` is empty unless it is complete."""
+    """A run; what is known of its end is there only if it is complete.
+
+    folder is where it lies; of a row of results.csv its name alone, and nothing needs to be there.
+    reason says why it failed or was pruned, progress how far it is. losses are means over patients of what was
+    measured in testing (scans of a patient averaged first), seconds went into training and testing.
+    """
 
     folder: Path
     status: str
@@ -56,7 +49,16 @@ class Run:
     settings: Settings = field(repr=False)
     seed: int
     fold: int
-    cases: tuple[Case, ...] = field(repr=False)
+    cases: tuple[Case, ...] = field(default=(), repr=False)
+    losses: Mapping[str, float] = field(default_factory=dict, repr=False)
+    epochs: int | None = None
+    steps: int | None = None
+    seconds: float | None = None
+    progress: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
 
 
 def read_runs(folders: Iterable[Path]) -> list[Run]:
@@ -70,7 +72,9 @@ def read_runs(folders: Iterable[Path]) -> list[Run]:
     found: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
-            raise LiverError(f"{folder}: no such folder. Give a run folder or one above it, such as multirun/STUDY.")
+            raise LiverError(
+                f"{folder}: no such folder. Give a run folder, one above it such as multirun/STUDY, or a results.csv."
+            )
         here = {path.parents[1].resolve() for path in folder.rglob(".hydra/config.yaml")}
         hollow = {path.resolve() for path in folder.iterdir() if path.is_dir() and not any(path.iterdir())}
         if not here | hollow:
@@ -81,51 +85,51 @@ def read_runs(folders: Iterable[Path]) -> list[Run]:
     return [run for run in map(_read_run, sorted(found)) if run is not None]
 
 
-def scores(runs: Sequence[Run]) -> list[Score]:
-    """A row for each run, scan and structure of the complete runs."""
-    names = configurations(runs)
-    return [
-        Score(run.folder.name, names[run.folder], run.seed, run.fold, *case)
-        for run in runs
-        if run.status == COMPLETE
-        for case in run.cases
-    ]
+def completed(runs: Iterable[Run]) -> list[Run]:
+    """The complete runs, by name."""
+    return sorted((run for run in runs if run.status == COMPLETE), key=lambda run: (run.name, run.folder))
 
 
-def configurations(runs: Sequence[Run]) -> dict[Path, str]:
-    """A name for the configuration of each run: what differs between the runs, seed and fold apart.
+def scores(runs: Sequence[Run], within: Sequence[str] = ()) -> list[Score]:
+    """A row for each run, scan and structure of the complete runs, whose configurations are named among themselves.
 
-    A group of the config whose target differs is named by its choice (loss=focal); its options are named where runs
-    of the same choice differ in them (loss=focal loss.gamma=2). Runs that differ in nothing are "all".
+    Args:
+        within: options whose values are the strata.
+    """
+    done = completed(runs)
+    names = configurations(done, within)
+    known = Counter(run.name for run in done)
+    rows = []
+    for run in done:
+        name = run.name if known[run.name] == 1 else str(run.folder)
+        head, values = (name, names[run.folder], run.seed, run.fold), stratum(run.settings, within)
+        rows += [Score(*head, *case, values) for case in run.cases]
+    return rows
+
+
+def configurations(runs: Sequence[Run], within: Sequence[str] = ()) -> dict[Path, str]:
+    """By folder a name for the configuration of each run: what differs between the runs, seed and fold apart.
+
+    Args:
+        within: options whose values set runs apart that are never compared, and that are not told in the names.
     """
     known = [run for run in runs if run.settings]
-    choices = {run.folder: _choices(run.settings) for run in known}
-    chosen = _differing(list(choices.values()))
-    named = {run.folder: UNKNOWN for run in runs}
-    for run in known:
-        own = choices[run.folder]
-        parts = [f"{group}={own[group]}" for group in chosen if group in own]
-        alike = {
-            group: [other.settings for other in known if choices[other.folder].get(group) == own.get(group)]
-            for group in chosen
-        }
-        for group, settings in [("", [other.settings for other in known]), *alike.items()]:
-            mine = [_of_group(each, group, chosen) for each in settings]
-            parts += [f"{name}={run.settings[name]}" for name in _differing(mine) if name in run.settings]
-        named[run.folder] = " ".join(parts) or "all"
-    return named
+    names = configuration_names([run.settings for run in known], within)
+    unknown = {run.folder: UNKNOWN for run in runs}
+    return unknown | {run.folder: name for run, name in zip(known, names, strict=True)}
 
 
-def status_rows(runs: Sequence[Run]) -> list[dict[str, str | int]]:
+def status_rows(runs: Sequence[Run]) -> list[Row]:
     """A row for each run: what it is, how far it is, why it failed; for text_table."""
     names = configurations(runs)
     return [
         {
-            "run": run.folder.name,
+            "run": run.name,
             "configuration": names[run.folder],
             "seed": run.seed,
             "fold": run.fold,
             "status": run.status,
+            "progress": run.progress or (f"{run.epochs} epochs" if run.epochs else ""),
             "reason": run.reason,
         }
         for run in runs
@@ -133,104 +137,29 @@ def status_rows(runs: Sequence[Run]) -> list[dict[str, str | int]]:
 
 
 def _read_run(folder: Path) -> Run | None:
-    settings = _settings(folder)
+    settings = read_settings(folder)
     if settings and "loss._target_" not in settings:
         return None  # of liver-prepare, liver-summary and the like
-    status, reason = _status(folder)
-    cases = _cases(folder / "cases.csv") if status == COMPLETE else ()
-    seed, fold = (settings.get(name) for name in _REPEATS)
-    own = {name: value for name, value in settings.items() if name not in _REPEATS and not _is_free(name)}
-    return Run(folder, status, reason, own, _whole(seed), _whole(fold), cases)
+    status, reason, progress = status_of(folder)
+    seed, fold = (_whole(settings.get(name)) or 0 for name in REPEATS)
+    run = Run(folder, status, reason, learnt(settings), seed, fold, progress=progress)
+    if status != COMPLETE:
+        return run
+    metrics, timing = (json_of(folder / f"{name}.json") or {} for name in ("metrics", "timing"))
+    return replace(
+        run,
+        cases=read_cases(folder / "cases.csv"),
+        losses=read_losses(folder / "losses.csv"),
+        epochs=_whole(metrics.get("epochs")),
+        steps=_whole(metrics.get("steps")),
+        seconds=_seconds(timing),
+    )
 
 
-def _status(folder: Path) -> tuple[str, str]:
-    if (folder / "metrics.json").exists():
-        return COMPLETE, ""
-    checkpoint, reason = folder / "checkpoints" / "last.ckpt", ""
-    for log in sorted(folder.glob("*.log"), key=_modified):
-        # a checkpoint younger than the log: taken up again after the failure that the log tells of
-        if not checkpoint.exists() or _modified(checkpoint) <= _modified(log):
-            reason = _reason(log) or reason
-    if reason:
-        return FAILED, reason
-    return (BEGUN if checkpoint.exists() or (folder / "chosen.json").exists() else EMPTY), ""
+def _seconds(timing: Mapping[str, Any]) -> float | None:
+    parts = [timing.get(name) for name in ("fit_s", "test_s")]
+    return None if None in parts else round(sum(float(part or 0) for part in parts), 1)
 
 
-def _reason(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if _FAILED_MARK in line]
-    return lines[-1].partition(_FAILED_MARK)[2].strip() or "without a word" if lines else ""
-
-
-def _modified(path: Path) -> int:
-    return path.stat().st_mtime_ns
-
-
-def _settings(folder: Path) -> dict[str, object]:
-    """The config of a run as dotted names; interpolations stay as they are written."""
-    path = folder / ".hydra" / "config.yaml"
-    if not path.exists():
-        return {}
-    try:
-        tree: Any = yaml.safe_load(path.read_text())
-        choices: Any = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text())["hydra"]["runtime"]["choices"]
-    except (OSError, KeyError, TypeError):
-        choices = {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LiverError(f"{path}: cannot be read. Remove the run's folder and run it again.\n{error}") from error
-    if not isinstance(tree, dict):
-        raise LiverError(f"{path}: not a config. Remove the run's folder and run it again.")
-    return _flat(tree) | {f"{name}._choice_": choice for name, choice in choices.items() if name in tree}
-
-
-def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
-    return flat
-
-
-def _choices(settings: Settings) -> dict[str, str]:
-    """For each group what was chosen: its yaml's name, else the function or class that it builds."""
-    chosen: dict[str, str] = {}
-    for name, value in settings.items():
-        group, _, rest = name.partition(".")
-        if rest == "_target_":
-            chosen.setdefault(group, str(value).rpartition(".")[2])
-        if rest == "_choice_" and value is not None:
-            chosen[group] = str(value)
-    return chosen
-
-
-def _differing(settings: Sequence[Settings]) -> list[str]:
-    names = dict.fromkeys(name for each in settings for name in each if not name.endswith("._choice_"))
-    return [name for name in names if len({json.dumps(each.get(name), default=str) for each in settings}) > 1]
-
-
-def _of_group(settings: Settings, group: str, chosen: Sequence[str]) -> Settings:
-    """The options of a group; of no group: those of all groups that were not chosen between."""
-    above = {name: name.partition(".")[0] for name in settings}
-    return {name: value for name, value in settings.items() if (above[name] if above[name] in chosen else "") == group}
-
-
-def _is_free(name: str) -> bool:
-    return name in _FREE or name.startswith(tuple(f"{part}." for part in _FREE_PARTS)) or name in _FREE_PARTS
-
-
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _cases(path: Path) -> tuple[Case, ...]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = csv.DictReader(file)
-            return tuple(Case(r["patient"], r["case"], r["structure"], _number(r["dice"])) for r in lines)
-    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
-        raise LiverError(
-            f"{path}: not the cases of a complete run ({error}). Remove metrics.json beside it and run it again."
-        ) from error
-
-
-def _number(text: str) -> float | None:
-    number = float(text) if text else math.nan
-    return number if math.isfinite(number) else None
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None

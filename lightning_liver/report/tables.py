@@ -1,14 +1,12 @@
-"""Tables of results: CSV and JSON files that are there whole or not at all, aligned text, means with intervals."""
+"""Tables of results: CSV and JSON files that are there whole or not at all, aligned text."""
 
 import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from lightning_liver.files import replacing, write_whole
 
@@ -16,16 +14,6 @@ Value = str | int | float | bool | np.generic | None
 Row = Mapping[str, Value]
 
 MISSING = "-"
-_FEWEST_PATIENTS = 3  # with two, every resample is one of three values
-_RESAMPLES = 9999
-
-
-class Mean(NamedTuple):
-    """A mean over patients and the ends of its interval; None where there is too little to say."""
-
-    mean: float | None
-    low: float | None
-    high: float | None
 
 
 def write_cases_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -66,39 +54,6 @@ def text_table(rows: Sequence[Row]) -> str:
     ]
     rule = "  ".join("-" * width for width in widths)
     return "\n".join([*lines[:1], rule, *lines[1:]]) if lines else ""
-
-
-def mean_over_patients(scores: Sequence[float | None], patients: Sequence[str]) -> Mean:
-    """Mean over patients with its 95 % bootstrap interval (BCa); the scans of a patient are averaged first.
-
-    Args:
-        scores: one for each scan; None and NaN are left out.
-        patients: to whom each scan belongs.
-
-    Returns:
-        No interval for fewer than three patients, nothing at all for none. Equal input gives equal output.
-
-    Source: Efron 1987, doi:10.1080/01621459.1987.10478410.
-    """
-    values = _patient_means(scores, patients)
-    if not values.size:
-        return Mean(None, None, None)
-    mean = float(values.mean())
-    if values.size < _FEWEST_PATIENTS:
-        return Mean(mean, None, None)
-    if np.ptp(values) == 0:  # BCa divides by the spread
-        return Mean(mean, mean, mean)
-    random = np.random.default_rng(0)
-    interval = bootstrap((values,), np.mean, n_resamples=_RESAMPLES, random_state=random).confidence_interval
-    return Mean(mean, float(interval.low), float(interval.high))
-
-
-def _patient_means(scores: Sequence[float | None], patients: Sequence[str]) -> np.ndarray:
-    scans: dict[str, list[float]] = {}
-    for score, patient in zip(scores, patients, strict=True):
-        if score is not None and math.isfinite(score):
-            scans.setdefault(patient, []).append(score)
-    return np.array([np.mean(scans[patient]) for patient in sorted(scans)])
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:

@@ -20,6 +20,7 @@ from lightning_liver.training.trainer import TrainerOptions, settle
 _KEPT = ("accelerator", "precision", "threads")
 _HYDRA_KEPT = ".hydra.kept"
 _BUDGETS = ("max_epochs", "max_minutes")
+_PATIENCE_S = 2  # whoever looks whether a run is alive holds its lock for a moment
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         LiverError: another process runs in it.
     """
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(folder / ".lock", timeout=_PATIENCE_S):
             for place in (folder, folder / "checkpoints"):
                 clear_partials(place)
             yield

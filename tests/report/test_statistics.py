@@ -11,7 +11,6 @@ from lightning_liver.report.statistics import (
     ALPHA,
     compare,
     holm,
-    mean_interval,
     paired_differences,
     pairs_of,
     patient_scores,
@@ -22,7 +21,6 @@ from lightning_liver.report.statistics import (
     signed_rank,
     smallest_p,
 )
-from lightning_liver.report.tables import Mean
 
 NAMES = ("bce", "dice", "focal", "tversky")
 
@@ -57,36 +55,6 @@ def test_spread_over_seeds_is_over_patients_whom_all_seeds_have() -> None:
     rows = [score("A", "1", 0.2), score("A", "1", 0.4, seed=1), score("B", "2", 0.9, seed=1)]
     assert seed_spread(rows, "tumour", "bce") == (2, pytest.approx(np.std([0.2, 0.4], ddof=1)))
     assert seed_spread(rows[:1], "tumour", "bce") == (1, None)
-
-
-def test_interval_is_that_of_students_t_for_many_values() -> None:
-    values = np.random.default_rng(0).normal(0.6, 0.1, 300)
-    mean, low, high = mean_interval(values.tolist())
-    half = 1.968 * values.std(ddof=1) / np.sqrt(300)
-    assert mean == pytest.approx(values.mean())
-    assert low == pytest.approx(values.mean() - half, abs=0.1 * half)
-    assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
-
-
-def test_interval_needs_three_values_and_is_a_point_where_all_are_equal() -> None:
-    assert mean_interval([]) == Mean(None, None, None)
-    assert mean_interval([0.4, 0.6]) == Mean(0.5, None, None)
-    assert mean_interval([0.75] * 3) == Mean(0.75, 0.75, 0.75)
-    assert mean_interval([0.2, 0.5, 0.6]) == mean_interval([0.2, 0.5, 0.6])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("shape", ["normal", "skewed", "some_missed"])
-def test_interval_of_30_patients_holds_the_truth_in_93_to_97_percent_of_studies(shape: str) -> None:
-    random = np.random.default_rng(7)
-    draw, truth = {
-        "normal": (lambda: random.normal(0.6, 0.15, 30), 0.6),
-        "skewed": (lambda: random.beta(2, 0.8, 30), 2 / 2.8),
-        "some_missed": (lambda: random.beta(5, 2, 30) * (random.random(30) > 0.15), 0.85 * 5 / 7),
-    }[shape]
-    intervals = [mean_interval(draw().tolist()) for _ in range(1000)]
-    held = np.mean([(low or 0) <= truth <= (high or 0) for _, low, high in intervals])
-    assert 0.93 <= held <= 0.97, held
 
 
 def signed_rank_by_enumeration(differences: list[float]) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_liver.report.tables import Mean, mean_over_patients, text_table, write_cases_csv, write_json_whole
+from lightning_liver.report.tables import text_table, write_cases_csv, write_json_whole
 
 ROWS = [
     {"case": "volume-3", "patient": "A", "structure": "liver", "dice": 0.9471234567, "true_ml": 1520.5},
@@ -67,36 +67,3 @@ def test_text_table_aligns_words_left_and_numbers_right() -> None:
 
 def test_text_table_of_nothing_is_empty() -> None:
     assert text_table([]) == ""
-
-
-def test_scans_of_one_patient_are_averaged_first() -> None:
-    result = mean_over_patients([0.2, 0.4, 0.9, 0.9], ["A", "A", "B", "C"])
-    assert result.mean == pytest.approx((0.3 + 0.9 + 0.9) / 3)
-
-
-def test_missing_scores_are_left_out() -> None:
-    assert mean_over_patients([0.5, None, float("nan")], ["A", "B", "A"]) == Mean(0.5, None, None)
-    assert mean_over_patients([None], ["A"]) == Mean(None, None, None)
-    assert mean_over_patients([], []) == Mean(None, None, None)
-
-
-def test_fewer_than_three_patients_have_no_interval() -> None:
-    assert mean_over_patients([0.4, 0.6, 0.5, 0.7], ["A", "A", "B", "B"]) == Mean(pytest.approx(0.55), None, None)
-    assert mean_over_patients([0.4, 0.6, 0.5], ["A", "B", "C"]).low is not None
-
-
-def test_equal_patients_have_an_interval_of_one_point() -> None:
-    assert mean_over_patients([0.75, 0.75, 0.75], ["A", "B", "C"]) == Mean(0.75, 0.75, 0.75)
-
-
-def test_interval_is_the_same_every_time_and_in_any_order() -> None:
-    scores, patients = [0.4, 0.6, 0.9, 0.8], ["A", "B", "C", "D"]
-    assert mean_over_patients(scores, patients) == mean_over_patients(scores[::-1], patients[::-1])
-
-
-def test_interval_is_near_that_of_the_normal_distribution_for_many_patients() -> None:
-    scores = np.random.default_rng(0).normal(0.6, 0.1, 200)
-    result = mean_over_patients(scores.tolist(), [str(patient) for patient in range(200)])
-    half = 1.96 * scores.std(ddof=1) / np.sqrt(200)
-    assert result.low == pytest.approx(scores.mean() - half, abs=0.1 * half)
-    assert result.high == pytest.approx(scores.mean() + half, abs=0.1 * half)

@@ -1,0 +1,157 @@
+"""A study as text: means, pairs, ranking, and in plain words what the data can and cannot tell."""
+
+from collections.abc import Iterable, Sequence
+
+from lightning_liver.report.intervals import ALPHA, mean_interval
+from lightning_liver.report.runs import COMPLETE
+from lightning_liver.report.statistics import (
+    Comparison,
+    Scores,
+    patients_needed,
+    rank_shares,
+    seed_spread,
+    smallest_p,
+)
+from lightning_liver.report.study import Section, Study
+from lightning_liver.report.tables import Row, text_table
+
+_MOST_NAMED = 10  # pairs that cannot be told apart, named one by one in the verdict
+
+
+def study_text(study: Study) -> str:
+    """Each section, then what a reader must know before the numbers are believed."""
+    parts = [_section(section, study.tests, study.baseline) for section in study.sections]
+    return "\n\n".join([*parts, *_remarks(study)])
+
+
+def _section(section: Section, tests: int, baseline: str | None) -> str:
+    table, pairs = section.table, section.pairs
+    where = f"{section.stratum}: " if section.stratum else ""
+    dice = f"{section.structure.capitalize()} Dice per case"
+    title = f"{where}{dice}, mean over patients (scans and seeds of a patient averaged first)"
+    parts = [title, text_table(_mean_rows(section))] if table else [title]
+    if pairs:
+        family = f"against {baseline}" if baseline else "all pairs"
+        parts.append(
+            f"Paired differences, {family}; p of Wilcoxon's signed-rank test after Holm's correction over {tests} "
+            f"test{'s' * (tests > 1)}\n\n{text_table([_pair_row(pair) for pair in pairs])}"
+        )
+        if shares := rank_shares(table):
+            ranking = text_table([_rank_row(name, share) for name, share in shares.items()])
+            parts.append(f"Ranking: share of bootstrap resamples of the patients with each rank, %\n\n{ranking}")
+    verdict = f"Verdict on {section.structure}" + (f" where {section.stratum}" if section.stratum else "")
+    parts.append("\n".join([f"{verdict}:", *_verdict(section, tests, baseline)]))
+    return "\n\n".join(parts)
+
+
+def _mean_rows(section: Section) -> list[Row]:
+    lines: list[Row] = []
+    for name, patients in section.table.items():
+        mean, low, high = mean_interval(list(patients.values()))
+        seeds, spread = seed_spread(section.rows, section.structure, name)
+        figures: Row = {"mean": mean, "95 % low": low, "high": high, "seeds": seeds, "SD over seeds": spread}
+        lines.append({"configuration": name, "patients": len(patients), **figures})
+    return sorted(lines, key=lambda line: -float(line["mean"] or 0))
+
+
+def _pair_row(pair: Comparison) -> Row:
+    difference, low, high = pair.difference
+    return {
+        "first": pair.first,
+        "second": pair.second,
+        "patients": pair.patients,
+        "difference": difference,
+        "95 % low": low,
+        "high": high,
+        "rank-biserial": pair.rank_biserial,
+        "p": _p(pair.p),
+        "told apart": "yes" if pair.is_told_apart else "no",
+    }
+
+
+def _rank_row(name: str, shares: Sequence[float]) -> Row:
+    return {"configuration": name} | {str(rank + 1): round(100 * share) for rank, share in enumerate(shares)}
+
+
+def _verdict(section: Section, tests: int, baseline: str | None) -> list[str]:
+    pairs = section.pairs
+    if not pairs:
+        return [f"- {_nothing(section.table, baseline)}: there is nothing to compare."]
+    hopeless = [pair for pair in pairs if pair.p_best > ALPHA]
+    apart = [pair for pair in pairs if pair.is_told_apart]
+    alike = [pair for pair in pairs if not pair.is_told_apart and pair not in hopeless]
+    lines = [_hopeless(hopeless, len(pairs), tests)] if hopeless else []
+    lines += [_told_apart(pair) for pair in apart]
+    if len(alike) <= _MOST_NAMED:
+        lines += [f"- The data cannot tell {pair.first} from {pair.second}: {_figures(pair)}." for pair in alike]
+    else:
+        lines.append(f"- The data cannot tell apart the other {len(alike)} of {len(pairs)} pairs, see the table.")
+    if alike:
+        lines.append("- Not told apart is not equal: the interval of a difference says how large it may yet be.")
+    return lines
+
+
+def _nothing(table: Scores, baseline: str | None) -> str:
+    if not table:
+        return "No run has this Dice here"
+    if len(table) == 1:
+        return "One configuration alone"
+    return "No patient in common" if baseline is None or baseline in table else f"No run of {baseline} here"
+
+
+def _hopeless(pairs: Sequence[Comparison], count: int, tests: int) -> str:
+    patients = min(pair.patients for pair in pairs)
+    best = max(pair.p_best for pair in pairs)
+    what = "no test can" if len(pairs) == count else f"{len(pairs)} of {count} tests cannot"
+    return (
+        f"- With {patients} patient{'s' * (patients > 1)} {what} reach {ALPHA} whatever happens: the smallest possible "
+        f"p is {smallest_p(patients):.3g}, {best:.3g} after Holm's correction. With {tests} test{'s' * (tests > 1)} it "
+        f"takes {patients_needed(tests)} patients. So the data cannot tell these configurations apart."
+    )
+
+
+def _told_apart(pair: Comparison) -> str:
+    better, worse = (pair.first, pair.second) if pair.rank_biserial > 0 else (pair.second, pair.first)
+    mean = (pair.difference.mean or 0) * pair.rank_biserial
+    odd = ", though a few patients turn the mean the other way" if mean < 0 else ""
+    return f"- {better} scores higher than {worse}{odd}: {_figures(pair)}."
+
+
+def _figures(pair: Comparison) -> str:
+    mean, low, high = pair.difference
+    interval = f" ({low:+.3f} to {high:+.3f})" if low is not None and high is not None else ""
+    n = pair.patients
+    return f"{pair.first} minus {pair.second} {mean:+.3f}{interval}, {n} patient{'s' * (n > 1)}, p {_p(pair.p, '= ')}"
+
+
+def _p(p: float, equals: str = "") -> str:
+    return f"{equals}{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def _remarks(study: Study) -> list[str]:
+    """What a reader must know before the numbers are believed."""
+    remarks = []
+    incomplete = sum(run.status != COMPLETE for run in study.runs)
+    if incomplete:
+        remarks.append(
+            f"{incomplete} of {len(study.runs)} runs are not complete and not counted: liver-compare --status"
+        )
+    if _differ((row.stratum, row.configuration, row.patient) for row in study.rows):
+        remarks.append("Not all configurations met the same patients: compare the pairs, not the means.")
+    if _differ((row.stratum, row.configuration, row.seed) for row in study.rows):
+        remarks.append("Not all configurations have the same seeds: those with fewer are noisier.")
+    if study.tests:
+        remarks.append("Intervals are each of its own pair; only p is corrected for the number of tests.")
+    if study.tests and len({section.stratum for section in study.sections}) > 1:
+        remarks.append("The correction is over all sections, and runs are compared only within their own.")
+    if study.tests and len({section.structure for section in study.sections}) > 1:
+        remarks.append("The correction is over both structures. Which one counts is to be said before looking.")
+    return ["\n".join(f"Note: {remark}" for remark in remarks)] if remarks else []
+
+
+def _differ(seen: Iterable[tuple[str, str, object]]) -> bool:
+    """Whether configurations of one stratum have not met the same."""
+    met: dict[str, dict[str, set[object]]] = {}
+    for stratum, configuration, what in seen:
+        met.setdefault(stratum, {}).setdefault(configuration, set()).add(what)
+    return any(len(set(map(frozenset, each.values()))) > 1 for each in met.values())

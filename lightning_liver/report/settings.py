@@ -1,0 +1,124 @@
+"""What a run was told: its config as dotted names, what of it says what was learnt, and how configs differ."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_liver.errors import LiverError
+
+REPEATS = ("seed", "data.fold")  # repeat a configuration, do not make another one
+
+# where files lie, how many processes read them and how a run was taken up again say nothing of what was learnt
+_FREE_PARTS = ("resume", "trial", "logger", "hydra", "data.prepare", "data.source")
+_FREE = ("data.root", "data.patients", "data.store", "data.workers", "data.loaders", "data.skip_bad")
+_CHOICE, _TARGET = "_choice_", "_target_"
+
+Settings = Mapping[str, object]
+
+
+def read_settings(folder: Path) -> Settings:
+    """The config of a run folder as dotted names; interpolations stay as they are written.
+
+    GROUP._choice_ is the name of the yaml that was chosen. Without a config there are no settings.
+
+    Raises:
+        LiverError: the config is damaged.
+    """
+    path = folder / ".hydra" / "config.yaml"
+    if not path.exists():
+        return {}
+    try:
+        tree: Any = yaml.safe_load(path.read_text())
+        choices: Any = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text())["hydra"]["runtime"]["choices"]
+    except (OSError, KeyError, TypeError):
+        choices = {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LiverError(f"{path}: cannot be read. Remove the run's folder and run it again.\n{error}") from error
+    if not isinstance(tree, dict):
+        raise LiverError(f"{path}: not a config. Remove the run's folder and run it again.")
+    return _flat(tree) | {f"{name}.{_CHOICE}": choice for name, choice in choices.items() if name in tree}
+
+
+def learnt(settings: Settings) -> dict[str, object]:
+    """The settings that say what was learnt: without seed, fold, and where files lie."""
+    return {name: value for name, value in settings.items() if name not in REPEATS and not _is_free(name)}
+
+
+def configuration_names(configs: Sequence[Settings], within: Sequence[str] = ()) -> list[str]:
+    """A name for each config: what differs between them, or if `within` is given, between those that agree in it.
+
+    A group of the config whose target differs is named by its choice (loss=focal); its options are named where configs
+    of the same choice differ in them (loss=focal loss.gamma=2). Configs that differ in nothing are "all".
+    """
+    choices = [_choices(each) for each in configs]
+    strata: dict[str, list[int]] = {}
+    for n, each in enumerate(configs):
+        strata.setdefault(stratum(each, within), []).append(n)
+    groups = sorted({group for some in strata.values() for group in _differing([choices[n] for n in some])})
+    options: dict[tuple[str, str | None], list[str]] = {}
+    for group in ("", *groups):
+        for choice in {own.get(group) for own in choices}:
+            alike = [[n for n in some if choices[n].get(group) == choice] for some in strata.values()]
+            found = [_differing([_of_group(configs[n], group, groups) for n in some]) for some in alike]
+            options[group, choice] = sorted({name for differing in found for name in differing})
+    return [
+        " ".join(
+            [f"{group}={own[group]}" for group in groups if group in own]
+            + [f"{name}={each[name]}" for g in ("", *groups) for name in options[g, own.get(g)] if name in each]
+        )
+        or "all"
+        for each, own in zip(configs, choices, strict=True)
+    ]
+
+
+def value_of(settings: Settings, option: str) -> object:
+    """The value of an option, or what was chosen of a group; None where there is neither."""
+    return settings.get(option, _choices(settings).get(option))
+
+
+def stratum(settings: Settings, within: Sequence[str]) -> str:
+    """The values of some options, to be read: "data.tumour_scale=0.5"; nothing for none."""
+    return " ".join(f"{option}={value_of(settings, option)}" for option in within)
+
+
+def differing(configs: Sequence[Settings]) -> list[str]:
+    """The options, and the groups with several choices, in which some configs differ."""
+    options = [name for name in _differing(configs) if not name.endswith(f".{_TARGET}")]
+    return sorted({*options, *_differing([_choices(each) for each in configs])})
+
+
+def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
+    return flat
+
+
+def _choices(settings: Settings) -> dict[str, str]:
+    """For each group what was chosen: its yaml's name, else the function or class that it builds."""
+    chosen: dict[str, str] = {}
+    for name, value in settings.items():
+        group, _, rest = name.partition(".")
+        if rest == _TARGET:
+            chosen.setdefault(group, str(value).rpartition(".")[2])
+        if rest == _CHOICE and value is not None:
+            chosen[group] = str(value)
+    return chosen
+
+
+def _differing(configs: Sequence[Settings]) -> list[str]:
+    known = dict.fromkeys(name for each in configs for name in each if not name.endswith(f".{_CHOICE}"))
+    return [name for name in known if len({json.dumps(each.get(name), default=str) for each in configs}) > 1]
+
+
+def _of_group(settings: Settings, group: str, groups: Iterable[str]) -> Settings:
+    """The options of a group; of no group: those of all groups that are not told apart by their choice."""
+    above = {name: name.partition(".")[0] for name in settings}
+    return {name: value for name, value in settings.items() if (above[name] if above[name] in groups else "") == group}
+
+
+def _is_free(name: str) -> bool:
+    return name in _FREE or name.startswith(tuple(f"{part}." for part in _FREE_PARTS)) or name in _FREE_PARTS

@@ -1,0 +1,86 @@
+"""What became of a run folder: complete, running, pruned, failed and why, begun and how far, empty."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lightning_liver.errors import LiverError
+from lightning_liver.files import is_held
+
+COMPLETE, RUNNING, PRUNED, FAILED = "complete", "running", "pruned", "failed"
+BEGUN, EMPTY = "begun", "empty"
+
+_FAILED_MARK = "FAILED:"
+
+
+class Status(NamedTuple):
+    """`reason` says in a line why it failed or was pruned, `progress` how far a run is that is not complete."""
+
+    state: str
+    reason: str
+    progress: str
+
+
+def status_of(folder: Path) -> Status:
+    """What became of a run folder; only looks, so that the run in it is not disturbed.
+
+    Raises:
+        LiverError: its chosen.json is damaged.
+    """
+    if (folder / "metrics.json").exists():
+        return Status(COMPLETE, "", "")
+    chosen = json_of(folder / "chosen.json")
+    progress = _progress(chosen or {})
+    if is_held(folder / ".lock"):
+        return Status(RUNNING, "", progress)
+    if chosen and chosen.get("pruned"):
+        return Status(PRUNED, _first_line(str(chosen["pruned"])), progress)
+    checkpoint, reason = folder / "checkpoints" / "last.ckpt", ""
+    for log in sorted(folder.glob("*.log"), key=_modified):
+        # a checkpoint younger than the log: taken up again after the failure that the log tells of
+        if not checkpoint.exists() or _modified(checkpoint) <= _modified(log):
+            reason = _reason(log) or reason
+    if reason:
+        return Status(FAILED, reason, progress)
+    return Status(BEGUN if chosen is not None or checkpoint.exists() else EMPTY, "", progress)
+
+
+def json_of(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file of a run folder; None if the file is not there.
+
+    Raises:
+        LiverError: it holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise LiverError(f"{path}: cannot be read. Remove the run's folder and run it again.\n{error}") from error
+    if not isinstance(content, dict):
+        raise LiverError(f"{path}: not what a run writes. Remove the run's folder and run it again.")
+    return content
+
+
+def _progress(chosen: Mapping[str, Any]) -> str:
+    if chosen.get("fitted"):
+        return "trained, not tested"
+    minutes = chosen.get("max_minutes")
+    epochs = chosen.get("max_epochs") if minutes is None else chosen.get("epochs")
+    if epochs:
+        return f"of {epochs} epochs"
+    return f"of {minutes:g} minutes" if minutes else ""
+
+
+def _reason(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if _FAILED_MARK in line]
+    return lines[-1].partition(_FAILED_MARK)[2].strip() or "without a word" if lines else ""
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def _modified(path: Path) -> int:
+    return path.stat().st_mtime_ns
