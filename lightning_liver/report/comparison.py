@@ -8,6 +8,11 @@ import numpy as np
 
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
+from lightning_liver.report.figures import draw, image_lines, write_figures
+from lightning_liver.report.heatmap import sweep, sweep_text
+from lightning_liver.report.loss_metric import loss_metric_text, matrix
+from lightning_liver.report.measured import measured_values, own_losses
+from lightning_liver.report.references import reference_text
 from lightning_liver.report.runs import COMPLETE, Run, Score, read_runs, scores, status_rows
 from lightning_liver.report.statistics import (
     ALPHA,
@@ -41,12 +46,21 @@ def status(folders: Sequence[str]) -> str:
     return f"{text_table(rows)}\n\n{len(rows)} runs: {counts}"
 
 
-def comparison(folders: Sequence[str], metric: str, baseline: str | None, readme: str | None, command: str) -> str:
-    """The text of a comparison; with `readme` it is also written there, and a row for each run to results.csv.
+def comparison(
+    folders: Sequence[str],
+    metric: str,
+    baseline: str | None,
+    readme: str | None,
+    command: str,
+    figures: str | None = None,
+) -> str:
+    """The text of a comparison; with `readme` it is also written there with figures, and a row for each run to
+    results.csv.
 
     Args:
         metric: "tumour", "liver" or "both"; Holm's correction is over all pairs of what is shown.
         baseline: compare with this configuration alone, by its name or the values in it.
+        figures: a folder for the figures; `readme` has them beside it too.
         command: what was typed, to stand beside the numbers.
 
     Raises:
@@ -67,13 +81,23 @@ def comparison(folders: Sequence[str], metric: str, baseline: str | None, readme
             f"data.fold or data.split.\n{text_table(status_rows(runs))}"
         )
     tests = sum(map(len, pairs))
+    all_pairs = compare(tables) if against and sweep(tables[0]) else pairs  # a grid's best is not the baseline
     parts = [
-        _section(rows, structure, table, found, tests, against)
-        for structure, table, found in zip(structures, tables, pairs, strict=True)
+        _section(rows, structure, table, found, tests, against, every, sum(map(len, all_pairs)))
+        for structure, table, found, every in zip(structures, tables, pairs, all_pairs, strict=True)
     ]
-    text = "\n\n".join([*parts, *_remarks(runs, rows, tests, metric)])
+    values, unmeasured = measured_values(runs, rows)
+    measured, own = matrix(values), own_losses(runs)
+    parts.append(loss_metric_text(measured, own, unmeasured))
+    text = "\n\n".join(filter(None, [*parts, *_remarks(runs, rows, tests, metric)]))
+    wanted = {Path(figures).resolve()} if figures else set()
+    wanted |= {target.parent.resolve()} if target else set()
+    by_structure = dict(zip(structures, tables, strict=True)), dict(zip(structures, all_pairs, strict=True))
+    pictures = draw(rows, *by_structure, measured, own, against) if wanted else {}
+    for folder in wanted:
+        write_figures(folder, pictures, measured)
     if target:
-        _write(target, text, command)
+        _write(target, text, command, image_lines(list(pictures)))
         write_cases_csv(target.with_name("results.csv"), run_rows(rows))
     return text
 
@@ -120,9 +144,13 @@ def _section(
     pairs: Sequence[Comparison],
     tests: int,
     baseline: str | None,
+    all_pairs: Sequence[Comparison],
+    all_tests: int,
 ) -> str:
     title = f"{structure.capitalize()} Dice per case, mean over patients (scans and seeds of a patient averaged first)"
-    parts = [f"{title}\n\n{text_table(_mean_rows(rows, structure, table))}"]
+    parts = [f"{title}\n\n{text_table(_mean_rows(rows, structure, table))}", reference_text(structure, table)]
+    if grid := sweep(table):
+        parts.append(sweep_text(grid, table, structure, all_pairs, all_tests))
     if pairs:
         family = f"against {baseline}" if baseline else "all pairs"
         parts.append(
@@ -133,7 +161,7 @@ def _section(
             ranking = text_table([_rank_row(name, share) for name, share in shares.items()])
             parts.append(f"Ranking: share of bootstrap resamples of the patients with each rank, %\n\n{ranking}")
     parts.append("\n".join([f"Verdict on {structure}:", *_verdict(pairs, tests)]))
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
 
 
 def _mean_rows(rows: Sequence[Score], structure: str, table: Scores) -> list[Row]:
@@ -238,7 +266,7 @@ def _marked(readme: Path) -> Path:
     return readme
 
 
-def _write(readme: Path, text: str, command: str) -> None:
-    part = f"{BEGIN}\n\n    {command}\n\n```text\n{text}\n```\n\n{END}"
+def _write(readme: Path, text: str, command: str, images: str) -> None:
+    part = f"{BEGIN}\n\n    {command}\n\n{images}\n\n```text\n{text}\n```\n\n{END}"
     old = readme.read_text(encoding="utf-8")
     write_whole(readme, re.sub(f"{BEGIN}.*{END}", lambda _: part, old, flags=re.DOTALL))
