@@ -104,7 +104,7 @@ def heatmap(grid: Sweep, table: Scores, structure: str, pairs: Sequence[Comparis
             continue
         sign = f" {ALIKE}" if name in alike else ""
         text = _cell(table, name, "\n", sign)
-        color = "white" if shades[y, x] < 0.55 else INK
+        color = "white" if shades[y, x] < 0.48 else INK
         axes.text(x, y, text, ha="center", va="center", fontsize=SIZE, color=color, linespacing=1.4)
         if name == best:
             axes.add_patch(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, fill=False, ec=VERMILION, lw=2.5, gid="best"))

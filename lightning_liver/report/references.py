@@ -91,7 +91,7 @@ def good_enough(table: Scores, known: Sequence[Reference]) -> str:
     else:
         answer = _answer(low, high, known)
         places = [f"{who} has {mean:.3f} (95 % {low:.3f} to {high:.3f}), and this interval", *_places(low, high, known)]
-    lines = [f"Is it good enough? {answer}", *places, f"All of these are {NOT_COMPARABLE}: {REASON}."]
+    lines = [f"Is it good enough? {answer}", *places, f"These are {NOT_COMPARABLE}: {REASON}."]
     if len(table) > 1:
         lines.append("The best was picked by the very scores shown here, which flatters it a little.")
     return "\n".join(lines)
