@@ -11,7 +11,9 @@ from lightning_liver.apps.main import stop
 from lightning_liver.errors import LiverError
 
 _ABOUT = """Compare the runs in some folders: a mean with its 95 % interval for each configuration, paired tests with
-Holm's correction, a ranking and how stable it is, and in plain words what the data can and cannot tell.
+Holm's correction, a ranking and how stable it is, and in plain words what the data can and cannot tell. Published
+figures stand beside the means to orient oneself by; where losses were measured in testing, which loss does best under
+which metric.
 The unit is the patient. A configuration is what differs between the runs, seed and fold apart."""
 
 
@@ -31,7 +33,8 @@ def _answer(given: Namespace) -> str:
         return status(given.folders)
     compare: Callable[..., str] = get_method("lightning_liver.report.comparison.comparison")
     command = shlex.join(["liver-compare", *sys.argv[1:]])
-    return compare(given.folders, given.metric, given.baseline, given.within, given.write, command)
+    what = (given.folders, given.metric, given.baseline, given.within)
+    return compare(*what, given.write, given.figures, command)
 
 
 def _parser() -> ArgumentParser:
@@ -59,7 +62,13 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--write",
         metavar="README",
-        help="replace the part between <!-- liver-compare --> and <!-- /liver-compare -->, with results.csv beside it, "
-        "a row a run; the runs that it already has are compared too, and stay in it",
+        help="replace the part between <!-- liver-compare --> and <!-- /liver-compare -->, with the figures and with "
+        "results.csv beside it, a row a run; the runs that it already has are compared too, and stay in it",
+    )
+    parser.add_argument(
+        "--figures",
+        metavar="FOLDER",
+        help="write there a forest plot, the heat map of a two-option sweep and, where losses were measured, "
+        "loss_by_metric.csv and its picture",
     )
     return parser

@@ -1,9 +1,12 @@
-"""What liver-compare does: read runs, compare them, write what came of it into a study's README and results.csv."""
+"""What liver-compare does: read runs, compare them, write and draw what came of it."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_liver.report import results
+from lightning_liver.report.figures import draw, image_lines, write_figures
+from lightning_liver.report.loss_metric import loss_metric_text
+from lightning_liver.report.measured import measured
 from lightning_liver.report.readme import Block, check_marks, write_block
 from lightning_liver.report.runs import status_rows
 from lightning_liver.report.sections import study_text
@@ -31,9 +34,10 @@ def comparison(
     baseline: str | None,
     within: Sequence[str],
     readme: str | None,
+    figures: str | None,
     command: str,
 ) -> str:
-    """The text of a comparison; with `readme` also written there, with a row for each run in results.csv beside it.
+    """The text of a comparison; with `readme` also written there, with its figures and results.csv beside it.
 
     The runs that this results.csv already has are compared too, and their rows stay.
 
@@ -42,10 +46,11 @@ def comparison(
         metric: "tumour", "liver" or "both"; Holm's correction is over all pairs of what is shown.
         baseline: compare with this configuration alone, by its name or the values in it.
         within: options; runs are compared only with runs that share their values.
+        figures: a folder for the figures.
         command: what was typed, to stand beside the numbers.
 
     Raises:
-        LiverError: nothing to compare, damaged files, unknown baseline or option, no place in the README.
+        LiverError: nothing to compare, damaged files, unknown baseline or option, no place for what is written.
     """
     given, table = list(map(Path, places)), None
     if readme:
@@ -53,8 +58,14 @@ def comparison(
         table = Path(readme).with_name(results.NAME)
         given += [table] * table.exists()
     runs, options = results.gather(given), tuple(dict.fromkeys(within))
-    text = study_text(study(runs, STRUCTURES[metric], baseline=baseline, within=options))
+    found = study(runs, STRUCTURES[metric], baseline=baseline, within=options)
+    losses = measured(runs, options)
+    text = "\n\n".join(filter(None, [study_text(found), loss_metric_text(*losses)]))
+    folders = {Path(each).resolve() for each in (figures, Path(readme).parent if readme else None) if each}
+    pictures = draw(found, losses) if folders else {}
+    for folder in folders:
+        write_figures(folder, pictures, losses.matrix)
     if readme and table:
         results.write_results(table, runs, options)
-        write_block(Path(readme), Block(command, text))
+        write_block(Path(readme), Block(command, text, image_lines(list(pictures))))
     return text

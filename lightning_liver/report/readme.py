@@ -13,14 +13,14 @@ BEGIN, END = "<!-- liver-compare -->", "<!-- /liver-compare -->"
 
 @dataclass(frozen=True)
 class Block:
-    """What stands between the marks: the command, what it printed, and lines of Markdown as ![alt](picture.svg)."""
+    """What stands between the marks: the command, lines of Markdown as ![alt](picture.png), and what it printed."""
 
     command: str
     text: str
     images: Sequence[str] = ()
 
     def markdown(self) -> str:
-        return "\n\n".join([f"    {self.command}", f"```text\n{self.text}\n```", *self.images])
+        return "\n\n".join([f"    {self.command}", *self.images, f"```text\n{self.text}\n```"])
 
 
 def check_marks(readme: Path) -> None:

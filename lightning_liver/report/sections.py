@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
+from lightning_liver.report.heatmap import sweep_text
 from lightning_liver.report.intervals import ALPHA, mean_interval
+from lightning_liver.report.references import reference_text
 from lightning_liver.report.runs import COMPLETE
 from lightning_liver.report.statistics import (
     Comparison,
@@ -20,16 +22,20 @@ _MOST_NAMED = 10  # pairs that cannot be told apart, named one by one in the ver
 
 def study_text(study: Study) -> str:
     """Each section, then what a reader must know before the numbers are believed."""
-    parts = [_section(section, study.tests, study.baseline) for section in study.sections]
+    parts = [_section(section, study) for section in study.sections]
     return "\n\n".join([*parts, *_remarks(study)])
 
 
-def _section(section: Section, tests: int, baseline: str | None) -> str:
-    table, pairs = section.table, section.pairs
+def _section(section: Section, study: Study) -> str:
+    table, pairs, tests, baseline = section.table, section.pairs, study.tests, study.baseline
     where = f"{section.stratum}: " if section.stratum else ""
     dice = f"{section.structure.capitalize()} Dice per case"
     title = f"{where}{dice}, mean over patients (scans and seeds of a patient averaged first)"
-    parts = [title, text_table(_mean_rows(section))] if table else [title]
+    parts = [title]
+    if table:
+        parts += [text_table(_mean_rows(section)), reference_text(section.structure, table)]
+    if section.grid:
+        parts.append(sweep_text(section.grid, table, section.structure, section.every, study.tests_of_all_pairs))
     if pairs:
         family = f"against {baseline}" if baseline else "all pairs"
         parts.append(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lightning_liver.errors import LiverError
+from lightning_liver.report.heatmap import Sweep, sweep
 from lightning_liver.report.runs import Run, Score, completed, scores, status_rows
 from lightning_liver.report.settings import REPEATS, Settings, differing, value_of
 from lightning_liver.report.statistics import Comparison, Scores, compare, pairs_of, patient_scores
@@ -15,13 +16,18 @@ _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
 
 @dataclass(frozen=True)
 class Section:
-    """One structure in one stratum ("data.tumour_scale=0.5"; "" where all runs are compared with each other)."""
+    """One structure in one stratum ("data.tumour_fraction=0.05"; "" where all runs are compared with each other).
+
+    `grid` is what two swept options make, and `every` then has all pairs, also where `pairs` has those of a baseline.
+    """
 
     structure: str
     stratum: str
     rows: tuple[Score, ...]  # of the stratum, all structures
     table: Scores
     pairs: tuple[Comparison, ...] = ()
+    grid: Sweep | None = None
+    every: tuple[Comparison, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,10 @@ class Study:
     @property
     def tests(self) -> int:
         return sum(len(section.pairs) for section in self.sections)
+
+    @property
+    def tests_of_all_pairs(self) -> int:
+        return sum(len(section.every) for section in self.sections)
 
 
 def study(
@@ -69,7 +79,12 @@ def study(
             "The configurations have no patient in common, so they cannot be compared. Run them with the same "
             f"data.fold or data.split.\n{text_table(status_rows(runs))}"
         )
-    tested = tuple(replace(section, pairs=tuple(pairs)) for section, pairs in zip(sections, found, strict=True))
+    grids = [sweep(table) for table in tables]
+    every = compare(tables) if against and any(grids) else found
+    tested = tuple(
+        replace(section, pairs=tuple(pairs), grid=grid, every=tuple(all_pairs))
+        for section, pairs, grid, all_pairs in zip(sections, found, grids, every, strict=True)
+    )
     return Study(tuple(runs), tuple(rows), tested, against)
 
 

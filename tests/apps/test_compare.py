@@ -108,10 +108,86 @@ def test_write_replaces_only_what_stands_between_the_marks(study: Path, compare)
     assert [row["run"] for row in rows] == sorted(path.name for path in (study / "study").iterdir())
 
 
+def write_losses(run: Path, **losses: float) -> None:
+    """losses.csv as a run leaves it, equal for three cases of two patients."""
+    with (run / "losses.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["case", "patient", "loss", "value"])
+        cases = [("1", "A"), ("2", "A"), ("3", "B")]
+        writer.writerows([*case, loss, value] for case in cases for loss, value in losses.items())
+
+
+@pytest.fixture
+def measured(study: Path) -> Path:
+    """The study with measured losses, but for one run."""
+    for seed in (0, 1):
+        write_losses(study / "study" / f"bce-{seed}", bce=0.25 + seed / 2, dice=0.5)
+        write_losses(study / "study" / f"dice-{seed}", bce=3.0, dice=0.25)
+    write_losses(study / "study" / "focal-0", bce=0.75, dice=0.75)
+    return study
+
+
+def test_published_figures_follow_the_means(study: Path, compare) -> None:
+    _, output = compare("study", "--metric", "both")
+    means, published = output.index("Tumour Dice per case, mean"), output.index("Published tumour Dice")
+    assert means < published < output.index("Paired differences") < output.index("Published liver Dice")
+    assert output.count("Is it good enough?") == 2
+    assert "not comparable" in output
+
+
+def test_figures_are_written_for_what_is_shown(study: Path, compare) -> None:
+    code, output = compare("study", "--metric", "both", "--figures", "new/figures")
+    assert code == 0, output
+    assert {path.name for path in (study / "new" / "figures").iterdir()} == {"forest-tumour.png", "forest-liver.png"}
+    assert "Training loss against metric" not in output
+
+
+def test_sweep_of_two_options_is_shown_as_a_grid_with_all_pairs_tested(tmp_path: Path, compare) -> None:
+    for gamma in (10, 2):
+        for alpha in (0.25, 0.5):
+            options = {"gamma": gamma, "alpha": alpha}
+            dice = scores_of(*((alpha + gamma / 100) * (1 + n / 100) for n in range(12)))
+            write_run(tmp_path / "study" / f"{gamma}-{alpha}", "focal", dice, options=options)
+    code, output = compare("study", "--figures", "f", "--baseline", "loss.alpha=0.25 loss.gamma=2")
+    assert code == 0, output
+    assert "Tumour Dice by loss.alpha and loss.gamma" in output
+    assert "Holm's correction over 6 tests, all pairs" in output
+    assert "Holm's correction over 3 tests" in output
+    assert {path.name for path in (tmp_path / "f").iterdir()} == {"forest-tumour.png", "heatmap-tumour.png"}
+
+
+def test_measured_losses_are_set_against_metrics(measured: Path, compare) -> None:
+    code, output = compare("study", "--figures", "f")
+    assert code == 0, output
+    assert "1 complete run has no losses.csv and is left out here." in output
+    assert "Under 2 of 2 losses that were both trained with and measured" in output
+    with (measured / "f" / "loss_by_metric.csv").open(newline="") as file:
+        rows = {row["configuration"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["loss=bce", "loss=dice", "loss=focal"]
+    assert [float(rows["loss=bce"][metric]) for metric in ("1 - bce", "1 - dice")] == [0.5, 0.5]
+    assert [float(rows["loss=dice"][metric]) for metric in ("1 - bce", "1 - dice")] == [-2.0, 0.75]
+    assert (measured / "f" / "loss_by_metric.png").stat().st_size < 200_000
+
+
+def test_write_puts_figures_beside_the_readme_and_shows_them(measured: Path, compare) -> None:
+    readme = measured / "report" / "README.md"
+    readme.parent.mkdir()
+    readme.write_text("<!-- liver-compare -->\n<!-- /liver-compare -->\n")
+    code, output = compare("study", "--write", "report/README.md", "--figures", "f")
+    assert code == 0, output
+    figures = {"forest-tumour.png", "loss_by_metric.png"}
+    for folder in ("report", "f"):
+        assert {path.name for path in (measured / folder).glob("*.png")} == figures
+    text = readme.read_text()
+    assert {name for name in figures if f"]({name})" in text} == figures
+    assert text.index("](") < text.index("```text")
+
+
 def test_mistakes_are_named_with_their_cure_and_exit_code_2(study: Path, compare) -> None:
     (study / "nothing").mkdir()
     (study / "plain.md").write_text("no marks")
     write_config(study / "begun" / "run", {"_target_": "package.losses.bce"})
+    (write_run(study / "torn" / "run", "bce", scores_of(0.5)) / "losses.csv").write_text("case,loss\n1,bce\n")
     for loss, patient in (("bce", "A"), ("dice", "B")):
         write_run(study / "apart" / loss, loss, {(patient, "1"): 0.5})
     for arguments, words in {
@@ -124,6 +200,8 @@ def test_mistakes_are_named_with_their_cure_and_exit_code_2(study: Path, compare
         ("study", "--write", "absent.md"): "absent.md: no such file",
         ("study", "--write", "plain.md"): "<!-- liver-compare -->",
         ("study", "--metric", "spleen"): "spleen",
+        ("study", "--figures", "plain.md"): "--figures",
+        ("torn",): "losses.csv: not the losses",
         (): "FOLDER",
     }.items():
         code, output = compare(*arguments)

@@ -11,8 +11,8 @@ def test_block_is_command_text_and_images_and_the_rest_stays(tmp_path: Path) -> 
     readme.write_text(f"# Question\n{BEGIN}\nstale\n{END}\nEnd \\1\n")
     write_block(readme, Block("liver-compare study", "a\\1 table", ["![means](means.svg)", "![ranks](ranks.svg)"]))
     assert readme.read_text() == (
-        f"# Question\n{BEGIN}\n\n    liver-compare study\n\n```text\na\\1 table\n```\n\n"
-        f"![means](means.svg)\n\n![ranks](ranks.svg)\n\n{END}\nEnd \\1\n"
+        f"# Question\n{BEGIN}\n\n    liver-compare study\n\n![means](means.svg)\n\n![ranks](ranks.svg)\n\n"
+        f"```text\na\\1 table\n```\n\n{END}\nEnd \\1\n"
     )
     write_block(readme, Block("liver-compare", "table"))
     assert "svg" not in readme.read_text()

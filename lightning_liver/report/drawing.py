@@ -1,0 +1,102 @@
+"""What figures of results share: colours, a frame that fits its texts, and files for a README.
+
+The background is white and opaque, so that they are read on a dark page too.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from textwrap import wrap
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
+from PIL import Image
+
+from lightning_liver.files import replacing
+
+# From Okabe and Ito, "Color Universal Design" (2008): the colour-blind can tell them apart.
+BLUE, VERMILION = "#0072B2", "#D55E00"
+INK, FAINT, RULE, BAND = "#222222", "#5E5E5E", "#B8B8B8", "#F3F4F6"
+SIZE, SMALL = 9.0, 7.5  # points
+DPI = 130
+
+_COLOURS = 256
+_POINTS_PER_INCH = 72
+_MARGIN, _GAP = 0.15, 0.1  # inches
+_TITLE_INCHES, _LEGEND_INCHES = 0.42, 0.24
+
+
+def framed(
+    title: str,
+    caption: str,
+    *,
+    plot: tuple[float, float],
+    left: float,
+    right: float,
+    above: float = 0.0,
+    below: float,
+    handles: Sequence[Artist] = (),
+) -> tuple[Figure, Axes]:
+    """A figure of just the size that a plot, its margins, title, legend and caption need.
+
+    Args:
+        plot: width and height of the plot, in inches.
+        left, right, above, below: inches for the plot's labels.
+    """
+    width = max(_MARGIN + left + plot[0] + right + _MARGIN, text_inches(title, 11, "bold") + 2 * _MARGIN)
+    text = _wrapped(caption, width - 2 * _MARGIN)
+    foot = _MARGIN + lines_inches(text, SMALL) + _GAP
+    bottom = foot + (_LEGEND_INCHES + _GAP if handles else 0) + below
+    height = bottom + plot[1] + above + _TITLE_INCHES
+    figure = Figure(figsize=(width, height), facecolor="white")
+    axes = figure.add_axes(((_MARGIN + left) / width, bottom / height, plot[0] / width, plot[1] / height))
+    figure.text(_MARGIN / width, 1 - _MARGIN / height, title, fontsize=11, weight="bold", color=INK, va="top")
+    figure.text(_MARGIN / width, _MARGIN / height, text, fontsize=SMALL, color=FAINT, va="bottom", linespacing=1.3)
+    if handles:
+        figure.legend(
+            handles=list(handles),
+            loc="lower left",
+            bbox_to_anchor=(_MARGIN / width, foot / height),
+            borderaxespad=0,
+            borderpad=0,
+            ncols=len(handles),
+            fontsize=SMALL + 0.5,
+            frameon=False,
+        )
+    return figure, axes
+
+
+def text_inches(text: str, size: float = SIZE, weight: str = "normal") -> float:
+    """Width of a text's longest line."""
+    font = FontProperties(weight=weight)
+    # what stands between dollars would be taken for mathematics, and be narrower than it is drawn
+    lines = [line.replace("$", "8") for line in text.splitlines() if line.strip()]
+    ends = [float(TextPath((0, 0), line, size=size, prop=font).get_extents().x1) for line in lines]
+    return max(ends, default=0.0) / _POINTS_PER_INCH
+
+
+def lines_inches(text: str, size: float = SIZE) -> float:
+    """Height of a text."""
+    return (text.count("\n") + 1) * 1.35 * size / _POINTS_PER_INCH
+
+
+def broken(name: str, characters: int) -> str:
+    """A long name on several lines, broken at its spaces only."""
+    return "\n".join(wrap(name, characters, break_long_words=False, break_on_hyphens=False)) or name
+
+
+def write_png(figure: Figure, path: Path) -> None:
+    """Write a figure whole or not at all; equal figures make equal files."""
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI, facecolor="white")
+    with replacing(path) as partial, Image.open(drawn) as picture:
+        # few colours are in it, and a palette of them takes a third of the bytes
+        picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(partial, "png", optimize=True)
+
+
+def _wrapped(text: str, inches: float) -> str:
+    share = inches / max(text_inches(text, SMALL), inches)
+    return "\n".join(wrap(text, max(20, int(0.96 * share * len(text)))))

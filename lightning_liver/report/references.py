@@ -1,0 +1,119 @@
+"""Published Dice to orient oneself by, each with its source; none is comparable with a score of ours."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lightning_liver.report.statistics import Scores, mean_interval
+from lightning_liver.report.tables import Row, text_table
+
+NOT_COMPARABLE = "not comparable"
+REASON = (
+    "another data set, other patients: published figures are mostly of LiTS's hidden test set, whose masks only the "
+    "challenge has; Kaggle's LiTS scans are its training set"
+)
+
+_LITS = "best of the challenge, 70 hidden test scans"
+_PER_CASE = "per case, LiTS test set"
+_DETECTED = "detected tumours only, LiTS training scans"
+_BILIC = "arXiv:1901.04056"
+_MA = "github.com/JunMa11/SOTA-MedSeg"
+_CHLEBUS = "doi:10.1038/s41598-018-33860-7"
+_CHLEBUS_MR = "doi:10.1371/journal.pone.0217228"
+
+
+class Reference(NamedTuple):
+    """A published Dice with as many digits as its source has."""
+
+    label: str
+    dice: float
+    of: str
+    source: str
+    is_human: bool = False
+
+
+_REFERENCES = {
+    "tumour": (
+        Reference("best of LiTS, ISBI 2017", 0.674, _LITS, _BILIC),
+        Reference("CNN, Chlebus 2018", 0.69, _DETECTED, _CHLEBUS),
+        Reference("best of LiTS, MICCAI 2017", 0.702, _LITS, _BILIC),
+        Reference("human, Chlebus 2018", 0.72, _DETECTED, _CHLEBUS, is_human=True),
+        Reference("H-DenseUNet", 0.722, _PER_CASE, _MA),
+        Reference("best of LiTS, MICCAI 2018", 0.739, _LITS, _BILIC),
+        Reference("nnU-Net", 0.763, _PER_CASE, _MA),
+    ),
+    "liver": (
+        Reference("human on MR, Chlebus 2019", 0.95, "routine against careful contours", _CHLEBUS_MR, is_human=True),
+        Reference("H-DenseUNet", 0.961, _PER_CASE, _MA),
+        Reference("best of LiTS, 2017 and 2018", 0.963, _LITS, _BILIC),
+        Reference("nnU-Net", 0.967, _PER_CASE, _MA),
+    ),
+}
+
+
+def references(structure: str) -> tuple[Reference, ...]:
+    """What is published on a structure, the lowest first."""
+    return _REFERENCES.get(structure, ())
+
+
+def line_label(reference: Reference) -> str:
+    """What stands at the reference's line in a figure."""
+    return f"{reference.label} {reference.dice} ({NOT_COMPARABLE})"
+
+
+def reference_text(structure: str, table: Scores) -> str:
+    """The published figures, and where the best configuration's interval lies among them; nothing if there are none."""
+    known = references(structure)
+    if not known or not table:
+        return ""
+    rows: list[Row] = [
+        {
+            "published": each.label,
+            "Dice": str(each.dice),
+            "with ours": NOT_COMPARABLE,
+            "measured on": each.of,
+            "source": each.source,
+        }
+        for each in known
+    ]
+    title = f"Published {structure} Dice, to orient oneself by"
+    return f"{title}\n\n{text_table(rows)}\n\n{good_enough(table, known)}"
+
+
+def good_enough(table: Scores, known: Sequence[Reference]) -> str:
+    """Whether the best configuration's interval lies below the published figures, holds them or lies above."""
+    intervals = {name: mean_interval(list(patients.values())) for name, patients in table.items()}
+    best = max(intervals, key=lambda name: intervals[name].mean or 0)
+    mean, low, high = intervals[best]
+    who = f"{best}, the best of {len(table)} configurations," if len(table) > 1 else best
+    if low is None or high is None:
+        answer = "The data cannot tell: it takes three patients or more for an interval."
+        places = [f"{who} has {mean or 0:.3f}."]
+    else:
+        answer = _answer(low, high, known)
+        places = [f"{who} has {mean:.3f} (95 % {low:.3f} to {high:.3f}), and this interval", *_places(low, high, known)]
+    lines = [f"Is it good enough? {answer}", *places, f"These are {NOT_COMPARABLE}: {REASON}."]
+    if len(table) > 1:
+        lines.append("The best was picked by the very scores shown here, which flatters it a little.")
+    return "\n".join(lines)
+
+
+def _answer(low: float, high: float, known: Sequence[Reference]) -> str:
+    below = [each for each in known if high < each.dice]
+    above = [each for each in known if low > each.dice]
+    if len(below) == len(known):
+        return "No, not by these figures: the whole interval lies below all of them."
+    if len(above) == len(known):
+        return "Yes by these figures, were they of the same scans: the whole interval lies above all of them."
+    if above:
+        return "In part: the whole interval lies above some of these figures, not above all."
+    return "The data cannot tell: the interval holds some of these figures and lies above none."
+
+
+def _places(low: float, high: float, known: Sequence[Reference]) -> list[str]:
+    places = {
+        "lies below": [each for each in known if high < each.dice],
+        "holds": [each for each in known if low <= each.dice <= high],
+        "lies above": [each for each in known if low > each.dice],
+    }
+    named = {place: "; ".join(f"{each.label} {each.dice}" for each in found) for place, found in places.items()}
+    return [f"- {place} {names}" for place, names in named.items() if names]
