@@ -67,7 +67,7 @@ def study(
     if any(pairs_of(table, against) for table in tables) and not any(found):
         raise LiverError(
             "The configurations have no patient in common, so they cannot be compared. Run them with the same "
-            f"data.fold or data.split.\n{text_table(status_rows(runs))}"
+            f"data.fold or data.split.\n{text_table(status_rows(completed(runs)))}"
         )
     tested = tuple(replace(section, pairs=tuple(pairs)) for section, pairs in zip(sections, found, strict=True))
     return Study(tuple(runs), tuple(rows), tested, against)
