@@ -77,7 +77,7 @@ def study(
     if any(pairs_of(table, against) for table in tables) and not any(found):
         raise LiverError(
             "The configurations have no patient in common, so they cannot be compared. Run them with the same "
-            f"data.fold or data.split.\n{text_table(status_rows(runs))}"
+            f"data.fold or data.split.\n{text_table(status_rows(completed(runs)))}"
         )
     grids = [sweep(table) for table in tables]
     every = compare(tables) if against and any(grids) else found
