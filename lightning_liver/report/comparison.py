@@ -9,9 +9,9 @@ from lightning_liver.report.loss_metric import loss_metric_text
 from lightning_liver.report.measured import measured
 from lightning_liver.report.readme import Block, check_marks, write_block
 from lightning_liver.report.runs import status_rows
-from lightning_liver.report.sections import study_text
+from lightning_liver.report.sections import PAIRS, pair_rows, study_text
 from lightning_liver.report.study import study
-from lightning_liver.report.tables import text_table
+from lightning_liver.report.tables import text_table, write_cases_csv
 
 STRUCTURES = {"tumour": ("tumour",), "liver": ("liver",), "both": ("tumour", "liver")}
 
@@ -65,6 +65,8 @@ def comparison(
     pictures = draw(found, losses) if folders else {}
     for folder in folders:
         write_figures(folder, pictures, losses.matrix)
+        if pairs := pair_rows(found):
+            write_cases_csv(folder / PAIRS, pairs)
     if readme and table:
         results.write_results(table, runs, options)
         write_block(Path(readme), Block(command, text, image_lines(list(pictures))))

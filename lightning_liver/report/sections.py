@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from lightning_liver.report.heatmap import sweep_text
 from lightning_liver.report.intervals import ALPHA, mean_interval
+from lightning_liver.report.letters import letters
 from lightning_liver.report.references import reference_text
 from lightning_liver.report.runs import COMPLETE
 from lightning_liver.report.statistics import (
@@ -17,7 +18,10 @@ from lightning_liver.report.statistics import (
 from lightning_liver.report.study import Section, Study
 from lightning_liver.report.tables import Row, text_table
 
-_MOST_NAMED = 10  # pairs that cannot be told apart, named one by one in the verdict
+PAIRS = "pairs.csv"
+
+_MOST_NAMED = 10  # pairs that are named one by one in the verdict
+_MOST_SHOWN = 45  # pairs that are shown in a table: those of ten configurations
 
 
 def study_text(study: Study) -> str:
@@ -38,9 +42,10 @@ def _section(section: Section, study: Study) -> str:
         parts.append(sweep_text(section.grid, table, section.structure, section.every, study.tests_of_all_pairs))
     if pairs:
         family = f"against {baseline}" if baseline else "all pairs"
+        shown = text_table([_pair_row(pair) for pair in pairs]) if not _are_many(section) else _in_letters(section)
         parts.append(
             f"Paired differences, {family}; p of Wilcoxon's signed-rank test after Holm's correction over {tests} "
-            f"test{'s' * (tests > 1)}\n\n{text_table([_pair_row(pair) for pair in pairs])}"
+            f"test{'s' * (tests > 1)}\n\n{shown}"
         )
         if shares := rank_shares(table):
             ranking = text_table([_rank_row(name, share) for name, share in shares.items()])
@@ -48,6 +53,32 @@ def _section(section: Section, study: Study) -> str:
     verdict = f"Verdict on {section.structure}" + (f" where {section.stratum}" if section.stratum else "")
     parts.append("\n".join([f"{verdict}:", *_verdict(section, tests, baseline)]))
     return "\n\n".join(parts)
+
+
+def pair_rows(study: Study) -> list[Row]:
+    """Every tested pair of the sections whose pairs are too many to show; for a CSV."""
+    return [
+        {"structure": section.structure, "stratum": section.stratum, **_pair_row(pair), "p": pair.p}
+        for section in study.sections
+        if _are_many(section)
+        for pair in section.pairs
+    ]
+
+
+def _are_many(section: Section) -> bool:
+    return len(section.pairs) > _MOST_SHOWN
+
+
+def _in_letters(section: Section) -> str:
+    """Pairs that are too many for a table: letters instead, a line a configuration."""
+    means = {name: sum(patients.values()) / len(patients) for name, patients in section.table.items()}
+    names = sorted(means, key=lambda name: -means[name])
+    shared = letters(names, section.pairs)
+    table = text_table([{"configuration": name, "mean": means[name], "letters": shared[name]} for name in names])
+    return (
+        f"{table}\n\nConfigurations that share a letter cannot be told apart. All {len(section.pairs)} pairs are in "
+        f"{PAIRS}, which --write and --figures write."
+    )
 
 
 def _mean_rows(section: Section) -> list[Row]:
@@ -87,11 +118,14 @@ def _verdict(section: Section, tests: int, baseline: str | None) -> list[str]:
     apart = [pair for pair in pairs if pair.is_told_apart]
     alike = [pair for pair in pairs if not pair.is_told_apart and pair not in hopeless]
     lines = [_hopeless(hopeless, len(pairs), tests)] if hopeless else []
-    lines += [_told_apart(pair) for pair in apart]
+    if len(apart) <= _MOST_NAMED:
+        lines += [_told_apart(pair) for pair in apart]
+    else:
+        lines.append(f"- The data tell apart {len(apart)} of {len(pairs)} pairs, see the table.")
     if len(alike) <= _MOST_NAMED:
         lines += [f"- The data cannot tell {pair.first} from {pair.second}: {_figures(pair)}." for pair in alike]
     else:
-        lines.append(f"- The data cannot tell apart the other {len(alike)} of {len(pairs)} pairs, see the table.")
+        lines.append(f"- The data cannot tell apart {len(alike)} of {len(pairs)} pairs, see the table.")
     if alike:
         lines.append("- Not told apart is not equal: the interval of a difference says how large it may yet be.")
     return lines

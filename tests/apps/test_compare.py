@@ -75,6 +75,21 @@ def test_different_patients_seeds_and_unfinished_runs_are_remarked(study: Path, 
     assert "Not all configurations have the same seeds" in output
 
 
+def test_pairs_too_many_for_a_table_are_letters_and_a_csv(tmp_path: Path, compare) -> None:
+    for n in range(11):
+        write_run(tmp_path / "study" / f"{n}", f"loss{n:02}", scores_of(*(0.05 * n + k / 1000 for k in range(14))))
+    code, output = compare("study", "--figures", "f")
+    assert code == 0, output
+    assert "loss=loss10  0.506  a" in output
+    assert "All 55 pairs are in pairs.csv" in output
+    assert "The data tell apart 55 of 55 pairs" in output
+    assert "rank-biserial" not in output
+    with (tmp_path / "f" / "pairs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 55
+    assert {row["told apart"] for row in rows} == {"yes"}
+
+
 def test_one_configuration_has_its_table_and_nothing_to_compare(tmp_path: Path, compare) -> None:
     write_run(tmp_path / "study" / "run", "bce", scores_of(0.2, 0.4, 0.9))
     code, output = compare("study")
