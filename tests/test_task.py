@@ -8,6 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lightning_liver.augment.pipeline import none
 from lightning_liver.data import sources
@@ -18,6 +19,8 @@ from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.volumes import label_maps, multi_hot, to_grid, whole_slice_logits
 from lightning_liver.losses.deep import deep_supervision
+from lightning_liver.losses.distance import signed_distance
+from lightning_liver.losses.distribution import bce
 from lightning_liver.losses.region import dice
 from lightning_liver.task import SegmentationTask
 from lightning_liver.training.schedules import constant
@@ -121,6 +124,36 @@ def test_loss_gets_float32_under_half_precision(data: SliceDataModule) -> None:
     module.loss = watched
     trainer(precision="bf16-mixed", max_epochs=1, limit_val_batches=0).fit(module, data)
     assert set(seen) == {torch.float32}
+
+
+def test_test_losses_are_those_of_each_case_on_the_native_grid(data: SliceDataModule) -> None:
+    """Of a mean over pixels, batches weighed by their slices give the mean over the case's voxels."""
+    maps: list[torch.Tensor] = []
+
+    def far(logits: torch.Tensor, target: torch.Tensor, distance: torch.Tensor | None = None) -> torch.Tensor:
+        assert distance is not None
+        maps.append(distance)
+        return distance.mean()
+
+    module = task(Thresholds())
+    module.test_losses = {"bce": partial(bce, class_weights=None), "far": far}
+    scores = trainer().test(module, data, verbose=False)[0]
+    measured = module.losses_per_case()
+    for case in range(2):
+        batches = [batch for batch in data.test_dataloader() if int(batch["case"][0]) == case]
+        assert len({len(batch["image"]) for batch in batches}) > 1, (
+            "batches of unequal size show whether they are weighed"
+        )
+        voxels = []
+        for batch in batches:
+            with torch.no_grad():
+                logits = to_grid(
+                    whole_slice_logits(module, batch["image"], multiple=32), tuple(batch["grid"][0].tolist())
+                )
+            voxels.append(binary_cross_entropy_with_logits(logits, multi_hot(batch["labels"]), reduction="none"))
+        assert measured["bce"][case] == pytest.approx(float(torch.cat(voxels).mean()), rel=1e-5)
+    assert scores["test/loss/bce"] == pytest.approx(sum(measured["bce"]) / 2, rel=1e-6)
+    assert torch.equal(maps[0], signed_distance(multi_hot(next(iter(data.test_dataloader()))["labels"])))
 
 
 class TwoLevels(nn.Conv2d):
