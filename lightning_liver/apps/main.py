@@ -28,14 +28,8 @@ def launch(config_name: str, job: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing and leaving with code 1
 
     @hydra.main(version_base="1.3", config_path=str(config.folder()), config_name=config_name)
-    def main(cfg: DictConfig) -> None:
-        run: Job = get_method(job)
-        try:
-            run(cfg, Path(HydraConfig.get().runtime.output_dir))
-        except LiverError as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:  # the others go on: say now what was wrong with this one
-                log.error(f"FAILED: {error}")
-            raise
+    def main(cfg: DictConfig) -> object:
+        return run_job(job, cfg)
 
     try:
         main()
@@ -44,6 +38,20 @@ def launch(config_name: str, job: str) -> None:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
+
+
+def run_job(job: str, cfg: DictConfig) -> object:
+    """What the job returns.
+
+    It is a function of a module so that a launcher's worker processes import it, and with it the config's resolvers.
+    """
+    run: Job = get_method(job)
+    try:
+        return run(cfg, Path(HydraConfig.get().runtime.output_dir))
+    except LiverError as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:  # the others go on: say now what was wrong with this one
+            log.error(f"FAILED: {error}")
+        raise
 
 
 def stop(error: BaseException) -> NoReturn:

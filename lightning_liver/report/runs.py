@@ -12,13 +12,13 @@ import yaml
 
 from lightning_liver.errors import LiverError
 
-COMPLETE, FAILED, BEGUN, EMPTY = "complete", "failed", "begun", "empty"
+COMPLETE, FAILED, PRUNED, BEGUN, EMPTY = "complete", "failed", "pruned", "begun", "empty"
 UNKNOWN = "?"  # the configuration of a folder without a config
 
 _FAILED_MARK = "FAILED:"
 _REPEATS = ("seed", "data.fold")  # repeat a configuration, do not make another one
 # where files lie, how many processes read them and how a run was taken up again say nothing of what was learnt
-_FREE_PARTS = ("resume", "logger", "hydra", "data.prepare", "data.source")
+_FREE_PARTS = ("resume", "trial", "logger", "hydra", "data.prepare", "data.source")
 _FREE = ("data.root", "data.patients", "data.store", "data.workers", "data.loaders", "data.skip_bad")
 
 Settings = Mapping[str, object]
@@ -146,6 +146,8 @@ def _read_run(folder: Path) -> Run | None:
 def _status(folder: Path) -> tuple[str, str]:
     if (folder / "metrics.json").exists():
         return COMPLETE, ""
+    if pruned := _pruned(folder / "chosen.json"):
+        return PRUNED, pruned
     checkpoint, reason = folder / "checkpoints" / "last.ckpt", ""
     for log in sorted(folder.glob("*.log"), key=_modified):
         # a checkpoint younger than the log: taken up again after the failure that the log tells of
@@ -154,6 +156,14 @@ def _status(folder: Path) -> tuple[str, str]:
     if reason:
         return FAILED, reason
     return (BEGUN if checkpoint.exists() or (folder / "chosen.json").exists() else EMPTY), ""
+
+
+def _pruned(chosen: Path) -> str:
+    """Why the trial that the run is was given up, if it was."""
+    try:
+        return str(json.loads(chosen.read_text()).get("pruned") or "")
+    except (OSError, ValueError):
+        return ""
 
 
 def _reason(log: Path) -> str:
