@@ -11,7 +11,7 @@ install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,monai]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,monai,optuna]'
 	touch $@
 
 demo: install ## phantoms, prepared, trained, tested, drawn

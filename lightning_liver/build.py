@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from lightning_liver.errors import LiverError, LiverWarning
 
 log = logging.getLogger(__name__)
 
-_EXTRAS = {"monai": "monai"}  # package -> extra that brings it
+_EXTRAS = {"monai": "monai", "optuna": "optuna"}  # package -> extra that brings it
 
 
 def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
@@ -77,8 +78,8 @@ def _reason(error: InstantiationException, group: str) -> str:
         return str(cause)
     while cause is not None and not isinstance(cause, ModuleNotFoundError):
         cause = cause.__cause__
-    if cause is not None and cause.name:
-        package = cause.name.split(".")[0]
+    package = (cause.name or "").split(".")[0] if cause is not None else ""
+    if package and find_spec(package) is None:
         extra = f"'lightning-liver[{_EXTRAS[package]}]'" if package in _EXTRAS else package
         return f"{group} needs the package {package}, which is not installed: pip install {extra}"
     return f"{group}: {error}"

@@ -62,7 +62,9 @@ def _study(default: str) -> str:
 def _job(overrides: ListConfig, *, _root_: DictConfig) -> str:
     """A name to read and a hash that tells jobs apart, with no sign that would have to be quoted when it is typed."""
     own = OmegaConf.create({name: value for name, value in _root_.items() if name != "hydra"})
-    told = [override for override in map(str, overrides) if override not in sys.argv]  # what differs between jobs
+    told = [  # what differs between jobs
+        override for override in map(str, overrides) if override not in sys.argv and not override.startswith("trial=")
+    ]
     readable = re.sub(r"[^A-Za-z0-9.+-]+", "-", "_".join(told).replace("=", "-"))
     return f"{readable[:80].strip('-') or 'run'}-{identity(own)[:8]}"
 

@@ -10,3 +10,11 @@ class LiverError(Exception):
 
 class LiverWarning(UserWarning):
     """Something that was accepted but that the user should know; prepare collects these over all cases."""
+
+
+class Unfinished(LiverError):
+    """A run was stopped, or another process has its folder: the same command goes on with it."""
+
+
+class Pruned(Exception):
+    """A trial was given up for its scores so far; its run is neither tested nor complete."""

@@ -21,15 +21,16 @@ from lightning_liver.config import identity
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, Pruned, Unfinished
 from lightning_liver.report.cases import case_rows, draw_cases, loss_rows, result_table
 from lightning_liver.report.done import is_listed
 from lightning_liver.report.tables import write_cases_csv, write_json_whole
 from lightning_liver.task import SegmentationTask
 from lightning_liver.training.callbacks import Budget, EpochSeeds, Throughput
 from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
-from lightning_liver.training.chosen import alone_in, budget_of, chosen_for, is_fitted, record
+from lightning_liver.training.chosen import alone_in, budget_of, chosen_for, is_fitted, pruned_for, record
 from lightning_liver.training.panels import PredictionKeeper, ValidationPanels
+from lightning_liver.training.pruning import Pruning
 from lightning_liver.training.trainer import TrainerOptions, summary_table, trainer
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
 
     Raises:
         LiverError: something that the user can mend.
+        Pruned: the trial that it is was given up.
     """
     if is_listed(folder.name, cfg.results):
         log.info(f"{folder.name} is in {cfg.results}: not run again. With results=null it would be.")
@@ -56,6 +58,8 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         if before is not None and is_fitted(folder):
             log.info(f"{folder} is complete. To train on, give it a longer trainer.max_epochs or trainer.max_minutes.")
             return before
+        if cfg.trial:
+            _stop_if_pruned(folder)
         began = time.perf_counter()
         task, slices, augment = _assemble(cfg, folder)
         store = prepared(cfg.data)
@@ -67,6 +71,8 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         if options.max_minutes is not None:
             fix = partial(_fix_epochs, folder)
             callbacks.append(Budget(minutes=options.max_minutes, epochs=epochs, record=fix))
+        if cfg.trial:
+            callbacks.append(Pruning(build(cfg.trial), record=partial(_record_pruned, folder)))
         logger: Logger | None = build(cfg.logger, save_dir=folder) if cfg.logger else None
         lightning = trainer(options, folder, callbacks=callbacks, logger=logger or False)
         _say(options, split, folder)
@@ -74,6 +80,9 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
 
         (folder / "metrics.json").unlink(missing_ok=True)
         _fit(lightning, task, data, folder)
+        if cfg.trial:
+            _stop_if_pruned(folder)
+        record(folder, fitted=True)
         fitted_s = time.perf_counter() - began - prepared_s
         metrics = _evaluate(lightning, task, data, folder)
         tested_s = time.perf_counter() - began - prepared_s - fitted_s
@@ -95,7 +104,7 @@ def resume(cfg: DictConfig, folder: Path) -> Metrics:
     """Go on with the run of a folder with its own config; `cfg` has the budget, if another one was typed."""
     saved = OmegaConf.load(folder / ".hydra" / "config.yaml")
     typed = [override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")]
-    budget = OmegaConf.create({"trainer": budget_of(folder)})
+    budget = OmegaConf.create({"trainer": budget_of(folder), "trial": None})  # by hand it is no trial
     return train(DictConfig(OmegaConf.merge(saved, budget, OmegaConf.from_dotlist(typed))), folder)
 
 
@@ -163,11 +172,21 @@ def _fix_epochs(folder: Path, epochs: int) -> None:
     record(folder, epochs=epochs)
 
 
+def _record_pruned(folder: Path, reason: str) -> None:
+    record(folder, pruned=reason)
+
+
+def _stop_if_pruned(folder: Path) -> None:
+    if reason := pruned_for(folder):
+        raise Pruned(reason)
+
+
 def _fit(lightning: pl.Trainer, task: SegmentationTask, data: SliceDataModule, folder: Path) -> None:
     """Train from where the folder is to the end.
 
     Raises:
-        LiverError: the user stopped it, or its last checkpoint cannot be read.
+        Unfinished: the user stopped it.
+        LiverError: its last checkpoint cannot be read.
     """
     last = folder / "checkpoints" / "last.ckpt"
     if is_fitted(folder):
@@ -180,8 +199,7 @@ def _fit(lightning: pl.Trainer, task: SegmentationTask, data: SliceDataModule, f
     try:
         lightning.fit(task, data, ckpt_path=last if last.exists() else None, weights_only=True)
     except SystemExit:  # Lightning's answer to Ctrl-C
-        raise LiverError(f"Interrupted. Go on with: python train.py resume={folder}") from None
-    record(folder, fitted=True)
+        raise Unfinished(f"Interrupted. Go on with: python train.py resume={folder}") from None
 
 
 def _evaluate(lightning: pl.Trainer, task: SegmentationTask, data: SliceDataModule, folder: Path) -> Metrics:

@@ -7,14 +7,14 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "lightning_liver"
 FLOORS = (
     ("errors", "volume", "types", "files", "machine", "config"),
-    ("data", "augment", "models", "losses", "metrics"),
+    ("data", "augment", "models", "losses", "metrics", "optimise"),
     ("inference",),
     ("task",),
     ("report",),
     ("training",),
     ("build",),
-    ("run", "estimate"),
-    ("apps",),
+    ("run", "estimate", "sweep"),
+    ("apps", "plugins"),
 )
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
 
@@ -76,4 +76,19 @@ def test_commands_import_hydra_alone() -> None:
 
 def test_only_run_and_what_stands_above_know_hydra() -> None:
     knowing = {part(path) for path in MODULES if re.search(r"^(from|import) (hydra|omegaconf)", path.read_text(), re.M)}
-    assert knowing <= {"run", "estimate", "build", "config", "apps"}
+    assert knowing <= {"run", "estimate", "sweep", "build", "config", "apps", "plugins"}
+
+
+def test_what_hydra_imports_at_every_start_is_light() -> None:
+    """Also Optuna: it is an extra, and takes its time."""
+    for path in (PACKAGE / "plugins").rglob("*.py"):
+        assert imports(path) <= {"errors"}, path
+        assert not re.search(
+            r"^(from|import) (?!hydra|omegaconf|importlib|typing|lightning_liver)", path.read_text(), re.M
+        )
+
+
+def test_optuna_is_known_to_what_is_imported_when_it_is_chosen() -> None:
+    knowing = {part(path) for path in MODULES if re.search(r"^(from|import) optuna", path.read_text(), re.M)}
+    assert knowing == {"optimise", "sweep"}
+    assert not [path for path in MODULES if imports(path) & {"optimise", "sweep"} and part(path) not in knowing]

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_liver import config
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, Pruned
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,8 @@ def run_job(job: str, cfg: DictConfig) -> object:
     run: Job = get_method(job)
     try:
         return run(cfg, Path(HydraConfig.get().runtime.output_dir))
+    except Pruned:  # given up, not failed
+        raise
     except Exception as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             kind = "" if isinstance(error, LiverError) else f"{type(error).__name__}: "

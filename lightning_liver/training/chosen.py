@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, Unfinished
 from lightning_liver.files import clear_partials, write_whole
 from lightning_liver.training.trainer import TrainerOptions, settle
 
@@ -28,7 +28,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     """Hold a run folder.
 
     Raises:
-        LiverError: another process runs in it.
+        Unfinished: another process runs in it.
     """
     try:
         with FileLock(folder / ".lock", timeout=_PATIENCE_S):
@@ -36,7 +36,7 @@ def alone_in(folder: Path) -> Iterator[None]:
                 clear_partials(place)
             yield
     except Timeout:
-        raise LiverError(
+        raise Unfinished(
             f"{folder}: another process runs in this folder. Name another one: hydra.run.dir=..."
         ) from None
 
@@ -82,8 +82,13 @@ def is_fitted(folder: Path) -> bool:
     return bool(_read(folder).get("fitted"))
 
 
+def pruned_for(folder: Path) -> str | None:
+    """Why the run was given up, if it was."""
+    return _read(folder).get("pruned")
+
+
 def record(folder: Path, **known: Any) -> None:
-    """Keep what the run found out: `epochs` that its budget holds, `fitted` once training came to its end."""
+    """Keep what the run found out: `epochs` that its budget holds, `fitted` once training came to its end, `pruned`."""
     _write(folder, _read(folder) | known)
 
 

@@ -32,7 +32,7 @@ def start(app: str, *arguments: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "lightning_liver" / "plugins")])},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

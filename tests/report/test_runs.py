@@ -74,6 +74,17 @@ def test_status_tells_complete_begun_failed_with_its_reason_and_empty(tmp_path: 
     }
 
 
+def test_status_tells_why_a_trial_was_given_up_and_its_trial_is_no_setting(tmp_path: Path) -> None:
+    for n in range(2):
+        write_config(
+            tmp_path / str(n), {"_target_": "package.losses.bce"}, trial={"number": n, "journal": "optuna.log"}
+        )
+        (tmp_path / str(n) / "chosen.json").write_text('{"pruned": "val/mean/dice_per_case 0.1 in epoch 2"}')
+    assert {(row["status"], row["reason"], row["configuration"]) for row in status_rows(read_runs([tmp_path]))} == {
+        ("pruned", "val/mean/dice_per_case 0.1 in epoch 2", "all")
+    }
+
+
 def test_run_taken_up_again_after_a_failure_is_begun(tmp_path: Path) -> None:
     write_config(tmp_path / "run", {"_target_": "package.losses.bce"})
     log, checkpoint = tmp_path / "run" / "train.log", tmp_path / "run" / "checkpoints" / "last.ckpt"

@@ -1,0 +1,39 @@
+"""hydra/sweeper=optuna. Hydra imports this at every start, so it imports no more than it must."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_method
+from omegaconf import DictConfig
+
+from lightning_liver.errors import LiverError
+
+
+class OptunaSweeper(Sweeper):
+    """Tries what Optuna proposes; its options are in conf/hydra/sweeper/optuna.yaml."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.config: DictConfig | None = None
+        self.hydra_context: HydraContext | None = None
+        self.launcher: Launcher | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the trials.
+
+        Raises:
+            LiverError: Optuna is not installed, an option or a space is wrong, or trials failed.
+        """
+        if find_spec("optuna") is None:
+            raise LiverError("hydra/sweeper=optuna needs the package optuna: pip install 'lightning-liver[optuna]'")
+        return get_method("lightning_liver.sweep.trials.sweep")(self, arguments)
