@@ -36,7 +36,7 @@ sweep: install ## a study of conf/experiment: STUDY=losses; again goes on where 
 	$(BIN)/python train.py experiment=$(STUDY)
 
 compare: install ## its table, figures and verdict, into experiments/STUDY
-	$(BIN)/liver-compare multirun/$(STUDY) --write experiments/$(STUDY)/README.md
+	$(BIN)/liver-compare multirun/$(STUDY) --metric both --write experiments/$(STUDY)/README.md
 
 summary: install ## the layer table, also in outputs/summary/
 	$(BIN)/liver-summary model=$(MODEL)
