@@ -12,7 +12,8 @@ from lightning_liver.errors import LiverError
 REPEATS = ("seed", "data.fold")  # repeat a configuration, do not make another one
 
 # where files lie, how many processes read them and how a run was taken up again say nothing of what was learnt
-_FREE_PARTS = ("resume", "results", "estimate", "trial", "test_losses", "logger", "hydra", "data.prepare", "data.source")
+_NOT_THE_RUN = ("resume", "results", "estimate", "trial", "test_losses", "logger", "hydra")
+_FREE_PARTS = (*_NOT_THE_RUN, "data.prepare", "data.source")
 _FREE = ("data.root", "data.patients", "data.store", "data.workers", "data.loaders", "data.skip_bad")
 _CHOICE, _TARGET = "_choice_", "_target_"
 
