@@ -64,6 +64,9 @@ class SegmentationTask(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         logits = self(batch["image"])
         total = self.cost(logits, batch["labels"])
+        if "partner_labels" in batch:  # the batch is a blend of its slices: see augment.mixing.Mixup
+            share = batch["share"][0]
+            total = share * total + (1 - share) * self.cost(logits, batch["partner_labels"])
         for name, term in self.terms.items():
             extra = term(self, batch, logits)
             self.log(f"train/{name}", extra, on_step=False, on_epoch=True)

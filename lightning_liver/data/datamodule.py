@@ -87,7 +87,7 @@ class SliceDataModule(pl.LightningDataModule):
     Args:
         store: the prepared cases.
         split: which cases train, validate and test.
-        augment: (image (y, x, channel) in [0, 1], labels (y, x), seed) -> the same, changed.
+        augment: a policy, see lightning_liver.data.slices.Augment.
         seed: what the samples depend on, with epoch and position.
     """
 
@@ -100,8 +100,9 @@ class SliceDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         rank, world = self._processes()
+        pools = Pools.of([self.store.cases[name] for name in self.split.train])
         sampler = EpochSampler(
-            Pools.of([self.store.cases[name] for name in self.split.train]),
+            pools,
             length=self.options.slices_per_epoch,
             shares=self.options.shares,
             seed=self.seed,
@@ -113,7 +114,14 @@ class SliceDataModule(pl.LightningDataModule):
             # Lightning makes the iterator, whose workers draw ahead, before it tells the epoch of a resumed run; its
             # current_epoch still counts the epochs before the one that the checkpoint was saved in
             sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        slices = TrainingSlices(self.store, self.look, augment=self.augment, size=self.options.size_yx, seed=self.seed)
+        slices = TrainingSlices(
+            self.store,
+            self.look,
+            augment=self.augment,
+            size=self.options.size_yx,
+            seed=self.seed,
+            tumours=pools.kinds["tumour"],
+        )
         return DataLoader(
             slices,
             batch_size=min(self.options.batch_size, len(sampler)),
