@@ -73,9 +73,7 @@ class Intensity(HuTransform):
             "power": power,
         }
 
-    def apply(
-        self, img: Image, shift_hu: float, zoom: float, contrast: float, power: float, **params: Any
-    ) -> Image:
+    def apply(self, img: Image, shift_hu: float, zoom: float, contrast: float, power: float, **params: Any) -> Image:
         low, high = self.window_hu
         extent, middle = high - low, (high + low) / 2
         seen = _clipped((img - np.float32(middle + shift_hu)) * np.float32(zoom / extent) + np.float32(0.5))

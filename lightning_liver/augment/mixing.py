@@ -130,9 +130,7 @@ def _tumour(
         return None
     chosen = int(rng.integers(1, count))
     x, y, width, height = stats[chosen, :4]
-    box = np.s_[
-        max(y - _RIM_PIXELS, 0) : y + height + _RIM_PIXELS, max(x - _RIM_PIXELS, 0) : x + width + _RIM_PIXELS
-    ]
+    box = np.s_[max(y - _RIM_PIXELS, 0) : y + height + _RIM_PIXELS, max(x - _RIM_PIXELS, 0) : x + width + _RIM_PIXELS]
     hu, labels, inside = given.hu[box], given.labels[box], components[box] == chosen
     liver = hu[labels == LIVER]
     zoom = [own / wanted for own, wanted in zip(given.spacing_mm, spacing_mm, strict=True)]

@@ -44,9 +44,7 @@ class PerlinNoise(HuTransform):
     amplitude of each sample's own are our choices.
     """
 
-    def __init__(
-        self, *, amplitude_hu: float, octaves: int, period_mm: float, persistence: float, p: float
-    ) -> None:
+    def __init__(self, *, amplitude_hu: float, octaves: int, period_mm: float, persistence: float, p: float) -> None:
         super().__init__(p=p)
         self.amplitude_hu, self.octaves, self.period_mm, self.persistence = (
             amplitude_hu,

@@ -54,9 +54,7 @@ class LowResolution(HuTransform):
 
     def parameters(self, image: Image, spacing_mm: tuple[float, float]) -> dict[str, Any]:
         pixel_mm = self.uniform(min(max(spacing_mm), self.pixel_mm), self.pixel_mm)
-        small = [
-            max(round(n * min(mm / pixel_mm, 1)), 1) for n, mm in zip(image.shape[:2], spacing_mm, strict=True)
-        ]
+        small = [max(round(n * min(mm / pixel_mm, 1)), 1) for n, mm in zip(image.shape[:2], spacing_mm, strict=True)]
         return {"small": tuple(small)}
 
     def apply(self, img: Image, small: tuple[int, int], **params: Any) -> Image:

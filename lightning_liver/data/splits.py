@@ -38,9 +38,7 @@ def choose(
 ) -> Split:
     """By name where a split is given, else by fold."""
     if split is None:
-        return by_fold(
-            cases, fold=fold, folds=folds, seed=seed, with_tumour=with_tumour, train_patients=train_patients
-        )
+        return by_fold(cases, fold=fold, folds=folds, seed=seed, with_tumour=with_tumour, train_patients=train_patients)
     if train_patients is not None:
         raise LiverError("data.split names the patients who train: data.train_patients is for folds, leave it null")
     return by_name(cases, split=split)
