@@ -70,8 +70,8 @@ def elastic(*, amplitude_mm: Amount, grid_mm: Size, probability: Probability) ->
     """
     if amplitude_mm > grid_mm * FOLDING:
         raise LiverError(
-            f"augment: amplitude_mm={amplitude_mm:g} may fold anatomy over at grid_mm={grid_mm:g}: at most a sixth of it, "
-            f"{grid_mm * FOLDING:g}"
+            f"augment: amplitude_mm={amplitude_mm:g} may fold anatomy over at grid_mm={grid_mm:g}; "
+            f"at most a sixth of that, {grid_mm * FOLDING:g}"
         )
     return Policy([Elastic(amplitude_mm=amplitude_mm, grid_mm=grid_mm, p=probability)])
 
@@ -80,7 +80,7 @@ def _flips(left_right: float, up_down: float) -> list[albumentations.BasicTransf
     return [albumentations.HorizontalFlip(p=left_right), albumentations.VerticalFlip(p=up_down)]
 
 
-class _Moving(albumentations.DualTransform):
+class _Moving(albumentations.DualTransform):  # type: ignore[misc]
     """Draws where each output pixel comes from, once for image and labels."""
 
     @property
@@ -167,4 +167,5 @@ def _warp(pixels: np.ndarray, origin: np.ndarray, interpolation: int, beyond: An
 
 
 def _remap(pixels: np.ndarray, origin: np.ndarray, interpolation: int, beyond: Any) -> np.ndarray:
-    return cv2.remap(pixels, origin, None, interpolation, borderMode=cv2.BORDER_CONSTANT, borderValue=beyond)
+    no_second_map: Any = None  # x and y are in one
+    return cv2.remap(pixels, origin, no_second_map, interpolation, borderMode=cv2.BORDER_CONSTANT, borderValue=beyond)

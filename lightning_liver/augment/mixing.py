@@ -67,14 +67,14 @@ class Mixup:
         ]
 
 
-class CopyPaste(albumentations.DualTransform):
+class CopyPaste(albumentations.DualTransform):  # type: ignore[misc]
     """Pastes one connected tumour of another training slice where it fits into liver without tumour.
 
-    Its HU move by the difference between the two livers next to it, its pixels take the slice's spacing, and it fades in
-    over edge_mm inside its edge. A slice without liver large enough, or training without tumours, stays as it is.
+    Its HU move by the difference between the two livers next to it, its pixels take the slice's spacing, and it fades
+    in over edge_mm inside its edge. A slice without liver large enough, or training without tumours, stays as it is.
 
-    Source: Ghiasi et al. 2021, arXiv:2012.07177, for objects in photographs; that a tumour has to lie in liver and be as
-    bright beside it as it was is our choice.
+    Source: Ghiasi et al. 2021, arXiv:2012.07177, for objects in photographs; that a tumour has to lie in liver and be
+    as bright beside it as it was is our choice.
     """
 
     def __init__(self, *, edge_mm: float, p: float) -> None:

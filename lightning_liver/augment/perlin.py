@@ -80,16 +80,25 @@ def noise_of(
     Args:
         octaves: width of the cells in mm, and weight.
     """
-    along_y, along_x = [np.zeros((shape[0], 0), np.float32)], [np.zeros((0, shape[1]), np.float32)]
+    if not octaves:
+        return np.zeros(shape, np.float32)
+    along_y: list[np.ndarray] = []
+    along_x: list[np.ndarray] = []
     for period_mm, weight in octaves:
         (fade_y, ramp_y), (fade_x, ramp_x) = (
             _lattice((np.arange(n) * mm / period_mm + rng.random()).astype(np.float32))
             for n, mm in zip(shape, spacing_mm, strict=True)
         )
         angle = rng.uniform(0, 2 * np.pi, (fade_y.shape[1], fade_x.shape[1])).astype(np.float32)
-        along_y += [ramp_y @ np.sin(angle) * weight, fade_y @ np.cos(angle) * weight]
+        along_y += [_product(ramp_y, weight * np.sin(angle)), _product(fade_y, weight * np.cos(angle))]
         along_x += [fade_x.T, ramp_x.T]
-    return cv2.gemm(np.hstack(along_y), np.vstack(along_x), 1, None, 0)
+    return _product(np.hstack(along_y), np.vstack(along_x))
+
+
+def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """OpenCV's: numpy's takes as many threads as it likes in every loading process."""
+    nothing: Any = None
+    return np.asarray(cv2.gemm(left, right, 1, nothing, 0))
 
 
 def _lattice(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,3 @@
-import os
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # albumentations looks for a new version online when imported
 """Augmentation policies: albumentations' transforms in a row, and what depends on more than one slice.
 
 Slices come in HU, before the window: amplitudes mean what they say, and what a shifted window brings into view is

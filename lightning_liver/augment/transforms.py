@@ -12,7 +12,7 @@ Image = Float32[np.ndarray, "y x channel"]
 Labels = np.ndarray  # (y, x) uint8
 
 
-class HuTransform(albumentations.ImageOnlyTransform):
+class HuTransform(albumentations.ImageOnlyTransform):  # type: ignore[misc]
     """Changes intensities alone. `parameters` draws what `apply` is given."""
 
     @property
@@ -37,12 +37,12 @@ def normal(shape: tuple[int, ...], rng: np.random.Generator) -> Float32[np.ndarr
     """Independent standard normal values of OpenCV's generator, which is seeded from `rng`."""
     cv2.setRNGSeed(int(rng.integers(2**31)))
     values = np.empty((shape[0], int(np.prod(shape[1:]))), np.float32)
-    cv2.randn(values, 0, 1)
+    cv2.randn(values, np.zeros(1), np.ones(1))
     return values.reshape(shape)
 
 
 def by_channels(image: Image, change: Callable[[np.ndarray], np.ndarray]) -> Image:
-    """What an OpenCV function makes of an image with any number of channels: it takes four, and drops an axis of one."""
+    """What an OpenCV function makes of any number of channels: it takes four, and drops an axis of one."""
     if image.shape[2] == 1:
         return change(image[..., 0])[..., None]
     parts = [change(np.ascontiguousarray(image[..., c : c + 3])) for c in range(0, image.shape[2], 3)]
