@@ -5,6 +5,7 @@ really there. What a policy does depends on the sample's seed alone: albumentati
 every forked worker.
 """
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -49,7 +50,9 @@ class Policy:
             return image
         present = _structures(image.labels)
         for draw in np.random.SeedSequence(seed).generate_state(ATTEMPTS):
-            self._compose.set_random_seed(int(draw))
+            # one stream for all transforms: set_random_seed would start the same one in each of them, so that what
+            # decides whether the first is applied would decide it for all
+            self._compose.set_random_state(np.random.default_rng(draw), random.Random(int(draw)))
             changed = self._compose(image=image.hu, mask=image.labels, spacing_mm=image.spacing_mm, donor=donor)
             if present <= _structures(changed["mask"]):
                 return Slice(changed["image"], changed["mask"], image.spacing_mm)

@@ -42,11 +42,8 @@ def normal(shape: tuple[int, ...], rng: np.random.Generator) -> Float32[np.ndarr
 
 
 def by_channels(image: Image, change: Callable[[np.ndarray], np.ndarray]) -> Image:
-    """What an OpenCV function makes of any number of channels: it takes four, and drops an axis of one."""
-    if image.shape[2] == 1:
-        return change(image[..., 0])[..., None]
-    parts = [change(np.ascontiguousarray(image[..., c : c + 3])) for c in range(0, image.shape[2], 3)]
-    return np.concatenate([part.reshape(*part.shape[:2], -1) for part in parts], axis=2)
+    """What an OpenCV function makes of each channel: it takes four at most, and interpolates two less exactly."""
+    return np.stack([change(np.ascontiguousarray(image[..., c])) for c in range(image.shape[2])], axis=-1)
 
 
 def in_pixels(length_mm: float, spacing_mm: tuple[float, float]) -> tuple[float, float]:
