@@ -22,6 +22,7 @@ from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError, Pruned, Unfinished
+from lightning_liver.inference.tta import FLIPS
 from lightning_liver.report.cases import case_rows, draw_cases, loss_rows, result_table
 from lightning_liver.report.done import is_listed
 from lightning_liver.report.tables import write_cases_csv, write_json_whole
@@ -124,9 +125,13 @@ def _assemble(cfg: DictConfig, folder: Path) -> tuple[SegmentationTask, SliceOpt
     pl.seed_everything(cfg.seed, verbose=False)
     slices: SliceOptions = build(cfg.data.slices)
     network, loss, augment = build(cfg.model), build(cfg.loss), build(cfg.augment)
+    if augment.mixup is not None and slices.batch_size < 2:
+        raise LiverError(f"data.batch_size={slices.batch_size}: mixup blends the slices of a batch, and needs two")
     multiple = cfg.inference.multiple
     if not isinstance(multiple, int) or multiple < 1:
         raise LiverError(f"inference.multiple={multiple!r}: it must be a whole number of at least 1")
+    if cfg.inference.flips not in (None, True, False):
+        raise LiverError(f"inference.flips={cfg.inference.flips!r}: it is true or false")
     multiple = math.lcm(multiple, getattr(network, "multiple", 1))
     check_network_and_loss(network, loss, slices.channels, slices.size_yx, multiple)
     optimizer, scheduler = build(cfg.optimizer), build(cfg.scheduler)
@@ -143,6 +148,7 @@ def _assemble(cfg: DictConfig, folder: Path) -> tuple[SegmentationTask, SliceOpt
         optimizer=optimizer,
         scheduler=scheduler,
         multiple=multiple,
+        flips=FLIPS if cfg.inference.flips else ((),),
     )
     return task, slices, augment
 

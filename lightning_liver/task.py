@@ -1,6 +1,7 @@
 """SegmentationTask: a network, a loss, extra loss terms and the scores, as Lightning wants them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_liver.errors import LiverError
+from lightning_liver.inference.tta import Axes, mean_over_flips
 from lightning_liver.inference.volumes import label_maps, multi_hot, to_grid, whole_slice_logits
 from lightning_liver.losses.distance import signed_distance
 from lightning_liver.metrics import overlap
@@ -32,6 +34,7 @@ class SegmentationTask(pl.LightningModule):
         optimizer: parameters -> optimizer.
         scheduler: (optimizer, total_steps) -> scheduler, stepped every step; total_steps() may still change.
         multiple: whole slices are padded to multiples of this.
+        flips: views over which test and prediction average, see lightning_liver.inference.tta.
     """
 
     def __init__(
@@ -44,10 +47,11 @@ class SegmentationTask(pl.LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer, Callable[[], float]], LRScheduler],
         multiple: int,
+        flips: Sequence[Axes] = ((),),
     ) -> None:
         super().__init__()
         self.network, self.loss, self.terms, self.test_losses = network, loss, dict(terms), dict(test_losses)
-        self.optimizer, self.scheduler, self.multiple = optimizer, scheduler, multiple
+        self.optimizer, self.scheduler, self.multiple, self.flips = optimizer, scheduler, multiple, flips
         self.counts = overlap.empty(0)
         self.loss_sums = torch.zeros(0, len(self.test_losses) + 1, dtype=torch.float64)  # of slices; their number last
 
@@ -134,7 +138,8 @@ class SegmentationTask(pl.LightningModule):
 
     def _native_logits(self, batch: Batch) -> Masks:
         height, width = batch["grid"][0].tolist()
-        return to_grid(whole_slice_logits(self, batch["image"], multiple=self.multiple), (height, width))
+        network = partial(whole_slice_logits, self, multiple=self.multiple)
+        return to_grid(mean_over_flips(network, batch["image"], flips=self.flips), (height, width))
 
     def _measure(self, logits: Masks, batch: Batch) -> None:
         """A batch has slices of one case; the truth's distance maps are made once for all losses that take them."""
