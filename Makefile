@@ -1,11 +1,11 @@
-# make demo | test | check | test-all | sweep | compare | summary | tensorboard | clean
+# make demo | test | check | test-all | sweep | compare | summary | augment-preview | tensorboard | clean
 PYTHON ?= python3
 BIN := .venv/bin
 MODEL ?= unet
 STUDY ?= losses
 LOGDIR ?= outputs
 
-.PHONY: install demo test test-all check format sweep compare summary tensorboard clean
+.PHONY: install demo test test-all check format sweep compare summary augment-preview tensorboard clean
 
 install: .venv/installed
 
@@ -40,6 +40,9 @@ compare: install ## its table, figures and verdict, into experiments/STUDY
 
 summary: install ## the layer table, also in outputs/summary/
 	$(BIN)/liver-summary model=$(MODEL)
+
+augment-preview: install ## every policy of conf/augment on the same slices, in outputs/augment-preview/sheet.png
+	$(BIN)/liver-augment-preview
 
 tensorboard: install
 	$(BIN)/tensorboard --logdir $(LOGDIR) --host 127.0.0.1

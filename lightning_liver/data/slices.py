@@ -6,7 +6,7 @@ index, so neither the number of workers nor an interruption changes what is draw
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ Kind = Literal["tumour", "liver", "any"]
 Sample = dict[str, torch.Tensor]
 
 
+@runtime_checkable
 class Augment(Protocol):
     """Changes a slice by its own seed; `donor` gives another slice that shows a tumour, if there is one.
 

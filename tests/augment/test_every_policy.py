@@ -123,5 +123,3 @@ def test_a_yaml_gives_what_its_policy_needs_and_no_more(name: str) -> None:
     wrong = compose("train", [f"augment={name}", "+augment.amplitud=3"]).augment
     with pytest.raises(LiverError, match="amplitud"):
         build(wrong)
-
-
