@@ -36,8 +36,8 @@ format: install
 sweep: install ## a study of conf/experiment: STUDY=losses; again goes on where it was cut short
 	$(BIN)/python train.py experiment=$(STUDY)
 
-compare: install ## its table, figures and verdict, into experiments/STUDY
-	$(BIN)/liver-compare multirun/$(STUDY) --metric both --write experiments/$(STUDY)/README.md
+compare: install ## its table, figures and verdict, into experiments/STUDY; BASELINE=augment=none compares with that alone
+	$(BIN)/liver-compare multirun/$(STUDY) --metric both $(if $(BASELINE),--baseline $(BASELINE)) --write experiments/$(STUDY)/README.md
 
 summary: install ## the layer table, also in outputs/summary/
 	$(BIN)/liver-summary model=$(MODEL)
