@@ -125,8 +125,10 @@ def _assemble(cfg: DictConfig, folder: Path) -> tuple[SegmentationTask, SliceOpt
     pl.seed_everything(cfg.seed, verbose=False)
     slices: SliceOptions = build(cfg.data.slices)
     network, loss, augment = build(cfg.model), build(cfg.loss), build(cfg.augment)
-    if augment.mixup is not None and slices.batch_size < 2:
-        raise LiverError(f"data.batch_size={slices.batch_size}: mixup blends the slices of a batch, and needs two")
+    if augment.mixup is not None and (few := min(slices.batch_size, slices.slices_per_epoch)) < 2:
+        raise LiverError(
+            f"data.batch_size={slices.batch_size} makes batches of {few}: mixup blends slices, and needs two"
+        )
     multiple = cfg.inference.multiple
     if not isinstance(multiple, int) or multiple < 1:
         raise LiverError(f"inference.multiple={multiple!r}: it must be a whole number of at least 1")
