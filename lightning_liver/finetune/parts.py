@@ -1,0 +1,39 @@
+"""The parts of a network, from the image to the logits: what is copied, frozen and thawed as a whole."""
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from lightning_liver.errors import LiverError
+
+Named = int | Sequence[str]  # the first so many, or names with wildcards
+
+
+def parts(network: nn.Module) -> dict[str, nn.Module]:
+    """Name -> module, in the order of the network's own definition; the members of a ModuleList are parts of their own.
+
+    Of our U-Net: encoder.0 (full resolution) to encoder.4, decoder.0 (deepest) to decoder.3, head.
+    """
+    found: dict[str, nn.Module] = {}
+    for name, child in network.named_children():
+        members = child.named_children() if isinstance(child, nn.ModuleList) else [("", child)]
+        found |= {f"{name}.{member}".rstrip("."): module for member, module in members}
+    return {name: module for name, module in found.items() if any(True for _ in module.parameters())}
+
+
+def select(names: Iterable[str], wanted: Named, *, option: str) -> list[str]:
+    """The first `wanted` names, or those that match one of the patterns, in their own order.
+
+    Raises:
+        LiverError: more than there are, or a pattern that no name matches.
+    """
+    known = list(names)
+    if isinstance(wanted, int):
+        if not 1 <= wanted <= len(known):
+            raise LiverError(f"{option}={wanted}: the network has {len(known)} parts: {', '.join(known)}")
+        return known[:wanted]
+    for pattern in wanted:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            raise LiverError(f"{option}: no part of the network is called {pattern}; it has {', '.join(known)}")
+    return [name for name in known if any(fnmatchcase(name, pattern) for pattern in wanted)]
