@@ -1,11 +1,12 @@
-# make demo | test | check | test-all | sweep | compare | summary | tensorboard | clean
+# make demo | test | check | test-all | sweep | compare | summary | bench-augment | tensorboard | clean
 PYTHON ?= python3
 BIN := .venv/bin
+BENCH := .cache/bench
 MODEL ?= unet
 STUDY ?= losses
 LOGDIR ?= outputs
 
-.PHONY: install demo test test-all check format sweep compare summary tensorboard clean
+.PHONY: install demo test test-all check format sweep compare summary bench-augment tensorboard clean
 
 install: .venv/installed
 
@@ -40,6 +41,14 @@ compare: install ## its table, figures and verdict, into experiments/STUDY
 
 summary: install ## the layer table, also in outputs/summary/
 	$(BIN)/liver-summary model=$(MODEL)
+
+bench-augment: $(BENCH)/installed ## what augmentation costs, beside other libraries, into experiments/speed; on an idle machine
+	$(BENCH)/bin/python experiments/speed/augmentation.py --write
+
+$(BENCH)/installed: pyproject.toml constraints.txt experiments/speed/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet -c constraints.txt -e '.[monai]' -r experiments/speed/requirements.txt
+	touch $@
 
 tensorboard: install
 	$(BIN)/tensorboard --logdir $(LOGDIR) --host 127.0.0.1
