@@ -155,9 +155,7 @@ def forgetting(
     task: SegmentationTask,
     best: Path,
     options: TrainerOptions,
-    *,
     slices: SliceOptions,
-    seed: int,
 ) -> Metrics:
     """Dice of the source's test cases, by the source's weights and by the fine-tuned ones, as source/before/... and
     source/after/...
@@ -167,7 +165,7 @@ def forgetting(
     """
     if strategy.source_data is None or strategy.source is None:
         return {}
-    data = _source_data(Path(strategy.source_data).expanduser(), slices, seed)
+    data = _source_data(Path(strategy.source_data).expanduser(), slices)
     tuned = torch.load(best, weights_only=True, map_location="cpu")["state_dict"]
     scores: Metrics = {}
     network = task.network
@@ -187,14 +185,14 @@ def forgetting(
     return scores
 
 
-def _source_data(folder: Path, slices: SliceOptions, seed: int) -> SliceDataModule:
+def _source_data(folder: Path, slices: SliceOptions) -> SliceDataModule:
     config, split = folder / ".hydra" / "config.yaml", folder / "split.json"
     if not config.is_file() or not split.is_file():
         raise LiverError(f"finetune.source_data={folder}: not a run folder with .hydra/config.yaml and split.json")
     source = OmegaConf.load(config)
     store = prepared(source.data)
     kept = Split(**{part: tuple(names) for part, names in json.loads(split.read_text()).items()})
-    return SliceDataModule(store, kept, none(), slices, seed=seed)
+    return SliceDataModule(store, kept, none(), slices, seed=0)
 
 
 def _function(make: Callable[..., Any]) -> Any:
