@@ -50,9 +50,9 @@ class Beginning(NamedTuple):
 SCRATCH = Beginning({}, None, [])
 
 
-def chosen_strategy(node: DictConfig) -> Strategy | None:
+def chosen_strategy(node: DictConfig | None) -> Strategy | None:
     """The strategy of a config, None for scratch."""
-    strategy: Strategy | None = build(node) if "_target_" in node else None
+    strategy: Strategy | None = build(node) if node and "_target_" in node else None
     return strategy
 
 
@@ -138,14 +138,10 @@ def pretrain(
         network.load_state_dict(torch.load(done, weights_only=True))
         return
     module = MaskedReconstruction(network, strategy.pretrain, example)
-    trainer = pretraining_trainer(
-        options, folder, epochs=strategy.pretrain.epochs, callbacks=[EpochSeeds(data.seed)]
-    )
+    trainer = pretraining_trainer(options, folder, epochs=strategy.pretrain.epochs, callbacks=[EpochSeeds(data.seed)])
     begun = int(torch.load(last, weights_only=True, map_location="cpu")["epoch"]) + 1 if last.exists() else 0
     log.info(f"Pre-training on slices without masks: {strategy.pretrain.epochs} epochs, {begun} of them done")
-    trainer.fit(
-        module, data.unlabelled_dataloader(begun), ckpt_path=last if last.exists() else None, weights_only=True
-    )
+    trainer.fit(module, data.unlabelled_dataloader(begun), ckpt_path=last if last.exists() else None, weights_only=True)
     with replacing(done) as partial_file:
         torch.save({name: tensor.cpu() for name, tensor in network.state_dict().items()}, partial_file)
 

@@ -174,7 +174,7 @@ def _assemble(cfg: DictConfig, folder: Path) -> _Parts:
         multiple=multiple,
         flips=FLIPS if cfg.inference.flips else ((),),
     )
-    strategy = chosen_strategy(cfg.finetune)
+    strategy = chosen_strategy(cfg.get("finetune"))
     needs_target(strategy)
     copied = copy_source(strategy, network, folder) if strategy else frozenset()
     return _Parts(network, task, slices, augment, strategy, copied)

@@ -59,7 +59,9 @@ class Strategy:
                 else "finetune.source and finetune.pretrain both say where to start from: leave one of them null"
             )
         if self.frozen is not None and self.unfreeze_every is not None:
-            raise LiverError("finetune.frozen and finetune.unfreeze_every contradict each other: leave one of them null")
+            raise LiverError(
+                "finetune.frozen and finetune.unfreeze_every contradict each other: leave one of them null"
+            )
         if self.frozen_epochs is not None and self.frozen is None:
             raise LiverError("finetune.frozen_epochs says how long, but finetune.frozen names no part")
 

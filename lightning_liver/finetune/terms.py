@@ -106,9 +106,7 @@ class WeightConservation(nn.Module):
 
     def forward(self, task: Any, batch: Batch, logits: Any) -> Scalar:
         now = dict(task.network.named_parameters())
-        moved = sum(
-            ((now[name] - start) ** 2).sum() for name, start in zip(self.names, self.start, strict=True)
-        )
+        moved = sum(((now[name] - start) ** 2).sum() for name, start in zip(self.names, self.start, strict=True))
         new = sum((parameter**2).sum() for name, parameter in now.items() if name not in self.names)
         return (self.alpha * torch.as_tensor(moved) + self.beta * torch.as_tensor(new)).float() / 2
 
@@ -238,7 +236,7 @@ class DomainAdversarial(nn.Module):
 
 @validate_call(config=Checked)
 def domain_adversarial(
-    *, weight: Weight, part: str, hidden: Annotated[int, Field(ge=1)], network: Any, example: Any
+    *, weight: Weight, part: str, hidden: Annotated[int, Field(ge=1)], start: Start
 ) -> DomainAdversarial:
     """See DomainAdversarial. part: whose features must not tell; hidden: width of the discriminator."""
     return DomainAdversarial(start.network, weight=weight, part=part, hidden=hidden, example=start.example)
@@ -267,9 +265,7 @@ class PseudoLabels(nn.Module):
 
 
 @validate_call(config=Checked)
-def pseudo_labels(
-    *, weight: Weight, confidence: Annotated[float, Field(gt=0.5, lt=1)], network: Any, example: Any
-) -> PseudoLabels:
+def pseudo_labels(*, weight: Weight, confidence: Annotated[float, Field(gt=0.5, lt=1)], start: Start) -> PseudoLabels:
     """See PseudoLabels."""
     return PseudoLabels(start.network, weight=weight, confidence=confidence)
 
