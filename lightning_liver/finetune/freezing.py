@@ -35,7 +35,7 @@ def from_the_top(names: Sequence[str], *, every: int, at_once: int) -> Thaw:
 
 
 class Freezing(Callback):
-    """Keeps parts frozen until their epoch: no gradient, no optimizer group, and batch-norm statistics that stand still.
+    """Keeps parts frozen until their epoch: no gradient, no optimizer group, no new batch-norm statistics.
 
     Args:
         thaw: of every part, the epoch from which it trains.
@@ -88,7 +88,8 @@ def is_frozen(part: nn.Module) -> bool:
 
 def by_thaw(thaw: Thaw) -> list[str]:
     """Parts in the order in which their groups join the optimizer: by epoch, then from the logits to the image."""
-    return sorted(reversed(list(thaw)), key=lambda name: thaw[name])
+    depth = {name: place for place, name in enumerate(reversed(thaw))}
+    return sorted(thaw, key=lambda name: (thaw[name], depth[name]))
 
 
 def add_group(optimizer: Optimizer, scheduler: LambdaLR, group: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ class Strategy:
             return from_the_top(names, every=self.unfreeze_every, at_once=self.unfreeze_at_once)
         if self.frozen is not None:
             return frozen_for(names, self.frozen, epochs=self.frozen_epochs)
-        return {name: 0 for name in names}
+        return dict.fromkeys(names, 0)
 
     def scales(self, names: Sequence[str]) -> dict[str, float]:
         """Of every part the factor of the learning rate."""
