@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pydantic import ValidationError
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
 from lightning_liver.augment.policy import none
-from lightning_liver.build import build, prepared
+from lightning_liver.build import build, explain, prepared
 from lightning_liver.config import cache_of
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
-from lightning_liver.data.sources import lits
+from lightning_liver.data.sources import unlabelled
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError
@@ -62,10 +63,9 @@ def copy_source(strategy: Strategy, network: nn.Module, folder: Path) -> frozens
     Raises:
         LiverError: the source cannot be read, or nothing in it fits.
     """
-    names = list(parts(network))
-    strategy.thaw(names)  # which refuses parts that are not there
     if strategy.source is None:
         return frozenset()
+    names = list(parts(network))
     wanted = None if strategy.copied is None else select(names, strategy.copied, option="finetune.copied")
     transfer = plan(network, read_weights(strategy.source), parts=wanted)
     transfer.apply(network)
@@ -95,7 +95,7 @@ def target_store(strategy: Strategy, data: DictConfig) -> Store:
     """The scans of target_root, prepared as those of the run are."""
     assert strategy.target_root is not None
     root = Path(strategy.target_root).expanduser()
-    store: Store = build(data.prepare, lits(root, patients=None), store=cache_of(str(root)))
+    store: Store = build(data.prepare, unlabelled(root), store=f"{cache_of(str(root))}-unlabelled")
     return store
 
 
@@ -112,8 +112,7 @@ def begin(
     if strategy.pretrain is not None:
         pretrain(strategy, network, example, data, options, folder / "pretraining")
         copied = frozenset(name for name, _ in network.named_parameters())
-    start = Start(network, copied, example)
-    terms = {name: make(start=start) for name, make in strategy.terms.items()}
+    terms = make_terms(strategy, Start(network, copied, example))
     names = list(parts(network))
     thaw, scales = strategy.thaw(names), strategy.scales(names)
     hold(network, {name for name, first in thaw.items() if first > 0})
@@ -122,6 +121,32 @@ def begin(
         partial(groups, scale_of=scales, order=by_thaw(thaw)),
         [Freezing(thaw, lambda part, name: group(part, name, scales[name]))],
     )
+
+
+def make_terms(strategy: Strategy, start: Start) -> dict[str, Term]:
+    """The extra terms of the loss by name.
+
+    Raises:
+        LiverError: an option of one is out of range, or names a part that is not there.
+    """
+    made: dict[str, Term] = {}
+    for name, make in strategy.terms.items():
+        try:
+            made[name] = make(start=start)
+        except ValidationError as error:
+            raise LiverError(explain(error, f"finetune.terms.{name}")) from error
+    return made
+
+
+def try_strategy(strategy: Strategy, network: nn.Module, slices: SliceOptions) -> None:
+    """Make all that a strategy asks for once, of a copy of the network, before anything is prepared."""
+    needs_target(strategy)
+    names = list(parts(network))
+    strategy.thaw(names)
+    example = torch.zeros(1, slices.channels, *slices.size_yx)
+    make_terms(strategy, Start(deepcopy(network), frozenset(), example))
+    if strategy.pretrain is not None:
+        MaskedReconstruction(deepcopy(network), strategy.pretrain, example)
 
 
 def pretrain(

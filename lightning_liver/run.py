@@ -34,6 +34,7 @@ from lightning_liver.finetuning import (
     forgetting,
     needs_target,
     target_store,
+    try_strategy,
 )
 from lightning_liver.inference.tta import FLIPS
 from lightning_liver.report.cases import case_rows, draw_cases, loss_rows, result_table
@@ -175,7 +176,8 @@ def _assemble(cfg: DictConfig, folder: Path) -> _Parts:
         flips=FLIPS if cfg.inference.flips else ((),),
     )
     strategy = chosen_strategy(cfg.get("finetune"))
-    needs_target(strategy)
+    if strategy:
+        try_strategy(strategy, network, slices)
     copied = copy_source(strategy, network, folder) if strategy else frozenset()
     return _Parts(network, task, slices, augment, strategy, copied)
 
@@ -292,6 +294,11 @@ def _short(value: Any) -> Any:
 def _quieten() -> None:
     """Leave out what Lightning says of itself and advice that does not fit here."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for text in (".*does not have many workers.*", ".*exists and is not empty.*", ".*log_every_n_steps.*"):
+    for text in (
+        ".*does not have many workers.*",
+        ".*exists and is not empty.*",
+        ".*log_every_n_steps.*",
+        ".*in eval mode at the start of training.*",  # frozen parts and teachers
+    ):
         warnings.filterwarnings("ignore", text)
     warnings.filterwarnings("ignore", category=FutureWarning, module="pytorch_lightning.*")

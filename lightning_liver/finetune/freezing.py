@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from lightning_liver.errors import LiverError
 from lightning_liver.finetune.parts import Named, parts, select
 
-Thaw = Mapping[str, float]  # part -> the epoch from which it trains; infinity is never
+Thaw = Mapping[str, float]  # part, from the image on -> the epoch from which it trains; infinity is never
 
 
 def frozen_for(names: Sequence[str], frozen: Named, *, epochs: int | None) -> Thaw:
@@ -31,7 +31,7 @@ def from_the_top(names: Sequence[str], *, every: int, at_once: int) -> Thaw:
 
     Source: gradual unfreezing of Howard and Ruder 2018, arXiv:1801.06146, section 3.3.
     """
-    return {name: (place // at_once) * every for place, name in enumerate(reversed(names))}
+    return {name: ((len(names) - 1 - place) // at_once) * every for place, name in enumerate(names)}
 
 
 class Freezing(Callback):

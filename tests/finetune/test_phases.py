@@ -34,6 +34,7 @@ def test_parts_are_chosen_by_number_or_by_name() -> None:
 
 def test_gradual_thawing_goes_from_the_logits_to_the_image() -> None:
     thaw = from_the_top(NAMES, every=2, at_once=1)
+    assert list(thaw) == NAMES
     assert thaw == {"head": 0, "decoder.0": 2, "encoder.1": 4, "encoder.0": 6}
     assert from_the_top(NAMES, every=1, at_once=3) == {"head": 0, "decoder.0": 0, "encoder.1": 0, "encoder.0": 1}
     assert by_thaw(thaw) == ["head", "decoder.0", "encoder.1", "encoder.0"]
