@@ -7,7 +7,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "lightning_liver"
 FLOORS = (
     ("errors", "volume", "types", "files", "machine", "config"),
-    ("data", "augment", "models", "losses", "metrics", "optimise"),
+    ("data", "augment", "models", "losses", "metrics", "finetune", "optimise"),
     ("inference",),
     ("task",),
     ("report",),
