@@ -85,6 +85,11 @@ def cache_of(root: str) -> str:
     return _cached(f"{path.name}-{_digest(str(path))}")
 
 
+def _given(name: str, value: object) -> str:
+    """`-name-value` for a folder's name; nothing for null, so that a new option leaves earlier folders their names."""
+    return "" if value is None else f"-{name}-" + re.sub(r"[^A-Za-z0-9.]+", "-", str(value)).strip("-")
+
+
 def _channels(context: int) -> int:
     return 2 * context + 1
 
@@ -92,6 +97,7 @@ def _channels(context: int) -> int:
 _RESOLVERS: dict[str, Callable[..., object]] = {
     "cached": _cached,
     "cache_of": cache_of,
+    "given": _given,
     "channels": _channels,
     "study": _study,
     "job": _job,
