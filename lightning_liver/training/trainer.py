@@ -125,8 +125,10 @@ def pretraining_trainer(
     )
 
 
-def bare_trainer(options: TrainerOptions) -> pl.Trainer:
+def bare_trainer(options: TrainerOptions, *, callbacks: Sequence[Callback] = ()) -> pl.Trainer:
     """A Trainer to test with and leave nothing behind."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     return pl.Trainer(
         accelerator=options.accelerator,
         devices=options.devices,
@@ -136,6 +138,7 @@ def bare_trainer(options: TrainerOptions) -> pl.Trainer:
         enable_model_summary=False,
         enable_progress_bar=options.progress,
         use_distributed_sampler=False,
+        callbacks=list(callbacks),
     )
 
 

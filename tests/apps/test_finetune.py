@@ -162,6 +162,35 @@ def test_forgetting_is_measured_on_the_sources_own_test_cases(place: Path, tune:
     assert "test/liver/dice_per_case" in metrics
 
 
+def test_zero_shot_is_a_sources_score_on_scans_that_it_never_saw(
+    place: Path, tune: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    for number in (50, 51):
+        write_scan(place / "strange", number, spacing_mm=2.0)
+    typed = ("run=source", "data=lits", f"data.root={place / 'strange'}", "data.workers=0", "data.loaders=0")
+    code, output = call("evaluate", *typed, "trainer=cpu", "hydra.run.dir=zero", folder=place, capfd=capfd)
+    assert code == 0, output
+    assert "mean over patients" in output
+    rows = (place / "zero" / "cases.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * 2
+    assert rows[1].startswith("50,")
+
+
+def test_a_run_scored_again_has_the_scores_that_it_had(
+    place: Path, tune: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    typed = ("run=source", "trainer=cpu", "trainer.threads=1", "hydra.run.dir=again")
+    code, output = call("evaluate", *typed, folder=place, capfd=capfd)
+    assert code == 0, output
+    again, first = (json.loads((place / name / "metrics.json").read_text()) for name in ("again", "source"))
+    for name in again:
+        assert again[name] == pytest.approx(first[name], abs=1e-6), name
+    for wrong in ("run=nowhere", "run=scans"):
+        code, output = call("evaluate", wrong, folder=place, capfd=capfd)
+        assert code == 2, output
+        assert "not the folder of a finished run" in output
+
+
 def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
     place: Path, tune: Callable[..., str], tmp_path: Path
 ) -> None:
