@@ -6,8 +6,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "lightning_liver"
 FLOORS = (
-    ("errors", "volume", "types", "files", "machine", "config"),
-    ("data", "augment", "models", "losses", "metrics", "optimise"),
+    ("errors", "volume", "types", "files", "text", "machine", "config"),
+    ("data", "augment", "models", "losses", "metrics", "optimise", "finetune"),
     ("inference",),
     ("task",),
     ("report",),
