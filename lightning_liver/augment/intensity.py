@@ -78,8 +78,16 @@ class Intensity(HuTransform):
         extent, middle = high - low, (high + low) / 2
         seen = _clipped((img - np.float32(middle + shift_hu)) * np.float32(zoom / extent) + np.float32(0.5))
         mean = np.float32(cv2.mean(seen.reshape(-1, 1))[0])
-        seen = _clipped((seen - mean) * np.float32(contrast) + mean)
-        return cv2.pow(seen, power).reshape(img.shape) * np.float32(extent) + np.float32(low)
+        seen -= mean
+        seen *= np.float32(contrast)
+        seen += mean
+        return _power(seen, power).reshape(img.shape) * np.float32(extent) + np.float32(low)
+
+
+def _power(seen: Image, power: float) -> np.ndarray:
+    """[0, 1] to a power. OpenCV's logarithm and exponential take a ninth of the time of its power."""
+    np.clip(seen, np.float32(1e-30), 1, out=seen)  # the logarithm of 0 is not finite
+    return np.asarray(cv2.exp(cv2.log(seen) * np.float32(power)))
 
 
 def _clipped(seen: Image) -> Image:
