@@ -6,7 +6,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "lightning_liver"
 FLOORS = (
-    ("errors", "volume", "types", "files", "machine", "config"),
+    ("errors", "volume", "types", "files", "text", "machine", "config"),
     ("data", "augment", "finetune", "models", "losses", "metrics", "optimise"),
     ("inference",),
     ("task",),

@@ -7,6 +7,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lightning_liver.config import compose, folder, identity
+from tests.optional import needs
 
 GROUPS = {
     path.name: sorted(file.stem for file in path.glob("*.yaml") if not file.stem.startswith("base"))
@@ -97,8 +98,7 @@ def test_every_choice_composes_and_names_what_exists(group: str, name: str) -> N
     if cfg.data.source._target_ != "lightning_liver.data.phantom.cases":
         cfg.data.root = "/somewhere"
     for target in targets(cfg):
-        if target.startswith("monai"):
-            pytest.importorskip("monai", reason="MONAI is an optional extra")
+        needs(target.split(".")[0])
         get_object(target)
     OmegaConf.to_container(cfg, resolve=True)
 
