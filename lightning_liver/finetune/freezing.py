@@ -88,8 +88,8 @@ def is_frozen(part: nn.Module) -> bool:
 
 def by_thaw(thaw: Thaw) -> list[str]:
     """Parts in the order in which their groups join the optimizer: by epoch, then from the logits to the image."""
-    depth = {name: place for place, name in enumerate(reversed(thaw))}
-    return sorted(thaw, key=lambda name: (thaw[name], depth[name]))
+    upwards = list(thaw)[::-1]
+    return sorted(upwards, key=lambda name: thaw[name])  # which leaves equal ones in their order
 
 
 def add_group(optimizer: Optimizer, scheduler: LambdaLR, group: dict[str, Any]) -> None:
