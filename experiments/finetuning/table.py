@@ -1,6 +1,6 @@
 """python experiments/finetuning/table.py multirun/finetuning
 
-Reads the runs of the sweep: draws how validation Dice grows (curves.png, its numbers in curves.csv), and prints what each
+Reads the runs of the sweep: draws how validation Dice grows (curves.png, numbers in curves.csv), and prints what each
 strategy forgets of the source's test cases, also into forgetting.csv beside this file.
 """
 
