@@ -13,7 +13,7 @@ FLOORS = (
     ("report",),
     ("training",),
     ("build",),
-    ("run", "estimate", "sweep"),
+    ("run", "estimate", "sweep", "clustering"),
     ("apps", "plugins"),
 )
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -76,7 +76,7 @@ def test_commands_import_hydra_alone() -> None:
 
 def test_only_run_and_what_stands_above_know_hydra() -> None:
     knowing = {part(path) for path in MODULES if re.search(r"^(from|import) (hydra|omegaconf)", path.read_text(), re.M)}
-    assert knowing <= {"run", "estimate", "sweep", "build", "config", "apps", "plugins"}
+    assert knowing <= {"run", "estimate", "sweep", "clustering", "build", "config", "apps", "plugins"}
 
 
 def test_what_hydra_imports_at_every_start_is_light() -> None:

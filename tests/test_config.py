@@ -104,6 +104,6 @@ def test_every_choice_composes_and_names_what_exists(group: str, name: str) -> N
 
 
 def test_every_command_has_its_config() -> None:
-    for name in ("train", "prepare", "summary"):
+    for name in ("train", "prepare", "summary", "cluster"):
         assert Path(folder() / f"{name}.yaml").exists()
         compose(name, [])
