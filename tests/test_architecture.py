@@ -14,7 +14,7 @@ FLOORS = (
     ("training",),
     ("build",),
     ("finetuning",),
-    ("run", "evaluation", "estimate", "preview", "sweep"),
+    ("run", "evaluation", "clustering", "estimate", "preview", "sweep"),
     ("apps", "plugins"),
 )
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -80,6 +80,7 @@ def test_only_run_and_what_stands_above_know_hydra() -> None:
     assert knowing <= {
         "run",
         "evaluation",
+        "clustering",
         "finetuning",
         "estimate",
         "preview",

@@ -104,6 +104,6 @@ def test_every_choice_composes_and_names_what_exists(group: str, name: str) -> N
 
 
 def test_every_command_has_its_config() -> None:
-    for name in ("train", "prepare", "evaluate", "summary", "augment_preview"):
+    for name in ("train", "prepare", "evaluate", "cluster", "summary", "augment_preview"):
         assert Path(folder() / f"{name}.yaml").exists()
         compose(name, [])
