@@ -13,6 +13,7 @@ import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 _NOT_THE_RUN = ("resume", "results", "estimate", "trial", "logger", "hydra")
+_FREE_TUNING = ("source_data", "target_root")
 _FREE_TRAINER = ("max_", "progress")
 _FREE = ("root", "patients", "store", "workers", "loaders", "prepare", "source", "skip_bad")
 _FREE_TYPED = ("hydra", *(f"{name}=" for name in _NOT_THE_RUN), *(f"data.{name}=" for name in _FREE))
@@ -39,8 +40,9 @@ def identity(cfg: DictConfig) -> str:
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     plain["data"] = {name: value for name, value in plain["data"].items() if name not in _FREE}
     plain["trainer"] = {name: value for name, value in plain["trainer"].items() if not name.startswith(_FREE_TRAINER)}
-    if "_target_" not in plain.get("finetune", {}):  # scratch takes a source and does not read it
-        plain.pop("finetune", None)
+    tuning = plain.pop("finetune", None) or {}
+    if "_target_" in tuning:  # else it is scratch, which takes a source and does not read it
+        plain["finetune"] = {name: value for name, value in tuning.items() if name not in _FREE_TUNING}
     kept = {name: value for name, value in plain.items() if name not in _NOT_THE_RUN}
     return hashlib.sha256(json.dumps(_without_nulls(kept), sort_keys=True, default=str).encode()).hexdigest()[:16]
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,8 @@ from lightning_liver.finetune.rates import group, groups
 from lightning_liver.finetune.self_taught import MaskedReconstruction
 from lightning_liver.finetune.source import read_weights
 from lightning_liver.finetune.strategy import Strategy
-from lightning_liver.finetune.terms import Start
-from lightning_liver.finetune.transfer import plan
+from lightning_liver.finetune.terms import Reconstruction, Start
+from lightning_liver.finetune.transfer import Transfer, plan
 from lightning_liver.task import Groups, SegmentationTask, Term
 from lightning_liver.training.callbacks import EpochSeeds
 from lightning_liver.training.trainer import TrainerOptions, bare_trainer, pretraining_trainer
@@ -63,16 +63,29 @@ def copy_source(strategy: Strategy, network: nn.Module, folder: Path) -> frozens
     Raises:
         LiverError: the source cannot be read, or nothing in it fits.
     """
-    if strategy.source is None:
+    if strategy.source is None or strategy.pretrain is not None:
         return frozenset()
     names = list(parts(network))
     wanted = None if strategy.copied is None else select(names, strategy.copied, option="finetune.copied")
     transfer = plan(network, read_weights(strategy.source), parts=wanted)
+    _refuse_ignorant_teacher(strategy, transfer)
     transfer.apply(network)
     table = f"From {strategy.source}:\n{transfer.table()}"
     write_whole(folder / "transfer.txt", table + "\n")
     log.info(table)
     return transfer.copied
+
+
+def _refuse_ignorant_teacher(strategy: Strategy, transfer: Transfer) -> None:
+    """What the source did not say cannot be kept."""
+    taught = sorted(name for name, make in strategy.terms.items() if getattr(_function(make), "needs_teacher", False))
+    whole = {fate.name for fate in transfer.fates if fate.moves and transfer.values[fate.name].shape == fate.shape}
+    random = [fate.name for fate in transfer.fates if fate.learnable and fate.name not in whole]
+    if taught and random:
+        raise LiverError(
+            f"finetune.terms.{taught[0]} keeps what the source says, but of the source these weights do not come, or not "
+            f"whole: {', '.join(random[:5])}\n{transfer.table()}"
+        )
 
 
 def needs_target(strategy: Strategy | None) -> bool:
@@ -135,18 +148,37 @@ def make_terms(strategy: Strategy, start: Start) -> dict[str, Term]:
             made[name] = make(start=start)
         except ValidationError as error:
             raise LiverError(explain(error, f"finetune.terms.{name}")) from error
+        except TypeError as error:
+            raise LiverError(f"finetune.terms.{name}: {error}; it makes a term of `start`") from error
     return made
 
 
 def try_strategy(strategy: Strategy, network: nn.Module, slices: SliceOptions) -> None:
     """Make all that a strategy asks for once, of a copy of the network, before anything is prepared."""
     needs_target(strategy)
+    if strategy.source_data is not None and (strategy.source is None or strategy.pretrain is not None):
+        log.info("finetune.source_data is not used: this strategy has no source that could be forgotten.")
+    elif strategy.source_data is not None:
+        _source_run(strategy)
     names = list(parts(network))
     strategy.thaw(names)
     example = torch.zeros(1, slices.channels, *slices.size_yx)
-    make_terms(strategy, Start(deepcopy(network), frozenset(), example))
     if strategy.pretrain is not None:
-        MaskedReconstruction(deepcopy(network), strategy.pretrain, example)
+        tried = MaskedReconstruction(deepcopy(network), strategy.pretrain, example)
+        _refuse_coarse(strategy.pretrain.part, tried.sees(example), example)
+    trial = deepcopy(network)
+    for name, term in make_terms(strategy, Start(trial, frozenset(), example)).items():
+        if isinstance(term, Reconstruction):
+            trial(example)
+            _refuse_coarse(f"finetune.terms.{name}.part", term.features(), example)
+
+
+def _refuse_coarse(option: str, features: Tensor, example: Tensor) -> None:
+    if features.shape[-2:] != example.shape[-2:]:
+        raise LiverError(
+            f"{option} gives {tuple(features.shape[-2:])} pixels of an image of {tuple(example.shape[-2:])}: a part at "
+            "full resolution is needed, such as decoder.*"
+        )
 
 
 def pretrain(
@@ -176,44 +208,47 @@ def forgetting(
     task: SegmentationTask,
     best: Path,
     options: TrainerOptions,
-    slices: SliceOptions,
 ) -> Metrics:
-    """Dice of the source's test cases, by the source's weights and by the fine-tuned ones, as source/before/... and
-    source/after/...
+    """Dice of the test cases of finetune.source_data, by that run's network and by the fine-tuned one.
+
+    They are called source/before/... and source/after/...; each network sees slices as it was trained to see them.
 
     Raises:
-        LiverError: finetune.source_data is no run folder with a split.
+        LiverError: finetune.source_data is no run folder with test cases.
     """
-    if strategy.source_data is None or strategy.source is None:
+    if strategy.source_data is None or strategy.source is None or strategy.pretrain is not None:
         return {}
-    data = _source_data(Path(strategy.source_data).expanduser(), slices)
-    tuned = torch.load(best, weights_only=True, map_location="cpu")["state_dict"]
-    scores: Metrics = {}
-    network = task.network
-    for when in ("before", "after"):
-        weights = {name.removeprefix("network."): tensor for name, tensor in tuned.items()}
-        other = deepcopy(network)
-        if when == "before":
-            plan(other, read_weights(strategy.source), parts=None).apply(other)
-        else:
-            other.load_state_dict({name: weights[name] for name in other.state_dict()})
-        task.network = other
+    run = _source_run(strategy)
+    source = DictConfig(OmegaConf.load(run / ".hydra" / "config.yaml"))
+    store = prepared(source.data)
+    split = Split(**{part: tuple(names) for part, names in json.loads((run / "split.json").read_text()).items()})
+    mine, scores = task.network, Metrics()
+    for when, path in (("before", run / "checkpoints" / "best.ckpt"), ("after", best)):
+        saved = torch.load(path, weights_only=True, map_location="cpu")
+        data = SliceDataModule(store, split, none(), build(source.data.slices), seed=0)
+        data.load_state_dict(saved[SliceDataModule.__qualname__])  # each network sees what it was trained to see
+        task.network = deepcopy(mine) if when == "after" else build(source.model)
+        task.network.load_state_dict(network_weights(saved["state_dict"]))
         measured = bare_trainer(options).test(task, data, verbose=False)[0]
-        scores |= {
-            name.replace("test/", f"source/{when}/"): float(value) for name, value in measured.items() if "dice" in name
-        }
-    task.network = network
+        wanted = {name: value for name, value in measured.items() if name.endswith(("/dice_per_case", "/dice_global"))}
+        scores |= {name.replace("test/", f"source/{when}/"): float(value) for name, value in wanted.items()}
+    task.network = mine
     return scores
 
 
-def _source_data(folder: Path, slices: SliceOptions) -> SliceDataModule:
-    config, split = folder / ".hydra" / "config.yaml", folder / "split.json"
-    if not config.is_file() or not split.is_file():
-        raise LiverError(f"finetune.source_data={folder}: not a run folder with .hydra/config.yaml and split.json")
-    source = OmegaConf.load(config)
-    store = prepared(source.data)
-    kept = Split(**{part: tuple(names) for part, names in json.loads(split.read_text()).items()})
-    return SliceDataModule(store, kept, none(), slices, seed=0)
+def network_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of the network among those of a task."""
+    return {name.removeprefix("network."): tensor for name, tensor in state.items() if name.startswith("network.")}
+
+
+def _source_run(strategy: Strategy) -> Path:
+    run = Path(str(strategy.source_data)).expanduser()
+    for needed in (".hydra/config.yaml", "split.json", "checkpoints/best.ckpt"):
+        if not (run / needed).is_file():
+            raise LiverError(f"finetune.source_data={run}: not a run folder, it has no {needed}")
+    if not json.loads((run / "split.json").read_text())["test"]:
+        raise LiverError(f"finetune.source_data={run}: that run has no test cases")
+    return run
 
 
 def _function(make: Callable[..., Any]) -> Any:

@@ -103,7 +103,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
             _stop_if_pruned(folder)
         record(folder, fitted=True)
         fitted_s = time.perf_counter() - began - prepared_s
-        kept = forgetting(strategy, task, folder / "checkpoints" / "best.ckpt", options, slices) if strategy else {}
+        kept = forgetting(strategy, task, folder / "checkpoints" / "best.ckpt", options) if strategy else {}
         metrics = _evaluate(lightning, task, data, folder) | kept
         tested_s = time.perf_counter() - began - prepared_s - fitted_s
 
@@ -273,7 +273,7 @@ def _log_hyperparameters(logger: Logger | None, cfg: DictConfig, metrics: Metric
     chosen = {
         f"{group}.{name}".removesuffix("._target_"): value
         for group in ("loss", "model", "augment", "finetune", "optimizer", "scheduler")
-        for name, value in plain[group].items()
+        for name, value in (plain.get(group) or {}).items()
         if name != "_partial_"
     }
     chosen |= {f"data.{name}": plain["data"][name] for name in ("fold", "spacing_mm", "size", "context", "window_hu")}

@@ -13,13 +13,26 @@ Named = int | Sequence[str]  # the first so many, or names with wildcards
 def parts(network: nn.Module) -> dict[str, nn.Module]:
     """Name -> module, in the order of the network's own definition; the members of a ModuleList are parts of their own.
 
-    Of our U-Net: encoder.0 (full resolution) to encoder.4, decoder.0 (deepest) to decoder.3, head.
+    Of our U-Net: encoder.0 (full resolution) to encoder.4, decoder.0 (deepest) to decoder.3, head. A module whose
+    parameters are all in parts before it is none.
+
+    Raises:
+        LiverError: a parameter lies in no part, or in two.
     """
     found: dict[str, nn.Module] = {}
+    seen: set[int] = set()
     for name, child in network.named_children():
         members = child.named_children() if isinstance(child, nn.ModuleList) else [("", child)]
-        found |= {f"{name}.{member}".rstrip("."): module for member, module in members}
-    return {name: module for name, module in found.items() if any(True for _ in module.parameters())}
+        for member, module in members:
+            own = {id(parameter) for parameter in module.parameters()}
+            if own - seen:
+                if own & seen:
+                    raise LiverError(f"finetune: {name} of the model shares weights with a part before it")
+                found[f"{name}.{member}".rstrip(".")] = module
+            seen |= own
+    if loose := [name for name, parameter in network.named_parameters() if id(parameter) not in seen]:
+        raise LiverError(f"finetune: {', '.join(loose)} of the model lies in no module: put it into one")
+    return found
 
 
 def select(names: Iterable[str], wanted: Named, *, option: str) -> list[str]:

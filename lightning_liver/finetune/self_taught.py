@@ -43,11 +43,15 @@ class MaskedReconstruction(pl.LightningModule):
         self.features = Features(network, options.part)
         self.head = nn.Conv2d(channels_of(network, options.part, example), example.shape[1], kernel_size=1)
 
+    def sees(self, images: Images) -> Tensor:
+        """The features that the image is drawn from."""
+        self.network(images)
+        return self.features()
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Scalar:
         images = batch["image"]
         covered = patches(images, share=self.options.mask_share, side=self.options.patch_pixels)
-        self.network(images * ~covered)
-        wrong = (self.head(self.features()).float() - images.float()) ** 2
+        wrong = (self.head(self.sees(images * ~covered)).float() - images.float()) ** 2
         cost = (wrong * covered).sum() / (covered.sum() * images.shape[1]).clamp(min=1)
         self.log("pretrain/loss", cost, prog_bar=True)
         return cost

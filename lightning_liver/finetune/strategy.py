@@ -21,7 +21,8 @@ class Strategy:
     """Options of conf/finetune; each yaml is one strategy.
 
     Args:
-        source: run folder, checkpoint, state_dict or safetensors to start from; None where `pretrain` makes the start.
+        source: run folder, checkpoint, state_dict or safetensors to start from; None where `pretrain` makes the start,
+            or the strategy does without. With `pretrain` it is not read.
         copied: the first so many parts of the network, or parts by name; None is all.
         frozen: parts that do not train at first, in the same way; None is none.
         frozen_epochs: for how long; None is for good.
@@ -32,6 +33,7 @@ class Strategy:
         source_data: a run folder; its test cases are scored before and after, which shows what was forgotten.
         target_root: a folder of scans whose masks are not used, laid out as LiTS is.
         pretrain: makes the start from slices without masks.
+        source_optional: random weights are a start, too.
         terms: name -> what makes an extra term of the loss, see lightning_liver.finetune.terms.
 
     Raises:
@@ -49,14 +51,13 @@ class Strategy:
     source_data: str | None
     target_root: str | None
     pretrain: Any
+    source_optional: bool
     terms: dict[str, Callable[..., Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if (self.source is None) == (self.pretrain is None):
+        if self.source is None and self.pretrain is None and not self.source_optional:
             raise LiverError(
                 "finetune.source is needed: a run folder, a checkpoint, a state_dict or a safetensors file"
-                if self.source is None
-                else "finetune.source and finetune.pretrain both say where to start from: leave one of them null"
             )
         if self.frozen is not None and self.unfreeze_every is not None:
             raise LiverError(
@@ -64,6 +65,8 @@ class Strategy:
             )
         if self.frozen_epochs is not None and self.frozen is None:
             raise LiverError("finetune.frozen_epochs says how long, but finetune.frozen names no part")
+        if self.unfreeze_at_once > 1 and self.unfreeze_every is None:
+            raise LiverError("finetune.unfreeze_at_once says how many, but finetune.unfreeze_every not how often")
 
     def thaw(self, names: Sequence[str]) -> Thaw:
         """Of every part of a network, the epoch from which it trains."""

@@ -6,7 +6,7 @@ A term is called with (task, batch, logits) and returns a scalar; it is made of 
 import math
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
 from pydantic import ConfigDict, Field, validate_call
@@ -90,8 +90,8 @@ def conservation(*, weight: Weight, temperature: Positive, start: Start) -> Cons
 class WeightConservation(nn.Module):
     """Stay near the weights of the start: (alpha sum |w - w0|^2 + beta sum |v|^2) / 2.
 
-    w are the weights that came from the source, with their start w0; v are those that did not. Batch norm's scale and
-    shift count as weights, its running statistics do not.
+    w are the weights that came from the source, wholly or in part, with their start w0; v are those that did not. Batch
+    norm's scale and shift count as weights, its running statistics do not. It takes the place of weight decay.
 
     Source: L2-SP of Li et al. 2018, arXiv:1802.01483, equation 4.
     """
@@ -124,18 +124,25 @@ class Features:
         part: its name; the last part that a pattern such as encoder.* matches.
     """
 
+    muted: ClassVar[bool] = False  # while a term applies the network to other images than the batch's
+
     def __init__(self, network: nn.Module, part: str) -> None:
         self.now: Tensor | None = None
+        self.listening = False
         known = parts(network)
-        known[select(known, [part], option="finetune: part")[-1]].register_forward_hook(self._keep)
+        self.handle = known[select(known, [part], option="finetune: part")[-1]].register_forward_hook(self._keep)
 
     def __call__(self) -> Tensor:
         assert self.now is not None, "the network was not applied"
         kept, self.now = self.now, None
         return kept
 
-    def _keep(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        self.now = output
+    def __deepcopy__(self, memo: Any) -> "Features":
+        return self  # a copied network is another one: nobody asks for its features
+
+    def _keep(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if self.listening or not Features.muted:
+            self.now = output if isinstance(output, Tensor) else output[-1]
 
 
 def channels_of(network: nn.Module, part: str, example: Tensor) -> int:
@@ -144,7 +151,30 @@ def channels_of(network: nn.Module, part: str, example: Tensor) -> int:
     with torch.no_grad():
         network.eval()(example)
     network.train(training)
+    features.handle.remove()
     return int(features().shape[1])
+
+
+def on_target(task: Any, batch: Batch, features: Features | None = None) -> Any:
+    """What the network says of the batch's target images, heard by `features` alone.
+
+    Batch norm takes the statistics of these images and forgets them: the running ones are of labelled slices.
+    """
+    norms = [m for m in task.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    tracked = [norm.track_running_stats for norm in norms]
+    Features.muted = True
+    if features:
+        features.listening = True
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        return task.network(batch["target"])
+    finally:
+        Features.muted = False
+        if features:
+            features.listening = False
+        for norm, before in zip(norms, tracked, strict=True):
+            norm.track_running_stats = before
 
 
 class TumourPresence(nn.Module):
@@ -157,8 +187,15 @@ class TumourPresence(nn.Module):
 
     def forward(self, task: Any, batch: Batch, logits: Any) -> Scalar:
         answer = self.head(self.features().mean(dim=(-2, -1)))[:, 0]
-        present = (batch["labels"] == 2).flatten(1).any(dim=1).float()
+        present = _shows_tumour(batch["labels"])
+        if "partner_labels" in batch:  # the batch is blended, and so is the answer
+            share = batch["share"][0]
+            present = share * present + (1 - share) * _shows_tumour(batch["partner_labels"])
         return self.weight * binary_cross_entropy_with_logits(answer.float(), present)
+
+
+def _shows_tumour(labels: Tensor) -> Tensor:
+    return (labels == 2).flatten(1).any(dim=1).float()
 
 
 class Reconstruction(nn.Module):
@@ -226,7 +263,7 @@ class DomainAdversarial(nn.Module):
 
     def forward(self, task: Any, batch: Batch, logits: Any) -> Scalar:
         ours = self.features().mean(dim=(-2, -1))
-        task.network(batch["target"])
+        on_target(task, batch, self.features)
         theirs = self.features().mean(dim=(-2, -1))
         strength = reversal_strength(progress_of(task))
         answer = self.discriminator(reverse_gradient(torch.cat([ours, theirs]), strength))[:, 0].float()
@@ -259,7 +296,7 @@ class PseudoLabels(nn.Module):
         believed = finest(self.teacher(batch["target"])).float().sigmoid()
         sure = (believed >= self.confidence) | (believed <= 1 - self.confidence)
         cost = binary_cross_entropy_with_logits(
-            finest(task.network(batch["target"])).float(), (believed > 0.5).float(), reduction="none"
+            finest(on_target(task, batch)).float(), (believed > 0.5).float(), reduction="none"
         )
         return self.weight * (cost * sure).sum() / sure.sum().clamp(min=1)
 
@@ -283,3 +320,4 @@ def progress_of(task: Any) -> float:
 
 
 domain_adversarial.needs_target = pseudo_labels.needs_target = True  # type: ignore[attr-defined]
+conservation.needs_teacher = pseudo_labels.needs_teacher = True  # type: ignore[attr-defined]

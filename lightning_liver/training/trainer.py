@@ -106,6 +106,8 @@ def pretraining_trainer(
     options: TrainerOptions, folder: Path, *, epochs: int, callbacks: Sequence[Callback]
 ) -> pl.Trainer:
     """A Trainer for a number of epochs without validation, which keeps last.ckpt in a folder."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     last = _Keeper(dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     return pl.Trainer(
         default_root_dir=folder,
@@ -114,6 +116,7 @@ def pretraining_trainer(
         precision=None if options.precision == "auto" else options.precision,
         max_epochs=epochs,
         gradient_clip_val=options.gradient_clip,
+        deterministic=options.deterministic,
         limit_val_batches=0,
         log_every_n_steps=options.log_every,
         use_distributed_sampler=False,

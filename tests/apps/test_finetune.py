@@ -196,8 +196,11 @@ def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
 ) -> None:
     other = UNet(in_channels=3, classes=1, base_channels=4, depth=2, norm="batch", dropout=0.0)
     torch.save(other.state_dict(), tmp_path / "other.pt")
-    output = tune("other", "full", f"finetune.source={tmp_path / 'other.pt'}")
-    assert "reshaped" in output
+    source = f"finetune.source={tmp_path / 'other.pt'}"
+    assert "reshaped" in tune("other", "full", source)
+    refused = tune("untaught", "conservation", source, expected=2)
+    assert "keeps what the source says" in refused
+    assert "head.weight" in refused
 
 
 @pytest.mark.parametrize(
@@ -213,7 +216,13 @@ def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
         ("conservation", ("finetune.terms.conservation.temperature=0",), ["finetune.terms.conservation.temperature=0"]),
         ("domain_adversarial", ("finetune.target_root=null",), ["finetune.target_root is needed"]),
         ("full", ("finetune.source_data=scans",), ["finetune.source_data=scans", "not a run folder"]),
-        ("self_taught", ("finetune.source=source",), ["finetune.source and finetune.pretrain"]),
+        ("full", ("finetune.unfreeze_at_once=2",), ["finetune.unfreeze_at_once"]),
+        ("self_taught", ("finetune.pretrain.part=encoder.*",), ["encoder.*", "full resolution"]),
+        (
+            "multitask",
+            ("finetune/term@finetune.terms.second=reconstruction", "finetune.terms.second.part=encoder.*"),
+            ["finetune.terms.second.part", "full resolution"],
+        ),
         ("fulll", (), ["finetune/fulll", "layer_transfer"]),
     ],
 )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lightning_liver.finetune import terms
+from lightning_liver.finetune.self_taught import patches
 from tests.finetune.tiny import Task, Tiny, batch, start
 
 pytestmark = pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
@@ -176,3 +177,39 @@ def test_reconstruction_is_the_mean_squared_error() -> None:
     nn.init.zeros_(term.head.bias)
     assert float(term(Task(network), given_, None)) == pytest.approx(3 * float((given_["image"] ** 2).mean()), rel=1e-5)
     assert {name for name, p in term.named_parameters() if p.requires_grad} == {"head.weight", "head.bias"}
+
+
+def test_terms_do_not_hear_each_others_target_passes() -> None:
+    """Whatever order they come in, each sees the features of the batch's own images."""
+    network = Tiny()
+    given_ = batch()
+    made = {
+        "presence": terms.tumour_presence(weight=1.0, part="encoder.*", start=start(network)),
+        "domain": terms.domain_adversarial(weight=1.0, part="encoder.*", hidden=8, start=start(network)),
+        "pseudo": terms.pseudo_labels(weight=1.0, confidence=0.6, start=start(network)),
+    }
+    values = {}
+    for order in (("presence", "domain", "pseudo"), ("pseudo", "domain", "presence"), ("domain", "presence", "pseudo")):
+        logits = network(given_["image"])
+        values[order] = {name: float(made[name](Task(network, 50), given_, logits)) for name in order}
+    first, *others = values.values()
+    for other in others:
+        assert other == pytest.approx(first, rel=1e-5)
+
+
+def test_target_images_leave_the_running_statistics_alone() -> None:
+    network = Tiny().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    terms.on_target(Task(network), batch())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    network(batch()["image"])
+    assert not torch.equal(network.state_dict()["encoder.0.1.running_mean"], before["encoder.0.1.running_mean"])
+
+
+def test_patches_cover_their_share_in_whole_squares() -> None:
+    covered = patches(torch.zeros(200, 3, 32, 40), share=0.6, side=8)
+    assert covered.shape == (200, 1, 32, 40)
+    assert float(covered.float().mean()) == pytest.approx(0.6, abs=0.03)
+    blocks = covered.reshape(200, 4, 8, 5, 8).float().mean(dim=(2, 4))
+    assert set(blocks.unique().tolist()) == {0.0, 1.0}
+    assert patches(torch.zeros(1, 1, 9, 9), share=0.5, side=8).shape == (1, 1, 9, 9)
