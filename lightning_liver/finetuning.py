@@ -83,7 +83,7 @@ def _refuse_ignorant_teacher(strategy: Strategy, transfer: Transfer) -> None:
     random = [fate.name for fate in transfer.fates if fate.learnable and fate.name not in whole]
     if taught and random:
         raise LiverError(
-            f"finetune.terms.{taught[0]} keeps what the source says, but these weights do not come from it, or not whole: "
+            f"finetune.terms.{taught[0]} keeps what the source says; these weights are not, or not wholly, its own: "
             f"{', '.join(random[:5])}\n{transfer.table()}"
         )
 
