@@ -155,8 +155,10 @@ def _assemble(cfg: DictConfig, folder: Path) -> _Parts:
     pl.seed_everything(cfg.seed, verbose=False)
     slices: SliceOptions = build(cfg.data.slices)
     network, loss, augment = build(cfg.model), build(cfg.loss), build(cfg.augment)
-    if augment.mixup is not None and slices.batch_size < 2:
-        raise LiverError(f"data.batch_size={slices.batch_size}: mixup blends the slices of a batch, and needs two")
+    if augment.mixup is not None and (few := min(slices.batch_size, slices.slices_per_epoch)) < 2:
+        raise LiverError(
+            f"data.batch_size={slices.batch_size} makes batches of {few}: mixup blends slices, and needs two"
+        )
     multiple = _multiple(cfg.inference, network)
     check_network_and_loss(network, loss, slices.channels, slices.size_yx, multiple)
     optimizer, scheduler = build(cfg.optimizer), build(cfg.scheduler)

@@ -21,7 +21,7 @@ def streak(*, amplitude_hu: Amount, count: Count, width_degrees: Size, probabili
     Args:
         amplitude_hu: of the strongest streak, at its origin; every sample draws its own, uniformly up to this.
         count: largest number of streaks.
-        width_degrees: standard deviation of a streak's profile.
+        width_degrees: standard deviation of a streak's profile; 0.05 at least.
     """
     return Policy([Streaks(amplitude_hu=amplitude_hu, count=count, width_degrees=width_degrees, p=probability)])
 
@@ -33,7 +33,7 @@ def ring(*, amplitude_hu: Amount, count: Count, width_mm: Size, probability: Pro
     Args:
         amplitude_hu: of the strongest ring; every sample draws its own, uniformly up to this.
         count: largest number of rings.
-        width_mm: standard deviation of a ring's profile.
+        width_mm: standard deviation of a ring's profile; half a pixel at least.
     """
     return Policy([Rings(amplitude_hu=amplitude_hu, count=count, width_mm=width_mm, p=probability)])
 
@@ -68,7 +68,8 @@ class Streaks(_Drawn):
         directions = self.random_generator.uniform(0, 180, len(strengths))
         degrees = np.arange(_ANGLES) * 180 / _ANGLES
         away = np.abs((degrees - directions[:, None] + 90) % 180 - 90)
-        table = (strengths[:, None] * np.exp(-((away / self.width_degrees) ** 2) / 2)).sum(0).astype(np.float32)
+        width = max(self.width_degrees, 180 / _ANGLES)
+        table = (strengths[:, None] * np.exp(-((away / width) ** 2) / 2)).sum(0).astype(np.float32)
         centre = self.random_generator.uniform(0.1, 0.9, 2) * shape
         y, x = _millimetres(shape, spacing_mm, centre)
         radius, angle = cv2.cartToPolar(x, y, angleInDegrees=True)
@@ -92,7 +93,8 @@ class Rings(_Drawn):
         y, x = _millimetres(shape, spacing_mm, np.array(shape) / 2 + offset)
         place = (cv2.magnitude(x, y) * np.float32(1 / step_mm)).astype(np.int32)
         distance = np.arange(int(place.max()) + 1) * step_mm - radii[:, None]
-        table = (strengths[:, None] * np.exp(-((distance / self.width_mm) ** 2) / 2)).sum(0)
+        width_mm = max(self.width_mm, min(spacing_mm) / 2)
+        table = (strengths[:, None] * np.exp(-((distance / width_mm) ** 2) / 2)).sum(0)
         return table.astype(np.float32)[place]
 
 

@@ -1,12 +1,13 @@
 """Policies made of others."""
 
 from itertools import chain
+from typing import Any
 
 from pydantic import validate_call
 
-from lightning_liver.augment.geometric import Affine, Degrees, Share
+from lightning_liver.augment.geometric import Affine
 from lightning_liver.augment.noise import GaussianNoise
-from lightning_liver.augment.policy import Amount, Policy
+from lightning_liver.augment.policy import Amount, Degrees, Policy, Share
 from lightning_liver.errors import LiverError
 
 
@@ -22,13 +23,15 @@ def basic(*, rotation_degrees: Degrees, scale: Share, shift_mm: Amount, noise_hu
     return Policy([affine, GaussianNoise(std_hu=noise_hu, p=1)])
 
 
-def sequence(**policies: Policy | None) -> Policy:
+def sequence(**policies: Any) -> Policy:
     """One policy after the other, in the order of their names' appearance; None leaves one out.
 
     Raises:
-        LiverError: two of them mix batches.
+        LiverError: one of them is none, or two mix batches.
     """
     given = {name: policy for name, policy in policies.items() if policy is not None}
+    if strange := [f"augment.{name}={it!r}" for name, it in given.items() if not isinstance(it, Policy)]:
+        raise LiverError(f"{strange[0]} is no policy: give it the _target_ and the options of one, or null")
     mixing = {name: policy.mixup for name, policy in given.items() if policy.mixup is not None}
     if len(mixing) > 1:
         raise LiverError(f"augment: {' and '.join(mixing)} both mix batches: one can")

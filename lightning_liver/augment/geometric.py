@@ -7,15 +7,14 @@ import cv2
 import numpy as np
 from pydantic import Field, validate_call
 
-from lightning_liver.augment.policy import AIR_HU, Amount, Policy, Probability, Size
+from lightning_liver.augment.policy import AIR_HU, Amount, Degrees, Policy, Probability, Share
 from lightning_liver.augment.transforms import Image, Labels, by_channels
 from lightning_liver.errors import LiverError
 
-Degrees = Annotated[float, Field(ge=0, le=180)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+Grid = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
-# A displacement of one sixth of its grid cannot fold: cubic interpolation is at most 1.5 times as steep as the
-# difference of two neighbours, which is at most twice the displacement, and two axes add up.
+# A displacement of one sixth of its grid does not fold: with nodes at plus and minus the displacement, in the worst
+# order, OpenCV's cubic interpolation folds from one over 5.2 of their distance on.
 FOLDING = 1 / 6
 
 
@@ -62,13 +61,13 @@ def geometric(
 
 
 @validate_call
-def elastic(*, amplitude_mm: Amount, grid_mm: Size, probability: Probability) -> Policy:
+def elastic(*, amplitude_mm: Amount, grid_mm: Grid, probability: Probability) -> Policy:
     """Smooth random deformation, see Elastic.
 
     Raises:
         LiverError: the amplitude is so large for the grid that anatomy could fold over.
     """
-    if amplitude_mm > grid_mm * FOLDING:
+    if amplitude_mm > grid_mm * FOLDING * (1 + 1e-9):
         raise LiverError(
             f"augment: amplitude_mm={amplitude_mm:g} may fold anatomy over at grid_mm={grid_mm:g}; "
             f"at most a sixth of that, {grid_mm * FOLDING:g}"
@@ -132,7 +131,7 @@ class Elastic(_Moving):
 
     Args:
         amplitude_mm: largest displacement of a node along each axis; every sample draws its own, up to this.
-        grid_mm: about the distance between nodes; the grid is fitted to the slice.
+        grid_mm: least distance between nodes; as many fit the slice as it has room for, one at least along each axis.
 
     Source: Simard et al. 2003, doi:10.1109/ICDAR.2003.1227801, for the idea; a coarse grid as in Ronneberger et al.
     2015, arXiv:1505.04597, section 3.1, takes a tenth of the time of a filter over the whole slice.
@@ -144,7 +143,7 @@ class Elastic(_Moving):
 
     def origin(self, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> np.ndarray:
         """Where each output pixel comes from: (y, x, 2), x first."""
-        nodes = [max(round(n * mm / self.grid_mm), 1) + 1 for n, mm in zip(shape, spacing_mm, strict=True)]
+        nodes = [max(int(n * mm / self.grid_mm), 1) for n, mm in zip(shape, spacing_mm, strict=True)]
         amplitude = self.random_generator.uniform(0, self.amplitude_mm)
         moves = self.random_generator.uniform(-amplitude, amplitude, (*nodes, 2)).astype(np.float32)
         moves /= np.array(spacing_mm[::-1], np.float32)

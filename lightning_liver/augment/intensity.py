@@ -1,16 +1,14 @@
 """Policies that change how HU appear."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import cv2
 import numpy as np
-from pydantic import Field, validate_call
+from pydantic import validate_call
 
-from lightning_liver.augment.policy import Amount, Finite, Policy, Probability
+from lightning_liver.augment.policy import Amount, Finite, Policy, Probability, Share
 from lightning_liver.augment.transforms import HuTransform, Image
 from lightning_liver.errors import LiverError
-
-Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 @validate_call

@@ -1,4 +1,4 @@
-"""Policies that bring other slices in: tumours of another scan, or a blend of two slices of a batch."""
+"""Policies that bring other slices in: tumours of any training slice, or a blend of two slices of a batch."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ class Mixup:
 
     def __call__(self, samples: list[dict[str, Tensor]], rng: np.random.Generator) -> list[dict[str, Tensor]]:
         """Samples with image blended, partner_labels and share; as they are where none are blended."""
-        share = max(rng.beta(self.alpha, self.alpha), np.finfo(float).tiny)
+        share = rng.beta(self.alpha, self.alpha)
         if len(samples) < 2 or rng.random() >= self.probability:
             return samples
         partners = [*samples[1:], samples[0]]
@@ -68,10 +68,11 @@ class Mixup:
 
 
 class CopyPaste(albumentations.DualTransform):  # type: ignore[misc]
-    """Pastes one connected tumour of another training slice where it fits into liver without tumour.
+    """Pastes one connected tumour of a training slice, as a rule another one, where it fits into liver without tumour.
 
     Its HU move by the difference between the two livers next to it, its pixels take the slice's spacing, and it fades
-    in over edge_mm inside its edge. A slice without liver large enough, or training without tumours, stays as it is.
+    in over edge_mm inside its edge. A slice without liver large enough stays as it is, and so does one whose donor
+    shows no liver beside its tumour, or one of a training without tumours.
 
     Source: Ghiasi et al. 2021, arXiv:2012.07177, for objects in photographs; that a tumour has to lie in liver and be
     as bright beside it as it was is our choice.
@@ -99,9 +100,7 @@ class CopyPaste(albumentations.DualTransform):  # type: ignore[misc]
         image, mask = data["image"][place], data["mask"][place]
         around = image[(mask == LIVER) & ~inside]
         move = np.float32(around.mean() - liver_hu) if len(around) else np.float32(0)
-        sigma = [max(self.edge_mm / mm / 2, 1e-3) for mm in data["spacing_mm"]]
-        cover = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), sigmaX=sigma[1], sigmaY=sigma[0])
-        cover[~inside] = 0  # beside it may be what is no liver
+        cover = fade(inside, self.edge_mm / float(np.mean(data["spacing_mm"])))
         return {"pasted": (place, cover[..., None], hu + move, inside)}
 
     def apply(self, img: Image, pasted: Any, **params: Any) -> Image:
@@ -119,6 +118,16 @@ class CopyPaste(albumentations.DualTransform):  # type: ignore[misc]
         changed = mask.copy()
         changed[place][inside] = TUMOUR
         return changed
+
+
+def fade(inside: np.ndarray, edge_pixels: float) -> np.ndarray:
+    """How much of each pixel a pasted object takes: all of it from edge_pixels inside its edge on, none beside it.
+
+    The innermost pixel is taken whole, however small the object is: what is labelled has to be seen.
+    """
+    padded = np.pad(inside.astype(np.uint8), 1)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    return np.minimum(depth / min(max(edge_pixels, 1.0), float(depth.max())), 1).astype(np.float32)
 
 
 def _tumour(

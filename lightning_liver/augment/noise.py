@@ -1,17 +1,16 @@
 """Policies that add noise, in HU. Every sample draws its own strength, uniformly up to the option."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import cv2
 import numpy as np
-from pydantic import Field, validate_call
+from pydantic import validate_call
 
-from lightning_liver.augment.policy import Amount, Finite, Policy, Probability, Size
+from lightning_liver.augment.policy import Amount, Finite, Policy, Probability, Share, Size
 from lightning_liver.augment.transforms import HuTransform, Image, by_channels, in_pixels
 from lightning_liver.errors import LiverError
 
-Share = Annotated[float, Field(ge=0, lt=1)]
-
+FINEST_GRAIN = 1.0  # pixels: a finer grain cannot be drawn
 WATER_HU = 1000.0  # HU + 1000 is attenuation in thousandths of water's
 
 
@@ -64,7 +63,7 @@ def ct_noise(*, std_hu: Amount, grain_mm: Size, probability: Probability) -> Pol
 
     Args:
         std_hu: largest standard deviation.
-        grain_mm: width of a grain at half its height.
+        grain_mm: width of a grain at half its height; a pixel at least.
     """
     return Policy([CorrelatedNoise(std_hu=std_hu, grain_mm=grain_mm, p=probability)])
 
@@ -140,7 +139,8 @@ class CorrelatedNoise(HuTransform):
         self.std_hu, self.grain_mm = std_hu, grain_mm
 
     def parameters(self, image: Image, spacing_mm: tuple[float, float]) -> dict[str, Any]:
-        sigma = [length / 2.355 for length in in_pixels(self.grain_mm, spacing_mm)]  # of a Gaussian by its width
+        grain = [max(pixels, FINEST_GRAIN) for pixels in in_pixels(self.grain_mm, spacing_mm)]
+        sigma = [pixels / 2.355 for pixels in grain]  # of a Gaussian by its width
         white = self.normal(image.shape)
         noise = by_channels(white, lambda part: _blurred(part, sigma) - _blurred(part, [2 * s for s in sigma]))
         deviation = float(cv2.meanStdDev(noise.reshape(-1, 1))[1][0, 0])

@@ -1,21 +1,25 @@
 """Perlin noise: smooth, natural-looking patterns over several octaves."""
 
-from typing import Any
+from typing import Annotated, Any
 
-import cv2
 import numpy as np
 from jaxtyping import Float32
-from pydantic import validate_call
+from pydantic import Field, validate_call
+from threadpoolctl import ThreadpoolController
 
-from lightning_liver.augment.policy import Amount, Count, Policy, Probability, Size
+from lightning_liver.augment.policy import Amount, Policy, Probability, Size
 from lightning_liver.augment.transforms import HuTransform, Image
 
+_THREADS = ThreadpoolController()
 FINEST_PIXELS = 2.0  # Perlin noise is zero at the lattice's nodes: with a node at every pixel nothing is left of it
+
+
+Octaves = Annotated[int, Field(ge=1, le=16)]
 
 
 @validate_call
 def perlin(
-    *, amplitude_hu: Amount, octaves: Count, period_mm: Size, persistence: Amount, probability: Probability
+    *, amplitude_hu: Amount, octaves: Octaves, period_mm: Size, persistence: Probability, probability: Probability
 ) -> Policy:
     """Perlin noise, see PerlinNoise.
 
@@ -38,10 +42,10 @@ class PerlinNoise(HuTransform):
     the same pattern.
 
     Source: Perlin 1985, doi:10.1145/325165.325247, with the fade of Perlin 2002, doi:10.1145/566654.566636. Bae et al.
-    2018, doi:10.1038/s41598-018-36047-2, add such patterns to regions of interest of lung CT, for classifying them by
-    texture, and report an accuracy of 89.5 % against 82.1 % with conventional augmentation. Their abstract and
-    introduction give neither amplitude nor lattice: the options' defaults, the whole slice as the place, and an
-    amplitude of each sample's own are our choices.
+    2018, doi:10.1038/s41598-018-36047-2, state in their abstract: regions of interest of lung CT with Perlin noise, for
+    classifying six textures with a FusionNet; an accuracy of 89.5 % against 82.1 % with conventional augmentation, and
+    over whole lungs 49.8 and 55.0 % against 45.7 and 49.9 % for two readers. Amplitude, lattice, the whole slice as the
+    place and an amplitude of each sample's own are our choices; theirs stand in their methods, which were not at hand.
     """
 
     def __init__(self, *, amplitude_hu: float, octaves: int, period_mm: float, persistence: float, p: float) -> None:
@@ -96,9 +100,9 @@ def noise_of(
 
 
 def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """OpenCV's: numpy's takes as many threads as it likes in every loading process."""
-    nothing: Any = None
-    return np.asarray(cv2.gemm(left, right, 1, nothing, 0))
+    """By one thread: another number of them gives other bits, and a process that loads has one core."""
+    with _THREADS.limit(limits=1, user_api="blas"):
+        return left @ right
 
 
 def _lattice(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

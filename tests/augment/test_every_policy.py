@@ -20,7 +20,8 @@ def test_a_mask_drawn_into_the_image_moves_with_it(name: str) -> None:
         changed = policy(name)(image, seed, itself(image))
         wrong.append(np.mean(shown(changed.hu) != changed.labels))
         stale.append(np.mean(shown(changed.hu) != image.labels))
-    assert np.median(wrong) < 0.03, "what hides or blurs a mark may touch a few pixels"
+    # what hides or blurs a mark may touch a few pixels; what only moves it is off by less than half a pixel would be
+    assert np.median(wrong) < (0.002 if name in ("flip", "rotate", "geometric", "elastic") else 0.03)
     if name in MOVING:
         assert np.max(stale) > 3 * np.max(wrong)
 

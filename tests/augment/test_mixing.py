@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lightning_liver.augment.compound import sequence
-from lightning_liver.augment.mixing import Mixup, mixup
+from lightning_liver.augment.mixing import Mixup, fade, mixup
 from lightning_liver.augment.policy import none
 from lightning_liver.errors import LiverError
 from lightning_liver.volume import Slice
@@ -45,6 +45,17 @@ def test_a_pasted_tumour_keeps_its_form_and_lies_in_liver() -> None:
 def test_a_pasted_tumour_is_as_dark_beside_its_new_liver_as_beside_its_old_one() -> None:
     changed = pasted(1, donor(tumour_hu=20, liver_hu=60), edge_mm=0)
     np.testing.assert_allclose(changed.hu[changed.labels == 2], 100 - 40, atol=0.01)
+
+
+@pytest.mark.parametrize("edge_pixels", [0.0, 1.3, 5.0])
+@pytest.mark.parametrize("side", [1, 2, 3, 9])
+def test_what_is_labelled_is_seen(side: int, edge_pixels: float) -> None:
+    inside = np.zeros((side + 4, side + 4), bool)
+    inside[2:-2, 2:-2] = True
+    cover = fade(inside, edge_pixels)
+    assert cover.max() == 1
+    assert cover[inside].mean() > 0.4
+    assert not cover[~inside].any()
 
 
 def test_an_edge_fades() -> None:

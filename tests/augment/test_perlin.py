@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -68,3 +73,26 @@ def test_neighbouring_slices_get_one_pattern() -> None:
     image = marked(channels=3)
     noise = policy("perlin")(image, 1, nobody).hu - image.hu
     np.testing.assert_allclose(noise[..., 0], noise[..., 2], atol=1e-4)
+
+
+def test_the_number_of_threads_changes_no_byte() -> None:
+    """BLAS, which multiplies the matrices, takes as many as it finds unless it is told otherwise."""
+    script = (
+        "import hashlib, numpy as np\n"
+        "from lightning_liver.augment.perlin import noise_of\n"
+        "noise = noise_of((512, 512), (0.8, 0.8), [(100.0, 1.0), (50.0, 0.7), (25.0, 0.5)], np.random.default_rng(0))\n"
+        "print(hashlib.sha256(noise.tobytes()).hexdigest())"
+    )
+    root = Path(__file__).parents[2]
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"OPENBLAS_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)},
+            cwd=root,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for threads in (1, 2)
+    }
+    assert len(hashes) == 1
