@@ -46,6 +46,8 @@ def normal(shape: tuple[int, ...], rng: np.random.Generator) -> Float32[np.ndarr
 
 def by_channels(image: Image, change: Callable[[np.ndarray], np.ndarray]) -> Image:
     """What an OpenCV function makes of each channel: it takes four at most, and interpolates two less exactly."""
+    if image.shape[2] == 1:
+        return change(np.ascontiguousarray(image[..., 0]))[..., None]  # which copies nothing
     return np.stack([change(np.ascontiguousarray(image[..., c])) for c in range(image.shape[2])], axis=-1)
 
 
