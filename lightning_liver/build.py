@@ -18,7 +18,11 @@ from lightning_liver.errors import LiverError, LiverWarning
 
 log = logging.getLogger(__name__)
 
-_EXTRAS = {"monai": "monai", "optuna": "optuna"}  # package -> extra that brings it
+_EXTRAS = {
+    "monai": "monai",
+    "optuna": "optuna",
+    "segmentation_models_pytorch": "smp",
+}  # package -> extra that brings it
 
 
 def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:

@@ -20,6 +20,7 @@ from lightning_liver.types import STRUCTURES, Images, LabelMaps, Masks, Scalar
 
 Loss = Callable[..., Scalar]  # (logits, target), and where it has the keyword, distance
 Term = Callable[["SegmentationTask", Mapping[str, Tensor], Masks], Scalar]
+Groups = Callable[["SegmentationTask"], list[dict[str, Any]]]
 Batch = dict[str, Tensor]
 
 
@@ -29,12 +30,14 @@ class SegmentationTask(pl.LightningModule):
     Args:
         network: (batch, channel, height, width) -> logits (batch, cls, height, width).
         loss: (logits, target) -> scalar; gets float32 whatever the precision.
-        terms: added to the loss by name: (task, batch, logits) -> scalar.
+        terms: added to the loss by name: (task, batch, logits) -> scalar. Modules train with the network.
         test_losses: measured on the test cases by name, whatever the network was trained with.
         optimizer: parameters -> optimizer.
         scheduler: (optimizer, total_steps) -> scheduler, stepped every step; total_steps() may still change.
         multiple: whole slices are padded to multiples of this.
         flips: views over which test and prediction average, see lightning_liver.inference.tta.
+        groups: task -> the optimizer's parameter groups, each with the factor of its learning rate as `scale`; None is
+            one group of all that trains.
     """
 
     def __init__(
@@ -44,14 +47,17 @@ class SegmentationTask(pl.LightningModule):
         *,
         terms: Mapping[str, Term],
         test_losses: Mapping[str, Loss],
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        optimizer: Callable[[Iterable[Any]], Optimizer],
         scheduler: Callable[[Optimizer, Callable[[], float]], LRScheduler],
         multiple: int,
         flips: Sequence[Axes] = ((),),
+        groups: Groups | None = None,
     ) -> None:
         super().__init__()
         self.network, self.loss, self.terms, self.test_losses = network, loss, dict(terms), dict(test_losses)
         self.optimizer, self.scheduler, self.multiple, self.flips = optimizer, scheduler, multiple, flips
+        self.groups = groups
+        self.term_modules = nn.ModuleDict({n: term for n, term in self.terms.items() if isinstance(term, nn.Module)})
         self.counts = overlap.empty(0)
         self.loss_sums = torch.zeros(0, len(self.test_losses) + 1, dtype=torch.float64)  # of slices; their number last
 
@@ -124,8 +130,12 @@ class SegmentationTask(pl.LightningModule):
             self.log(f"test/loss/{name}", torch.tensor(values).mean())
 
     def configure_optimizers(self) -> Any:
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = self.optimizer(trained)
+        if self.groups is None:
+            optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        else:
+            optimizer = self.optimizer(self.groups(self))
+            for group in optimizer.param_groups:
+                group["lr"] *= group["scale"]
         scheduler = self.scheduler(optimizer, lambda: self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

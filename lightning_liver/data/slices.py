@@ -155,6 +155,7 @@ class TrainingSlices(Dataset[Sample]):
 
     Args:
         tumours: case -> slices with tumour, from which an augmentation may take some.
+        target: a store whose slices come along as `target`, one a sample, without their labels.
     """
 
     def __init__(
@@ -166,6 +167,7 @@ class TrainingSlices(Dataset[Sample]):
         size: tuple[int, int],
         seed: int,
         tumours: Mapping[str, np.ndarray],
+        target: Store | None = None,
     ) -> None:
         self.store, self.look, self.augment, self.size, self.seed, self.tumours = (
             store,
@@ -175,12 +177,22 @@ class TrainingSlices(Dataset[Sample]):
             seed,
             tumours,
         )
+        self.target = target
+        self.targets = Pools.of(list(target.cases.values())).kinds["any"] if target else {}
 
     def __getitem__(self, draw: Draw) -> Sample:
-        seeds = np.random.SeedSequence([self.seed, draw.epoch, draw.position]).generate_state(2)
-        changed = self.augment(self.read(draw.case, draw.z), int(seeds[0]), self.donor)
-        hu, labels = crop_or_pad(changed.hu, changed.labels, self.size, np.random.default_rng(seeds[1]))
-        return {"image": self.look.tensor(hu), "labels": torch.from_numpy(labels)}
+        seeds = np.random.SeedSequence([self.seed, draw.epoch, draw.position]).generate_state(5)
+        hu, labels = self._sample(self.read(draw.case, draw.z), int(seeds[0]), int(seeds[1]))
+        sample = {"image": self.look.tensor(hu), "labels": torch.from_numpy(labels)}
+        if self.target is None:
+            return sample
+        case, z = pick(self.targets, np.random.default_rng(seeds[2]))
+        hu, _ = self._sample(_unlabelled(self.look, self.target, case, z), int(seeds[3]), int(seeds[4]))
+        return sample | {"target": self.look.tensor(hu)}
+
+    def _sample(self, image: Slice, seed: int, place: int) -> tuple[np.ndarray, np.ndarray]:
+        changed = self.augment(image, seed, self.donor)
+        return crop_or_pad(changed.hu, changed.labels, self.size, np.random.default_rng(place))
 
     def __getitems__(self, draws: Sequence[Draw]) -> list[Sample]:
         """The samples of a batch, which PyTorch asks for at once."""
@@ -192,13 +204,21 @@ class TrainingSlices(Dataset[Sample]):
         return self.augment.mixup(samples, np.random.default_rng(batch))
 
     def read(self, case: str, z: int) -> Slice:
-        spacing_mm = self.store.cases[case].spacing_mm[1:]
-        return Slice(self.look.hu(self.store, case, z), self.store.read(case, "labels", z), spacing_mm)
+        """A slice; of a case without labels as if it were background."""
+        image = _unlabelled(self.look, self.store, case, z)
+        if not self.store.cases[case].labelled:
+            return image
+        return image._replace(labels=self.store.read(case, "labels", z))
 
     def donor(self, rng: np.random.Generator) -> Slice | None:
         """A slice with tumour, cases counting alike; None where no training case has any."""
         picked = pick(self.tumours, rng) if self.tumours else None
         return None if picked is None else self.read(*picked)
+
+
+def _unlabelled(look: Appearance, store: Store, case: str, z: int) -> Slice:
+    hu = look.hu(store, case, z)
+    return Slice(hu, np.zeros(hu.shape[:2], np.uint8), store.cases[case].spacing_mm[1:])
 
 
 def crop_or_pad(
