@@ -91,10 +91,10 @@ def _processor() -> str:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(description=__doc__.partition("\n")[2].strip())
     for name, default, what in (
-        ("rounds", 15, "rounds over all that is compared"),
+        ("rounds", 9, "rounds over all that is compared"),
         ("calls", 8, "batches of a policy, or slices of a set, in a round"),
-        ("runs", 3, "training runs of each policy"),
-        ("epochs", 2, "of a training run"),
+        ("runs", 1, "training runs of each policy"),
+        ("epochs", 1, "of a training run"),
         ("steps", 60, "of an epoch"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} (%(default)s)")
