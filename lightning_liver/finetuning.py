@@ -161,6 +161,8 @@ def try_strategy(strategy: Strategy, network: nn.Module, slices: SliceOptions) -
     elif strategy.source_data is not None:
         _source_run(strategy)
     names = list(parts(network))
+    if strategy.copied is not None:
+        select(names, strategy.copied, option="finetune.copied")
     strategy.thaw(names)
     example = torch.zeros(1, slices.channels, *slices.size_yx)
     if strategy.pretrain is not None:
