@@ -60,7 +60,7 @@ def test_what_is_labelled_is_seen(side: int, edge_pixels: float) -> None:
 
 def test_an_edge_fades() -> None:
     sharp, soft = (pasted(1, donor(), edge_mm=edge).hu for edge in (0, 12))
-    assert np.ptp(sharp[healthy().labels == 1]) > np.ptp(soft[healthy().labels == 1])
+    assert sharp.mean() < soft.mean() < healthy().hu.mean(), "the tumour is darker, and less so at its edge"
     assert len(np.unique(soft)) > len(np.unique(sharp))
 
 
