@@ -138,7 +138,10 @@ class Features:
         return kept
 
     def __deepcopy__(self, memo: Any) -> "Features":
-        return self  # a copied network is another one: nobody asks for its features
+        """Hooks go with a copied network, such as a teacher: what it says is kept apart, and what was said is not."""
+        copy = Features.__new__(Features)
+        copy.now, copy.listening = None, False
+        return copy
 
     def _keep(self, module: nn.Module, inputs: Any, output: Any) -> None:
         if self.listening or not Features.muted:
