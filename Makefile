@@ -1,11 +1,12 @@
-# make demo | test | check | test-all | sweep | compare | summary | tensorboard | clean
+# make demo | test | check | test-all | sweep | compare | summary | augment-preview | bench-augment | tensorboard | clean
 PYTHON ?= python3
 BIN := .venv/bin
+BENCH := .cache/bench
 MODEL ?= unet
 STUDY ?= losses
 LOGDIR ?= outputs
 
-.PHONY: install demo test test-all check format sweep compare summary tensorboard clean
+.PHONY: install demo test test-all check format sweep compare summary augment-preview bench-augment tensorboard clean
 
 install: .venv/installed
 
@@ -35,11 +36,22 @@ format: install
 sweep: install ## a study of conf/experiment: STUDY=losses; again goes on where it was cut short
 	$(BIN)/python train.py experiment=$(STUDY)
 
-compare: install ## its table, figures and verdict, into experiments/STUDY
-	$(BIN)/liver-compare multirun/$(STUDY) --metric both --write experiments/$(STUDY)/README.md
+compare: install ## its table, figures and verdict, into experiments/STUDY; BASELINE=augment=none compares with that alone
+	$(BIN)/liver-compare multirun/$(STUDY) --metric both $(if $(BASELINE),--baseline $(BASELINE)) --write experiments/$(STUDY)/README.md
 
 summary: install ## the layer table, also in outputs/summary/
 	$(BIN)/liver-summary model=$(MODEL)
+
+bench-augment: $(BENCH)/installed ## what augmentation costs, beside other libraries, into experiments/speed; on an idle machine
+	$(BENCH)/bin/python experiments/speed/augmentation.py --write
+
+$(BENCH)/installed: pyproject.toml constraints.txt experiments/speed/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet -c constraints.txt -e '.[monai]' -r experiments/speed/requirements.txt
+	touch $@
+
+augment-preview: install ## every policy of conf/augment on the same slices, in outputs/augment-preview/sheet.png
+	$(BIN)/liver-augment-preview
 
 tensorboard: install
 	$(BIN)/tensorboard --logdir $(LOGDIR) --host 127.0.0.1

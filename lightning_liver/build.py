@@ -1,6 +1,7 @@
 """From config to objects, with the user's mistakes told apart from ours."""
 
 import logging
+import re
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,11 @@ from lightning_liver.errors import LiverError, LiverWarning
 
 log = logging.getLogger(__name__)
 
-_EXTRAS = {"monai": "monai", "optuna": "optuna"}  # package -> extra that brings it
+_EXTRAS = {
+    "monai": "monai",
+    "optuna": "optuna",
+    "segmentation_models_pytorch": "smp",
+}  # package -> extra that brings it
 
 
 def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
@@ -30,7 +35,7 @@ def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
         made = instantiate(node, _convert_="all")
         return made(*args, **kwargs) if args or kwargs else made
     except InstantiationException as error:
-        raise LiverError(_reason(error, _group(node))) from error
+        raise LiverError(_reason(error, node)) from error
     except ValidationError as error:
         raise LiverError(explain(error, _group(node))) from error
 
@@ -70,10 +75,18 @@ def _group(node: DictConfig) -> str:
     return str(node._get_full_key("")).split(".")[0]
 
 
-def _reason(error: InstantiationException, group: str) -> str:
-    cause = error.__cause__
+def _typed(node: DictConfig, message: str, option: str) -> str:
+    """Where the user typed an option of a part of the node: there, unless the part only points to the group's own."""
+    found = re.search(r"^full_key: (\S+)", message, re.MULTILINE)
+    part = OmegaConf.select(node._get_root(), found[1]) if found else node
+    pointing = not OmegaConf.is_dict(part) or option not in part or OmegaConf.is_interpolation(part, option)
+    return _group(node) if pointing or not found else found[1]
+
+
+def _reason(error: InstantiationException, node: DictConfig) -> str:
+    cause, group = error.__cause__, _group(node)
     if isinstance(cause, ValidationError):
-        return explain(cause, group)
+        return explain(cause, _typed(node, str(error), str(cause.errors()[0]["loc"][0])))
     if isinstance(cause, LiverError):
         return str(cause)
     while cause is not None and not isinstance(cause, ModuleNotFoundError):

@@ -13,6 +13,7 @@ import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 _NOT_THE_RUN = ("resume", "results", "estimate", "trial", "logger", "hydra")
+_FREE_TUNING = ("source_data", "target_root")
 _FREE_TRAINER = ("max_", "progress")
 _FREE = ("root", "patients", "store", "workers", "loaders", "prepare", "source", "skip_bad")
 _FREE_TYPED = ("hydra", *(f"{name}=" for name in _NOT_THE_RUN), *(f"data.{name}=" for name in _FREE))
@@ -39,6 +40,9 @@ def identity(cfg: DictConfig) -> str:
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     plain["data"] = {name: value for name, value in plain["data"].items() if name not in _FREE}
     plain["trainer"] = {name: value for name, value in plain["trainer"].items() if not name.startswith(_FREE_TRAINER)}
+    tuning = plain.pop("finetune", None) or {}
+    if "_target_" in tuning:  # else it is scratch, which takes a source and does not read it
+        plain["finetune"] = {name: value for name, value in tuning.items() if name not in _FREE_TUNING}
     kept = {name: value for name, value in plain.items() if name not in _NOT_THE_RUN}
     return hashlib.sha256(json.dumps(_without_nulls(kept), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -77,9 +81,15 @@ def _cached(name: str) -> str:
     return str(Path(os.environ.get("LIVER_CACHE", ".cache")) / name)
 
 
-def _cache_of(root: str) -> str:
+def cache_of(root: str) -> str:
+    """Where the store of a folder of scans goes."""
     path = Path(root).expanduser().resolve()
     return _cached(f"{path.name}-{_digest(str(path))}")
+
+
+def _given(name: str, value: object) -> str:
+    """`-name-value` for a folder's name; nothing for null, so that a new option leaves earlier folders their names."""
+    return "" if value is None else f"-{name}-" + re.sub(r"[^A-Za-z0-9.]+", "-", str(value)).strip("-")
 
 
 def _channels(context: int) -> int:
@@ -88,7 +98,8 @@ def _channels(context: int) -> int:
 
 _RESOLVERS: dict[str, Callable[..., object]] = {
     "cached": _cached,
-    "cache_of": _cache_of,
+    "cache_of": cache_of,
+    "given": _given,
     "channels": _channels,
     "study": _study,
     "job": _job,

@@ -6,22 +6,37 @@ import math
 import time
 import warnings
 import zipfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from torch import nn
 
 from lightning_liver.build import build, explain, prepared
 from lightning_liver.config import identity
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
+from lightning_liver.data.slices import Augment
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError, Pruned, Unfinished
+from lightning_liver.finetune.strategy import Strategy
+from lightning_liver.finetuning import (
+    SCRATCH,
+    begin,
+    chosen_strategy,
+    copy_source,
+    forgetting,
+    needs_target,
+    target_store,
+    try_strategy,
+)
+from lightning_liver.inference.tta import FLIPS
 from lightning_liver.report.cases import case_rows, draw_cases, loss_rows, result_table
 from lightning_liver.report.done import is_listed
 from lightning_liver.report.tables import write_cases_csv, write_json_whole
@@ -61,13 +76,17 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         if cfg.trial:
             _stop_if_pruned(folder)
         began = time.perf_counter()
-        task, slices, augment = _assemble(cfg, folder)
+        parts = _assemble(cfg, folder)
+        strategy, slices = parts.strategy, parts.slices
         store = prepared(cfg.data)
         split = _split(cfg.data, store, folder)
-        data = SliceDataModule(store, split, augment, slices, seed=cfg.seed)
+        target = target_store(strategy, cfg.data) if strategy and needs_target(strategy) else None
+        data = SliceDataModule(store, split, parts.augment, slices, seed=cfg.seed, target=target)
+        start = begin(strategy, parts.network, parts.copied, data, options, folder) if strategy else SCRATCH
+        task = parts.task(terms=start.terms, groups=start.groups)
 
         throughput, predictions = Throughput(), PredictionKeeper(data)
-        callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4), predictions]
+        callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4), predictions, *start.callbacks]
         if options.max_minutes is not None:
             fix = partial(_fix_epochs, folder)
             callbacks.append(Budget(minutes=options.max_minutes, epochs=epochs, record=fix))
@@ -84,7 +103,8 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
             _stop_if_pruned(folder)
         record(folder, fitted=True)
         fitted_s = time.perf_counter() - began - prepared_s
-        metrics = _evaluate(lightning, task, data, folder)
+        kept = forgetting(strategy, task, folder / "checkpoints" / "best.ckpt", options) if strategy else {}
+        metrics = _evaluate(lightning, task, data, folder) | kept
         tested_s = time.perf_counter() - began - prepared_s - fitted_s
 
         rows = case_rows(store, split.test, task.counts)
@@ -117,17 +137,29 @@ def summarise(cfg: DictConfig, folder: Path) -> None:
     log.info(f"{table}\n{path}")
 
 
-def _assemble(cfg: DictConfig, folder: Path) -> tuple[SegmentationTask, SliceOptions, Any]:
-    """All that needs no scan, made and tried, so that a mistake shows before anything is prepared."""
+class _Parts(NamedTuple):
+    """What a config names, made and tried; `task` waits for its terms and groups."""
+
+    network: nn.Module
+    task: Callable[..., SegmentationTask]
+    slices: SliceOptions
+    augment: Augment
+    strategy: Strategy | None
+    copied: frozenset[str]
+
+
+def _assemble(cfg: DictConfig, folder: Path) -> _Parts:
+    """All that needs no scan, so that a mistake shows before anything is prepared."""
     if not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
         raise LiverError(f"seed={cfg.seed!r}: it must be a whole number from 0 to {2**32 - 1}")
     pl.seed_everything(cfg.seed, verbose=False)
     slices: SliceOptions = build(cfg.data.slices)
     network, loss, augment = build(cfg.model), build(cfg.loss), build(cfg.augment)
-    multiple = cfg.inference.multiple
-    if not isinstance(multiple, int) or multiple < 1:
-        raise LiverError(f"inference.multiple={multiple!r}: it must be a whole number of at least 1")
-    multiple = math.lcm(multiple, getattr(network, "multiple", 1))
+    if augment.mixup is not None and (few := min(slices.batch_size, slices.slices_per_epoch)) < 2:
+        raise LiverError(
+            f"data.batch_size={slices.batch_size} makes batches of {few}: mixup blends slices, and needs two"
+        )
+    multiple = _multiple(cfg.inference, network)
     check_network_and_loss(network, loss, slices.channels, slices.size_yx, multiple)
     optimizer, scheduler = build(cfg.optimizer), build(cfg.scheduler)
     try:
@@ -135,16 +167,30 @@ def _assemble(cfg: DictConfig, folder: Path) -> tuple[SegmentationTask, SliceOpt
     except ValidationError as error:
         raise LiverError(explain(error, "scheduler")) from error
     (folder / "model.txt").write_text(summary_table(network, slices.channels, slices.size_yx) + "\n")
-    task = SegmentationTask(
+    task = partial(
+        SegmentationTask,
         network,
         loss,
-        terms={},
         test_losses={name: build(cfg.test_losses[name]) for name in cfg.test_losses or ()},
         optimizer=optimizer,
         scheduler=scheduler,
         multiple=multiple,
+        flips=FLIPS if cfg.inference.flips else ((),),
     )
-    return task, slices, augment
+    strategy = chosen_strategy(cfg.get("finetune"))
+    if strategy:
+        try_strategy(strategy, network, slices)
+    copied = copy_source(strategy, network, folder) if strategy else frozenset()
+    return _Parts(network, task, slices, augment, strategy, copied)
+
+
+def _multiple(inference: DictConfig, network: nn.Module) -> int:
+    if not isinstance(inference.multiple, int) or inference.multiple < 1:
+        raise LiverError(f"inference.multiple={inference.multiple!r}: it must be a whole number of at least 1")
+    if inference.flips not in (None, True, False):
+        raise LiverError(f"inference.flips={inference.flips!r}: it is true or false")
+    own: Any = getattr(network, "multiple", 1)
+    return math.lcm(inference.multiple, own)
 
 
 def _complete(folder: Path) -> Metrics | None:
@@ -228,8 +274,8 @@ def _log_hyperparameters(logger: Logger | None, cfg: DictConfig, metrics: Metric
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     chosen = {
         f"{group}.{name}".removesuffix("._target_"): value
-        for group in ("loss", "model", "augment", "optimizer", "scheduler")
-        for name, value in plain[group].items()
+        for group in ("loss", "model", "augment", "finetune", "optimizer", "scheduler")
+        for name, value in (plain.get(group) or {}).items()
         if name != "_partial_"
     }
     chosen |= {f"data.{name}": plain["data"][name] for name in ("fold", "spacing_mm", "size", "context", "window_hu")}
@@ -250,6 +296,11 @@ def _short(value: Any) -> Any:
 def _quieten() -> None:
     """Leave out what Lightning says of itself and advice that does not fit here."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for text in (".*does not have many workers.*", ".*exists and is not empty.*", ".*log_every_n_steps.*"):
+    for text in (
+        ".*does not have many workers.*",
+        ".*exists and is not empty.*",
+        ".*log_every_n_steps.*",
+        ".*in eval mode at the start of training.*",  # frozen parts and teachers
+    ):
         warnings.filterwarnings("ignore", text)
     warnings.filterwarnings("ignore", category=FutureWarning, module="pytorch_lightning.*")

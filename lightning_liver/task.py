@@ -1,6 +1,7 @@
 """SegmentationTask: a network, a loss, extra loss terms and the scores, as Lightning wants them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_liver.errors import LiverError
+from lightning_liver.inference.tta import Axes, mean_over_flips
 from lightning_liver.inference.volumes import label_maps, multi_hot, to_grid, whole_slice_logits
 from lightning_liver.losses.distance import signed_distance
 from lightning_liver.metrics import overlap
@@ -18,6 +20,7 @@ from lightning_liver.types import STRUCTURES, Images, LabelMaps, Masks, Scalar
 
 Loss = Callable[..., Scalar]  # (logits, target), and where it has the keyword, distance
 Term = Callable[["SegmentationTask", Mapping[str, Tensor], Masks], Scalar]
+Groups = Callable[["SegmentationTask"], list[dict[str, Any]]]
 Batch = dict[str, Tensor]
 
 
@@ -27,11 +30,14 @@ class SegmentationTask(pl.LightningModule):
     Args:
         network: (batch, channel, height, width) -> logits (batch, cls, height, width).
         loss: (logits, target) -> scalar; gets float32 whatever the precision.
-        terms: added to the loss by name: (task, batch, logits) -> scalar.
+        terms: added to the loss by name: (task, batch, logits) -> scalar. Modules train with the network.
         test_losses: measured on the test cases by name, whatever the network was trained with.
         optimizer: parameters -> optimizer.
         scheduler: (optimizer, total_steps) -> scheduler, stepped every step; total_steps() may still change.
         multiple: whole slices are padded to multiples of this.
+        flips: views over which test and prediction average, see lightning_liver.inference.tta.
+        groups: task -> the optimizer's parameter groups, each with the factor of its learning rate as `scale`; None is
+            one group of all that trains.
     """
 
     def __init__(
@@ -41,13 +47,17 @@ class SegmentationTask(pl.LightningModule):
         *,
         terms: Mapping[str, Term],
         test_losses: Mapping[str, Loss],
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        optimizer: Callable[[Iterable[Any]], Optimizer],
         scheduler: Callable[[Optimizer, Callable[[], float]], LRScheduler],
         multiple: int,
+        flips: Sequence[Axes] = ((),),
+        groups: Groups | None = None,
     ) -> None:
         super().__init__()
         self.network, self.loss, self.terms, self.test_losses = network, loss, dict(terms), dict(test_losses)
-        self.optimizer, self.scheduler, self.multiple = optimizer, scheduler, multiple
+        self.optimizer, self.scheduler, self.multiple, self.flips = optimizer, scheduler, multiple, flips
+        self.groups = groups
+        self.term_modules = nn.ModuleDict({n: term for n, term in self.terms.items() if isinstance(term, nn.Module)})
         self.counts = overlap.empty(0)
         self.loss_sums = torch.zeros(0, len(self.test_losses) + 1, dtype=torch.float64)  # of slices; their number last
 
@@ -64,6 +74,9 @@ class SegmentationTask(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         logits = self(batch["image"])
         total = self.cost(logits, batch["labels"])
+        if "partner_labels" in batch:  # the batch is a blend of its slices: see augment.mixing.Mixup
+            share = batch["share"][0]
+            total = share * total + (1 - share) * self.cost(logits, batch["partner_labels"])
         for name, term in self.terms.items():
             extra = term(self, batch, logits)
             self.log(f"train/{name}", extra, on_step=False, on_epoch=True)
@@ -117,8 +130,12 @@ class SegmentationTask(pl.LightningModule):
             self.log(f"test/loss/{name}", torch.tensor(values).mean())
 
     def configure_optimizers(self) -> Any:
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = self.optimizer(trained)
+        if self.groups is None:
+            optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        else:
+            optimizer = self.optimizer(self.groups(self))
+            for group in optimizer.param_groups:
+                group["lr"] *= group["scale"]
         scheduler = self.scheduler(optimizer, lambda: self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -131,7 +148,8 @@ class SegmentationTask(pl.LightningModule):
 
     def _native_logits(self, batch: Batch) -> Masks:
         height, width = batch["grid"][0].tolist()
-        return to_grid(whole_slice_logits(self, batch["image"], multiple=self.multiple), (height, width))
+        network = partial(whole_slice_logits, self, multiple=self.multiple)
+        return to_grid(mean_over_flips(network, batch["image"], flips=self.flips), (height, width))
 
     def _measure(self, logits: Masks, batch: Batch) -> None:
         """A batch has slices of one case; the truth's distance maps are made once for all losses that take them."""

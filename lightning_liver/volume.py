@@ -1,10 +1,10 @@
 """A CT volume in canonical orientation, and the way back to the file's own voxels."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int16, Shaped
+from jaxtyping import Float, Float32, Int16, Shaped, UInt8
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 
 LABELS = {"background": 0, "liver": 1, "tumour": 2}
@@ -25,6 +25,20 @@ class Volume:
     hu: Int16[np.ndarray, "z y x"]
     spacing_mm: tuple[float, float, float]
     affine: Float[np.ndarray, "4 4"]
+
+
+class Slice(NamedTuple):
+    """An axial slice, with neighbours as further channels, as augmentation sees it.
+
+    Args:
+        hu: Hounsfield units, before any window.
+        labels: 0 background, 1 liver, 2 tumour.
+        spacing_mm: distance between pixel centres along y and x.
+    """
+
+    hu: Float32[np.ndarray, "y x channel"]
+    labels: UInt8[np.ndarray, "y x"]
+    spacing_mm: tuple[float, float]
 
 
 def to_canonical(voxels: Shaped[np.ndarray, "k j i"], affine: Float[np.ndarray, "4 4"]) -> Shaped[np.ndarray, "z y x"]:

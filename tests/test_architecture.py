@@ -6,14 +6,15 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "lightning_liver"
 FLOORS = (
-    ("errors", "volume", "types", "files", "machine", "config"),
-    ("data", "augment", "models", "losses", "metrics", "optimise"),
+    ("errors", "volume", "types", "files", "text", "machine", "config"),
+    ("data", "augment", "finetune", "models", "losses", "metrics", "optimise"),
     ("inference",),
     ("task",),
     ("report",),
     ("training",),
     ("build",),
-    ("run", "estimate", "sweep"),
+    ("finetuning",),
+    ("run", "evaluation", "clustering", "estimate", "preview", "sweep"),
     ("apps", "plugins"),
 )
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -76,7 +77,19 @@ def test_commands_import_hydra_alone() -> None:
 
 def test_only_run_and_what_stands_above_know_hydra() -> None:
     knowing = {part(path) for path in MODULES if re.search(r"^(from|import) (hydra|omegaconf)", path.read_text(), re.M)}
-    assert knowing <= {"run", "estimate", "sweep", "build", "config", "apps", "plugins"}
+    assert knowing <= {
+        "run",
+        "evaluation",
+        "clustering",
+        "finetuning",
+        "estimate",
+        "preview",
+        "sweep",
+        "build",
+        "config",
+        "apps",
+        "plugins",
+    }
 
 
 def test_what_hydra_imports_at_every_start_is_light() -> None:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lightning_liver.config import compose, folder
+from lightning_liver.config import compose, folder, identity
+from tests.optional import needs
 
 GROUPS = {
     path.name: sorted(file.stem for file in path.glob("*.yaml") if not file.stem.startswith("base"))
@@ -58,6 +59,33 @@ def test_phantoms_of_other_kinds_do_not_meet() -> None:
     assert compose("train", ["data.cases=5"]).data.root == compose("train", []).data.root
 
 
+def test_shifted_phantoms_have_folders_of_their_own_and_the_others_keep_theirs() -> None:
+    plain = compose("train", [])
+    assert plain.data.root.endswith("phantom-256-seed-0-tumour-0.012")
+    kinds = (
+        "data.phase=native",
+        "data.phase=late",
+        "data.noise_hu=[22,32]",
+        "data.noise_hu=[2,2.5]",
+        "data.slice_mm=7.5",
+    )
+    shifted = [compose("train", [kind]) for kind in kinds]
+    assert len({cfg.data.root for cfg in shifted} | {plain.data.root}) == 6
+    assert len({identity(cfg) for cfg in shifted} | {identity(plain)}) == 6
+    for cfg in (*shifted, compose("train", ["data=phantom_shifted"])):
+        assert not set(Path(cfg.data.root).name) & set(" =,/[]"), "so that it can be typed as an override"
+        assert cfg.data.source.root == cfg.data.root
+
+
+def test_options_of_phantoms_that_are_null_leave_runs_their_names() -> None:
+    plain, before = compose("train", []), compose("train", [])
+    with open_dict(before):
+        for name in ("phase", "noise_hu", "slice_mm"):
+            del before.data[name], before.data.source[name]
+        before.data.root = plain.data.root
+    assert identity(plain) == identity(before)
+
+
 def targets(node: DictConfig) -> list[str]:
     found = [node._target_] if "_target_" in node else []
     children = [node._get_node(key) for key in node]
@@ -70,13 +98,12 @@ def test_every_choice_composes_and_names_what_exists(group: str, name: str) -> N
     if cfg.data.source._target_ != "lightning_liver.data.phantom.cases":
         cfg.data.root = "/somewhere"
     for target in targets(cfg):
-        if target.startswith("monai"):
-            pytest.importorskip("monai", reason="MONAI is an optional extra")
+        needs(target.split(".")[0])
         get_object(target)
     OmegaConf.to_container(cfg, resolve=True)
 
 
 def test_every_command_has_its_config() -> None:
-    for name in ("train", "prepare", "summary"):
+    for name in ("train", "prepare", "evaluate", "cluster", "summary", "augment_preview"):
         assert Path(folder() / f"{name}.yaml").exists()
         compose(name, [])

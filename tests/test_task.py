@@ -10,13 +10,15 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from lightning_liver.augment.pipeline import none
+from lightning_liver.augment.mixing import mixup
+from lightning_liver.augment.policy import none
 from lightning_liver.data import sources
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
 from lightning_liver.data.nifti import read_labels, read_volume
 from lightning_liver.data.prepare import prepare
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
+from lightning_liver.inference.tta import FLIPS
 from lightning_liver.inference.volumes import label_maps, multi_hot, to_grid, whole_slice_logits
 from lightning_liver.losses.deep import deep_supervision
 from lightning_liver.losses.distance import signed_distance
@@ -55,7 +57,7 @@ class Thresholds(nn.Module):
 def data(scans: Path, tmp_path: Path) -> SliceDataModule:
     cases = sources.lits(scans, patients=None)
     store = prepare(cases, store=tmp_path / "store", spacing_mm=2.0, workers=0, skip_bad=False)
-    return SliceDataModule(store, Split(("20", "21"), ("22",), ("23", "24")), none, OPTIONS, seed=0)
+    return SliceDataModule(store, Split(("20", "21"), ("22",), ("23", "24")), none(), OPTIONS, seed=0)
 
 
 def task(network: nn.Module) -> SegmentationTask:
@@ -126,6 +128,40 @@ def test_loss_gets_float32_under_half_precision(data: SliceDataModule) -> None:
     assert set(seen) == {torch.float32}
 
 
+def test_a_blended_batch_costs_the_blend_of_both_losses(data: SliceDataModule) -> None:
+    """Against the loss of both label maps, computed apart from the task."""
+    data.augment = mixup(alpha=1.0, probability=1.0)
+    module = task(nn.Conv2d(1, 2, 1))
+    module.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    for batch in data.train_dataloader():
+        logits, share = module(batch["image"]), float(batch["share"][0])
+        assert 0 < share < 1
+        assert not torch.equal(batch["labels"], batch["partner_labels"])
+        both = [dice(logits, multi_hot(batch[n]), smooth=1.0, class_weights=None) for n in ("labels", "partner_labels")]
+        expected = share * both[0] + (1 - share) * both[1]
+        torch.testing.assert_close(module.training_step(batch, 0), expected)
+
+
+def test_flips_are_averaged_where_masks_are_made(data: SliceDataModule) -> None:
+    """A network that shifts its answer to one side gives, averaged over mirror images, none to either."""
+
+    class Shifted(Thresholds):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return super().forward(images).roll(3, dims=-1)
+
+    still, shifted, mended = task(Thresholds()), task(Shifted()), task(Shifted())
+    mended.flips = FLIPS
+    batch = next(iter(data.test_dataloader()))
+    with torch.no_grad():
+        right = still.predict_step(batch, 0)
+        wrong = [int((module.predict_step(batch, 0) != right).sum()) for module in (shifted, mended)]
+        lopsided = [module.predict_step(batch, 0).float().sum(0) for module in (still, shifted, mended)]
+    assert 0 < wrong[1] < wrong[0]
+    columns = torch.arange(right.shape[-1], dtype=torch.float)
+    middle = [float((mask.sum(0) * columns).sum() / mask.sum()) for mask in lopsided]
+    assert abs(middle[2] - middle[0]) < abs(middle[1] - middle[0]) / 2
+
+
 def test_test_losses_are_those_of_each_case_on_the_native_grid(data: SliceDataModule) -> None:
     """Of a mean over pixels, batches weighed by their slices give the mean over the case's voxels."""
     maps: list[torch.Tensor] = []
@@ -153,7 +189,7 @@ def test_test_losses_are_those_of_each_case_on_the_native_grid(data: SliceDataMo
             voxels.append(binary_cross_entropy_with_logits(logits, multi_hot(batch["labels"]), reduction="none"))
         assert measured["bce"][case] == pytest.approx(float(torch.cat(voxels).mean()), rel=1e-5)
     assert scores["test/loss/bce"] == pytest.approx(sum(measured["bce"]) / 2, rel=1e-6)
-    assert torch.equal(maps[0], signed_distance(multi_hot(next(iter(data.test_dataloader()))["labels"])))
+    torch.testing.assert_close(maps[0], signed_distance(multi_hot(next(iter(data.test_dataloader()))["labels"])))
 
 
 class TwoLevels(nn.Conv2d):

@@ -1,6 +1,6 @@
 """Batches of slices for training, validating, testing and predicting."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import blosc2
@@ -22,7 +22,7 @@ from lightning_liver.data.slices import (
     WholeSlices,
 )
 from lightning_liver.data.splits import Split
-from lightning_liver.data.store import Store, intensity
+from lightning_liver.data.store import CaseRecord, Store, intensity
 
 
 def _increasing(window_hu: tuple[float, float]) -> tuple[float, float]:
@@ -87,33 +87,65 @@ class SliceDataModule(pl.LightningDataModule):
     Args:
         store: the prepared cases.
         split: which cases train, validate and test.
-        augment: (image (y, x, channel) in [0, 1], labels (y, x), seed) -> the same, changed.
+        augment: a policy, see lightning_liver.data.slices.Augment.
         seed: what the samples depend on, with epoch and position.
+        target: a store whose slices come along with the training samples, without labels.
     """
 
-    def __init__(self, store: Store, split: Split, augment: Augment, options: SliceOptions, *, seed: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        split: Split,
+        augment: Augment,
+        options: SliceOptions,
+        *,
+        seed: int,
+        target: Store | None = None,
+    ) -> None:
         super().__init__()
+        self.target = target
         self.store, self.split, self.augment, self.options, self.seed = store, split, augment, options, seed
         training = [store.cases[name] for name in split.train]
         mean, std = intensity(training, options.window_hu) if options.standardise else (0.0, 1.0)
         self.look = Appearance(options.window_hu, options.context, mean, max(std, 1e-6))
 
     def train_dataloader(self) -> DataLoader[Any]:
+        # Lightning makes the iterator, whose workers draw ahead, before it tells the epoch of a resumed run; its
+        # current_epoch still counts the epochs before the one that the checkpoint was saved in
+        epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0  # type: ignore[attr-defined]
+        cases = [self.store.cases[name] for name in self.split.train]
+        return self._training(self.store, cases, self.options.shares, epoch, self.target)
+
+    def unlabelled_dataloader(self, epoch: int) -> DataLoader[Any]:
+        """Slices of any kind of the target, else of the training cases, from an epoch on; labels are not to be used."""
+        store = self.target or self.store
+        cases = list(store.cases.values()) if self.target else [store.cases[name] for name in self.split.train]
+        return self._training(store, cases, {"any": 1.0}, epoch, None)
+
+    def _training(
+        self, store: Store, cases: Sequence[CaseRecord], shares: Mapping[Kind, float], epoch: int, target: Store | None
+    ) -> DataLoader[Any]:
         rank, world = self._processes()
+        pools = Pools.of(cases)
         sampler = EpochSampler(
-            Pools.of([self.store.cases[name] for name in self.split.train]),
+            pools,
             length=self.options.slices_per_epoch,
-            shares=self.options.shares,
+            shares=shares,
             seed=self.seed,
             repeat=self.options.overfit,
             rank=rank,
             world=world,
         )
-        if self.trainer:
-            # Lightning makes the iterator, whose workers draw ahead, before it tells the epoch of a resumed run; its
-            # current_epoch still counts the epochs before the one that the checkpoint was saved in
-            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        slices = TrainingSlices(self.store, self.look, augment=self.augment, size=self.options.size_yx, seed=self.seed)
+        sampler.set_epoch(epoch)
+        slices = TrainingSlices(
+            store,
+            self.look,
+            augment=self.augment,
+            size=self.options.size_yx,
+            seed=self.seed,
+            tumours=pools.kinds["tumour"],
+            target=target,
+        )
         return DataLoader(
             slices,
             batch_size=min(self.options.batch_size, len(sampler)),

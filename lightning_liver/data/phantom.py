@@ -7,16 +7,20 @@ up to 12 tumours of 6 to 109 mm that are 0.1 % to 32 % of the liver; liver 1400 
 HU; tissue of 75 to 135 HU that is not liver 0.5 to 0.7 of the liver's volume. The best two thresholds score a Dice per
 case of 0.62 on those livers and 0.05 on their tumours; about 0.57 and 0.03 here.
 
+Options shift it to another domain, as the target of transfer learning: another phase, noise or distance of slices. The
+anatomy of a case, its tumours included, is the same in every domain.
+
 Scores on it show that a program works, and nothing about patients.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import nibabel as nib
@@ -31,6 +35,7 @@ from tqdm import tqdm
 
 from lightning_liver.data.phantom_anatomy import TRUNK_MM, draw
 from lightning_liver.data.phantom_canvas import Array, Enhancement, Patient
+from lightning_liver.data.phantom_domain import AS_MEASURED, NOISE_HU, PHASE_SHARES, PHASES, SLICES_MM, Domain
 from lightning_liver.data.phantom_liver import LIVER_MM
 from lightning_liver.data.sources import Case
 from lightning_liver.errors import LiverError
@@ -42,17 +47,19 @@ _VERSION = 2  # of the drawing: raise it when a case comes out different
 _TUMOUR_FREE = 8  # one case in so many
 _AXCODES = ("LPS", "RAS", "LAS", "RPS", "LPI")
 _MARKER = "phantom.json"
-# (liver, spleen, artery, vein, kidney cortex, medulla, gut wall, muscle) in HU, lowest and highest
-_PHASES = {
-    "arterial": ((85, 98, 220, 108, 160, 78, 85, 55), (96, 118, 330, 130, 220, 105, 110, 66)),
-    "portal": ((86, 94, 128, 130, 145, 130, 80, 55), (124, 130, 165, 172, 190, 175, 112, 66)),
-    "late": ((85, 86, 104, 104, 110, 115, 75, 55), (98, 102, 122, 122, 140, 150, 98, 66)),
-}
-_PHASE_SHARES = (0.2, 0.6, 0.2)
 
 
 def cases(
-    root: str | Path, *, count: int, seed: int, matrix: int, tumour_fraction: float, workers: int | None
+    root: str | Path,
+    *,
+    count: int,
+    seed: int,
+    matrix: int,
+    tumour_fraction: float,
+    workers: int | None,
+    phase: str | None = None,  # these three have defaults since configs of earlier runs do not name them
+    noise_hu: Sequence[float] | None = None,
+    slice_mm: float | None = None,
 ) -> list[Case]:
     """Cases 0 to count - 1 in a folder; what is there already stays, what is missing is made.
 
@@ -60,6 +67,7 @@ def cases(
         root: made if it is missing; may hold nothing but this phantom.
         count: number of scans, 1 to 1000.
         seed, matrix, tumour_fraction: as for render; a folder keeps to one of each.
+        phase, noise_hu, slice_mm: of the Domain; a folder keeps to one of each.
         workers: processes that draw; None is one a core, 0 draws in this one. They change nothing but the time.
 
     Raises:
@@ -75,55 +83,65 @@ def cases(
         _refuse_out_of_range(name, seen, least, most)
     if not isinstance(tumour_fraction, float | int) or not 0.001 <= tumour_fraction <= 0.3:
         raise LiverError(f"data.tumour_fraction is {tumour_fraction!r}; for a phantom, set it to 0.001 to 0.3")
+    domain = Domain(phase, noise_hu, slice_mm)
+    drawing: dict[str, Any] = {"seed": seed, "matrix": matrix, "tumour_fraction": tumour_fraction}
     root = Path(root).expanduser()
     wanted = [_case(root, case) for case in range(count)]
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".phantom.lock"):
-            _claim(root, {"seed": seed, "matrix": matrix, "tumour_fraction": tumour_fraction, "version": _VERSION})
+            _claim(root, {**drawing, "version": _VERSION, **domain.given()})
             clear_partials(root)
             missing = [case for case in range(count) if not all(path.exists() for path in _paths(root, case))]
-            save = partial(_save, root, seed=seed, matrix=matrix, tumour_fraction=tumour_fraction)
-            _make(save, missing, workers)
+            _make(partial(_save, root, **drawing, domain=domain), missing, workers)
     except OSError as error:
         raise LiverError(f"{root}: cannot be written ({error.strerror}); choose another data.root") from error
     return wanted
 
 
-def render(case: int, *, seed: int, matrix: int, tumour_fraction: float) -> tuple[Volume, UInt8[np.ndarray, "z y x"]]:
-    """One scan and its labels (0, 1 liver, 2 tumour), canonical; it depends on these four numbers and nothing else.
+def render(
+    case: int, *, seed: int, matrix: int, tumour_fraction: float, domain: Domain = AS_MEASURED
+) -> tuple[Volume, UInt8[np.ndarray, "z y x"]]:
+    """One scan and its labels (0, 1 liver, 2 tumour), canonical; it depends on these five things and nothing else.
 
     Args:
         case: number of the scan.
         seed: of the whole data set.
         matrix: pixels along a side of a slice. The anatomy and the field of view in millimetres do not depend on it.
         tumour_fraction: median over scans of the share of the liver that is tumour; 0.012 is as measured.
+        domain: how it was scanned. What it leaves to chance is as if nothing had been given.
     """
     body, scanner, inside, noise = (default_rng([seed, case, stream]) for stream in range(4))
     bears = (case + seed) % _TUMOUR_FREE != _TUMOUR_FREE - 1
-    patient = _patient(body, tumour_fraction if bears else 0.0)
-    spacing_mm, axes_mm = _grid(patient, matrix, scanner)
+    patient = _patient(body, tumour_fraction if bears else 0.0, domain.phase)
+    spacing_mm, axes_mm = _grid(patient, matrix, scanner, domain.slice_mm)
     hu, labels = draw(axes_mm, patient, inside)
-    hu += _noise(hu.shape, spacing_mm[2], noise)
+    hu += _noise(hu.shape, spacing_mm[2], noise, domain.noise_hu or NOISE_HU)
     voxels = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
     return Volume(voxels, spacing_mm, _affine(voxels.shape, spacing_mm, scanner)), labels
 
 
-def _patient(rng: Generator, tumour_fraction: float) -> Patient:
-    phase = str(rng.choice(list(_PHASES), p=_PHASE_SHARES))
+def _patient(rng: Generator, tumour_fraction: float, phase: str | None) -> Patient:
+    drawn = str(rng.choice(list(PHASE_SHARES), p=list(PHASE_SHARES.values())))  # always, for what is drawn after it
+    seen = PHASES[drawn if phase is None else phase]
     return Patient(
         scale=(rng.uniform(0.93, 1.06), rng.uniform(0.93, 1.06), rng.uniform(0.93, 1.06)),
         fat_mm=float(np.clip(rng.lognormal(np.log(18), 0.45), 6, 36)),
         tumour_fraction=tumour_fraction,
-        hypervascular=0.35 if phase == "arterial" else 0.0,
-        hu=Enhancement(*(float(value) for value in rng.uniform(*_PHASES[phase]))),
+        hypervascular=seen.hypervascular,
+        tumour_below_hu=seen.tumour_below_hu,
+        tumour_hu=seen.tumour_hu,
+        hu=Enhancement(*(float(value) for value in rng.uniform(seen.lowest_hu, seen.highest_hu))),
     )
 
 
-def _grid(patient: Patient, matrix: int, rng: Generator) -> tuple[tuple[float, float, float], list[np.ndarray]]:
+def _grid(
+    patient: Patient, matrix: int, rng: Generator, slice_mm: float | None
+) -> tuple[tuple[float, float, float], list[np.ndarray]]:
     """Spacing and voxel centres in millimetres along z, y, x; slices go beyond the liver at both ends."""
     z, y, x = patient.scale
-    thickness = float(rng.choice((3.25, 3.5, 4.0, 5.0)))
+    drawn_mm = float(rng.choice(SLICES_MM))
+    thickness = drawn_mm if slice_mm is None else float(np.float32(slice_mm))  # as the header keeps it
     low, high = LIVER_MM[0] * z - rng.uniform(30, 60), LIVER_MM[1] * z + rng.uniform(14, 26)
     # whole quarters of a millimetre over a power of two survive the header's float32 exactly
     field_mm = np.rint(4 * (2 * (TRUNK_MM[1] + patient.fat_mm) * x + rng.uniform(6, 50))) / 4
@@ -133,9 +151,10 @@ def _grid(patient: Patient, matrix: int, rng: Generator) -> tuple[tuple[float, f
     return (thickness, pixel, pixel), [np.arange(low, high, thickness), plane + centre[0], plane + centre[1]]
 
 
-def _noise(shape: tuple[int, ...], pixel_mm: float, rng: Generator) -> Array:
+def _noise(shape: tuple[int, ...], pixel_mm: float, rng: Generator, sd_range_hu: Sequence[float]) -> Array:
     """Grain as wide as the reconstruction's kernel, a little shared by neighbouring slices; stronger deep inside."""
-    sd_hu, kernel_mm = np.exp(rng.uniform(np.log(10), np.log(20))), rng.uniform(0.65, 1.05)
+    low, high = sd_range_hu
+    sd_hu, kernel_mm = np.exp(rng.uniform(np.log(low), np.log(high))), rng.uniform(0.65, 1.05)
     grain = rng.standard_normal(shape, np.float32)
     for plane in grain:
         cv2.GaussianBlur(plane, (0, 0), kernel_mm / pixel_mm, dst=plane)
@@ -158,7 +177,7 @@ def _refuse_out_of_range(name: str, seen: object, least: int, most: int) -> None
         raise LiverError(f"data.{name} is {seen!r}; for a phantom, set it to a whole number from {least} to {most}")
 
 
-def _claim(root: Path, content: dict[str, float]) -> None:
+def _claim(root: Path, content: dict[str, Any]) -> None:
     """Mark the folder as this phantom's, or refuse it."""
     marker = root / _MARKER
     try:
@@ -205,9 +224,11 @@ def _results(save: "partial[None]", missing: list[int], workers: int) -> Iterato
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _save(root: Path, case: int, *, seed: int, matrix: int, tumour_fraction: float) -> None:
+def _save(
+    root: Path, case: int, *, seed: int, matrix: int, tumour_fraction: float, domain: Domain = AS_MEASURED
+) -> None:
     cv2.setNumThreads(1)
-    volume, labels = render(case, seed=seed, matrix=matrix, tumour_fraction=tumour_fraction)
+    volume, labels = render(case, seed=seed, matrix=matrix, tumour_fraction=tumour_fraction, domain=domain)
     for path, voxels in zip(_paths(root, case), (labels, volume.hu), strict=True):
         stored = from_canonical(voxels, volume.affine).transpose(2, 1, 0)
         image = nib.Nifti1Image(stored, volume.affine)

@@ -138,7 +138,7 @@ def _thorax(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Ge
     sac, heart = canvas.ellipsoid(centre, radii, turn=0.5)
     heart = np.maximum(heart, cavity[sac] + 3)
     canvas.paint(sac, heart - 5, FAT_HU)
-    canvas.paint(sac, heart, 0.4 * hu.artery + 60 + 6 * canvas.noise(rng, 12.0, sac))
+    canvas.paint(sac, heart, hu.myocardium + 6 * canvas.noise(rng, 12.0, sac))
     for shift in ((0, 14, 18), (2, -14, -14)):
         blood = canvas.ellipsoid(tuple(np.add(centre, shift)), (27, 20, 29), turn=0.5)
         canvas.paint(blood[0], np.maximum(blood[1], cavity[blood[0]] + 3), 0.5 * (hu.artery + hu.vein))

@@ -34,6 +34,11 @@ class Enhancement:
     gut: float
     muscle: float
 
+    @property
+    def myocardium(self) -> float:
+        """Between muscle and blood; without contrast medium as bright as blood, of which it is full."""
+        return min(0.4 * self.artery + 60, 0.9 * self.artery + 10)  # the two meet at 100 HU
+
 
 @dataclass(frozen=True)
 class Patient:
@@ -44,12 +49,16 @@ class Patient:
         fat_mm: mean thickness of subcutaneous fat.
         tumour_fraction: median over patients of the share of the liver that is tumour; 0 where it has none.
         hypervascular: probability that a tumour, other than the largest, is brighter than the liver.
+        tumour_below_hu: by how much a dark tumour is darker than the liver, lowest and highest.
+        tumour_hu: what a dark tumour is clipped to.
     """
 
     scale: Point
     fat_mm: float
     tumour_fraction: float
     hypervascular: float
+    tumour_below_hu: tuple[float, float]
+    tumour_hu: tuple[float, float]
     hu: Enhancement
 
 

@@ -91,7 +91,7 @@ def paint_tumours(canvas: Canvas, tumour: Array, box: Box, distance: Array, pati
     for index, radius in enumerate(radii.tolist()):
         room = np.flatnonzero((depth > min(0.7 * radius, 22)) & (free > 0.8 * radius))
         bright = rng.uniform() < patient.hypervascular and index > 0
-        dark = float(np.clip(patient.hu.liver - rng.uniform(34, 62), 33, 64))
+        dark = float(np.clip(patient.hu.liver - rng.uniform(*patient.tumour_below_hu), *patient.tumour_hu))
         hu = patient.hu.liver + rng.uniform(28, 45) if bright else dark
         if len(room):
             centre = points[room[0]]

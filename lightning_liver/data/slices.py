@@ -6,20 +6,33 @@ index, so neither the number of workers nor an interruption changes what is draw
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int16, UInt8
+from jaxtyping import Float32, Shaped, UInt8
 from torch.utils.data import Dataset, Sampler
 
-from lightning_liver.data.store import CaseRecord, Store
+from lightning_liver.data.store import HU_RANGE, CaseRecord, Store
 from lightning_liver.errors import LiverError
+from lightning_liver.volume import Slice
 
 Image = Float32[np.ndarray, "y x channel"]
 Labels = UInt8[np.ndarray, "y x"]
 Kind = Literal["tumour", "liver", "any"]
-Augment = Callable[[Image, Labels, int], tuple[Image, Labels]]  # the last argument is the sample's own seed
+Sample = dict[str, torch.Tensor]
+
+
+@runtime_checkable
+class Augment(Protocol):
+    """Changes a slice by its own seed; `donor` gives another slice that shows a tumour, if there is one.
+
+    `mixup`, where it is not None, changes the samples of a batch together.
+    """
+
+    mixup: Callable[[list[Sample], np.random.Generator], list[Sample]] | None
+
+    def __call__(self, image: Slice, seed: int, donor: Callable[[np.random.Generator], Slice | None]) -> Slice: ...
 
 
 @dataclass(frozen=True)
@@ -37,20 +50,21 @@ class Appearance:
     mean: float
     std: float
 
-    def image(self, store: Store, case: str, z: int) -> Image:
-        """The windowed slice with its neighbours, in [0, 1], not yet standardised."""
+    def hu(self, store: Store, case: str, z: int) -> Image:
+        """The slice with its neighbours, in HU."""
         last = store.cases[case].shape[0] - 1
         neighbours = range(z - self.context, z + self.context + 1)
-        return np.stack([self.window(store.read(case, "hu", min(max(n, 0), last))) for n in neighbours], axis=-1)
+        slices = [store.read(case, "hu", min(max(n, 0), last)) for n in neighbours]
+        return np.stack(slices, axis=-1).astype(np.float32)
 
-    def window(self, hu: Int16[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x"]:
+    def window(self, hu: Shaped[np.ndarray, "y x *channel"]) -> Float32[np.ndarray, "y x *channel"]:
         low, high = self.window_hu
         scaled = (hu.astype(np.float32) - low) / (high - low)
         return np.clip(scaled, 0, 1, out=scaled)
 
-    def tensor(self, image: Image) -> torch.Tensor:
-        """(channel, y, x), standardised."""
-        standard = (image - np.float32(self.mean)) / np.float32(self.std)
+    def tensor(self, hu: Image) -> torch.Tensor:
+        """(channel, y, x), windowed and standardised."""
+        standard = (self.window(hu) - np.float32(self.mean)) / np.float32(self.std)
         return torch.from_numpy(np.ascontiguousarray(standard.transpose(2, 0, 1)))
 
 
@@ -127,38 +141,96 @@ class EpochSampler(Sampler[Draw]):
         share = np.array(list(self.shares.values()), float)
         kinds = list(self.shares)
         drawn = rng.choice(len(kinds), size=self.length, p=share / share.sum())
-        return [Draw(epoch, position, *self._pick(rng, kinds[kind])) for position, kind in enumerate(drawn)]
-
-    def _pick(self, rng: np.random.Generator, kind: Kind) -> tuple[str, int]:
-        cases = self.pools.kinds[kind]
-        case = list(cases)[rng.integers(len(cases))]
-        return case, int(cases[case][rng.integers(len(cases[case]))])
+        return [Draw(epoch, position, *pick(self.pools.kinds[kinds[kind]], rng)) for position, kind in enumerate(drawn)]
 
 
-class TrainingSlices(Dataset[dict[str, torch.Tensor]]):
-    """Augmented slices of one size, by Draw: image (channel, size, size) float32, labels (size, size) uint8."""
+def pick(cases: Mapping[str, np.ndarray], rng: np.random.Generator) -> tuple[str, int]:
+    """One of the cases, each alike, and one of its slices."""
+    case = list(cases)[rng.integers(len(cases))]
+    return case, int(cases[case][rng.integers(len(cases[case]))])
 
-    def __init__(self, store: Store, look: Appearance, *, augment: Augment, size: tuple[int, int], seed: int) -> None:
-        self.store, self.look, self.augment, self.size, self.seed = store, look, augment, size, seed
 
-    def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor]:
-        seeds = np.random.SeedSequence([self.seed, draw.epoch, draw.position]).generate_state(2)
-        image, labels = self.look.image(self.store, draw.case, draw.z), self.store.read(draw.case, "labels", draw.z)
-        image, labels = self.augment(image, labels, int(seeds[0]))
-        image, labels = crop_or_pad(image, labels, self.size, np.random.default_rng(seeds[1]))
-        return {"image": self.look.tensor(image), "labels": torch.from_numpy(labels)}
+class TrainingSlices(Dataset[Sample]):
+    """Augmented slices of one size, by Draw: image (channel, size, size) float32, labels (size, size) uint8.
+
+    Args:
+        tumours: case -> slices with tumour, from which an augmentation may take some.
+        target: a store whose slices come along as `target`, one a sample, without their labels.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        look: Appearance,
+        *,
+        augment: Augment,
+        size: tuple[int, int],
+        seed: int,
+        tumours: Mapping[str, np.ndarray],
+        target: Store | None = None,
+    ) -> None:
+        self.store, self.look, self.augment, self.size, self.seed, self.tumours = (
+            store,
+            look,
+            augment,
+            size,
+            seed,
+            tumours,
+        )
+        self.target = target
+        self.targets = Pools.of(list(target.cases.values())).kinds["any"] if target else {}
+
+    def __getitem__(self, draw: Draw) -> Sample:
+        seeds = np.random.SeedSequence([self.seed, draw.epoch, draw.position]).generate_state(5)
+        hu, labels = self._sample(self.read(draw.case, draw.z), int(seeds[0]), int(seeds[1]))
+        sample = {"image": self.look.tensor(hu), "labels": torch.from_numpy(labels)}
+        if self.target is None:
+            return sample
+        case, z = pick(self.targets, np.random.default_rng(seeds[2]))
+        hu, _ = self._sample(_unlabelled(self.look, self.target, case, z), int(seeds[3]), int(seeds[4]))
+        return sample | {"target": self.look.tensor(hu)}
+
+    def _sample(self, image: Slice, seed: int, place: int) -> tuple[np.ndarray, np.ndarray]:
+        changed = self.augment(image, seed, self.donor)
+        return crop_or_pad(changed.hu, changed.labels, self.size, np.random.default_rng(place))
+
+    def __getitems__(self, draws: Sequence[Draw]) -> list[Sample]:
+        """The samples of a batch, which PyTorch asks for at once."""
+        samples = [self[draw] for draw in draws]
+        if self.augment.mixup is None:
+            return samples
+        # the name of the stream keeps it apart from those of samples
+        batch = np.random.SeedSequence([self.seed, draws[0].epoch, draws[0].position], spawn_key=(1,))
+        return self.augment.mixup(samples, np.random.default_rng(batch))
+
+    def read(self, case: str, z: int) -> Slice:
+        """A slice; of a case without labels as if it were background."""
+        image = _unlabelled(self.look, self.store, case, z)
+        if not self.store.cases[case].labelled:
+            return image
+        return image._replace(labels=self.store.read(case, "labels", z))
+
+    def donor(self, rng: np.random.Generator) -> Slice | None:
+        """A slice with tumour, cases counting alike; None where no training case has any."""
+        picked = pick(self.tumours, rng) if self.tumours else None
+        return None if picked is None else self.read(*picked)
+
+
+def _unlabelled(look: Appearance, store: Store, case: str, z: int) -> Slice:
+    hu = look.hu(store, case, z)
+    return Slice(hu, np.zeros(hu.shape[:2], np.uint8), store.cases[case].spacing_mm[1:])
 
 
 def crop_or_pad(
     image: Image, labels: Labels, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[Float32[np.ndarray, "height width channel"], UInt8[np.ndarray, "height width"]]:
-    """Cut a random window of `size` (y, x); where the slice is smaller, centre it in air (0 after the window)."""
+    """Cut a random window of `size` (y, x) out of HU and labels; where the slice is smaller, centre it in air."""
     window = tuple(_span(n, wanted, rng) for n, wanted in zip(labels.shape, size, strict=True))
     image, labels = image[window], labels[window]
     missing = [wanted - n for n, wanted in zip(labels.shape, size, strict=True)]
     if any(missing):
         margins = [(gap // 2, gap - gap // 2) for gap in missing]
-        image, labels = np.pad(image, [*margins, (0, 0)]), np.pad(labels, margins)
+        image, labels = np.pad(image, [*margins, (0, 0)], constant_values=HU_RANGE[0]), np.pad(labels, margins)
     return image, np.ascontiguousarray(labels)
 
 
@@ -186,7 +258,7 @@ class WholeSlices(Dataset[dict[str, torch.Tensor]]):
         case, z = self.index[position]
         name = self.cases[case]
         item = {
-            "image": self.look.tensor(self.look.image(self.store, name, z)),
+            "image": self.look.tensor(self.look.hu(self.store, name, z)),
             "case": torch.tensor(case),
             "z": torch.tensor(z),
         }

@@ -15,6 +15,7 @@ from lightning_liver.errors import LiverError, LiverWarning
 _LITS_LAYOUT = (
     "volume-N.nii and segmentation-N.nii (or .nii.gz) in any folders below it, as Kaggle and CodaLab have them"
 )
+_UNLABELLED_LAYOUT = "volume-N.nii (or .nii.gz) in any folders below it"
 _MSD_LAYOUT = "dataset.json, imagesTr/liver_N.nii.gz and labelsTr/liver_N.nii.gz, as in Task03_Liver"
 _MSD_LABELS = {0: "background", 1: "liver", 2: "cancer"}
 _LITS_REPEATS = (range(0, 2), range(6, 11))  # seen by eye; more are unknown
@@ -84,6 +85,19 @@ def msd(root: str | Path, *, patients: str | Path | None) -> list[Case]:
     return _cases(root, volumes, masks, patients)
 
 
+def unlabelled(root: str | Path) -> list[Case]:
+    """Every volume-N.nii (or .nii.gz) anywhere below a folder, sorted by number; masks beside them are not looked at.
+
+    Raises:
+        LiverError: a root that is missing, unreadable or without a volume.
+    """
+    root = _folder(root, _UNLABELLED_LAYOUT, "finetune.target_root")
+    volumes = _numbered(_visible_files(root), "volume-")
+    if not volumes:
+        raise LiverError(f"{root}: no volume below it; set finetune.target_root to a folder with {_UNLABELLED_LAYOUT}")
+    return [_case(number, str(number), volumes, {}) for number in sorted(volumes)]
+
+
 def read_patients(path: str | Path) -> dict[str, str]:
     """The patient of each case from a CSV with the header case,patient; "007" is case "7".
 
@@ -135,16 +149,16 @@ def _cases(root: Path, volumes: Numbered, masks: Numbered, patients: str | Path 
     return [_case(int(name), patient_of[name], volumes, masks) for name in names]
 
 
-def _folder(root: str | Path, layout: str) -> Path:
+def _folder(root: str | Path, layout: str, option: str = "data.root") -> Path:
     root = Path(root).expanduser()
     try:
         os.scandir(root).close()
     except FileNotFoundError:
-        raise LiverError(f"{root}: there is no such folder; set data.root to one with {layout}") from None
+        raise LiverError(f"{root}: there is no such folder; set {option} to one with {layout}") from None
     except NotADirectoryError:
-        raise LiverError(f"{root}: not a folder; set data.root to a folder with {layout}") from None
+        raise LiverError(f"{root}: not a folder; set {option} to a folder with {layout}") from None
     except OSError as error:
-        raise LiverError(f"{root}: cannot be read ({error.strerror}); check data.root and its permissions") from None
+        raise LiverError(f"{root}: cannot be read ({error.strerror}); check {option} and its permissions") from None
     return root
 
 

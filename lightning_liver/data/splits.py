@@ -34,14 +34,25 @@ def choose(
     fold: int,
     folds: int,
     seed: int,
+    train_patients: int | None,
 ) -> Split:
     """By name where a split is given, else by fold."""
-    if split is not None:
-        return by_name(cases, split=split)
-    return by_fold(cases, fold=fold, folds=folds, seed=seed, with_tumour=with_tumour)
+    if split is None:
+        return by_fold(cases, fold=fold, folds=folds, seed=seed, with_tumour=with_tumour, train_patients=train_patients)
+    if train_patients is not None:
+        raise LiverError("data.split names the patients who train: data.train_patients is for folds, leave it null")
+    return by_name(cases, split=split)
 
 
-def by_fold(cases: Mapping[str, str], *, fold: int, folds: int, seed: int, with_tumour: Collection[str]) -> Split:
+def by_fold(
+    cases: Mapping[str, str],
+    *,
+    fold: int,
+    folds: int,
+    seed: int,
+    with_tumour: Collection[str],
+    train_patients: int | None = None,
+) -> Split:
     """Deal patients into `folds` groups: group `fold` tests, the next one validates, the others train.
 
     Args:
@@ -50,16 +61,22 @@ def by_fold(cases: Mapping[str, str], *, fold: int, folds: int, seed: int, with_
         folds: number of groups, 3 or more.
         seed: another one shuffles otherwise. The shuffle is a hash, so it outlives versions of any library.
         with_tumour: names of cases that have a tumour; their patients are spread evenly over the groups.
+        train_patients: only so many train, those with a tumour first; the fewer are always among the more. None is all.
 
     Raises:
-        LiverError: a fold or number of folds that cannot be, fewer patients than folds.
+        LiverError: a fold or number of folds that cannot be, fewer patients than folds or than `train_patients`.
     """
     patients = set(cases.values())
     _check_folds(len(patients), fold, folds)
     bearing = {patient for case, patient in cases.items() if case in with_tumour}
     deck = sorted(patients, key=lambda patient: (patient not in bearing, _shuffled(seed, patient), patient))
     part_of_group = {fold: "test", (fold + 1) % folds: "val"}
-    return _split(cases, {patient: part_of_group.get(n % folds, "train") for n, patient in enumerate(deck)})
+    part_of = {patient: part_of_group.get(n % folds, "train") for n, patient in enumerate(deck)}
+    training = [patient for patient in deck if part_of[patient] == "train"]
+    if train_patients is not None and not 1 <= train_patients <= len(training):
+        raise LiverError(f"data.train_patients={train_patients}: this fold has {len(training)} patients to train on")
+    spare = training[train_patients:] if train_patients is not None else []
+    return _split(cases, {patient: part for patient, part in part_of.items() if patient not in spare})
 
 
 def by_name(cases: Mapping[str, str], *, split: Mapping[str, Names]) -> Split:

@@ -47,7 +47,7 @@ def framed(
         left, right, above, below: inches for the plot's labels.
     """
     width = max(_MARGIN + left + plot[0] + right + _MARGIN, text_inches(title, 11, "bold") + 2 * _MARGIN)
-    text = _wrapped(caption, width - 2 * _MARGIN)
+    text = wrapped(caption, width - 2 * _MARGIN)
     foot = _MARGIN + lines_inches(text, SMALL) + _GAP
     bottom = foot + (_LEGEND_INCHES + _GAP if handles else 0) + below
     height = bottom + plot[1] + above + _TITLE_INCHES
@@ -88,15 +88,18 @@ def broken(name: str, characters: int) -> str:
     return "\n".join(wrap(name, characters, break_long_words=False, break_on_hyphens=False)) or name
 
 
+def wrapped(text: str, inches: float, *, lines: int | None = None) -> str:
+    """A small text broken so that it is no wider than `inches`; what is beyond so many lines is left out."""
+    needed = text_inches(text, SMALL)
+    if needed <= inches:
+        return text
+    return "\n".join(wrap(text, max(20, int(0.96 * inches / needed * len(text))), max_lines=lines, placeholder=" …"))
+
+
 def write_png(figure: Figure, path: Path) -> None:
     """Write a figure whole or not at all; equal figures make equal files."""
     drawn = BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI, facecolor="white")
+    figure.savefig(drawn, format="png", dpi=DPI, facecolor=figure.get_facecolor())
     with replacing(path) as partial, Image.open(drawn) as picture:
         # few colours are in it, and a palette of them takes a third of the bytes
         picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(partial, "png", optimize=True)
-
-
-def _wrapped(text: str, inches: float) -> str:
-    share = inches / max(text_inches(text, SMALL), inches)
-    return "\n".join(wrap(text, max(20, int(0.96 * share * len(text)))))

@@ -117,6 +117,22 @@ def choose(scores: Mapping[str, float | None]) -> dict[str, str]:
     return {role: known[places[role]][1] for role in roles}
 
 
+def draw_scale(axes: Axes, field_mm: float | None, *, ink: Ink) -> None:
+    """The patient's side, and a bar of a round length, at most a third of the width, if the width is known.
+
+    Args:
+        field_mm: width of the axes.
+    """
+    style: dict[str, Any] = {"color": ink, "transform": axes.transAxes}
+    axes.text(0.02, 0.5, "R", fontsize=8, ha="left", va="center", **style)
+    if field_mm is not None:
+        length_mm = next((bar for bar in _BARS_MM if bar <= field_mm / 3), _BARS_MM[-1])
+        axes.add_line(
+            Line2D([0.97 - length_mm / field_mm, 0.97], [0.04, 0.04], linewidth=2.5, solid_capstyle="butt", **style)
+        )
+        axes.text(0.97, 0.055, f"{length_mm} mm", fontsize=8, ha="right", va="bottom", **style)
+
+
 def _tinted(
     grey: Float[np.ndarray, "y x 3"], labels: np.ndarray, colours: tuple[str, str], *, strength: float = 0.55
 ) -> Float[np.ndarray, "y x 3"]:
@@ -138,7 +154,7 @@ def _overview(shown: Slice, window_hu: tuple[float, float]) -> Figure:
     _draw_contours(panels[1], shown, ink="white")
     _draw_mask(panels[2], shown, shown.truth)
     _draw_mask(panels[3], shown, shown.prediction)
-    _draw_scale(panels[0], shown, ink="white")
+    draw_scale(panels[0], _field_mm(shown), ink="white")
     figure.suptitle(_title(shown), fontsize=12, color="white")
     figure.legend(
         handles=_legend("white"), loc="outside lower center", ncols=4, fontsize=9, labelcolor="white", **_BARE
@@ -152,7 +168,7 @@ def _alone(shown: Slice, window_hu: tuple[float, float], *, contours: bool) -> F
     figure = Figure(figsize=(1.5 * width, 1.5 * height))
     axes = figure.add_axes((0, 0, 1, 1))
     _draw_ct(axes, shown, window_hu)
-    _draw_scale(axes, shown, ink="white")
+    draw_scale(axes, _field_mm(shown), ink="white")
     if contours:
         _draw_contours(axes, shown, ink="white")
         axes.legend(handles=_legend("white"), loc="upper left", fontsize=7, labelcolor="white", **_SHADOW)
@@ -172,7 +188,7 @@ def _mask_contours(shown: Slice) -> Figure:
     axes = figure.subplots()
     _frame(axes, shown)
     _draw_contours(axes, shown, ink="black")
-    _draw_scale(axes, shown, ink="black")
+    draw_scale(axes, _field_mm(shown), ink="black")
     axes.set_title(_title(shown), fontsize=10)
     figure.legend(handles=_legend("black"), loc="outside lower center", ncols=4, fontsize=8, **_BARE)
     return figure
@@ -232,17 +248,8 @@ def _shade(colour: str, source: str, ink: Ink) -> str:
     return to_hex((red, green, blue))
 
 
-def _draw_scale(axes: Axes, shown: Slice, *, ink: Ink) -> None:
-    """The patient's side, and a bar of a round length, at most a third of the width, if the spacing is known."""
-    style: dict[str, Any] = {"color": ink, "transform": axes.transAxes}
-    axes.text(0.02, 0.5, "R", fontsize=8, ha="left", va="center", **style)
-    if shown.spacing_mm is not None:
-        field_mm = shown.hu.shape[1] * shown.spacing_mm[1]
-        length_mm = next((bar for bar in _BARS_MM if bar <= field_mm / 3), _BARS_MM[-1])
-        axes.add_line(
-            Line2D([0.97 - length_mm / field_mm, 0.97], [0.04, 0.04], linewidth=2.5, solid_capstyle="butt", **style)
-        )
-        axes.text(0.97, 0.055, f"{length_mm} mm", fontsize=8, ha="right", va="bottom", **style)
+def _field_mm(shown: Slice) -> float | None:
+    return None if shown.spacing_mm is None else shown.hu.shape[1] * shown.spacing_mm[1]
 
 
 def _title(shown: Slice) -> str:

@@ -2,26 +2,21 @@
 
 import csv
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from lightning_liver.files import replacing, write_whole
+from lightning_liver.text import MISSING, Row, Value, columns, or_none, text_table
 
-Value = str | int | float | bool | np.generic | None
-Row = Mapping[str, Value]
-
-MISSING = "-"
+__all__ = ["MISSING", "Row", "Value", "text_table", "write_cases_csv", "write_json_whole"]
 
 
 def write_cases_csv(path: Path, rows: Sequence[Row]) -> None:
     """Write a row for each case and structure, columns in order of appearance, None and NaN as empty cells."""
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=_columns(rows), restval="", lineterminator="\n")
+        writer = csv.DictWriter(file, fieldnames=columns(rows), restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows({name: _or_none(value) for name, value in row.items()} for row in rows)
+        writer.writerows({name: or_none(value) for name, value in row.items()} for row in rows)
 
 
 def write_json_whole(path: Path, mapping: Mapping[str, Value]) -> None:
@@ -30,43 +25,10 @@ def write_json_whole(path: Path, mapping: Mapping[str, Value]) -> None:
     Raises:
         TypeError: a value is not a plain number, text, truth value or None.
     """
-    plain = {name: _or_none(value) for name, value in mapping.items()}
+    plain = {name: or_none(value) for name, value in mapping.items()}
     for name, value in plain.items():
         if not isinstance(value, str | int | float | None):
             raise TypeError(
                 f"{name} is a {type(value).__name__}, but the file is flat: numbers, text, true, false, null"
             )
     write_whole(path, json.dumps(plain, indent=2, sort_keys=True, allow_nan=False) + "\n")
-
-
-def text_table(rows: Sequence[Row]) -> str:
-    """Rows as aligned text for a terminal: words left, numbers right with three decimals, "-" for None and NaN."""
-    columns = _columns(rows)
-    cells = [[name, *(_cell(row.get(name)) for row in rows)] for name in columns]
-    right = [all(not isinstance(row.get(name), str) for row in rows) for name in columns]
-    widths = [max(map(len, column)) for column in cells]
-    lines = [
-        "  ".join(
-            text.rjust(width) if is_number else text.ljust(width)
-            for text, width, is_number in zip(line, widths, right, strict=True)
-        ).rstrip()
-        for line in zip(*cells, strict=True)
-    ]
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([*lines[:1], rule, *lines[1:]]) if lines else ""
-
-
-def _columns(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row))
-
-
-def _or_none(value: Value) -> Value:
-    plain = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(plain, float) and not math.isfinite(plain) else plain
-
-
-def _cell(value: Value) -> str:
-    plain = _or_none(value)
-    if plain is None:
-        return MISSING
-    return f"{plain:.3f}" if isinstance(plain, float) else str(plain)

@@ -87,7 +87,7 @@ class Budget(Callback):
     """
 
     SETTLING_STEPS = 5  # the first steps pay for compilation, caches and starting the workers
-    TIMED_STEPS = 20
+    TIMED_STEPS = 200  # the processor is shared, and a second of it is not like the next
     TIMED_SHARE = 0.1  # of the budget, for machines on which so many steps would take too long
 
     def __init__(self, *, minutes: float, epochs: int | None, record: Callable[[int], None]) -> None:

@@ -102,6 +102,49 @@ def trainer(
     return made
 
 
+def pretraining_trainer(
+    options: TrainerOptions, folder: Path, *, epochs: int, callbacks: Sequence[Callback]
+) -> pl.Trainer:
+    """A Trainer for a number of epochs without validation, which keeps last.ckpt in a folder."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    last = _Keeper(dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+    return pl.Trainer(
+        default_root_dir=folder,
+        accelerator=options.accelerator,
+        devices=options.devices,
+        precision=None if options.precision == "auto" else options.precision,
+        max_epochs=epochs,
+        gradient_clip_val=options.gradient_clip,
+        deterministic=options.deterministic,
+        limit_val_batches=0,
+        log_every_n_steps=options.log_every,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        enable_progress_bar=options.progress,
+        logger=False,
+        plugins=[WholeCheckpoints()],
+        callbacks=[last, *_watching(False, options.progress), *callbacks],
+    )
+
+
+def bare_trainer(options: TrainerOptions, *, callbacks: Sequence[Callback] = ()) -> pl.Trainer:
+    """A Trainer to test with and leave nothing behind."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    return pl.Trainer(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        precision=None if options.precision == "auto" else options.precision,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=options.progress,
+        use_distributed_sampler=False,
+        callbacks=list(callbacks),
+    )
+
+
 def _keeping(folder: Path, patience: int | None) -> list[Callback]:
     # Saved after validating, when the epoch is whole: a checkpoint in mid-epoch would repeat or lose steps. Lightning's
     # own save_last skips the epochs that were no better, so the last one is kept on its own.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_liver.data.splits import Split, by_fold, by_name
+from lightning_liver.data.splits import Split, by_fold, by_name, choose
 from lightning_liver.errors import LiverError
 
 NAMES = st.integers(0, 200).map(str)
@@ -51,6 +51,26 @@ def test_patients_and_tumour_bearing_patients_are_spread_evenly(cases, seed, wit
 
 
 @unhurried
+@given(CASES, st.integers(0, 4), st.sets(NAMES), st.integers(1, 30))
+def test_fewer_training_patients_are_among_more_and_leave_the_rest_alone(cases, fold, with_tumour, count):
+    options = {"fold": fold, "folds": 5, "seed": 3, "with_tumour": with_tumour}
+    whole = by_fold(cases, **options)
+    available = len(patients_of(cases, whole.train))
+    if count > available:
+        with pytest.raises(LiverError, match=rf"data.train_patients={count}.* {available} patients"):
+            by_fold(cases, **options, train_patients=count)
+        return
+    few = by_fold(cases, **options, train_patients=count)
+    fewer = by_fold(cases, **options, train_patients=max(count - 1, 1))
+    assert len(patients_of(cases, few.train)) == count
+    assert set(fewer.train) <= set(few.train) <= set(whole.train)
+    assert (few.val, few.test) == (whole.val, whole.test)
+    bearing = {cases[name] for name in cases if name in with_tumour}
+    spare = patients_of(cases, whole.train) - patients_of(cases, few.train)
+    assert not spare & bearing or patients_of(cases, few.train) <= bearing
+
+
+@unhurried
 @given(CASES, st.randoms(), st.sets(NAMES))
 def test_order_of_the_input_does_not_matter(cases, random, with_tumour):
     shuffled = list(cases.items())
@@ -85,6 +105,12 @@ def test_fold_out_of_range_is_refused(fold, folds):
 def test_fewer_patients_than_folds_are_refused_with_both_numbers():
     with pytest.raises(LiverError, match=r"2 patients are fewer than data\.folds=3.*data\.split"):
         by_fold({"0": "A", "1": "A", "2": "B"}, fold=0, folds=3, seed=0, with_tumour=[])
+
+
+def test_a_named_split_and_a_number_of_training_patients_contradict():
+    split = {"train": ["A"], "val": ["B"], "test": ["C"]}
+    with pytest.raises(LiverError, match=r"data\.train_patients"):
+        choose(LETTERS, [], split=split, fold=0, folds=3, seed=0, train_patients=1)
 
 
 def test_named_split_takes_all_cases_of_a_patient_and_leaves_out_the_unnamed():

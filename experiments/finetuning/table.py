@@ -1,0 +1,131 @@
+"""python experiments/finetuning/table.py multirun/finetuning
+
+Reads the runs of the sweep: draws how validation Dice grows (curves.png, numbers in curves.csv), and prints what each
+strategy forgets of the source's test cases, also into forgetting.csv beside this file.
+"""
+
+import json
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lightning_liver.report.drawing import FAINT, INK, RULE, SMALL, write_png
+from lightning_liver.report.tables import Row, text_table, write_cases_csv
+
+HERE = Path(__file__).parent
+STRUCTURES = ("tumour", "liver")
+BASELINE = "scratch"
+# From Okabe and Ito, "Color Universal Design" (2008), and dashes for what is left over
+STYLES = [(colour, dash) for dash in ("-", "--") for colour in ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")]
+
+
+class Tuned(NamedTuple):
+    """A run: what it was, and validation Dice by step."""
+
+    strategy: str
+    patients: int
+    seed: int
+    curves: dict[str, list[tuple[int, float]]]
+    metrics: dict[str, float]
+
+
+def read(run: Path) -> Tuned:
+    config = OmegaConf.load(run / ".hydra" / "config.yaml")
+    choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
+    events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
+    events.Reload()
+    tags = {structure: f"val/{structure}/dice_per_case" for structure in STRUCTURES}
+    curves = {s: [(event.step, event.value) for event in events.Scalars(tag)] for s, tag in tags.items()}
+    metrics = json.loads((run / "metrics.json").read_text())
+    return Tuned(choices.finetune, config.data.train_patients, config.seed, curves, metrics)
+
+
+def curve_rows(runs: Sequence[Tuned]) -> list[Row]:
+    return [
+        {
+            "finetune": run.strategy,
+            "train_patients": run.patients,
+            "seed": run.seed,
+            "structure": structure,
+            "step": step,
+            "dice": round(dice, 4),
+        }
+        for run in runs
+        for structure, curve in run.curves.items()
+        for step, dice in curve
+    ]
+
+
+def draw(runs: Sequence[Tuned]) -> Figure:
+    """A row of panels a structure, a panel a number of patients, a line a strategy: the mean over seeds."""
+    counts = sorted({run.patients for run in runs})
+    strategies = sorted({run.strategy for run in runs} - {BASELINE})
+    figure = Figure(figsize=(3.1 * len(counts) + 0.8, 6.4), facecolor="white")
+    panels = figure.subplots(len(STRUCTURES), len(counts), sharex=True, sharey="row", squeeze=False)
+    for row, structure in zip(panels, STRUCTURES, strict=True):
+        for axes, count in zip(row, counts, strict=True):
+            for strategy in [*strategies, BASELINE]:
+                alike = [r.curves[structure] for r in runs if (r.strategy, r.patients) == (strategy, count)]
+                if not alike:
+                    continue
+                steps = [step for step, _ in alike[0]]
+                mean = np.mean([[dice for _, dice in curve] for curve in alike], axis=0)
+                colour, dash = (INK, "-") if strategy == BASELINE else STYLES[strategies.index(strategy)]
+                width = 2.4 if strategy == BASELINE else 1.2
+                axes.plot(steps, mean, color=colour, linestyle=dash, linewidth=width, label=strategy)
+            axes.grid(color=RULE, linewidth=0.4)
+            axes.tick_params(labelsize=SMALL, colors=FAINT)
+            axes.spines[["top", "right"]].set_visible(False)
+            if structure == STRUCTURES[0]:
+                axes.set_title(f"{count} patient{'s' * (count > 1)}", fontsize=SMALL + 1.5, color=INK)
+            else:
+                axes.set_xlabel("step", fontsize=SMALL, color=FAINT)
+        row[0].set_ylabel(f"{structure} Dice per case, validation", fontsize=SMALL, color=FAINT)
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=6, fontsize=SMALL, frameon=False)
+    figure.suptitle(
+        "Validation Dice while training, mean over seeds", fontsize=11, weight="bold", color=INK, x=0.02, ha="left"
+    )
+    figure.tight_layout(rect=(0, 0.08, 1, 0.98))
+    return figure
+
+
+def forgetting_rows(runs: Sequence[Tuned]) -> list[Row]:
+    """Dice of the source's test cases before and after, means over seeds and numbers of patients."""
+    of_strategy: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for run in runs:
+        if any(name.startswith("source/") for name in run.metrics):
+            of_strategy[run.strategy].append(run.metrics)
+    return [
+        {
+            "finetune": strategy,
+            "runs": len(metrics),
+            **{
+                f"{structure} {when}": statistics.mean(m[f"source/{when}/{structure}/dice_per_case"] for m in metrics)
+                for structure in ("liver", "tumour")
+                for when in ("before", "after")
+            },
+        }
+        for strategy, metrics in sorted(of_strategy.items())
+    ]
+
+
+def main() -> None:
+    runs = [read(path.parent) for path in sorted(Path(sys.argv[1]).glob("*/metrics.json"))]
+    write_cases_csv(HERE / "curves.csv", curve_rows(runs))
+    write_png(draw(runs), HERE / "curves.png")
+    rows = forgetting_rows(runs)
+    write_cases_csv(HERE / "forgetting.csv", rows)
+    print(text_table(rows))
+
+
+if __name__ == "__main__":
+    main()

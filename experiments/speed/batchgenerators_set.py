@@ -1,0 +1,82 @@
+"""The set as batchgeneratorsv2's transforms, with the arguments of nnU-Net's trainer where the set leaves a choice."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
+from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
+from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
+from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+
+from experiments.speed.contender import (
+    COARSE,
+    COARSEST,
+    FLIP,
+    GAMMA,
+    GAMMA_SHARE,
+    MOVE,
+    NOISE,
+    NOISE_STD,
+    ROTATION,
+    SCALE,
+    Contender,
+)
+from experiments.speed.rounds import Work
+from experiments.speed.scans import Scan
+
+
+def contender(given: Scan) -> Contender:
+    """The image is a float tensor (1, y, x), labels are int16, as nnU-Net's loader gives them."""
+    sample = given.sample()
+    image, labels = sample["image"], sample["labels"][None].short()
+
+    def pipeline(names: Sequence[str]) -> Work:
+        parts = _parts(given.image.labels.shape)
+        compose = ComposeTransforms([parts[name] for name in names])
+        # some change the image in place, which is one that the first of the set made, but where they stand alone
+        return lambda _: compose(image=image if MOVE in names else image.clone(), segmentation=labels)
+
+    def arrays(made: dict[str, torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+        return made["image"][0].numpy(), made["segmentation"][0].numpy()
+
+    return Contender("batchgeneratorsv2", pipeline, arrays)
+
+
+def _parts(shape: tuple[int, int]) -> dict[str, BasicTransform]:
+    spatial = SpatialTransform(
+        shape,
+        patch_center_dist_from_border=0,
+        random_crop=False,
+        p_rotation=1,
+        rotation=(-ROTATION, ROTATION),
+        p_scaling=1,
+        scaling=(1 - SCALE, 1 + SCALE),
+        p_synchronize_scaling_across_axes=1,
+        mode_seg="nearest",
+    )
+    coarse = SimulateLowResolutionTransform(
+        scale=(1 / COARSEST, 1),
+        synchronize_channels=False,
+        synchronize_axes=True,
+        ignore_axes=None,
+        allowed_channels=None,
+        p_per_channel=1,
+    )
+    gamma = GammaTransform(
+        gamma=(1 / (1 + GAMMA_SHARE), 1 + GAMMA_SHARE),
+        p_invert_image=0,
+        synchronize_channels=False,
+        p_per_channel=1,
+        p_retain_stats=0,
+    )
+    return {
+        MOVE: spatial,
+        NOISE: GaussianNoiseTransform(noise_variance=(0, NOISE_STD), p_per_channel=1, synchronize_channels=True),
+        GAMMA: gamma,
+        COARSE: coarse,
+        FLIP: MirrorTransform(allowed_axes=(0, 1)),
+    }

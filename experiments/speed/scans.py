@@ -1,0 +1,45 @@
+"""What is augmented: a slice of a phantom that shows liver and tumour, and what policies may ask for beside it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+
+from lightning_liver.augment.policy import Donor, none
+from lightning_liver.build import prepared
+from lightning_liver.config import compose
+from lightning_liver.data.slices import Appearance, Pools, Sample, TrainingSlices
+from lightning_liver.volume import Slice
+
+CASES = 2  # phantoms: one that is augmented, both give tumours
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A slice in memory, its donor of tumours, which reads the store, and how it becomes a network's input."""
+
+    image: Slice
+    donor: Donor
+    look: Appearance
+
+    def sample(self) -> Sample:
+        return {"image": self.look.tensor(self.image.hu), "labels": torch.from_numpy(self.image.labels)}
+
+
+def config(matrix: int, *overrides: str) -> DictConfig:
+    """Phantoms on their own grid of matrix x matrix pixels."""
+    phantoms = ["data=phantom", f"data.matrix={matrix}", f"data.cases={CASES}", "data.spacing_mm=null"]
+    return compose("train", [*phantoms, "data.workers=0", *overrides])
+
+
+def scan(matrix: int) -> Scan:
+    """The first phantom's slice with most tumour."""
+    cfg = config(matrix)
+    store = prepared(cfg.data)
+    look = Appearance(tuple(cfg.data.window_hu), context=0, mean=0, std=1)
+    tumours = Pools.of(list(store.cases.values())).kinds["tumour"]
+    size = (matrix, matrix)
+    slices = TrainingSlices(store, look, augment=none(), size=size, seed=0, tumours=tumours)
+    name, record = next((name, record) for name, record in store.cases.items() if record.has_tumour)
+    return Scan(slices.read(name, int(np.argmax(record.tumour_pixels))), slices.donor, look)

@@ -1,0 +1,8 @@
+"""liver-cluster run=outputs/2026-01-31/12-00-00 data=phantom_shifted"""
+
+from lightning_liver.apps.main import launch
+
+
+def main() -> None:
+    """Cluster slices by the features of a trained network, and compare with k-means on pixels."""
+    launch("cluster", "lightning_liver.clustering.cluster")

@@ -1,0 +1,151 @@
+"""Features of slices to clusters, and how well clusters agree with what the slices show."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.cluster.vq import ClusterError, kmeans2
+
+from lightning_liver.errors import LiverError
+
+Points = Float[np.ndarray, "point feature"]
+Groups = Int[np.ndarray, " point"]  # 0, 1, ... of each point
+Tables = Int[np.ndarray, "patient first second"]  # how many points of a patient lie in both groups
+
+_ITERATIONS = 100
+RESAMPLES = 2000
+
+
+class Agreement(NamedTuple):
+    """An adjusted Rand index with its 95 % interval over patients; None where there is too little to say."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def standardised(features: Points) -> Float[np.ndarray, "point feature"]:
+    """Every feature with mean 0 and standard deviation 1; one that never changes is 0."""
+    centred = np.asarray(features, np.float64) - np.mean(features, axis=0, dtype=np.float64)
+    spread = centred.std(axis=0)
+    return centred / np.where(spread > 1e-9 * np.abs(features).max(initial=1e-9), spread, np.inf)
+
+
+def principal(points: Points, components: int) -> tuple[Float[np.ndarray, "point component"], float]:
+    """Scores on the first principal components, fewer where there are fewer, and the share of variance they hold.
+
+    Signs are such that the point farthest out is on the positive side, so that equal input gives equal output.
+    """
+    centred = points - points.mean(axis=0)
+    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    scores = (left * sizes)[:, :components]
+    farthest = scores[np.abs(scores).argmax(axis=0), np.arange(scores.shape[1])]
+    share = float((sizes[:components] ** 2).sum() / max((sizes**2).sum(), np.finfo(float).tiny))
+    return scores * np.where(farthest < 0, -1.0, 1.0), share
+
+
+def k_means(points: Points, clusters: int, *, starts: int, seed: int) -> Groups:
+    """Clusters 0 (the largest) to clusters - 1 by k-means from k-means++, the start with the least inertia.
+
+    Args:
+        starts: how many times it begins anew; a start that leaves a cluster empty does not count.
+        seed: of the first start; the next one has the next seed.
+
+    Raises:
+        LiverError: fewer different points than clusters, or every start left a cluster empty.
+
+    Source: Lloyd 1982, doi:10.1109/TIT.1982.1056489; Arthur and Vassilvitskii 2007, doi:10.5555/1283383.1283494.
+    """
+    if len(different := np.unique(points, axis=0)) < clusters:
+        raise LiverError(f"clusters={clusters}: there are only {len(different)} different slices; take fewer clusters")
+    found: list[tuple[float, Groups]] = []
+    for start in range(starts):
+        try:
+            centres, groups = kmeans2(points, clusters, _ITERATIONS, minit="++", missing="raise", seed=seed + start)
+        except ClusterError:
+            continue
+        found.append((float(((points - centres[groups]) ** 2).sum()), groups))
+    if not found:
+        raise LiverError(f"clusters={clusters}: each of {starts} starts left a cluster empty; take fewer clusters")
+    return _largest_first(min(found, key=lambda each: each[0])[1], clusters)
+
+
+def adjusted_rand(table: Int[np.ndarray, "first second"]) -> float:
+    """Agreement of two groupings from their contingency table: 1 for equal ones, 0 on average for random ones.
+
+    With n_ij points in group i of the first and j of the second, and C(n) = n (n - 1) / 2:
+    (sum C(n_ij) - E) / ((sum C(n_i.) + sum C(n_.j)) / 2 - E) where E = sum C(n_i.) sum C(n_.j) / C(n).
+    Where both groupings are one group, or groups of one point each, they are equal: 1.
+
+    Source: Hubert and Arabie 1985, doi:10.1007/BF01908075, equation 5.
+    """
+    return float(_indices(table, table))
+
+
+def tables(truth: Groups, groups: Groups, patients: Sequence[str]) -> Tables:
+    """A contingency table for each patient, in the order of their names: truth by group."""
+    names, places = np.unique(np.asarray(patients), return_inverse=True)
+    counted = np.zeros((len(names), int(truth.max(initial=0)) + 1, int(groups.max(initial=0)) + 1), np.int64)
+    np.add.at(counted, (places, truth, groups), 1)
+    return counted
+
+
+def agreement(counted: Tables) -> Agreement:
+    """The index over all patients, with the interval of the percentiles of the bootstrap.
+
+    Patients are drawn with replacement while the clusters stay as they are. No interval for fewer than three patients.
+    """
+    return _interval(adjusted_rand(counted.sum(axis=0)), _resampled(counted)) if len(counted) else _NOTHING
+
+
+def difference(first: Tables, second: Tables) -> Agreement:
+    """Of the indices of two clusterings of the same slices, first - second, by the same resamples of patients."""
+    if not len(first):
+        return _NOTHING
+    value = adjusted_rand(first.sum(axis=0)) - adjusted_rand(second.sum(axis=0))
+    return _interval(value, _resampled(first) - _resampled(second))
+
+
+_NOTHING = Agreement(None, None, None)
+_FEWEST_PATIENTS = 3
+
+
+def _interval(value: float, resampled: Float[np.ndarray, " resample"]) -> Agreement:
+    low, high = np.percentile(resampled, (2.5, 97.5)) if len(resampled) else (None, None)
+    return Agreement(value, low if low is None else float(low), high if high is None else float(high))
+
+
+def _resampled(counted: Tables) -> Float[np.ndarray, " resample"]:
+    patients = len(counted)
+    if patients < _FEWEST_PATIENTS:
+        return np.empty(0)
+    times = np.random.default_rng(0).multinomial(patients, np.full(patients, 1 / patients), RESAMPLES)
+    # a slice and its own copy, of a patient drawn twice, always agree and are no pair
+    return _indices(np.tensordot(times, counted, axes=1), np.tensordot(times**2, counted, axes=1))
+
+
+def _indices(
+    counts: Int[np.ndarray, "*resample first second"], copies: Int[np.ndarray, "*resample first second"]
+) -> Float[np.ndarray, "*resample"]:
+    """The adjusted Rand index of each table; copies are the squares of how often each point counts, summed."""
+    both = _pairs(counts, copies).sum(axis=(-2, -1))
+    first = _pairs(counts.sum(axis=-1), copies.sum(axis=-1)).sum(axis=-1)
+    second = _pairs(counts.sum(axis=-2), copies.sum(axis=-2)).sum(axis=-1)
+    expected = first * second / np.maximum(_pairs(counts.sum(axis=(-2, -1)), copies.sum(axis=(-2, -1))), 1)
+    most = (first + second) / 2
+    is_trivial = most == expected
+    return np.asarray(np.where(is_trivial, 1.0, (both - expected) / np.where(is_trivial, 1.0, most - expected)))
+
+
+def _pairs(counts: Any, copies: Any) -> Any:
+    """Pairs of different points in the same place."""
+    return (counts**2 - copies) / 2
+
+
+def _largest_first(groups: np.ndarray, clusters: int) -> Groups:
+    """Renumbered by size; equal sizes by their first point."""
+    sizes = np.bincount(groups, minlength=clusters)
+    first = [int(np.argmax(groups == cluster)) for cluster in range(clusters)]
+    order = sorted(range(clusters), key=lambda cluster: (-sizes[cluster], first[cluster]))
+    return np.argsort(order)[groups]

@@ -1,0 +1,102 @@
+"""Which parts of a network train when: frozen for good, for some epochs, or thawed from the logits downwards.
+
+A schedule is a function of the epoch alone, so that a resumed run is in the phase in which it was.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from lightning_liver.errors import LiverError
+from lightning_liver.finetune.parts import Named, parts, select
+
+Thaw = Mapping[str, float]  # part, from the image on -> the epoch from which it trains; infinity is never
+
+
+def frozen_for(names: Sequence[str], frozen: Named, *, epochs: int | None) -> Thaw:
+    """Freeze some parts for the first epochs, or for good where `epochs` is None."""
+    held = select(names, frozen, option="finetune.frozen")
+    if len(held) == len(names) and epochs is None:
+        raise LiverError("finetune.frozen: every part of the network would be frozen for good, and nothing would train")
+    return {name: (float("inf") if epochs is None else epochs) if name in held else 0 for name in names}
+
+
+def from_the_top(names: Sequence[str], *, every: int, at_once: int) -> Thaw:
+    """Begin with the last `at_once` parts, next to the logits, and thaw as many more every `every` epochs.
+
+    Source: gradual unfreezing of Howard and Ruder 2018, arXiv:1801.06146, section 3.3.
+    """
+    return {name: ((len(names) - 1 - place) // at_once) * every for place, name in enumerate(names)}
+
+
+class Freezing(Callback):
+    """Keeps parts frozen until their epoch: no gradient, no optimizer group, no new batch-norm statistics.
+
+    Args:
+        thaw: of every part, the epoch from which it trains.
+        group: a thawed part -> its optimizer group.
+    """
+
+    def __init__(self, thaw: Thaw, group: Callable[[nn.Module, str], dict[str, Any]]) -> None:
+        self.thaw, self.group = dict(thaw), group
+
+    def frozen(self, epoch: int) -> set[str]:
+        return {name for name, first in self.thaw.items() if epoch < first}
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            hold(pl_module.network, self.frozen(0))  # type: ignore[arg-type]
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Before the optimizer is made: it gets the groups that it had when the checkpoint was written."""
+        hold(pl_module.network, self.frozen(checkpoint["epoch"]))  # type: ignore[arg-type]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        network: Any = pl_module.network
+        before = {name for name, part in parts(network).items() if is_frozen(part)}
+        hold(network, self.frozen(trainer.current_epoch))
+        thawed = [name for name in by_thaw(self.thaw) if name in before - self.frozen(trainer.current_epoch)]
+        for optimizer, scheduler in zip(trainer.optimizers, trainer.lr_scheduler_configs, strict=True):
+            for name in thawed:
+                add_group(optimizer, scheduler.scheduler, self.group(parts(network)[name], name))  # type: ignore[arg-type]
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == 0:  # Lightning has put the whole network into training mode since the epoch began
+            hold(pl_module.network, self.frozen(trainer.current_epoch))  # type: ignore[arg-type]
+
+
+def hold(network: nn.Module, frozen: set[str]) -> None:
+    """Freeze just these parts. A frozen part is in evaluation mode, so that its batch norm learns nothing either."""
+    for name, part in parts(network).items():
+        part.requires_grad_(name not in frozen)
+        if network.training:
+            part.train(name not in frozen)
+
+
+def is_frozen(part: nn.Module) -> bool:
+    return not any(parameter.requires_grad for parameter in part.parameters())
+
+
+def by_thaw(thaw: Thaw) -> list[str]:
+    """Parts in the order in which their groups join the optimizer: by epoch, then from the logits to the image."""
+    upwards = list(thaw)[::-1]
+    return sorted(upwards, key=lambda name: thaw[name])  # which leaves equal ones in their order
+
+
+def add_group(optimizer: Optimizer, scheduler: LambdaLR, group: dict[str, Any]) -> None:
+    """A group that joins later follows the schedule from where it is."""
+    rate = optimizer.defaults["lr"] * group["scale"]
+    optimizer.add_param_group(group | {"initial_lr": rate})
+    factor = scheduler.lr_lambdas[0]
+    optimizer.param_groups[-1]["lr"] = rate * factor(scheduler.last_epoch)
+    scheduler.base_lrs.append(rate)
+    scheduler.lr_lambdas.append(factor)

@@ -1,0 +1,34 @@
+"""Learning rates by part."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from lightning_liver.finetune.parts import parts
+
+
+def scales(names: Sequence[str], *, scale: float, decay: float) -> dict[str, float]:
+    """Of every part the factor of the learning rate: `scale` next to the logits, and `decay` times less a part deeper.
+
+    Source: discriminative fine-tuning of Howard and Ruder 2018, arXiv:1801.06146, section 3.2, who divide by 2.6.
+    """
+    return {name: scale * decay**place for place, name in enumerate(reversed(names))}
+
+
+def groups(task: Any, scale_of: Mapping[str, float], order: Iterable[str]) -> list[dict[str, Any]]:
+    """Optimizer groups of what trains: first what is not of the network, such as a second head, then part by part.
+
+    Args:
+        task: has the network as `network`.
+        order: of the parts.
+    """
+    of_network = {id(parameter) for parameter in task.network.parameters()}
+    others = [p for p in task.parameters() if p.requires_grad and id(p) not in of_network]
+    known = parts(task.network)
+    made = [group(known[name], name, scale_of[name]) for name in order]
+    return ([{"params": others, "name": "terms", "scale": 1.0}] if others else []) + [g for g in made if g["params"]]
+
+
+def group(part: nn.Module, name: str, scale: float) -> dict[str, Any]:
+    return {"params": [p for p in part.parameters() if p.requires_grad], "name": name, "scale": scale}

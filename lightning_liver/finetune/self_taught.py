@@ -1,0 +1,67 @@
+"""Features from slices without masks: fill in what was covered."""
+
+from typing import Annotated, Any
+
+import pytorch_lightning as pl
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from lightning_liver.finetune.terms import Features, channels_of
+from lightning_liver.types import Images, Scalar
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Options of masked reconstruction.
+
+    Args:
+        epochs: of data.slices_per_epoch slices.
+        mask_share: of patches that are covered.
+        patch_pixels: side of a patch.
+        lr: learning rate of AdamW.
+        part: whose features the image is drawn from; it has to be at full resolution.
+    """
+
+    epochs: Annotated[int, Field(ge=1)]
+    mask_share: Annotated[float, Field(gt=0, lt=1)]
+    patch_pixels: Annotated[int, Field(ge=1)]
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    part: str
+
+
+class MaskedReconstruction(pl.LightningModule):
+    """Mean squared error of the covered pixels, drawn by a 1x1 convolution of a part's features.
+
+    Covered patches are 0, the mean of standardised images. Labels are not looked at.
+    """
+
+    def __init__(self, network: nn.Module, options: Pretraining, example: Tensor) -> None:
+        super().__init__()
+        self.network, self.options = network, options
+        self.features = Features(network, options.part)
+        self.head = nn.Conv2d(channels_of(network, options.part, example), example.shape[1], kernel_size=1)
+
+    def sees(self, images: Images) -> Tensor:
+        """The features that the image is drawn from."""
+        self.network(images)
+        return self.features()
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Scalar:
+        images = batch["image"]
+        covered = patches(images, share=self.options.mask_share, side=self.options.patch_pixels)
+        wrong = (self.head(self.sees(images * ~covered)).float() - images.float()) ** 2
+        cost = (wrong * covered).sum() / (covered.sum() * images.shape[1]).clamp(min=1)
+        self.log("pretrain/loss", cost, prog_bar=True)
+        return cost
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.AdamW(self.parameters(), lr=self.options.lr)
+
+
+def patches(images: Images, *, share: float, side: int) -> Tensor:
+    """(batch, 1, height, width), true where covered: each square of the image on its own with probability `share`."""
+    height, width = images.shape[-2:]
+    coarse = torch.rand(len(images), 1, -(-height // side), -(-width // side), device=images.device) < share
+    return coarse.repeat_interleave(side, -2).repeat_interleave(side, -1)[..., :height, :width]

@@ -1,0 +1,243 @@
+"""Every strategy of conf/finetune, from the command that a user types."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lightning_liver.config import folder
+from lightning_liver.finetune.freezing import Freezing
+from lightning_liver.finetune.self_taught import MaskedReconstruction
+from lightning_liver.models.unet import UNet
+from tests.apps.commands import call, small_run
+from tests.conftest import write_scan
+
+STRATEGIES = sorted(
+    path.stem for path in (folder() / "finetune").glob("*.yaml") if path.stem not in ("base", "scratch")
+)
+TARGETED = ("domain_adversarial", "pseudo_label")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with labelled scans, unlabelled ones, and a run to start from."""
+    root = tmp_path_factory.mktemp("finetune")
+    for number in range(20, 25):
+        write_scan(root / "scans", number)
+    for number in range(30, 32):
+        write_scan(root / "unlabelled", number, spacing_mm=2.0)
+        (root / "unlabelled" / f"segmentation-{number}.nii.gz").unlink()
+    return root
+
+
+@pytest.fixture
+def tune(place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    monkeypatch.setenv("LIVER_CACHE", str(place / "cache"))
+    if not (place / "source" / "metrics.json").exists():
+        code, output = call("train", *small_run(place / "scans", "source"), folder=place, capfd=capfd)
+        assert code == 0, output
+
+    def run(name: str, strategy: str, *options: str, expected: int = 0) -> str:
+        source = () if strategy == "self_taught" else ("finetune.source=source",)
+        target = ("finetune.target_root=unlabelled",) if strategy in TARGETED else ()
+        arguments = small_run(place / "scans", name, f"finetune={strategy}", *source, *target, *options)
+        code, output = call("train", *arguments, folder=place, capfd=capfd)
+        assert code == expected, output
+        assert "Traceback" not in output
+        return output
+
+    return run
+
+
+def weights(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    loaded: dict[str, torch.Tensor] = torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+    return loaded
+
+
+def groups(run: Path) -> list[Any]:
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return [group["name"] for group in saved["optimizer_states"][0]["param_groups"]]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_trains_and_says_what_it_copied(place: Path, tune: Callable[..., str], strategy: str) -> None:
+    output = tune(strategy, strategy)
+    metrics = json.loads((place / strategy / "metrics.json").read_text())
+    assert metrics["steps"] == 8
+    if strategy != "self_taught":
+        assert "encoder.0" in (place / strategy / "transfer.txt").read_text()
+        assert "copied" in output
+
+
+def test_scratch_takes_a_source_and_is_training_from_scratch(place: Path, tune: Callable[..., str]) -> None:
+    tune("scratch", "scratch")
+    for name, tensor in weights(place / "source").items():
+        assert torch.equal(tensor, weights(place / "scratch")[name])
+
+
+def test_frozen_stages_change_by_no_bit_and_have_no_group(place: Path, tune: Callable[..., str]) -> None:
+    tune("frozen", "layer_transfer", "finetune.copied=2", "finetune.frozen=2")
+    before, after = weights(place / "source", "best"), weights(place / "frozen")
+    held = [name for name in before if name.startswith(("network.encoder.0", "network.encoder.1"))]
+    assert any("running_mean" in name for name in held)
+    for name in before:
+        assert torch.equal(before[name], after[name]) == (name in held), name
+    assert groups(place / "frozen") == ["head", "decoder.1", "decoder.0", "encoder.2"]
+
+
+def test_gradual_thaws_from_the_logits_to_the_image(place: Path, tune: Callable[..., str]) -> None:
+    tune("thawing", "gradual", "trainer.max_epochs=2")  # of six parts, two an epoch
+    before, after = weights(place / "source", "best"), weights(place / "thawing")
+    moved = {
+        name.split(".")[1] + "." + name.split(".")[2] for name in before if not torch.equal(before[name], after[name])
+    }
+    assert moved == {"head.weight", "head.bias", "decoder.0", "decoder.1", "encoder.2"}
+    assert groups(place / "thawing") == ["head", "decoder.1", "decoder.0", "encoder.2"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options", "breaking", "method"),
+    [
+        ("gradual", (), Freezing, "on_train_epoch_start"),
+        (
+            "layer_transfer",
+            ("finetune.copied=2", "finetune.frozen=2", "finetune.frozen_epochs=1"),
+            Freezing,
+            "on_train_epoch_start",
+        ),
+        ("conservation_weights", (), Freezing, "on_train_epoch_start"),
+        ("domain_adversarial", (), Freezing, "on_train_epoch_start"),
+        ("self_taught", (), MaskedReconstruction, "on_train_epoch_start"),
+    ],
+)
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_run_cut_short_in_any_phase_goes_on_to_the_same_weights(
+    place: Path,
+    tune: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    strategy: str,
+    options: tuple[str, ...],
+    breaking: type,
+    method: str,
+    epoch: int,
+) -> None:
+    options = (*options, "trainer.max_epochs=3")
+    whole, cut = f"{strategy}-whole", f"{strategy}-cut-{epoch}"
+    if not (place / whole / "metrics.json").exists():
+        tune(whole, strategy, *options)
+    honest = getattr(breaking, method, None)
+
+    def fail(self: Any, *arguments: Any) -> None:
+        trainer = arguments[0] if arguments else self.trainer
+        if trainer.current_epoch == epoch:
+            raise RuntimeError("pulled the plug")
+        if honest is not None:
+            honest(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(breaking, method, fail)
+        with pytest.raises(RuntimeError, match="plug"):
+            tune(cut, strategy, *options)
+    assert not (place / cut / "metrics.json").exists()
+    code, output = call("train", f"resume={cut}", folder=place, capfd=capfd)
+    assert code == 0, output
+    for name, tensor in weights(place / whole).items():
+        assert torch.equal(tensor, weights(place / cut)[name]), name
+    assert (place / cut / "metrics.json").read_text() == (place / whole / "metrics.json").read_text()
+
+
+def test_forgetting_is_measured_on_the_sources_own_test_cases(place: Path, tune: Callable[..., str]) -> None:
+    tune("forgetting", "full", "finetune.source_data=source", "data.split_seed=7")
+    metrics = json.loads((place / "forgetting" / "metrics.json").read_text())
+    source = json.loads((place / "source" / "metrics.json").read_text())
+    for structure in ("liver", "tumour"):
+        before = metrics[f"source/before/{structure}/dice_per_case"]
+        assert before == pytest.approx(source[f"test/{structure}/dice_per_case"], abs=0.02)
+        assert 0 <= metrics[f"source/after/{structure}/dice_per_case"] <= 1
+    assert "test/liver/dice_per_case" in metrics
+
+
+def test_zero_shot_is_a_sources_score_on_scans_that_it_never_saw(
+    place: Path, tune: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    for number in (50, 51):
+        write_scan(place / "strange", number, spacing_mm=2.0)
+    typed = ("run=source", "data=lits", f"data.root={place / 'strange'}", "data.workers=0", "data.loaders=0")
+    code, output = call("evaluate", *typed, "trainer=cpu", "hydra.run.dir=zero", folder=place, capfd=capfd)
+    assert code == 0, output
+    assert "mean over patients" in output
+    rows = (place / "zero" / "cases.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * 2
+    assert rows[1].startswith("50,")
+
+
+def test_a_run_scored_again_has_the_scores_that_it_had(
+    place: Path, tune: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    typed = ("run=source", "trainer=cpu", "trainer.threads=1", "hydra.run.dir=again")
+    code, output = call("evaluate", *typed, folder=place, capfd=capfd)
+    assert code == 0, output
+    again, first = (json.loads((place / name / "metrics.json").read_text()) for name in ("again", "source"))
+    for name in again:
+        assert again[name] == pytest.approx(first[name], abs=1e-6), name
+    for wrong in ("run=nowhere", "run=scans"):
+        code, output = call("evaluate", wrong, folder=place, capfd=capfd)
+        assert code == 2, output
+        assert "not the folder of a finished run" in output
+
+
+def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
+    place: Path, tune: Callable[..., str], tmp_path: Path
+) -> None:
+    other = UNet(in_channels=3, classes=1, base_channels=4, depth=2, norm="batch", dropout=0.0)
+    torch.save(other.state_dict(), tmp_path / "other.pt")
+    source = f"finetune.source={tmp_path / 'other.pt'}"
+    assert "reshaped" in tune("other", "full", source)
+    refused = tune("untaught", "conservation", source, expected=2)
+    assert "keeps what the source says" in refused
+    assert "head.weight" in refused
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options", "told"),
+    [
+        ("full", ("finetune.source=null",), ["finetune.source is needed"]),
+        ("full", ("finetune.source=nowhere",), ["nowhere"]),
+        ("full", ("finetune.lr_scale=0",), ["finetune.lr_scale=0"]),
+        ("layer_transfer", ("finetune.copied=99",), ["finetune.copied=99", "6 parts"]),
+        ("layer_transfer", ("finetune.frozen=[encodr.*]",), ["encodr.*", "encoder.0"]),
+        ("layer_transfer", ("finetune.frozen=6",), ["nothing would train"]),
+        ("gradual", ("finetune.frozen=1",), ["contradict"]),
+        ("conservation", ("finetune.terms.conservation.temperature=0",), ["finetune.terms.conservation.temperature=0"]),
+        ("domain_adversarial", ("finetune.target_root=null",), ["finetune.target_root is needed"]),
+        ("full", ("finetune.source_data=scans",), ["finetune.source_data=scans", "not a run folder"]),
+        ("full", ("finetune.unfreeze_at_once=2",), ["finetune.unfreeze_at_once"]),
+        ("self_taught", ("finetune.pretrain.part=encoder.*",), ["encoder.*", "full resolution"]),
+        (
+            "multitask",
+            ("finetune/term@finetune.terms.second=reconstruction", "finetune.terms.second.part=encoder.*"),
+            ["finetune.terms.second.part", "full resolution"],
+        ),
+        ("fulll", (), ["finetune/fulll", "layer_transfer"]),
+    ],
+)
+def test_wrong_options_are_told_by_name(
+    tune: Callable[..., str], tmp_path: Path, strategy: str, options: tuple[str, ...], told: list[str]
+) -> None:
+    output = tune(str(tmp_path / "wrong"), strategy, *options, expected=2)
+    for words in told:
+        assert words in output
+
+
+def test_a_source_of_which_nothing_fits_is_refused_with_its_table(
+    place: Path, tune: Callable[..., str], tmp_path: Path
+) -> None:
+    torch.save({"somebody.elses.weight": torch.zeros(7, 7)}, tmp_path / "else.pt")
+    output = tune("else", "full", f"finetune.source={tmp_path / 'else.pt'}", expected=2)
+    assert "somebody.elses.weight" in output
+    shutil.rmtree(place / "else", ignore_errors=True)

@@ -1,0 +1,47 @@
+"""Slices that show their own masks, and the policies of conf/augment as a user gets them."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from lightning_liver.augment.policy import Policy
+from lightning_liver.build import build
+from lightning_liver.config import compose, folder
+from lightning_liver.volume import Slice
+
+POLICIES = sorted(path.stem for path in (folder() / "augment").glob("*.yaml"))
+MOVING = ("all", "basic", "elastic", "flip", "geometric", "rotate")  # besides these, only copy_paste changes labels
+
+MARKS_HU = np.array([-160, 40, 240], np.float32)  # of background, liver and tumour
+
+
+@cache
+def policy(name: str, **options: Any) -> Policy:
+    overrides = [f"augment.{option}={value}" for option, value in options.items()]
+    made: Policy = build(compose("train", [f"augment={name}", *overrides]).augment)
+    return made
+
+
+def marked(
+    shape: tuple[int, int] = (128, 128), *, spacing_mm: tuple[float, float] = (3.0, 3.0), channels: int = 1
+) -> Slice:
+    """A liver with a tumour off the centre, each of one HU."""
+    y, x = np.mgrid[: shape[0], : shape[1]] / np.array(shape)[:, None, None]
+    labels = (np.abs(y - 0.42) < 0.2).astype(np.uint8) * (np.abs(x - 0.4) < 0.22)
+    labels[(y - 0.5) ** 2 + (x - 0.47) ** 2 < 0.006] = 2
+    return Slice(np.repeat(MARKS_HU[labels][..., None], channels, axis=-1), labels.astype(np.uint8), spacing_mm)
+
+
+def shown(hu: np.ndarray) -> np.ndarray:
+    """The labels that a marked picture shows, in its first channel."""
+    return np.digitize(hu[..., 0], [-60, 140])
+
+
+def itself(image: Slice) -> Any:
+    """A donor of this slice."""
+    return lambda rng: image
+
+
+def nobody(rng: np.random.Generator) -> None:
+    """Training without tumours."""

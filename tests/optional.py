@@ -1,0 +1,17 @@
+"""Packages that a test can do without."""
+
+import importlib
+
+import pytest
+
+OPTIONAL = ("monai", "segmentation_models_pytorch")
+
+
+def needs(package: str) -> None:
+    """Skip where an optional package is missing or does not import, as with a torchvision made for another torch."""
+    if package not in OPTIONAL:
+        return
+    try:
+        importlib.import_module(package)
+    except Exception as error:
+        pytest.skip(f"{package}, an optional extra, does not import: {error}")
