@@ -10,7 +10,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -43,9 +43,17 @@ def read(run: Path) -> Tuned:
     events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
     events.Reload()
     tags = {structure: f"val/{structure}/dice_per_case" for structure in STRUCTURES}
-    curves = {s: [(event.step, event.value) for event in events.Scalars(tag)] for s, tag in tags.items()}
+    curves = {structure: _while_training(events.Scalars(tag)) for structure, tag in tags.items()}
     metrics = json.loads((run / "metrics.json").read_text())
     return Tuned(choices.finetune, config.data.train_patients, config.seed, curves, metrics)
+
+
+def _while_training(events: Sequence[Any]) -> list[tuple[int, float]]:
+    """Without what comes after: the best weights validated again, and the table of runs at step 0."""
+    first: dict[int, float] = {}
+    for event in events:
+        first.setdefault(event.step, event.value)
+    return sorted((step, dice) for step, dice in first.items() if step > 0)
 
 
 def curve_rows(runs: Sequence[Tuned]) -> list[Row]:
