@@ -43,17 +43,14 @@ def read(run: Path) -> Tuned:
     events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
     events.Reload()
     tags = {structure: f"val/{structure}/dice_per_case" for structure in STRUCTURES}
-    curves = {structure: _while_training(events.Scalars(tag)) for structure, tag in tags.items()}
     metrics = json.loads((run / "metrics.json").read_text())
+    curves = {s: _while_training(events.Scalars(tag), metrics["steps"]) for s, tag in tags.items()}
     return Tuned(choices.finetune, config.data.train_patients, config.seed, curves, metrics)
 
 
-def _while_training(events: Sequence[Any]) -> list[tuple[int, float]]:
+def _while_training(events: Sequence[Any], steps: int) -> list[tuple[int, float]]:
     """Without what comes after: the best weights validated again, and the table of runs at step 0."""
-    first: dict[int, float] = {}
-    for event in events:
-        first.setdefault(event.step, event.value)
-    return sorted((step, dice) for step, dice in first.items() if step > 0)
+    return [(event.step, event.value) for event in events if 0 < event.step < steps]
 
 
 def curve_rows(runs: Sequence[Tuned]) -> list[Row]:
