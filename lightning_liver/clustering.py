@@ -1,24 +1,21 @@
 """Slices clustered by the features of a trained network, beside k-means on their pixels: the job of liver-cluster."""
 
 import logging
-import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import nn
 from tqdm import tqdm
-from yaml import YAMLError
 
-from lightning_liver.build import build, prepared
+from lightning_liver.build import prepared
 from lightning_liver.data.slices import Appearance
 from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError
@@ -34,6 +31,7 @@ from lightning_liver.finetune.clusters import (
     tables,
 )
 from lightning_liver.finetune.pooled import part_named, pooled
+from lightning_liver.finished import Weights, read_run
 from lightning_liver.inference.volumes import whole_slice_logits
 from lightning_liver.report.clusters import Clustering, clusters_figure, clusters_text
 from lightning_liver.report.drawing import write_png
@@ -45,8 +43,6 @@ TRUTHS = ("tumour", "liver", "neither")  # what a slice shows, by its labels
 PIXELS = 32  # side of the slices whose pixels are clustered
 
 _BATCH = 8
-_FILES = {"best": "checkpoints/best.ckpt", "pretrained": "pretraining/network.pt"}
-_LOOK = "SliceDataModule"  # of a checkpoint: how HU became input
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -67,7 +63,7 @@ class Options:
     """
 
     run: str
-    weights: Literal["best", "pretrained"]
+    weights: Weights
     part: str
     clusters: Annotated[int, Field(ge=2, le=8)]
     every: Count
@@ -103,7 +99,7 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
         LiverError: something that the user can mend.
     """
     options = _options(cfg)
-    trained = _trained(Path(options.run).expanduser(), options.weights)
+    trained = _trained(options)
     part = part_named(trained.network, options.part)
     store = prepared(cfg.data)
     _warn_of_spacing(trained.spacing_mm, cfg.data.spacing_mm)
@@ -146,54 +142,13 @@ def _options(cfg: DictConfig) -> Options:
         raise LiverError("\n".join(faults)) from error
 
 
-def _trained(run: Path, weights: str) -> Trained:
-    """The network of a run folder in evaluation mode, with its weights.
-
-    Raises:
-        LiverError: it is no run folder, has no such weights, or they do not fit its model.
-    """
-    config = run / ".hydra" / "config.yaml"
-    if not config.is_file():
-        raise LiverError(f"run={run}: not a run folder, it has no .hydra/config.yaml")
+def _trained(options: Options) -> Trained:
+    run = read_run(Path(options.run).expanduser(), weights=options.weights)
     try:
-        saved: Any = OmegaConf.load(config)
-        network: nn.Module = build(saved.model)
-        needed, spacing_mm = saved.inference.multiple, saved.data.spacing_mm
-    except (OmegaConfBaseException, YAMLError, AttributeError) as error:
-        raise LiverError(f"{config}: not the config of a training run ({_first_line(error)})") from error
-    best = _loaded(run / _FILES["best"])
-    state = best.get("state_dict") if weights == "best" else _loaded(run / _FILES[weights])
-    if not isinstance(state, dict) or _LOOK not in best:
-        raise LiverError(f"{run / _FILES['best']}: not a checkpoint of a training run; give another run=")
-    try:
-        network.load_state_dict(
-            {name.removeprefix("network."): value for name, value in state.items() if _is_of_network(name, weights)}
-        )
-        look = Appearance(**(best[_LOOK] | {"window_hu": tuple(best[_LOOK]["window_hu"])}))
-    except (RuntimeError, TypeError, KeyError) as error:
-        raise LiverError(f"{run}: the weights do not fit the model of its config: {_first_line(error)}") from error
-    multiple = math.lcm(needed, getattr(network, "multiple", 1))
-    return Trained(network.eval().to(_device()), look, multiple, spacing_mm)
-
-
-def _is_of_network(name: str, weights: str) -> bool:
-    return weights != "best" or name.startswith("network.")
-
-
-def _loaded(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise LiverError(f"{path} is missing: the run is not that far, or of another kind; give another run=")
-    try:
-        loaded = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise LiverError(f"{path} is damaged or no checkpoint: copy it again ({_first_line(error)})") from error
-    if not isinstance(loaded, dict):
-        raise LiverError(f"{path}: not a checkpoint of a training run; give another run=")
-    return loaded
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        look = Appearance(**(run.look | {"window_hu": tuple(run.look["window_hu"])}))
+    except (TypeError, KeyError) as error:
+        raise LiverError(f"{options.run}: its checkpoint does not say how HU become input: {error}") from error
+    return Trained(run.network.to(_device()), look, run.multiple, run.config.data.spacing_mm)
 
 
 def _device() -> torch.device:

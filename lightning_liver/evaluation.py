@@ -1,25 +1,19 @@
 """Score the network of a finished run: on its own test cases, or on a data set that it never saw."""
 
-import json
 import logging
-import math
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
 from lightning_liver.augment.policy import none
 from lightning_liver.build import build, prepared
 from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
-from lightning_liver.finetuning import network_weights
+from lightning_liver.finished import Finished, read_run
 from lightning_liver.inference.tta import FLIPS
 from lightning_liver.report.cases import case_rows, draw_cases, result_table
 from lightning_liver.report.tables import write_cases_csv, write_json_whole
@@ -41,9 +35,11 @@ def evaluate(cfg: DictConfig, folder: Path) -> dict[str, float]:
     Raises:
         LiverError: no run, or one without weights or test cases; what preparing raises.
     """
-    run = _run_folder(cfg.run)
-    saved = DictConfig(OmegaConf.load(run / ".hydra" / "config.yaml"))
-    checkpoint = _load(run / "checkpoints" / "best.ckpt")
+    if cfg.run is None:
+        raise LiverError("run is needed: liver-evaluate run=RUN_FOLDER")
+    run = Path(str(cfg.run)).expanduser()
+    finished = read_run(run)
+    saved = finished.config
     typed = HydraConfig.get().overrides.task
     elsewhere = any(override.startswith(("data=", "data.root=")) for override in typed)
     data = _for_the_weights(cfg.data, saved.data) if elsewhere else _with_typed(saved.data, typed)
@@ -54,8 +50,8 @@ def evaluate(cfg: DictConfig, folder: Path) -> dict[str, float]:
     if gone := [name for name in cases if name not in store.cases]:
         raise LiverError(f"{run} tested cases that data.root no longer has: {', '.join(gone)}")
     module = SliceDataModule(store, Split((cases[0],), (), cases), none(), build(data.slices), seed=0)
-    module.load_state_dict(checkpoint[SliceDataModule.__qualname__])
-    task = _task(saved, checkpoint["state_dict"], flips=bool(_given(cfg.inference.flips, saved.inference.get("flips"))))
+    module.load_state_dict(finished.look)
+    task = _task(finished, flips=bool(_given(cfg.inference.flips, saved.inference.get("flips"))))
     keeper = PredictionKeeper(module)
     scores = bare_trainer(settle(build(cfg.trainer)), callbacks=[keeper]).test(task, module, verbose=False)[0]
     rows = case_rows(store, cases, task.counts)
@@ -69,23 +65,6 @@ def evaluate(cfg: DictConfig, folder: Path) -> dict[str, float]:
 
 def _given(typed: Any, otherwise: Any) -> Any:
     return otherwise if typed is None else typed
-
-
-def _run_folder(typed: Any) -> Path:
-    if typed in (None, "???"):
-        raise LiverError("run is needed: liver-evaluate run=RUN_FOLDER")
-    run = Path(str(typed)).expanduser()
-    for needed in (".hydra/config.yaml", "checkpoints/best.ckpt"):
-        if not (run / needed).is_file():
-            raise LiverError(f"run={run}: not the folder of a finished run, it has no {needed}")
-    return run
-
-
-def _load(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, UnpicklingError, zipfile.BadZipFile) as error:
-        raise LiverError(f"{path} is damaged: copy it again, or train anew") from error
 
 
 def _for_the_weights(data: DictConfig, of_run: DictConfig) -> DictConfig:
@@ -110,19 +89,17 @@ def _with_typed(of_run: DictConfig, typed: Sequence[str]) -> DictConfig:
 
 def _tested(run: Path) -> tuple[str, ...]:
     path = run / "split.json"
-    return tuple(json.loads(path.read_text())["test"]) if path.exists() else ()
+    return Split.read(path).test if path.exists() else ()
 
 
-def _task(saved: DictConfig, state: dict[str, Tensor], *, flips: bool) -> SegmentationTask:
-    network = build(saved.model)
-    network.load_state_dict(network_weights(state))
+def _task(run: Finished, *, flips: bool) -> SegmentationTask:
     return SegmentationTask(
-        network,
-        build(saved.loss),
+        run.network,
+        build(run.config.loss),
         terms={},
         test_losses={},
-        optimizer=build(saved.optimizer),
-        scheduler=build(saved.scheduler),
-        multiple=math.lcm(saved.inference.multiple, getattr(network, "multiple", 1)),
+        optimizer=build(run.config.optimizer),
+        scheduler=build(run.config.scheduler),
+        multiple=run.multiple,
         flips=FLIPS if flips else ((),),
     )

@@ -1,15 +1,14 @@
 """How a run starts from other weights: copied before anything is prepared, then terms, groups and phases."""
 
-import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pydantic import ValidationError
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
@@ -31,6 +30,7 @@ from lightning_liver.finetune.source import read_weights
 from lightning_liver.finetune.strategy import Strategy
 from lightning_liver.finetune.terms import Reconstruction, Start
 from lightning_liver.finetune.transfer import Transfer, plan
+from lightning_liver.finished import network_weights, read_checkpoint, read_run
 from lightning_liver.task import Groups, SegmentationTask, Term
 from lightning_liver.training.callbacks import EpochSeeds
 from lightning_liver.training.trainer import TrainerOptions, bare_trainer, pretraining_trainer
@@ -99,8 +99,6 @@ def needs_target(strategy: Strategy | None) -> bool:
     needed = sorted(name for name, make in strategy.terms.items() if getattr(_function(make), "needs_target", False))
     if needed and strategy.target_root is None:
         raise LiverError(f"finetune.target_root is needed by {', '.join(needed)}: a folder of scans without masks")
-    if strategy.target_root is not None and not needed and strategy.pretrain is None:
-        log.info("finetune.target_root is not used by this strategy.")
     return strategy.target_root is not None and bool(needed or strategy.pretrain is not None)
 
 
@@ -155,7 +153,8 @@ def make_terms(strategy: Strategy, start: Start) -> dict[str, Term]:
 
 def try_strategy(strategy: Strategy, network: nn.Module, slices: SliceOptions) -> None:
     """Make all that a strategy asks for once, of a copy of the network, before anything is prepared."""
-    needs_target(strategy)
+    if not needs_target(strategy) and strategy.target_root is not None:
+        log.info("finetune.target_root is not used by this strategy.")
     if strategy.source_data is not None and (strategy.source is None or strategy.pretrain is not None):
         log.info("finetune.source_data is not used: this strategy has no source that could be forgotten.")
     elif strategy.source_data is not None:
@@ -221,16 +220,17 @@ def forgetting(
     if strategy.source_data is None or strategy.source is None or strategy.pretrain is not None:
         return {}
     run = _source_run(strategy)
-    source = DictConfig(OmegaConf.load(run / ".hydra" / "config.yaml"))
-    store = prepared(source.data)
-    split = Split(**{part: tuple(names) for part, names in json.loads((run / "split.json").read_text()).items()})
+    source = read_run(run, option="finetune.source_data")
+    store = prepared(source.config.data)
+    split = Split.read(run / "split.json")
     mine, scores = task.network, Metrics()
-    for when, path in (("before", run / "checkpoints" / "best.ckpt"), ("after", best)):
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-        data = SliceDataModule(store, split, none(), build(source.data.slices), seed=0)
-        data.load_state_dict(saved[SliceDataModule.__qualname__])  # each network sees what it was trained to see
-        task.network = deepcopy(mine) if when == "after" else build(source.model)
-        task.network.load_state_dict(network_weights(saved["state_dict"]))
+    tuned, tuned_weights = deepcopy(mine), read_checkpoint(best)
+    tuned.load_state_dict(network_weights(tuned_weights["state_dict"]))
+    after = (tuned, tuned_weights[SliceDataModule.__qualname__])
+    for when, (network, look) in {"before": (source.network, source.look), "after": after}.items():
+        data = SliceDataModule(store, split, none(), build(source.config.data.slices), seed=0)
+        data.load_state_dict(look)  # each network sees what it was trained to see
+        task.network = network
         measured = bare_trainer(options).test(task, data, verbose=False)[0]
         wanted = {name: value for name, value in measured.items() if name.endswith(("/dice_per_case", "/dice_global"))}
         scores |= {name.replace("test/", f"source/{when}/"): float(value) for name, value in wanted.items()}
@@ -238,17 +238,12 @@ def forgetting(
     return scores
 
 
-def network_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of the network among those of a task."""
-    return {name.removeprefix("network."): tensor for name, tensor in state.items() if name.startswith("network.")}
-
-
 def _source_run(strategy: Strategy) -> Path:
     run = Path(str(strategy.source_data)).expanduser()
     for needed in (".hydra/config.yaml", "split.json", "checkpoints/best.ckpt"):
         if not (run / needed).is_file():
             raise LiverError(f"finetune.source_data={run}: not a run folder, it has no {needed}")
-    if not json.loads((run / "split.json").read_text())["test"]:
+    if not Split.read(run / "split.json").test:
         raise LiverError(f"finetune.source_data={run}: that run has no test cases")
     return run
 

@@ -202,7 +202,7 @@ def _split(data: DictConfig, store: Store, folder: Path) -> Split:
     """The split that the run began with, else a new one; either way the lists are in split.json."""
     path = folder / "split.json"
     if path.exists():
-        kept = Split(**{part: tuple(names) for part, names in json.loads(path.read_text()).items()})
+        kept = Split.read(path)
         gone = [name for name in (*kept.train, *kept.val, *kept.test) if name not in store.cases]
         if gone:
             raise LiverError(f"{path} names cases that data.root no longer has: {', '.join(gone)}")

@@ -1,8 +1,10 @@
 """Which cases train, validate and test: decided by patient, so that no patient is on two sides."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 from pydantic import validate_call
 
@@ -23,6 +25,11 @@ class Split:
 
     def to_dict(self) -> dict[str, list[str]]:
         return {part: list(getattr(self, part)) for part in PARTS}
+
+    @staticmethod
+    def read(path: Path) -> "Split":
+        """The lists of a run's split.json."""
+        return Split(**{part: tuple(names) for part, names in json.loads(path.read_text()).items()})
 
 
 @validate_call

@@ -188,7 +188,7 @@ def test_a_run_scored_again_has_the_scores_that_it_had(
     for wrong in ("run=nowhere", "run=scans"):
         code, output = call("evaluate", wrong, folder=place, capfd=capfd)
         assert code == 2, output
-        assert "not the folder of a finished run" in output
+        assert "not a run folder" in output
 
 
 def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(

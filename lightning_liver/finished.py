@@ -1,0 +1,96 @@
+"""A finished run read back: its config, its network with its weights, and how that network sees HU."""
+
+import math
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import Tensor, nn
+from yaml import YAMLError
+
+from lightning_liver.build import build
+from lightning_liver.data.datamodule import SliceDataModule
+from lightning_liver.errors import LiverError
+
+Weights = Literal["best", "pretrained"]
+
+_FILES = {"best": "checkpoints/best.ckpt", "pretrained": "pretraining/network.pt"}
+
+
+class Finished(NamedTuple):
+    """A run of some folder.
+
+    Args:
+        config: what it was trained with.
+        network: in evaluation mode, on the processor.
+        look: how HU became its input, for SliceDataModule.load_state_dict.
+        multiple: height and width that the network accepts are multiples of this.
+    """
+
+    config: DictConfig
+    network: nn.Module
+    look: dict[str, Any]
+    multiple: int
+
+
+def read_run(run: Path, *, weights: Weights = "best", option: str = "run") -> Finished:
+    """Read a run folder; of its files only tensors and plain values are loaded.
+
+    Args:
+        weights: the best ones of its training, or those of before, which self_taught made without a mask.
+        option: by which the folder was given, for messages.
+
+    Raises:
+        LiverError: it is no run folder, has no such weights, or they do not fit its model.
+    """
+    config = run / ".hydra" / "config.yaml"
+    if not config.is_file():
+        raise LiverError(f"{option}={run}: not a run folder, it has no .hydra/config.yaml")
+    try:
+        saved = DictConfig(OmegaConf.load(config))
+        network: nn.Module = build(saved.model)
+        multiple = math.lcm(saved.inference.multiple, getattr(network, "multiple", 1))
+    except (OmegaConfBaseException, YAMLError, AttributeError, ValueError) as error:
+        raise LiverError(f"{config}: not the config of a training run ({_first_line(error)})") from error
+    checkpoint = read_checkpoint(run / _FILES["best"])
+    state = network_weights(checkpoint["state_dict"]) if weights == "best" else _loaded(run / _FILES[weights])
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise LiverError(f"{run}: the weights do not fit the model of its config: {_first_line(error)}") from error
+    return Finished(saved, network.eval(), checkpoint[SliceDataModule.__qualname__], multiple)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint of training: `state_dict` of the task, and how HU became input below the data module's name.
+
+    Raises:
+        LiverError: it is missing, damaged or of another kind.
+    """
+    checkpoint = _loaded(path)
+    if not isinstance(checkpoint.get("state_dict"), dict) or SliceDataModule.__qualname__ not in checkpoint:
+        raise LiverError(f"{path}: not a checkpoint of a training run; give another run")
+    return checkpoint
+
+
+def network_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of the network among those of a task."""
+    return {name.removeprefix("network."): tensor for name, tensor in state.items() if name.startswith("network.")}
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise LiverError(f"{path} is missing: the run is not that far, or of another kind; give another run")
+    try:
+        loaded = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise LiverError(f"{path} is damaged or no checkpoint: copy it again ({_first_line(error)})") from error
+    if not isinstance(loaded, dict):
+        raise LiverError(f"{path}: not a checkpoint of a training run; give another run")
+    return loaded
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
