@@ -21,6 +21,7 @@ from lightning_liver.report.drawing import write_png
 
 log = logging.getLogger(__name__)
 
+_COLOURS = 96  # of the sheet: with 256 it is over a megabyte
 _FIRST_CASES = 8  # among which slices are looked for
 
 
@@ -57,7 +58,7 @@ def preview(cfg: DictConfig, folder: Path) -> Path:
     blocks = bench.draws(one, draws) if one else [bench.strongest(policy, draws) for policy in policies]
     title = one.name if one else "What augmentation makes of a slice"
     path = folder / f"{one.name if one else 'sheet'}.png"
-    write_png(contact_sheet(title, _caption(one, draws), bench.untouched(), blocks), path)
+    write_png(contact_sheet(title, _caption(one, draws), bench.untouched(), blocks), path, colours=_COLOURS)
     log.info(f"{path}: {len(blocks)} {'draws' if one else 'policies'}, {len(bench.places)} slices each")
     return path
 

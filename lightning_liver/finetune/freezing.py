@@ -67,12 +67,6 @@ class Freezing(Callback):
             for name in thawed:
                 add_group(optimizer, scheduler.scheduler, self.group(parts(network)[name], name))  # type: ignore[arg-type]
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        if batch_idx == 0:  # Lightning has put the whole network into training mode since the epoch began
-            hold(pl_module.network, self.frozen(trainer.current_epoch))  # type: ignore[arg-type]
-
 
 def hold(network: nn.Module, frozen: set[str]) -> None:
     """Freeze just these parts. A frozen part is in evaluation mode, so that its batch norm learns nothing either."""

@@ -96,10 +96,14 @@ def wrapped(text: str, inches: float, *, lines: int | None = None) -> str:
     return "\n".join(wrap(text, max(20, int(0.96 * inches / needed * len(text))), max_lines=lines, placeholder=" …"))
 
 
-def write_png(figure: Figure, path: Path) -> None:
-    """Write a figure whole or not at all; equal figures make equal files."""
+def write_png(figure: Figure, path: Path, *, colours: int = _COLOURS) -> None:
+    """Write a figure whole or not at all; equal figures make equal files.
+
+    Args:
+        colours: of its palette; many small pictures of scans need few, and a file's size goes with them.
+    """
     drawn = BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI, facecolor=figure.get_facecolor())
     with replacing(path) as partial, Image.open(drawn) as picture:
         # few colours are in it, and a palette of them takes a third of the bytes
-        picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(partial, "png", optimize=True)
+        picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(partial, "png", optimize=True)
