@@ -21,7 +21,7 @@ from lightning_liver.report.drawing import write_png
 
 log = logging.getLogger(__name__)
 
-_COLOURS = 96  # of the sheet: with 256 it is over a megabyte
+_COLOURS = 128  # of the sheet: with 256 it is over a megabyte
 _FIRST_CASES = 8  # among which slices are looked for
 
 

@@ -105,5 +105,7 @@ def write_png(figure: Figure, path: Path, *, colours: int = _COLOURS) -> None:
     drawn = BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI, facecolor=figure.get_facecolor())
     with replacing(path) as partial, Image.open(drawn) as picture:
-        # few colours are in it, and a palette of them takes a third of the bytes
-        picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(partial, "png", optimize=True)
+        # few colours are in it, and a palette of them takes a third of the bytes; the median cut would lose rare ones
+        picture.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            partial, "png", optimize=True
+        )
