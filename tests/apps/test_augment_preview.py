@@ -19,7 +19,7 @@ SHEET = Path("outputs") / "augment-preview" / "sheet.png"
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Figures instead of files."""
     figures: list[Figure] = []
-    monkeypatch.setattr(lightning_liver.preview, "write_png", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(lightning_liver.preview, "write_png", lambda figure, path, **options: figures.append(figure))
     return figures
 
 
