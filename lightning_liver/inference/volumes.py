@@ -1,5 +1,6 @@
 """From slices to label maps on the scan's own grid."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -31,9 +32,13 @@ def to_grid(logits: Masks, grid: tuple[int, int]) -> Float[Tensor, "batch cls gr
     return interpolate(logits.float(), size=grid, mode="bilinear", align_corners=False)
 
 
-def label_maps(logits: Masks) -> LabelMaps:
-    """0, 1, 2 where the probability exceeds one half; a tumour counts wherever it is found, liver or not."""
-    liver, tumour = logits[:, 0] > 0, logits[:, 1] > 0
+def label_maps(logits: Masks, thresholds: tuple[float, float] = (0.5, 0.5)) -> LabelMaps:
+    """0, 1, 2 where the probability exceeds a threshold; a tumour counts wherever it is found, liver or not.
+
+    Args:
+        thresholds: of liver and of tumour.
+    """
+    liver, tumour = (logits[:, c] > math.log(t / (1 - t)) for c, t in enumerate(thresholds))
     return torch.where(tumour, 2, liver.to(torch.uint8)).to(torch.uint8)
 
 

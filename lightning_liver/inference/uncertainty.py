@@ -1,0 +1,84 @@
+"""How unsure a prediction is, from the probabilities of several members: views, dropout passes or networks.
+
+Members come one after the other and only their sums are kept.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lightning_liver.types import Masks
+
+Map = Float[Tensor, "batch height width"]
+Kind = Literal["entropy", "mutual_information", "variance"]
+
+_DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+_LN2 = math.log(2)
+
+
+class Members:
+    """Sums over the probabilities of members, all of one shape (batch, cls, height, width)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._probability = self._square = self._entropy = torch.zeros(())
+
+    def add(self, logits: Masks) -> None:
+        probability = logits.float().sigmoid()
+        self.count += 1
+        self._probability = self._probability + probability
+        self._square = self._square + probability.square()
+        self._entropy = self._entropy + entropy_bits(probability)
+
+    def mean(self) -> Masks:
+        """Mean probability of the members."""
+        return self._probability / self.count
+
+    def uncertainty(self, kind: Kind) -> Map:
+        """The larger uncertainty of liver and tumour.
+
+        - entropy of the mean probability, in bits: 0 to 1, all that is unsure;
+        - mutual_information: that entropy less the members' mean entropy, the part on which they disagree;
+        - variance of the probability over members, 0 to 0.25.
+
+        Source: Gal 2016, "Uncertainty in Deep Learning", section 3.3; of one member only entropy is not zero.
+        """
+        mean = self.mean()
+        if kind == "entropy":
+            map_ = entropy_bits(mean)
+        elif kind == "mutual_information":
+            map_ = (entropy_bits(mean) - self._entropy / self.count).clamp_min(0)
+        else:
+            map_ = (self._square / self.count - mean.square()).clamp_min(0)
+        return map_.amax(dim=1)
+
+
+def entropy_bits(probability: Masks) -> Masks:
+    """Entropy of a yes with this probability."""
+    surprise = torch.special.entr(probability) + torch.special.entr(1 - probability)
+    return surprise / _LN2
+
+
+def has_dropout(network: nn.Module) -> bool:
+    """Whether passes with dropout would differ."""
+    return any(isinstance(module, _DROPOUTS) and module.p > 0 for module in network.modules())
+
+
+@contextmanager
+def dropping_out(network: nn.Module) -> Iterator[None]:
+    """With dropout as in training and everything else as it is: Monte-Carlo dropout, Gal & Ghahramani 2016,
+    arXiv:1506.02142."""
+    layers = [module for module in network.modules() if isinstance(module, _DROPOUTS)]
+    before = [layer.training for layer in layers]
+    for layer in layers:
+        layer.train()
+    try:
+        yield
+    finally:
+        for layer, training in zip(layers, before, strict=True):
+            layer.train(training)
