@@ -26,10 +26,13 @@ class Decision:
     """Thresholds of liver and tumour, and what is put right afterwards."""
 
     thresholds: Thresholds = HALF
-    post_process: PostProcess = PostProcess()
+    post_process: PostProcess = PostProcess()  # noqa: RUF009  frozen
 
 
-Gain = TypedDict("Gain", {"what": str, "liver": float, "tumour": float})
+class Gain(TypedDict):
+    what: str
+    liver: float
+    tumour: float
 
 
 class Kept(TypedDict):
@@ -104,9 +107,7 @@ def post_process_of(given: Mapping[str, Any] | None) -> PostProcess:
     """
     on = {name: value for name, value in (given or {}).items() if value is not None}
     if unknown := sorted(on.keys() - PostProcess.__dataclass_fields__.keys()):
-        raise LiverError(
-            f"inference.postprocess.{unknown[0]}: there is {', '.join(PostProcess.__dataclass_fields__)}"
-        )
+        raise LiverError(f"inference.postprocess.{unknown[0]}: there is {', '.join(PostProcess.__dataclass_fields__)}")
     try:
         return PostProcess(**on)
     except ValidationError as error:

@@ -1,0 +1,59 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lightning_liver.errors import LiverError
+from lightning_liver.inference.decision import (
+    Decision,
+    post_process_of,
+    read_decision,
+    thresholds_of,
+    write_decision,
+)
+from lightning_liver.inference.postprocess import PostProcess
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    assert read_decision(tmp_path) is None
+    write_decision(tmp_path, Decision(), (0.55, 0.125), [{"what": "thresholds 0.5", "liver": 0.9, "tumour": 0.4}])
+    kept = read_decision(tmp_path)
+    assert kept is not None
+    assert kept["thresholds"] == {"liver": 0.5, "tumour": 0.5}
+    assert kept["validation"][0]["liver"] == 0.9
+    assert thresholds_of("tuned", tmp_path) == (0.55, 0.125)
+    assert thresholds_of(None, tmp_path) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"thresholds": {"liver": 2, "tumour": 0.5}, "tuned": {}, "validation": []}']
+)
+def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "decision.json").write_text(text)
+    with pytest.raises(LiverError):
+        read_decision(tmp_path)
+
+
+@pytest.mark.parametrize("given", ["half", [0.5], [0, 0.5], [0.5, 1.0], [0.5, "a"], 0.5, [True, 0.5]])
+def test_thresholds_out_of_range_are_refused(given: Any) -> None:
+    with pytest.raises(LiverError, match=r"inference\.thresholds"):
+        thresholds_of(given, None)
+
+
+def test_tuned_without_tuning_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LiverError, match="never tuned"):
+        thresholds_of("tuned", tmp_path)
+
+
+def test_options_that_are_null_are_off() -> None:
+    assert post_process_of(None) == post_process_of({"largest_liver": None}) == PostProcess()
+    assert post_process_of({"largest_liver": True, "min_tumour_mm3": 20}).min_tumour_mm3 == 20
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"smallest": True}, "smallest"), ({"min_tumour_mm3": -1}, "min_tumour_mm3=-1"), ({"fill_holes": "soon"}, "soon")],
+)
+def test_options_that_do_not_exist_or_fit_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(LiverError, match=message):
+        post_process_of(given)

@@ -1,0 +1,70 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightning_liver.inference import thresholds
+from lightning_liver.inference.volumes import label_maps, multi_hot
+
+EDGES = [k / thresholds.BINS for k in (1, 13, 128, 200, 255)]
+
+
+def slices(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits, labels and cases of slices: four of two cases, the second without tumour."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 3, (4, 6, 5), generator=generator, dtype=torch.uint8)
+    labels[2:].clamp_(max=1)
+    logits = 2 * torch.randn(4, 2, 6, 5, generator=generator) + 2 * multi_hot(labels) - 1
+    return logits, labels, torch.tensor([0, 0, 1, 1])
+
+
+def table_of(seed: int) -> torch.Tensor:
+    logits, labels, cases = slices(seed)
+    table = thresholds.empty(2)
+    thresholds.update(table, cases[:1], logits[:1], labels[:1])
+    thresholds.update(table, cases[1:], logits[1:], labels[1:])
+    return table
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 1000), st.sampled_from(EDGES))
+def test_dice_at_an_edge_is_that_of_the_voxels_above_it(seed: int, edge: float) -> None:
+    logits, labels, cases = slices(seed)
+    at_edges = thresholds.dice_at_edges(table_of(seed))[..., round(edge * thresholds.BINS) - 1]
+    predicted, truth = logits.sigmoid() > edge, multi_hot(labels).bool()
+    for case in (0, 1):
+        for c in (0, 1):
+            p, t = predicted[cases == case, c], truth[cases == case, c]
+            total = int(p.sum() + t.sum())
+            expected = 2 * int((p & t).sum()) / total if total else 1.0
+            assert at_edges[case, c].item() == expected
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 1000))
+def test_no_other_threshold_is_better(seed: int) -> None:
+    table = table_of(seed)
+    chosen = thresholds.best(table)
+    reached = thresholds.mean_dice(table, chosen)
+    for edge in thresholds.edges().tolist():
+        other = thresholds.mean_dice(table, (edge, edge))
+        assert all(reached[s] >= other[s] - 1e-9 for s in reached)
+
+
+def test_of_a_stretch_of_equal_thresholds_the_middle_is_taken() -> None:
+    logits = torch.logit(torch.tensor([0.25, 0.75])).reshape(1, 1, 1, 2).repeat(1, 2, 1, 1)
+    table = thresholds.empty(1)
+    thresholds.update(table, torch.tensor([0]), logits, torch.tensor([[[0, 2]]], dtype=torch.uint8))
+    assert thresholds.best(table) == pytest.approx((0.5, 0.5), abs=0.01)
+
+
+def test_without_cases_or_evidence_it_is_one_half() -> None:
+    assert thresholds.best(thresholds.empty(0)) == thresholds.HALF
+    assert thresholds.best(thresholds.empty(3)) == thresholds.HALF
+
+
+def test_one_half_gives_the_bits_of_the_sign() -> None:
+    logits = torch.randn(2, 2, 9, 9)
+    logits[0, 0, 0] = 0
+    liver, tumour = logits[:, 0] > 0, logits[:, 1] > 0
+    assert torch.equal(label_maps(logits), torch.where(tumour, 2, liver.to(torch.uint8)).to(torch.uint8))
