@@ -51,9 +51,10 @@ def box_of(*masks: Shaped[np.ndarray, "z y x"]) -> Box | None:
     return z, y, x
 
 
-def in_box(mask: Shaped[np.ndarray, "z y x"], box: Box) -> Shaped[np.ndarray, "z y x"]:
-    """The part of a mask in a box: a view."""
-    return mask[box]
+def widened(box: Box, shape: tuple[int, ...]) -> Box:
+    """A box one voxel wider at each end, within an array of this shape."""
+    z, y, x = (slice(max(side.start - 1, 0), min(side.stop + 1, n)) for side, n in zip(box, shape, strict=True))
+    return z, y, x
 
 
 def hull_of(boxes: list[Box]) -> Box:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from lightning_liver.metrics.modes import Mode
-from lightning_liver.metrics.surface import EIGHTEEN_NEIGHBOURS, surface_figures
+from lightning_liver.metrics.surface import HEIMANN, surface_figures
 from lightning_liver.metrics.volumes import SpacingMm, dice, jaccard, voe, voxel_ml, voxels
 
 
@@ -38,11 +38,9 @@ def mask_score(
     tolerance_mm: float,
     mode: Mode,
 ) -> MaskScore:
-    """Score a mask; arguments as of score_case. Surfaces are those of 18 neighbours."""
+    """Score a mask; arguments as of score_case. Surfaces are as Heimann et al. define them, in both modes."""
     count, millilitres = voxels(truth, prediction), voxel_ml(spacing_mm)
-    surface = surface_figures(
-        truth, prediction, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm, connectivity=EIGHTEEN_NEIGHBOURS
-    )
+    surface = surface_figures(truth, prediction, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm, definition=HEIMANN)
     return MaskScore(
         dice=dice(count),
         jaccard=jaccard(count),
