@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from lightning_liver.metrics.components import Affine, Components, axial_diameter_mm, components, hull_of
+from lightning_liver.metrics.components import Affine, Components, axial_diameter_mm, components, masks_of
 from lightning_liver.metrics.masks import MaskScore, mask_score
 from lightning_liver.metrics.matching import Detection, Pair, overlaps
 from lightning_liver.metrics.modes import Mode
@@ -62,8 +62,8 @@ def lesion_score(
     affine: Affine,
 ) -> LesionScore:
     """Match the connected components of two masks of tumour, and measure them; arguments as of score_case."""
-    parts = {"reference": components(truth, affine), "predicted": components(prediction, affine)}
-    shared = overlaps(parts["predicted"], parts["reference"])
+    parts = {kind: components(mask, affine) for kind, mask in zip(KINDS, (truth, prediction), strict=True)}
+    shared = overlaps(parts["predicted"], parts["reference"], truth.shape)
     detections = {name: mode.match(shared, threshold) for name, threshold in THRESHOLDS.items()}
     lesions = [lesion for kind in KINDS for lesion in _lesions(kind, parts[kind], detections, spacing_mm)]
     strict, found = detections["50"], []
@@ -82,11 +82,11 @@ def _lesions(kind: str, parts: Components, detections: Mapping[str, Detection], 
             kind=kind,
             number=n,
             volume_ml=float(size * voxel_ml(spacing_mm)),
-            diameter_mm=axial_diameter_mm(parts.labels[box] == n, spacing_mm),
+            diameter_mm=axial_diameter_mm(parts.part(n), spacing_mm),
             overlap=overlap.get(n, 0.0),
             detected={name: n in found for name, found in hits.items()},
         )
-        for n, (size, box) in enumerate(zip(parts.voxels, parts.boxes, strict=True), start=1)
+        for n, size in enumerate(parts.voxels, start=1)
     ]
 
 
@@ -96,5 +96,4 @@ def _mine(pair: Pair, kind: str) -> tuple[int, ...]:
 
 def _masks(pair: Pair, parts: Mapping[str, Components]) -> list[Bool[np.ndarray, "z y x"]]:
     """Truth and prediction of a pair, in the box around both."""
-    box = hull_of([parts[kind].boxes[n - 1] for kind in KINDS for n in _mine(pair, kind)])
-    return [np.isin(parts[kind].labels[box], _mine(pair, kind)) for kind in KINDS]
+    return masks_of(*(np.concatenate([parts[kind].part(n) for n in _mine(pair, kind)]) for kind in KINDS))

@@ -60,12 +60,14 @@ class Detection(NamedTuple):
 Match = Callable[[Overlaps, float], Detection]
 
 
-def overlaps(prediction: Components, reference: Components) -> Overlaps:
-    """The voxels that the lesions of two masks of one shape share."""
+def overlaps(prediction: Components, reference: Components, shape: tuple[int, ...]) -> Overlaps:
+    """The voxels that the lesions of two masks of this shape share."""
     rows, columns = len(prediction.voxels), len(reference.voxels)
-    both = (prediction.labels > 0) & (reference.labels > 0)
-    index = (prediction.labels[both].astype(np.int64) - 1) * columns + reference.labels[both] - 1
-    shared = np.bincount(index, minlength=rows * columns).reshape(rows, columns)
+    first, second = (np.ravel_multi_index(tuple(parts.places.T), shape) for parts in (prediction, reference))
+    _, mine, theirs = np.intersect1d(first, second, assume_unique=True, return_indices=True)
+    predicted = np.searchsorted(prediction.starts, mine, side="right") - 1
+    true = np.searchsorted(reference.starts, theirs, side="right") - 1
+    shared = np.bincount(predicted * columns + true, minlength=rows * columns).reshape(rows, columns)
     return Overlaps(shared.astype(np.int64), prediction.voxels, reference.voxels)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from lightning_liver.errors import LiverError
-from lightning_liver.metrics.components import LPS, Affine, box_of
+from lightning_liver.metrics.components import LPS, SPECK, Affine, box_of
 from lightning_liver.metrics.lesions import LesionScore, lesion_score
 from lightning_liver.metrics.masks import MaskScore, mask_score
 from lightning_liver.metrics.modes import PENALTY, Mode, mode_of
@@ -59,8 +59,7 @@ def score_case(
     """
     _refuse_unlike(truth, prediction)
     rules = mode_of(mode)
-    whole = (slice(0, 1),) * 3  # of what is empty, any box is as good
-    box = box_of(truth, prediction) or whole
+    box = box_of(truth, prediction) or SPECK
     truth, prediction = truth[box], prediction[box]
     tumours = (truth == _TUMOUR, prediction == _TUMOUR)
     livers = (truth > 0, _predicted_liver(prediction, rules))
