@@ -1,0 +1,143 @@
+"""Connected components of a mask, such as lesions, and how long they are.
+
+They are kept as lists of voxels: specks all over a scan cost no more than the same voxels in one place.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64, Shaped
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import pdist
+
+Box = tuple[slice, slice, slice]
+Affine = Float[np.ndarray, "4 4"]
+Places = Int64[np.ndarray, "n 3"]
+Mask = Bool[np.ndarray, "z y x"]
+
+SPECK: Box = (slice(0, 1),) * 3  # of what is empty, any box is as good
+LPS: Affine = np.diag((-1.0, -1.0, 1.0, 1.0))  # of a file that is stored as Volume has it
+
+
+class Components(NamedTuple):
+    """Parts of a mask whose voxels are connected by faces.
+
+    Args:
+        places: z, y and x of the voxels, part by part; within a part in their order in the array.
+        starts: where in places each part begins, and the last one ends.
+    """
+
+    places: Places
+    starts: Int64[np.ndarray, " parts_and_1"]
+
+    @property
+    def voxels(self) -> Int64[np.ndarray, " parts"]:
+        """The size of each part."""
+        return np.diff(self.starts)
+
+    def part(self, number: int) -> Places:
+        """The voxels of a part; the first one is number 1."""
+        return self.places[self.starts[number - 1] : self.starts[number]]
+
+
+def components(mask: Mask, affine: Affine) -> Components:
+    """Connected components, numbered by their first voxels in the file that has this affine (as in Volume).
+
+    The file's order is that of scipy.ndimage.label on the array that nibabel gives: k varies first, i last.
+    """
+    index = np.flatnonzero(mask)
+    places = np.column_stack(np.unravel_index(index, mask.shape)).astype(np.int64)
+    pairs = np.concatenate([_neighbours(index, places, mask.shape, axis) for axis in range(3)])
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(index), len(index)))
+    count, found = connected_components(graph, directed=False)
+    first = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(first, found, _stored_index(places, mask.shape, affine))
+    rank = np.argsort(np.argsort(first))
+    numbers = rank[found]
+    order = np.argsort(numbers, kind="stable")
+    starts = np.concatenate(([0], np.cumsum(np.bincount(numbers, minlength=count))))
+    return Components(places[order], starts.astype(np.int64))
+
+
+def box_of(*masks: Shaped[np.ndarray, "z y x"]) -> Box | None:
+    """The smallest box around all that is not zero in any of the masks; None where nothing is."""
+    ends = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        used = np.flatnonzero(np.any([mask.max(axis=others, initial=0) for mask in masks], axis=0))
+        if not used.size:
+            return None
+        ends.append(slice(int(used[0]), int(used[-1]) + 1))
+    z, y, x = ends
+    return z, y, x
+
+
+def widened(box: Box, shape: tuple[int, ...]) -> Box:
+    """A box one voxel wider at each end, within an array of this shape."""
+    z, y, x = (slice(max(side.start - 1, 0), min(side.stop + 1, n)) for side, n in zip(box, shape, strict=True))
+    return z, y, x
+
+
+def masks_of(*groups: Places) -> list[Mask]:
+    """A mask of each group of voxels, all in the smallest box around them."""
+    low = np.min([places.min(axis=0) for places in groups], axis=0)
+    high = np.max([places.max(axis=0) for places in groups], axis=0)
+    masks = [np.zeros(high - low + 1, dtype=bool) for _ in groups]
+    for mask, places in zip(masks, groups, strict=True):
+        mask[tuple((places - low).T)] = True
+    return masks
+
+
+def axial_diameter_mm(places: Places, spacing_mm: tuple[float, float, float]) -> float:
+    """The longest distance between two points of some voxels in one axial slice, their pixels taken as rectangles.
+
+    It is the longest diameter of RECIST 1.1 (doi:10.1016/j.ejca.2008.10.026).
+
+    Args:
+        places: z, y and x of at least one voxel, in the order of the array.
+        spacing_mm: distance between voxel centres along z, y and x.
+    """
+    corners = _corners_mm(places, spacing_mm[1:])
+    bounds = [float(np.linalg.norm(np.ptp(points, axis=0))) for points in corners]
+    longest = 0.0
+    for n in np.argsort(bounds)[::-1]:  # the most promising slice first, so that most need no look
+        if bounds[n] <= longest:
+            break
+        longest = max(longest, float(pdist(corners[n]).max()))
+    return longest
+
+
+def _neighbours(
+    index: Int64[np.ndarray, " n"], places: Places, shape: tuple[int, ...], axis: int
+) -> Int64[np.ndarray, "pairs 2"]:
+    """Positions in index of voxels and of those that follow them along an axis."""
+    step = int(np.prod(shape[axis + 1 :]))
+    inner = np.flatnonzero(places[:, axis] < shape[axis] - 1)
+    following = index[inner] + step
+    at = np.searchsorted(index, following)
+    there = at < len(index)
+    there[there] = index[at[there]] == following[there]
+    return np.column_stack((inner[there], at[there]))
+
+
+def _stored_index(places: Places, shape: tuple[int, ...], affine: Affine) -> Int64[np.ndarray, " n"]:
+    """Where voxels stand in the file's array (i, j, k), the last of which varies first."""
+    way = ornt_transform(io_orientation(affine), axcodes2ornt(("L", "P", "S")))
+    index = np.zeros(len(places), dtype=np.int64)
+    for towards, direction in way:
+        axis = 2 - int(towards)  # x, y, z of the orientation is 2, 1, 0 of the array
+        along = places[:, axis] if direction > 0 else shape[axis] - 1 - places[:, axis]
+        index = index * shape[axis] + along
+    return index
+
+
+def _corners_mm(places: Places, spacing_mm: tuple[float, ...]) -> list[Float[np.ndarray, "n 2"]]:
+    """For each slice the outer corners of the first and last pixel of its rows: the farthest points are among them."""
+    begins = np.flatnonzero(np.any(np.diff(places[:, :2], axis=0, prepend=-1), axis=1))
+    ends = np.append(begins[1:], len(places)) - 1
+    z, y, first, last = *places[begins, :2].T, places[begins, 2], places[ends, 2] + 1
+    corners = np.stack([np.column_stack((side, x)) for side in (y, y + 1) for x in (first, last)], axis=1)
+    slices = np.split(corners * np.asarray(spacing_mm), np.flatnonzero(np.diff(z)) + 1)
+    return [points.reshape(-1, 2) for points in slices]

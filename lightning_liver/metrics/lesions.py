@@ -1,0 +1,99 @@
+"""The lesions of a case: how large each is, whether it was found, and how well."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+
+from lightning_liver.metrics.components import Affine, Components, axial_diameter_mm, components, masks_of
+from lightning_liver.metrics.masks import MaskScore, mask_score
+from lightning_liver.metrics.matching import Detection, Pair, overlaps
+from lightning_liver.metrics.modes import Mode
+from lightning_liver.metrics.volumes import SpacingMm, voxel_ml
+
+THRESHOLDS = {"0": 0.0, "50": 0.5}  # of intersection over union: a lesion is detected above it
+KINDS = ("reference", "predicted")
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """A connected component of tumour.
+
+    Args:
+        kind: "reference" or "predicted".
+        number: from 1 within its case and kind.
+        diameter_mm: the longest in an axial slice.
+        overlap: intersection over union of the pair that it was merged and matched into, as the mode takes it; 0 alone.
+        detected: whether that is above a threshold, by the threshold's name; of a predicted lesion: whether it hit.
+    """
+
+    kind: str
+    number: int
+    volume_ml: float
+    diameter_mm: float
+    overlap: float
+    detected: Mapping[str, bool]
+
+
+@dataclass(frozen=True)
+class LesionScore:
+    """All about the lesions of a case.
+
+    Args:
+        lesions: reference lesions, then predicted ones.
+        detections: counts by the threshold's name.
+        found: figures of what was detected above 0.5. `official` has one for each pair, and none in a case where it
+            counts no lesion as found; `corrected` has one for each reference lesion, equal where they were merged.
+    """
+
+    lesions: tuple[Lesion, ...]
+    detections: Mapping[str, Detection]
+    found: tuple[MaskScore, ...]
+
+
+def lesion_score(
+    truth: Bool[np.ndarray, "z y x"],
+    prediction: Bool[np.ndarray, "z y x"],
+    *,
+    spacing_mm: SpacingMm,
+    tolerance_mm: float,
+    mode: Mode,
+    affine: Affine,
+) -> LesionScore:
+    """Match the connected components of two masks of tumour, and measure them; arguments as of score_case."""
+    parts = {kind: components(mask, affine) for kind, mask in zip(KINDS, (truth, prediction), strict=True)}
+    shared = overlaps(parts["predicted"], parts["reference"], truth.shape)
+    detections = {name: mode.match(shared, threshold) for name, threshold in THRESHOLDS.items()}
+    lesions = [lesion for kind in KINDS for lesion in _lesions(kind, parts[kind], detections, spacing_mm)]
+    strict, found = detections["50"], []
+    for pair in strict.detected if strict.tp > 0 else ():
+        masks = _masks(pair, parts)
+        figures = mask_score(*masks, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm, mode=mode)
+        found += [figures] * (1 if mode.is_official else len(pair.reference))
+    return LesionScore(tuple(lesions), detections, tuple(found))
+
+
+def _lesions(kind: str, parts: Components, detections: Mapping[str, Detection], spacing_mm: SpacingMm) -> list[Lesion]:
+    overlap = {n: pair.overlap for pair in detections["0"].pairs for n in _mine(pair, kind)}
+    hits = {name: {n for pair in found.detected for n in _mine(pair, kind)} for name, found in detections.items()}
+    return [
+        Lesion(
+            kind=kind,
+            number=n,
+            volume_ml=float(size * voxel_ml(spacing_mm)),
+            diameter_mm=axial_diameter_mm(parts.part(n), spacing_mm),
+            overlap=overlap.get(n, 0.0),
+            detected={name: n in found for name, found in hits.items()},
+        )
+        for n, size in enumerate(parts.voxels, start=1)
+    ]
+
+
+def _mine(pair: Pair, kind: str) -> tuple[int, ...]:
+    return pair.reference if kind == "reference" else pair.predicted
+
+
+def _masks(pair: Pair, parts: Mapping[str, Components]) -> list[Bool[np.ndarray, "z y x"]]:
+    """Truth and prediction of a pair, in the box around both."""
+    return masks_of(*(np.concatenate([parts[kind].part(n) for n in _mine(pair, kind)]) for kind in KINDS))
