@@ -14,7 +14,7 @@ from scipy.spatial.distance import pdist
 
 Box = tuple[slice, slice, slice]
 Affine = Float[np.ndarray, "4 4"]
-Places = Int64[np.ndarray, "n 3"]
+Places = Int64[np.ndarray, "_ 3"]  # z, y, x
 Mask = Bool[np.ndarray, "z y x"]
 
 SPECK: Box = (slice(0, 1),) * 3  # of what is empty, any box is as good

@@ -1,0 +1,62 @@
+"""The official mode prints what the official scorer printed, and both organisers' figures of the golden case."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.speed.made_masks import SETS, SPACING_MM
+from lightning_liver.data.nifti import read_labels, read_volume
+from lightning_liver.metrics.data_set import data_set_figures
+from lightning_liver.metrics.masks import mask_score
+from lightning_liver.metrics.modes import mode_of
+from lightning_liver.metrics.scores import score_case
+from lightning_liver.metrics.surface import CHAOS, surface_figures
+from tests.metrics.printed import PRINTED
+
+
+def official_figures(name: str) -> dict[str, float | None]:
+    scores = [
+        score_case(*pair[:2], spacing_mm=SPACING_MM, mode="official", tolerance_mm=1.0, affine=pair.affine)
+        for pair in SETS[name]
+    ]
+    return data_set_figures(scores, "test")
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_figures_are_those_that_the_official_scorer_printed(name: str) -> None:
+    figures = official_figures(name)
+    ours = {metric: f"{figures[f'test/{metric}']:.3f}" for metric in PRINTED[name]}
+    assert ours == PRINTED[name]
+
+
+def test_official_figures_depend_on_the_order_of_lesions_in_the_file() -> None:
+    """What the affine is for: by another one, the pairs of the scattered lesions overlap otherwise."""
+    pair = SETS["scattered"][2]
+    overlaps = [
+        [
+            lesion.overlap
+            for lesion in score_case(
+                *pair[:2], spacing_mm=SPACING_MM, mode="official", tolerance_mm=1.0, affine=affine
+            ).lesions.lesions
+        ]
+        for affine in (pair.affine, np.diag((-1.0, -1.0, 1.0, 1.0)))
+    ]
+    assert sorted(overlaps[0]) != sorted(overlaps[1])
+
+
+@pytest.mark.real
+def test_the_golden_case_has_both_organisers_figures(real_scans: Path) -> None:
+    """CHAOS: Dice 0.978, RAVD 0.665 %, ASSD 0.734, MSSD 14. LiTS: VOE 0.042, RVD 0.007, ASSD 0.594, RMSD 1.438."""
+    folder = real_scans / "chaos3"
+    volume = read_volume(folder / "volume-3.nii.gz")
+    truth, prediction = (
+        read_labels(folder / f"{name}-3.nii.gz", volume) > 0 for name in ("segmentation", "sample_submission")
+    )
+    given = {"spacing_mm": volume.spacing_mm, "tolerance_mm": 1.0}
+    lits = mask_score(truth, prediction, mode=mode_of("official"), **given)
+    shown = [f"{value:.3f}" for value in (lits.dice, lits.voe, lits.rvd, lits.assd_mm, lits.rmsd_mm, lits.mssd_mm)]
+    assert shown == ["0.978", "0.042", "0.007", "0.594", "1.438", "14.000"]
+    chaos = surface_figures(truth, prediction, definition=CHAOS, **given)
+    ravd = mask_score(truth, prediction, mode=mode_of("corrected"), **given).rvd
+    assert (f"{abs(100 * ravd):.3f}", f"{chaos.assd_mm:.3f}", chaos.mssd_mm) == ("0.665", "0.734", 14)
