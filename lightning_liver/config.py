@@ -12,7 +12,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-_NOT_THE_RUN = ("resume", "results", "estimate", "trial", "logger", "hydra")
+_NOT_THE_RUN = ("resume", "results", "estimate", "trial", "logger", "scores", "hydra")
 _FREE_TUNING = ("source_data", "target_root")
 _FREE_TRAINER = ("max_", "progress")
 _FREE = ("root", "patients", "store", "workers", "loaders", "prepare", "source", "skip_bad")

@@ -14,12 +14,16 @@ from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
 from lightning_liver.finished import Finished, read_run
+from lightning_liver.inference.decision import post_process_of, thresholds_of
+from lightning_liver.inference.postprocess import PostProcess
+from lightning_liver.inference.thresholds import Thresholds
 from lightning_liver.inference.tta import FLIPS
-from lightning_liver.report.cases import case_rows, draw_cases, result_table
-from lightning_liver.report.tables import write_cases_csv, write_json_whole
+from lightning_liver.report.cases import draw_cases, result_table, run_figures, write_scores
+from lightning_liver.report.tables import write_json_whole
 from lightning_liver.task import SegmentationTask
-from lightning_liver.training.panels import PredictionKeeper
+from lightning_liver.text import or_none
 from lightning_liver.training.trainer import bare_trainer, settle
+from lightning_liver.training.volumes import VolumeScores
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +31,7 @@ _OF_LOADING = ("loaders", "workers", "eval_batch_size")
 _OF_THE_WEIGHTS = ("spacing_mm", "context", "window_hu", "standardise")  # what the network wants its input to be
 
 
-def evaluate(cfg: DictConfig, folder: Path) -> dict[str, float]:
+def evaluate(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """Score the run's test cases, or every labelled case of the data that were typed, on each scan's own grid.
 
     Leaves cases.csv, metrics.json and pictures in a folder.
@@ -52,15 +56,25 @@ def evaluate(cfg: DictConfig, folder: Path) -> dict[str, float]:
     module = SliceDataModule(store, Split((cases[0],), (), cases), none(), build(data.slices), seed=0)
     module.load_state_dict(finished.look)
     task = _task(finished, flips=bool(_given(cfg.inference.flips, saved.inference.get("flips"))))
-    keeper = PredictionKeeper(module)
-    scores = bare_trainer(settle(build(cfg.trainer)), callbacks=[keeper]).test(task, module, verbose=False)[0]
-    rows = case_rows(store, cases, task.counts)
-    write_cases_csv(folder / "cases.csv", rows)
-    draw_cases(folder / "pictures", store, rows, keeper.kept, module.look.window_hu)
-    metrics = {name: float(value) for name, value in scores.items() if name.startswith("test/")}
+    task.thresholds, post_process = _decision(cfg.inference, saved.inference, run)
+    volumes = VolumeScores(module, post_process, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
+    scores = bare_trainer(settle(build(cfg.trainer)), callbacks=[volumes]).test(task, module, verbose=False)[0]
+    rows = write_scores(folder, store, volumes.scores, task.calibration)
+    draw_cases(folder / "pictures", store, rows, volumes.kept, module.look.window_hu)
+    metrics = {name: or_none(value) for name, value in scores.items() if name.startswith("test/")}
+    metrics |= run_figures(volumes.scores)
     write_json_whole(folder / "metrics.json", metrics)
     log.info(f"{run} on {store.folder if elsewhere else 'its test cases'}:\n{result_table(rows)}\n\n{folder}")
     return metrics
+
+
+def _decision(typed: DictConfig, of_run: DictConfig, run: Path) -> tuple[Thresholds, PostProcess]:
+    """Thresholds and post-processing: what was typed, else what the run had."""
+    steps, kept = typed.postprocess, of_run.get("postprocess") or {}
+    chosen = {name: _given(value, kept.get(name)) for name, value in steps.items()}
+    given: Any = _given(typed.thresholds, of_run.get("thresholds"))
+    plain = OmegaConf.to_container(given) if OmegaConf.is_config(given) else given
+    return thresholds_of(plain, run), post_process_of(chosen)
 
 
 def _given(typed: Any, otherwise: Any) -> Any:

@@ -19,6 +19,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from torch import nn
 
 from lightning_liver.build import build, explain, prepared
+from lightning_liver.config import folder as conf
 from lightning_liver.config import identity
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
 from lightning_liver.data.slices import Augment
@@ -36,17 +37,21 @@ from lightning_liver.finetuning import (
     target_store,
     try_strategy,
 )
+from lightning_liver.inference import thresholds
+from lightning_liver.inference.decision import Gain, post_process_of, thresholds_of, write_decision
 from lightning_liver.inference.tta import FLIPS
-from lightning_liver.report.cases import case_rows, draw_cases, loss_rows, result_table
+from lightning_liver.report.cases import draw_cases, loss_rows, result_table, run_figures, write_scores
 from lightning_liver.report.done import is_listed
 from lightning_liver.report.tables import write_cases_csv, write_json_whole
 from lightning_liver.task import SegmentationTask
+from lightning_liver.text import or_none
 from lightning_liver.training.callbacks import Budget, EpochSeeds, Throughput
 from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
 from lightning_liver.training.chosen import alone_in, budget_of, chosen_for, is_fitted, pruned_for, record
-from lightning_liver.training.panels import PredictionKeeper, ValidationPanels
+from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.pruning import Pruning
 from lightning_liver.training.trainer import TrainerOptions, summary_table, trainer
+from lightning_liver.training.volumes import Gains, VolumeScores, check_scoring
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +90,8 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         start = begin(strategy, parts.network, parts.copied, data, options, folder) if strategy else SCRATCH
         task = parts.task(terms=start.terms, groups=start.groups)
 
-        throughput, predictions = Throughput(), PredictionKeeper(data)
-        callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4), predictions, *start.callbacks]
+        throughput = Throughput()
+        callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4), *start.callbacks]
         if options.max_minutes is not None:
             fix = partial(_fix_epochs, folder)
             callbacks.append(Budget(minutes=options.max_minutes, epochs=epochs, record=fix))
@@ -104,14 +109,14 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         record(folder, fitted=True)
         fitted_s = time.perf_counter() - began - prepared_s
         kept = forgetting(strategy, task, folder / "checkpoints" / "best.ckpt", options) if strategy else {}
-        metrics = _evaluate(lightning, task, data, folder) | kept
+        volumes = VolumeScores(data, post_process_of(cfg.inference.get("postprocess")), **cfg.scores)
+        metrics = _evaluate(lightning, task, data, folder, cfg.inference, volumes) | kept
         tested_s = time.perf_counter() - began - prepared_s - fitted_s
 
-        rows = case_rows(store, split.test, task.counts)
-        write_cases_csv(folder / "cases.csv", rows)
+        rows = write_scores(folder, store, volumes.scores, task.calibration)
         if task.test_losses:
             write_cases_csv(folder / "losses.csv", loss_rows(store, split.test, task.losses_per_case()))
-        draw_cases(folder / "pictures", store, rows, predictions.kept, data.look.window_hu)
+        draw_cases(folder / "pictures", store, rows, volumes.kept, data.look.window_hu)
         timing: Metrics = {"prepare_s": prepared_s, "fit_s": fitted_s, "test_s": tested_s}
         write_json_whole(folder / "timing.json", timing | throughput.summary())
         _log_hyperparameters(logger, cfg, metrics)
@@ -125,7 +130,8 @@ def resume(cfg: DictConfig, folder: Path) -> Metrics:
     saved = OmegaConf.load(folder / ".hydra" / "config.yaml")
     typed = [override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")]
     budget = OmegaConf.create({"trainer": budget_of(folder), "trial": None})  # by hand it is no trial
-    return train(DictConfig(OmegaConf.merge(saved, budget, OmegaConf.from_dotlist(typed))), folder)
+    scores = {"scores": OmegaConf.load(conf() / "train.yaml").scores}  # runs of earlier versions do not say
+    return train(DictConfig(OmegaConf.merge(scores, saved, budget, OmegaConf.from_dotlist(typed))), folder)
 
 
 def summarise(cfg: DictConfig, folder: Path) -> None:
@@ -160,6 +166,7 @@ def _assemble(cfg: DictConfig, folder: Path) -> _Parts:
             f"data.batch_size={slices.batch_size} makes batches of {few}: mixup blends slices, and needs two"
         )
     multiple = _multiple(cfg.inference, network)
+    _check_decision(cfg)
     check_network_and_loss(network, loss, slices.channels, slices.size_yx, multiple)
     optimizer, scheduler = build(cfg.optimizer), build(cfg.scheduler)
     try:
@@ -191,6 +198,15 @@ def _multiple(inference: DictConfig, network: nn.Module) -> int:
         raise LiverError(f"inference.flips={inference.flips!r}: it is true or false")
     own: Any = getattr(network, "multiple", 1)
     return math.lcm(inference.multiple, own)
+
+
+def _check_decision(cfg: DictConfig) -> None:
+    """What comes after the network, before anything is trained."""
+    given: Any = OmegaConf.to_container(cfg.inference)
+    post_process_of(given.get("postprocess"))
+    if given.get("thresholds") != "tuned":
+        thresholds_of(given.get("thresholds"), None)
+    check_scoring(**cfg.scores)
 
 
 def _complete(folder: Path) -> Metrics | None:
@@ -248,15 +264,45 @@ def _fit(lightning: pl.Trainer, task: SegmentationTask, data: SliceDataModule, f
         raise Unfinished(f"Interrupted. Go on with: python train.py resume={folder}") from None
 
 
-def _evaluate(lightning: pl.Trainer, task: SegmentationTask, data: SliceDataModule, folder: Path) -> Metrics:
-    """Scores of the best weights: of the validation cases as training saw them, and of the test cases."""
+def _evaluate(
+    lightning: pl.Trainer,
+    task: SegmentationTask,
+    data: SliceDataModule,
+    folder: Path,
+    inference: DictConfig,
+    volumes: VolumeScores,
+) -> Metrics:
+    """Scores of the best weights: of the validation cases as training saw them, and of the test cases as volumes.
+
+    Between the two, decision.json says what validation found out about thresholds and post-processing.
+    """
     best, last = (folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
     progress = lightning.strategy.load_checkpoint(last, weights_only=True)
-    logged = dict(lightning.validate(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
+    gains, task.tuning = Gains(data), thresholds.empty(len(data.split.val))
+    lightning.callbacks += [gains, volumes]  # type: ignore[attr-defined]  # not while training
+    logged: dict[str, float | None] = dict(
+        lightning.validate(task, data, ckpt_path=best, weights_only=True, verbose=False)[0]
+    )
+    _decide(folder, task, task.tuning, gains.rows(), inference)
     if data.split.test:
         logged |= lightning.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0]
-    scores = {name: value if math.isfinite(value) else None for name, value in sorted(logged.items())}
+        logged |= run_figures(volumes.scores)
+    scores = {name: or_none(value) for name, value in sorted(logged.items())}
     return {**scores, "steps": progress["global_step"], "epochs": progress["epoch"] + 1}
+
+
+def _decide(
+    folder: Path, task: SegmentationTask, table: thresholds.Table, gains: list[Gain], inference: DictConfig
+) -> None:
+    """Tune the thresholds, take those that the config asks for, and keep both."""
+    tuned = thresholds.best(table)
+    given = OmegaConf.to_container(inference).get("thresholds")  # type: ignore[union-attr]
+    task.thresholds = tuned if given == "tuned" else thresholds_of(given, None)
+    rows: list[Gain] = [
+        {"what": name, **thresholds.mean_dice(table, at)}  # type: ignore[typeddict-item]
+        for name, at in (("thresholds one half", thresholds.HALF), ("tuned thresholds", tuned))
+    ]
+    write_decision(folder, task.thresholds, tuned, [*rows, *gains] if len(table) else [])
 
 
 def _say(options: TrainerOptions, split: Split, folder: Path) -> None:

@@ -12,16 +12,22 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_liver.errors import LiverError
+from lightning_liver.inference import thresholds
+from lightning_liver.inference.thresholds import HALF, Thresholds
 from lightning_liver.inference.tta import Axes, mean_over_flips
 from lightning_liver.inference.volumes import label_maps, multi_hot, to_grid, whole_slice_logits
 from lightning_liver.losses.distance import signed_distance
-from lightning_liver.metrics import overlap
+from lightning_liver.metrics import calibration, overlap
 from lightning_liver.types import STRUCTURES, Images, LabelMaps, Masks, Scalar
 
 Loss = Callable[..., Scalar]  # (logits, target), and where it has the keyword, distance
 Term = Callable[["SegmentationTask", Mapping[str, Tensor], Masks], Scalar]
 Groups = Callable[["SegmentationTask"], list[dict[str, Any]]]
 Batch = dict[str, Tensor]
+
+CALIBRATION_BINS = 15  # as Guo et al. 2017
+
+_LIKELY = 0.01  # nearly all of a scan is below: called background with certainty, and rightly
 
 
 class SegmentationTask(pl.LightningModule):
@@ -38,6 +44,11 @@ class SegmentationTask(pl.LightningModule):
         flips: views over which test and prediction average, see lightning_liver.inference.tta.
         groups: task -> the optimizer's parameter groups, each with the factor of its learning rate as `scale`; None is
             one group of all that trains.
+
+    Attributes:
+        thresholds: probabilities of liver and tumour that are enough for test and prediction.
+        tuning: a table of thresholds.empty that validation adds to, to find the best ones; None adds to none.
+        calibration: bins of the probabilities on test cases wherever liver or tumour is at all likely.
     """
 
     def __init__(
@@ -60,6 +71,9 @@ class SegmentationTask(pl.LightningModule):
         self.term_modules = nn.ModuleDict({n: term for n, term in self.terms.items() if isinstance(term, nn.Module)})
         self.counts = overlap.empty(0)
         self.loss_sums = torch.zeros(0, len(self.test_losses) + 1, dtype=torch.float64)  # of slices; their number last
+        self.thresholds: Thresholds = HALF
+        self.tuning: thresholds.Table | None = None
+        self.calibration = calibration.empty(CALIBRATION_BINS)
 
     def forward(self, images: Images) -> Any:
         """Logits; a list of them, coarse to fine, from a network that is supervised at several resolutions."""
@@ -98,22 +112,26 @@ class SegmentationTask(pl.LightningModule):
     def on_test_epoch_start(self) -> None:
         self._start_counting(self.trainer.test_dataloaders)
         self.loss_sums = torch.zeros(len(self.counts), len(self.test_losses) + 1, dtype=torch.float64)
+        self.calibration = calibration.empty(CALIBRATION_BINS)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> LabelMaps:
         """Predicted label maps of a batch on the store's grid."""
         logits = whole_slice_logits(self, batch["image"], multiple=self.multiple)
         self.log("val/loss", self.cost(logits, batch["labels"]), batch_size=len(logits), sync_dist=True)
+        if self.tuning is not None:
+            thresholds.update(self.tuning, batch["case"], logits, batch["labels"])
         return self._count(label_maps(logits), batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> LabelMaps:
         """Predicted label maps of a batch on the scan's own grid."""
         logits = self._native_logits(batch)
         self._measure(logits, batch)
-        return self._count(label_maps(logits), batch)
+        calibration.update(self.calibration, *_likely(logits, batch["labels"]))
+        return self._count(label_maps(logits, self.thresholds), batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> LabelMaps:
         """Predicted label maps of a batch on the scan's own grid."""
-        return label_maps(self._native_logits(batch))
+        return label_maps(self._native_logits(batch), self.thresholds)
 
     def losses_per_case(self) -> dict[str, list[float]]:
         """Each test loss of each test case: the mean over its batches of slices, weighted by their slices."""
@@ -128,6 +146,9 @@ class SegmentationTask(pl.LightningModule):
         self.loss_sums = self._summed(self.loss_sums)
         for name, values in self.losses_per_case().items():
             self.log(f"test/loss/{name}", torch.tensor(values).mean())
+        self.calibration = self._summed(self.calibration)
+        for c, error in enumerate(calibration.expected_calibration_error(self.calibration).tolist()):
+            self.log(f"test/{STRUCTURES[c]}/ece", error)
 
     def configure_optimizers(self) -> Any:
         if self.groups is None:
@@ -174,3 +195,10 @@ class SegmentationTask(pl.LightningModule):
             self.log(f"{stage}/{structure}/dice_per_case", per_case[c].float(), prog_bar=stage == "val")
             self.log(f"{stage}/{structure}/dice_global", overall[c].float())
         self.log(f"{stage}/mean/dice_per_case", per_case.mean().float())
+
+
+def _likely(logits: Masks, labels: LabelMaps) -> tuple[Tensor, Tensor]:
+    """Probabilities and truth (1, cls, pixel) of the pixels where the network gives liver or tumour a chance."""
+    probabilities, truth = logits.sigmoid(), multi_hot(labels).bool()
+    where = (probabilities > _LIKELY).any(dim=1)
+    return probabilities.movedim(1, -1)[where].T[None], truth.movedim(1, -1)[where].T[None]

@@ -21,7 +21,7 @@ from lightning_liver.data.store import Store
 from lightning_liver.inference.volumes import multi_hot
 from lightning_liver.task import Batch, SegmentationTask
 from lightning_liver.training.callbacks import EpochSeeds, Throughput
-from lightning_liver.training.panels import PredictionKeeper, ValidationPanels
+from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.trainer import Precision, TrainerOptions, settle, trainer
 
 WARM_UP = 10  # steps that pay for caches, kernels that are chosen, workers that start
@@ -158,7 +158,7 @@ def framework(setup: Setup, batch: Batch | None) -> float:
         data.__class__ = _InMemory
         data.batch = batch  # type: ignore[attr-defined]
     marks = _Marks(WARM_UP + setup.steps)
-    callbacks = [EpochSeeds(0), Throughput(), ValidationPanels(data, count=4), PredictionKeeper(data), marks]
+    callbacks = [EpochSeeds(0), Throughput(), ValidationPanels(data, count=4), marks]
     with TemporaryDirectory() as folder:
         logger = build(setup.cfg.logger, save_dir=folder) if setup.cfg.logger else False
         lightning = trainer(setup.options, Path(folder), callbacks=callbacks, logger=logger)

@@ -5,7 +5,6 @@ It is kept in decision.json of a run folder.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,6 @@ from lightning_liver.inference.thresholds import HALF, Thresholds
 from lightning_liver.types import STRUCTURES
 
 FILE = "decision.json"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Thresholds of liver and tumour, and what is put right afterwards."""
-
-    thresholds: Thresholds = HALF
-    post_process: PostProcess = PostProcess()  # noqa: RUF009  frozen
 
 
 class Gain(TypedDict):
@@ -49,9 +40,9 @@ class Kept(TypedDict):
     validation: list[Gain]
 
 
-def write_decision(folder: Path, decision: Decision, tuned: Thresholds, gains: Sequence[Gain]) -> None:
+def write_decision(folder: Path, used: Thresholds, tuned: Thresholds, gains: Sequence[Gain]) -> None:
     kept: Kept = {
-        "thresholds": dict(zip(STRUCTURES, decision.thresholds, strict=True)),
+        "thresholds": dict(zip(STRUCTURES, used, strict=True)),
         "tuned": dict(zip(STRUCTURES, tuned, strict=True)),
         "validation": list(gains),
     }

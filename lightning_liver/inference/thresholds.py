@@ -1,38 +1,38 @@
 """Which probability is enough: thresholds that give the best Dice on validation cases, and only there.
 
-Probabilities are counted in bins, case by case, so that Dice is exact at every edge of a bin and nothing is kept but
-counts: tables of processes that saw other slices are merged by their sum.
+Probabilities of liver and tumour are counted together in bins, case by case and by true label: Dice of the label maps is
+exact at every edge of a bin, tumours outside of the liver included, and nothing is kept but counts. Tables of processes
+that saw other slices are merged by their sum.
 """
 
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from lightning_liver.inference.volumes import multi_hot
 from lightning_liver.metrics.overlap import dice
 from lightning_liver.types import STRUCTURES, LabelMaps, Masks
 
-Table = Int64[Tensor, "case cls truth bin"]
+Table = Int64[Tensor, "case label liver_bin tumour_bin"]
 Thresholds = tuple[float, float]  # of liver and of tumour
 
 HALF: Thresholds = (0.5, 0.5)
-BINS = 256
+BINS = 128
 
+_LABELS = 3
 _EQUAL = 1e-9  # differences of Dice below it are rounding
 
 
 def empty(cases: int) -> Table:
-    return torch.zeros(cases, len(STRUCTURES), 2, BINS, dtype=torch.int64)
+    return torch.zeros(cases, _LABELS, BINS, BINS, dtype=torch.int64)
 
 
 def update(table: Table, case_index: Int64[Tensor, " batch"], logits: Masks, labels: LabelMaps) -> None:
     """Count the pixels of slices in place: bin b holds probabilities above b / BINS, up to (b + 1) / BINS."""
     bins = (logits.float().sigmoid() * BINS).ceil().long().sub_(1).clamp_(0, BINS - 1)
-    truth = multi_hot(labels).long()
-    for row, case in enumerate(case_index.tolist()):
-        for c in range(len(STRUCTURES)):
-            index = truth[row, c] * BINS + bins[row, c]
-            table[case, c] += torch.bincount(index.flatten(), minlength=2 * BINS).reshape(2, BINS).to(table.device)
+    places = (labels.long() * BINS + bins[:, 0]) * BINS + bins[:, 1]
+    for case, of_slice in zip(case_index.tolist(), places, strict=True):
+        counted = torch.bincount(of_slice.flatten(), minlength=_LABELS * BINS**2)
+        table[case] += counted.reshape(table.shape[1:]).to(table.device)
 
 
 def edges() -> Float64[Tensor, " edge"]:
@@ -40,30 +40,48 @@ def edges() -> Float64[Tensor, " edge"]:
     return torch.arange(1, BINS, dtype=torch.float64) / BINS
 
 
-def dice_at_edges(table: Table) -> Float64[Tensor, "case cls edge"]:
-    """Dice of every case were its voxels with a probability above the edge predicted; 1 where both are empty."""
-    above = table.flip(-1).cumsum(-1).flip(-1)[..., 1:]
-    positives = table[:, :, 1].sum(-1, keepdim=True)
-    tp, fp = above[:, :, 1], above[:, :, 0]
-    return dice(torch.stack((tp, fp, positives - tp), dim=-1))
+def tumour_dice(table: Table) -> Float64[Tensor, "case edge"]:
+    """Dice of every case's tumour were the voxels above the edge predicted; 1 where both are empty."""
+    return _dice(*_above(table.sum(dim=2), of=2))
+
+
+def liver_dice(table: Table, tumour: float) -> Float64[Tensor, "case edge"]:
+    """Dice of every case's liver were the voxels above the edge predicted, and those of tumour at its threshold."""
+    cut = round(tumour * BINS)
+    certain = table[..., cut:].sum(dim=(2, 3))  # called tumour, and by that liver
+    true, false = _above(table[..., :cut].sum(dim=3), of=1)[:2]
+    positives = table[:, 1:].sum(dim=(1, 2, 3))[:, None]
+    return _dice(true + certain[:, 1:].sum(dim=1, keepdim=True), false + certain[:, :1], positives)
 
 
 def best(table: Table) -> Thresholds:
-    """For each structure the threshold with the best mean Dice of cases; one half without a case.
+    """The tumour's threshold with the best mean Dice of cases, then the liver's beside it; one half without a case.
 
     Thresholds that are as good stand side by side in stretches: the middle of the stretch nearest to one half is taken.
     """
     if not len(table):
         return HALF
-    means = dice_at_edges(table).mean(dim=0)
-    liver, tumour = (_middle_of_best(means[c]) for c in range(len(STRUCTURES)))
-    return (liver, tumour)
+    tumour = _middle_of_best(tumour_dice(table).mean(dim=0))
+    return (_middle_of_best(liver_dice(table, tumour).mean(dim=0)), tumour)
 
 
 def mean_dice(table: Table, thresholds: Thresholds) -> dict[str, float]:
     """Mean Dice of cases by structure at thresholds that are edges."""
-    at_edges = dice_at_edges(table).mean(dim=0)
-    return {s: float(at_edges[c][round(thresholds[c] * BINS) - 1]) for c, s in enumerate(STRUCTURES)}
+    of_structure = (liver_dice(table, thresholds[1]), tumour_dice(table))
+    return {
+        structure: float(of_structure[c].mean(dim=0)[round(thresholds[c] * BINS) - 1])
+        for c, structure in enumerate(STRUCTURES)
+    }
+
+
+def _above(counts: Int64[Tensor, "case label bin"], *, of: int) -> tuple[Tensor, Tensor, Tensor]:
+    """True and false voxels above every edge, (case, edge), and all true ones, (case, 1); true are labels from `of`."""
+    above = counts.flip(-1).cumsum(-1).flip(-1)[..., 1:]
+    return above[:, of:].sum(dim=1), above[:, :of].sum(dim=1), counts[:, of:].sum(dim=(1, 2))[:, None]
+
+
+def _dice(true: Tensor, false: Tensor, positives: Tensor) -> Float64[Tensor, "case edge"]:
+    return dice(torch.stack((true, false, positives - true), dim=-1))
 
 
 def _middle_of_best(means: Float64[Tensor, " edge"]) -> float:

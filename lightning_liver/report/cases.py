@@ -8,30 +8,31 @@ from jaxtyping import UInt8
 
 from lightning_liver.data.resample import resample_hu
 from lightning_liver.data.store import Store
-from lightning_liver.metrics.overlap import Table, dice
+from lightning_liver.metrics.calibration import Bins, calibration_rows
+from lightning_liver.metrics.data_set import case_rows, data_set_figures, lesion_rows
+from lightning_liver.metrics.scores import CaseScore
 from lightning_liver.report.intervals import mean_over_patients
 from lightning_liver.report.pictures import Slice, choose, write_pictures
-from lightning_liver.report.tables import Row, text_table
+from lightning_liver.report.tables import Row, text_table, write_cases_csv
 from lightning_liver.types import STRUCTURES
 
 
-def case_rows(store: Store, cases: Sequence[str], counts: Table) -> list[Row]:
-    """A row for each case and structure: voxels on the scan's own grid, and Dice."""
-    scores = dice(counts).tolist()
-    return [
-        {
-            "case": name,
-            "patient": store.cases[name].patient,
-            "structure": structure,
-            "dice": scores[c][s],
-            "true_voxels": tp + fn,
-            "predicted_voxels": tp + fp,
-            "common_voxels": tp,
-        }
-        for c, name in enumerate(cases)
-        for s, structure in enumerate(STRUCTURES)
-        for tp, fp, fn in [counts[c, s].tolist()]
-    ]
+def write_scores(folder: Path, store: Store, scores: Mapping[str, CaseScore], calibration: Bins) -> list[Row]:
+    """cases.csv, lesions.csv and calibration.csv of scored cases; the rows of the first."""
+    patients = {case: store.cases[case].patient for case in scores}
+    rows: list[Row] = [row for case, score in scores.items() for row in case_rows(case, patients[case], score)]
+    lesions: list[Row] = [row for case, score in scores.items() for row in lesion_rows(case, patients[case], score)]
+    write_cases_csv(folder / "cases.csv", rows)
+    write_cases_csv(folder / "lesions.csv", lesions)
+    write_cases_csv(folder / "calibration.csv", calibration_rows(calibration))
+    return rows
+
+
+def run_figures(scores: Mapping[str, CaseScore]) -> dict[str, float | None]:
+    """The data set's figures as a run's metrics.json names them, with the mean Dice of liver and tumour."""
+    figures = data_set_figures(list(scores.values()), "test")
+    dices = [figures[f"test/{structure}/dice_per_case"] or 0.0 for structure in STRUCTURES]
+    return figures | {"test/mean/dice_per_case": sum(dices) / len(dices)}
 
 
 def loss_rows(store: Store, cases: Sequence[str], losses: Mapping[str, Sequence[float]]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Predictions of chosen slices: panels in TensorBoard while training, pictures after testing."""
+"""Panels of chosen validation slices in TensorBoard while training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,41 +11,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
 
 from lightning_liver.data.datamodule import SliceDataModule
-from lightning_liver.data.store import CaseRecord
 from lightning_liver.report.pictures import panel
-
-
-def telling_slice(record: CaseRecord) -> int:
-    """The slice with most tumour, else with most liver, else the middle one."""
-    for pixels in (record.tumour_pixels, record.liver_pixels):
-        if any(pixels):
-            return int(np.argmax(pixels))
-    return record.shape[0] // 2
-
-
-class PredictionKeeper(Callback):
-    """Keeps, for every tested case, its telling slice and the predicted labels on it.
-
-    Labels are (y, x) uint8 on the scan's own grid.
-    """
-
-    def __init__(self, data: SliceDataModule) -> None:
-        self.cases = data.split.test
-        self.wanted = {c: telling_slice(data.store.cases[name]) for c, name in enumerate(self.cases)}
-        self.kept: dict[str, tuple[int, np.ndarray]] = {}
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self.kept |= {
-            self.cases[c]: (self.wanted[c], labels) for c, labels in _matching(self.wanted, outputs, batch).items()
-        }
+from lightning_liver.training.volumes import telling_slice
 
 
 class ValidationPanels(Callback):

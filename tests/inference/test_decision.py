@@ -5,7 +5,6 @@ import pytest
 
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.decision import (
-    Decision,
     post_process_of,
     read_decision,
     thresholds_of,
@@ -16,7 +15,7 @@ from lightning_liver.inference.postprocess import PostProcess
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read_decision(tmp_path) is None
-    write_decision(tmp_path, Decision(), (0.55, 0.125), [{"what": "thresholds 0.5", "liver": 0.9, "tumour": 0.4}])
+    write_decision(tmp_path, (0.5, 0.5), (0.55, 0.125), [{"what": "thresholds 0.5", "liver": 0.9, "tumour": 0.4}])
     kept = read_decision(tmp_path)
     assert kept is not None
     assert kept["thresholds"] == {"liver": 0.5, "tumour": 0.5}
