@@ -1,8 +1,8 @@
 """Which probability is enough: thresholds that give the best Dice on validation cases, and only there.
 
-Probabilities of liver and tumour are counted together in bins, case by case and by true label: Dice of the label maps is
-exact at every edge of a bin, tumours outside of the liver included, and nothing is kept but counts. Tables of processes
-that saw other slices are merged by their sum.
+Probabilities of liver and tumour are counted together in bins, case by case and by true label: Dice of the label maps
+is exact at every edge of a bin, tumours outside of the liver included, and nothing is kept but counts. Tables of
+processes that saw other slices are merged by their sum.
 """
 
 import torch

@@ -70,5 +70,5 @@ def _bins_of(
         raise LiverError("a probability is below 0, above 1 or not a number; give what sigmoid made of the logits")
     index = (p * count).long().clamp(max=count - 1)
     ones = torch.ones_like(p)
-    sums = [torch.bincount(index, weights, count) for weights in (ones, p, truth.cpu().double())]
+    sums = [torch.bincount(index, weights, count).double() for weights in (ones, p, truth.cpu().double())]
     return torch.stack(sums, dim=-1)

@@ -71,3 +71,10 @@ def test_what_is_no_probability_is_refused(value: float) -> None:
 
 def test_nothing_has_no_error() -> None:
     assert expected_calibration_error(empty(5)).isnan().all()
+
+
+def test_no_voxels_are_no_error() -> None:
+    counted = empty(5)
+    update(counted, torch.zeros(1, 2, 0), torch.zeros(1, 2, 0, dtype=torch.bool))
+    assert not counted.any()
+    assert expected_calibration_error(counted).isnan().all()
