@@ -4,9 +4,10 @@ BIN := .venv/bin
 BENCH := .cache/bench
 MODEL ?= unet
 STUDY ?= losses
+RECIPE ?= small
 LOGDIR ?= outputs
 
-.PHONY: install demo test test-all check format sweep compare summary augment-preview bench-augment tensorboard clean
+.PHONY: install demo test test-all check format sweep compare summary augment-preview bench-augment bench-training tensorboard clean
 
 install: .venv/installed
 
@@ -44,6 +45,9 @@ summary: install ## the layer table, also in outputs/summary/
 
 bench-augment: $(BENCH)/installed ## what augmentation costs, beside other libraries, into experiments/speed; on an idle machine
 	$(BENCH)/bin/python experiments/speed/augmentation.py --write
+
+bench-training: install ## a training step beside a bare loop and the machine's limits; RECIPE=gpu where there is one
+	$(BIN)/python -m experiments.speed.training --recipe $(RECIPE) --write
 
 $(BENCH)/installed: pyproject.toml constraints.txt experiments/speed/requirements.txt
 	$(PYTHON) -m venv $(BENCH)

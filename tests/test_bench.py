@@ -1,10 +1,13 @@
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
-from experiments.speed import ours, peers, policies, rounds, waiting
+from experiments.speed import ours, peers, policies, roofline, rounds, training, waiting
 from experiments.speed.contender import TRANSFORMS
 from experiments.speed.scans import scan
+from experiments.speed.step import Setup
 
 STUDY = Path(__file__).parents[1] / "experiments" / "speed"
 CONF = Path(__file__).parents[1] / "conf" / "augment"
@@ -65,3 +68,31 @@ def test_readme_has_a_place_for_the_tables() -> None:
     text = (STUDY / "README.md").read_text()
     assert text.count(BEGIN) == text.count(END) == 1
     assert text.index(BEGIN) < text.index(END)
+
+
+def test_steps_are_timed_and_judged_as_ratios_of_a_round() -> None:
+    setup = Setup.of(
+        "trainer=cpu", "model=unet_small", "model.base_channels=4", "data.loaders=0", matrix=32, cases=3, steps=2
+    )
+    taken = training.times(setup, 1)
+    assert [row["step"] for row in training.rows(taken, 8)] == [*taken]
+    assert all(seconds > 0 for of_round in taken.values() for seconds in of_round)
+    given = {
+        training.BARE: [1.0, 2.0],
+        training.MEMORY: [1.02, 2.04],
+        training.STORE: [1.02, 2.04],
+        training.FLOAT32: [1.5, 3.0],
+    }
+    assert [line.split()[-1] for line in training.ratios(given)] == ["pass", "pass", "FAIL"]
+
+
+def test_a_network_is_never_quicker_than_its_layers_must_be() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    passes = roofline.layers(network, torch.zeros(2, 1, 8, 8), element=2)
+    pixels = 2 * 8 * 8
+    # the first convolution has no gradient to the images: two passes, the second has three
+    assert sum(layer.flops for layer in passes) == 2 * pixels * (2 * 4 * 9 + 3 * 8)
+    first = passes[0]
+    assert first.moved == 2 * (pixels + 4 * 9 + 4 * pixels)
+    assert first.seconds(1e9, 1.0) == first.moved
+    assert first.seconds(1.0, 1e9) == first.flops

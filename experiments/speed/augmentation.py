@@ -8,20 +8,18 @@ import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is imported
 
-import platform
 import re
 from argparse import ArgumentParser, Namespace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import cv2
 import torch
 
 from experiments.speed import batchgenerators_set, monai_set, ours, peers, policies, waiting
+from experiments.speed.machine import machine
 from experiments.speed.scans import scan
 from lightning_liver.files import write_whole
-from lightning_liver.machine import cores
 from lightning_liver.report.readme import Block
 from lightning_liver.report.tables import text_table
 
@@ -30,12 +28,6 @@ README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- augmentation -->", "<!-- /augmentation -->"
 MATRICES = (256, 512)
 LIBRARIES = ("torch", "numpy", "opencv-python-headless", "albumentations", "monai", "batchgeneratorsv2")
-
-
-def machine() -> str:
-    """Processor, cores and versions: no path and no name of a host."""
-    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    return f"{_processor()}, {cores()} cores; Python {platform.python_version()}, {versions}"
 
 
 def policy_section(given: Namespace) -> str:
@@ -73,19 +65,13 @@ def main() -> None:
     given = _parser().parse_args()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    sections = [machine()]
+    sections = [machine(LIBRARIES)]
     print(sections[0], flush=True)
     for section in (policy_section, *(partial(peer_section, matrix) for matrix in MATRICES), wait_section):
         sections.append(section(given))
         print(f"\n{sections[-1]}", flush=True)
     if given.write:
         write("\n\n".join(sections), README)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _parser() -> ArgumentParser:

@@ -1,0 +1,182 @@
+"""What a training step takes: the framework's beside a bare PyTorch loop's, fed from memory and from the store."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from lightning_liver.build import build, prepared
+from lightning_liver.config import compose
+from lightning_liver.data.datamodule import SliceDataModule
+from lightning_liver.data.splits import Split
+from lightning_liver.data.store import Store
+from lightning_liver.inference.volumes import multi_hot
+from lightning_liver.task import Batch, SegmentationTask
+from lightning_liver.training.callbacks import EpochSeeds, Throughput
+from lightning_liver.training.panels import PredictionKeeper, ValidationPanels
+from lightning_liver.training.trainer import Precision, TrainerOptions, settle, trainer
+
+WARM_UP = 10  # steps that pay for caches, kernels that are chosen, workers that start
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is trained: a config, and the phantoms that it names.
+
+    Args:
+        steps: timed in one round.
+    """
+
+    cfg: DictConfig
+    store: Store
+    options: TrainerOptions
+    steps: int
+
+    @classmethod
+    def of(cls, *overrides: str, matrix: int, cases: int, steps: int) -> "Setup":
+        """Phantoms on their own grid, an epoch as long as warm-up and a round."""
+        data = ["data=phantom", f"data.matrix={matrix}", f"data.cases={cases}", "data.spacing_mm=null"]
+        small = ["trainer.progress=false", f"data.size={matrix}"]
+        cfg = compose("train", [*data, *small, *overrides])
+        cfg.data.slices_per_epoch = cfg.data.batch_size * (steps + WARM_UP)
+        cfg.trainer.max_epochs = 1
+        return cls(cfg, prepared(cfg.data), settle(build(cfg.trainer)), steps)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.options.accelerator)
+
+    def data(self) -> SliceDataModule:
+        """All cases but two train."""
+        names = tuple(self.store.labelled())
+        split = Split(names[2:], names[:1], names[1:2])
+        return SliceDataModule(self.store, split, build(self.cfg.augment), build(self.cfg.data.slices), seed=0)
+
+    def batch(self) -> Batch:
+        """One training batch on the device."""
+        batch: Batch = next(iter(self.data().train_dataloader()))
+        return {name: value.to(self.device) for name, value in batch.items() if isinstance(value, Tensor)}
+
+    def task(self) -> SegmentationTask:
+        cfg = self.cfg
+        pl.seed_everything(0, verbose=False)
+        return SegmentationTask(
+            build(cfg.model),
+            build(cfg.loss),
+            terms={},
+            test_losses={},
+            optimizer=build(cfg.optimizer),
+            scheduler=build(cfg.scheduler),
+            multiple=16,
+        )
+
+
+def now(device: torch.device) -> float:
+    """Seconds, once the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def bare(setup: Setup, batch: Batch) -> float:
+    """Seconds a step of a loop as one writes it, with the same network, loss, optimizer, schedule and precision."""
+    task, options, device = setup.task().to(setup.device).train(), setup.options, setup.device
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    optimizer = task.optimizer(task.network.parameters())
+    scheduler = task.scheduler(optimizer, lambda: WARM_UP + setup.steps)
+    kind = AUTOCAST.get(options.precision)
+    scaler = torch.amp.GradScaler(device.type, enabled=options.precision == "16-mixed")
+    target = multi_hot(batch["labels"])
+    began = 0.0
+    for step in range(WARM_UP + setup.steps):
+        if step == WARM_UP:
+            began = now(device)
+        optimizer.zero_grad()
+        with torch.autocast(device.type, dtype=kind, enabled=kind is not None):
+            logits = task.network(batch["image"])
+        loss = task.loss(logits.float(), target)
+        scaler.scale(loss).backward()
+        if options.gradient_clip:
+            scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(task.network.parameters(), options.gradient_clip)
+        scaler.step(optimizer)
+        scaler.update()
+        scheduler.step()
+    return (now(device) - began) / setup.steps
+
+
+class _Marks(Callback):
+    """When the warm-up was over and when the last step was."""
+
+    def __init__(self, last: int) -> None:
+        self.last, self.began, self.ended = last, 0.0, 0.0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        if trainer.global_step == WARM_UP:
+            self.began = now(pl_module.device)
+        if trainer.global_step == self.last:
+            self.ended = now(pl_module.device)
+
+
+class _Repeated:
+    """A loader that gives one batch again and again."""
+
+    def __init__(self, batch: Batch, times: int) -> None:
+        self.batch, self.times = batch, times
+
+    def __len__(self) -> int:
+        return self.times
+
+    def __iter__(self) -> Iterator[Batch]:
+        for _ in range(self.times):
+            yield self.batch
+
+
+class _InMemory(SliceDataModule):
+    """The same data, whose training batches are one that is in memory."""
+
+    batch: Batch
+
+    def train_dataloader(self) -> Any:
+        return _Repeated(self.batch, self.options.slices_per_epoch // self.options.batch_size)
+
+
+def framework(setup: Setup, batch: Batch | None) -> float:
+    """Seconds a step of `python train.py` with all that it logs and watches, fed with a batch, else from the store."""
+    data = setup.data()
+    if batch is not None:
+        data.__class__ = _InMemory
+        data.batch = batch  # type: ignore[attr-defined]
+    marks = _Marks(WARM_UP + setup.steps)
+    callbacks = [EpochSeeds(0), Throughput(), ValidationPanels(data, count=4), PredictionKeeper(data), marks]
+    with TemporaryDirectory() as folder:
+        logger = build(setup.cfg.logger, save_dir=folder) if setup.cfg.logger else False
+        lightning = trainer(setup.options, Path(folder), callbacks=callbacks, logger=logger)
+        lightning.fit(setup.task(), data)
+    return (marks.ended - marks.began) / setup.steps
+
+
+def rounds(contenders: Mapping[str, Callable[[], float]], count: int) -> dict[str, list[float]]:
+    """Seconds a step of each in each round; every round begins with another one."""
+    names = list(contenders)
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(count):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            taken[name].append(contenders[name]())
+    return taken
+
+
+def in_precision(setup: Setup, precision: Precision) -> Setup:
+    """The same in another precision."""
+    return replace(setup, options=replace(setup.options, precision=precision))

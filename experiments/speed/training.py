@@ -1,0 +1,133 @@
+"""python -m experiments.speed.training --write
+
+Prints what a training step takes: the framework beside a bare PyTorch loop, fed from the store beside fed from memory,
+the precision that is chosen beside float32, and all of it beside the least that this machine could need.
+"""
+
+import re
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from experiments.speed import roofline
+from experiments.speed.machine import machine
+from experiments.speed.rounds import middle_and_range
+from experiments.speed.step import AUTOCAST, Setup, bare, framework, in_precision, rounds
+from lightning_liver.files import write_whole
+from lightning_liver.report.readme import Block
+from lightning_liver.report.tables import Row, text_table
+
+README = Path(__file__).with_name("README.md")
+BARE, MEMORY, STORE, FLOAT32 = "bare loop", "framework, batch in memory", "framework, from the store", "bare, float32"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, and what `python train.py` would be told."""
+
+    name: str
+    overrides: tuple[str, ...]
+    matrix: int
+
+
+RECIPES = {
+    "small": Recipe("unet_small, 256x256, batch 8, 1 worker", ("model=unet_small", "data.loaders=1"), 256),
+    "gpu": Recipe("trainer=gpu: unet, 512x512, batch 8, 4 workers", ("trainer=gpu",), 512),
+}
+
+
+def times(setup: Setup, count: int) -> dict[str, list[float]]:
+    """Seconds a step of every contender in every round."""
+    batch = setup.batch()
+    contenders = {
+        BARE: partial(bare, setup, batch),
+        MEMORY: partial(framework, setup, batch),
+        STORE: partial(framework, setup, None),
+        FLOAT32: partial(bare, in_precision(setup, "32-true"), batch),
+    }
+    return rounds(contenders, count)
+
+
+def rows(taken: Mapping[str, Sequence[float]], batch_size: int) -> list[Row]:
+    """A row a contender: median over rounds and range."""
+    made: list[Row] = []
+    for name, seconds in taken.items():
+        median, spread = middle_and_range([1000 * value for value in seconds], 2)
+        made.append({"step": name, "ms": median, "range": spread, "slices/s": 1000 * batch_size / median})
+    return made
+
+
+def ratios(taken: Mapping[str, Sequence[float]]) -> list[str]:
+    """Each target, as a ratio of the same round."""
+    asked = (
+        ("framework over bare loop, batch in memory", MEMORY, BARE, 1.03, "<="),
+        ("slices/s from the store over those from memory", MEMORY, STORE, 0.97, ">="),
+        ("float32 over the precision as shipped", FLOAT32, BARE, 2.0, ">="),
+    )
+    lines = []
+    for what, above, below, target, sign in asked:
+        median, spread = middle_and_range([a / b for a, b in zip(taken[above], taken[below], strict=True)], 3)
+        held = median <= target if sign == "<=" else median >= target
+        lines.append(f"{what}: {median:.3f} ({spread}), target {sign} {target:g}: {'pass' if held else 'FAIL'}")
+    return lines
+
+
+def least(setup: Setup, step_s: float) -> list[str]:
+    """The roofline of the step, and how much of it the bare step reaches."""
+    device, kind = setup.device, AUTOCAST.get(setup.options.precision, torch.float32)
+    rate, bandwidth = roofline.flops_a_second(device, kind), roofline.bytes_a_second(device)
+    images = setup.batch()["image"]
+    passes = roofline.layers(setup.task().network.to(device), images, element=kind.itemsize)
+    seconds = sum(layer.seconds(rate, bandwidth) for layer in passes)
+    bound = sum(layer.seconds(rate, bandwidth) for layer in passes if layer.flops / rate > layer.moved / bandwidth)
+    flops, moved = sum(layer.flops for layer in passes), sum(layer.moved for layer in passes)
+    share = seconds / step_s
+    return [
+        f"matrix products {rate / 1e12:.3g} TFLOP/s in {kind}, copies {bandwidth / 1e9:.3g} GB/s; "
+        f"a step is {flops / 1e9:.4g} GFLOP and {moved / 1e9:.3g} GB",
+        f"least time {1000 * seconds:.2f} ms, {bound / seconds:.0%} of it arithmetic; "
+        f"the bare step reaches {share:.0%} of that speed, target >= 60%: {'pass' if share >= 0.6 else 'FAIL'}",
+    ]
+
+
+def section(recipe: Recipe, given: Namespace) -> str:
+    setup = Setup.of(*recipe.overrides, matrix=recipe.matrix, cases=6, steps=given.steps)
+    taken = times(setup, given.rounds)
+    table = rows(taken, setup.cfg.data.batch_size)
+    where = f"{setup.options.accelerator} in {setup.options.precision}"
+    title = f"{recipe.name}; {where}; {given.rounds} rounds of {given.steps} steps"
+    shown = least(setup, float(table[0]["ms"] or 0) / 1000)
+    return "\n".join([title, "", text_table(table), "", *ratios(taken), *shown])
+
+
+def write(name: str, text: str, readme: Path) -> None:
+    """Put the text between this recipe's marks of a README."""
+    begin, end = f"<!-- training-{name} -->", f"<!-- /training-{name} -->"
+    old = readme.read_text(encoding="utf-8")
+    part = f"{begin}\n\n{Block(f'make bench-training RECIPE={name}', text).markdown()}\n\n{end}"
+    write_whole(readme, re.sub(f"{begin}.*{end}", lambda _: part, old, flags=re.DOTALL))
+
+
+def main() -> None:
+    given = _parser().parse_args()
+    text = f"{machine(('torch', 'pytorch-lightning'))}\n\n{section(RECIPES[given.recipe], given)}"
+    print(text, flush=True)
+    if given.write:
+        write(given.recipe, text, README)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(description=__doc__.partition("\n")[2].strip())
+    parser.add_argument("--recipe", choices=RECIPES, default="small", help="what is trained (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds over all that is compared (%(default)s)")
+    parser.add_argument("--steps", type=int, default=60, help="timed in a round (%(default)s)")
+    parser.add_argument("--write", action="store_true", help="into the README beside this file")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
