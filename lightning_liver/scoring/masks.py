@@ -21,7 +21,7 @@ from lightning_liver.metrics.scores import CaseScore, score_case
 from lightning_liver.scoring.pairs import Pair
 from lightning_liver.volume import Volume
 
-_BYTES_PER_VOXEL = 12  # at the peak of reading and scoring a case; measured: 6 to 10
+_BYTES_PER_VOXEL = 12  # at the peak of reading and scoring a case; measured: 4, and 10 with specks all over
 _BYTES_OF_A_WORKER = 250_000_000
 _WORTH_A_WORKER = 150_000_000  # voxels that take as long as a worker's start
 

@@ -1,16 +1,21 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from experiments.speed.made_masks import LPS, PLAIN, RAS, SPACING_MM
+from experiments.speed.made_masks import LPS, PLAIN, RAS, SPACING_MM, write_set
+from experiments.speed.scoring import phantom_pair
 from lightning_liver.errors import LiverError
 from lightning_liver.metrics.scores import score_case
 from lightning_liver.scoring import masks
 from lightning_liver.scoring.masks import check_shapes, read_pair, score_pairs
 from lightning_liver.scoring.pairs import Pair
 from lightning_liver.volume import from_canonical
+from tests.apps.commands import ROOT
 
 
 def save(path: Path, labels: np.ndarray, affine: np.ndarray, stored_by: np.ndarray | None = None) -> Path:
@@ -87,3 +92,34 @@ def test_as_many_processes_as_pay_and_as_memory_has_room_for(tmp_path: Path, mon
     assert masks._workers(pairs) == 2
     monkeypatch.setattr(masks, "available_bytes", lambda: None)
     assert masks._workers(pairs) == 0
+
+
+EVALUATING = """
+import sys, time
+from pathlib import Path
+from lightning_liver.scoring.masks import score_pairs
+from lightning_liver.scoring.pairs import match_files
+(scored,) = score_pairs(match_files(Path("ref"), Path("res")).pairs, mode=sys.argv[1], tolerance_mm=2.0, workers=0)
+assert scored.score is not None, scored.error
+print(time.process_time(), next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from Linux's /proc")
+@pytest.mark.parametrize("mode", ["official", "corrected"])
+def test_512x512x500_takes_less_than_10_s_and_3_gb_of_one_core(tmp_path: Path, mode: str) -> None:
+    """Seconds of the processor, from the start of Python: reading is in them, and waiting for a busy machine is not."""
+    write_set(tmp_path, (phantom_pair(1, matrix=512, slices=500),))
+    done = subprocess.run(
+        [sys.executable, "-c", EVALUATING, mode],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, kilobytes = map(float, done.stdout.split())
+    print(f"{mode}: {seconds:.1f} s and {kilobytes / 1e6:.2f} GB")
+    assert seconds < 10
+    assert kilobytes * 1024 < 3e9
