@@ -1,13 +1,14 @@
-# make demo | test | check | test-all | sweep | compare | summary | augment-preview | bench-augment | tensorboard | clean
+# make demo | test | check | test-all | sweep | compare | summary | augment-preview | bench | bench-augment | bench-training | tensorboard | clean
 PYTHON ?= python3
 BIN := .venv/bin
 BENCH := .cache/bench
+SCORER_ENV := .cache/scorer
 MODEL ?= unet
 STUDY ?= losses
 RECIPE ?= small
 LOGDIR ?= outputs
 
-.PHONY: install demo test test-all check format sweep compare summary augment-preview bench-augment bench-training tensorboard clean
+.PHONY: install demo test test-all check format sweep compare summary augment-preview bench bench-augment bench-training tensorboard clean
 
 install: .venv/installed
 
@@ -46,8 +47,16 @@ summary: install ## the layer table, also in outputs/summary/
 bench-augment: $(BENCH)/installed ## what augmentation costs, beside other libraries, into experiments/speed; on an idle machine
 	$(BENCH)/bin/python experiments/speed/augmentation.py --write
 
+bench: install $(SCORER_ENV)/installed ## figures and time beside the official scorer: SCORER=a checkout of PatrickChrist/lits-challenge-scoring
+	$(BIN)/python -m experiments.speed.scoring $(or $(SCORER),$(error give SCORER=FOLDER, a checkout of PatrickChrist/lits-challenge-scoring)) --python $(SCORER_ENV)/bin/python --write
+
 bench-training: install ## a training step beside a bare loop and the machine's limits; RECIPE=gpu where there is one
 	$(BIN)/python -m experiments.speed.training --recipe $(RECIPE) --write
+
+$(SCORER_ENV)/installed: experiments/speed/scorer_requirements.txt
+	$(PYTHON) -m venv $(SCORER_ENV)
+	$(SCORER_ENV)/bin/python -m pip install --quiet -r experiments/speed/scorer_requirements.txt
+	touch $@
 
 $(BENCH)/installed: pyproject.toml constraints.txt experiments/speed/requirements.txt
 	$(PYTHON) -m venv $(BENCH)

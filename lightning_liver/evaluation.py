@@ -1,119 +1,28 @@
-"""Score the network of a finished run: on its own test cases, or on a data set that it never saw."""
+"""What liver-evaluate was asked to score: the network of a run, or masks."""
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from hydra.utils import get_method
+from omegaconf import DictConfig
 
-from lightning_liver.augment.policy import none
-from lightning_liver.build import build, prepared
-from lightning_liver.data.datamodule import SliceDataModule
-from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
-from lightning_liver.finished import Finished, read_run
-from lightning_liver.inference.decision import post_process_of, thresholds_of
-from lightning_liver.inference.postprocess import PostProcess
-from lightning_liver.inference.thresholds import Thresholds
-from lightning_liver.inference.tta import FLIPS
-from lightning_liver.report.cases import draw_cases, result_table, run_figures, write_scores
-from lightning_liver.report.tables import write_json_whole
-from lightning_liver.task import SegmentationTask
-from lightning_liver.text import or_none
-from lightning_liver.training.trainer import bare_trainer, settle
-from lightning_liver.training.volumes import VolumeScores
 
-log = logging.getLogger(__name__)
-
-_OF_LOADING = ("loaders", "workers", "eval_batch_size")
-_OF_THE_WEIGHTS = ("spacing_mm", "context", "window_hu", "standardise")  # what the network wants its input to be
+Job = Callable[[DictConfig, Path], object]
 
 
-def evaluate(cfg: DictConfig, folder: Path) -> dict[str, Any]:
-    """Score the run's test cases, or every labelled case of the data that were typed, on each scan's own grid.
-
-    Leaves cases.csv, metrics.json and pictures in a folder.
+def evaluate(cfg: DictConfig, folder: Path) -> object:
+    """Score a run or masks, whichever the options name; see run_evaluation.py and mask_evaluation.py.
 
     Raises:
-        LiverError: no run, or one without weights or test cases; what preparing raises.
+        LiverError: neither or both are named; what the two raise.
     """
-    if cfg.run is None:
-        raise LiverError("run is needed: liver-evaluate run=RUN_FOLDER")
-    run = Path(str(cfg.run)).expanduser()
-    finished = read_run(run)
-    saved = finished.config
-    typed = HydraConfig.get().overrides.task
-    elsewhere = any(override.startswith(("data=", "data.root=")) for override in typed)
-    data = _for_the_weights(cfg.data, saved.data) if elsewhere else _with_typed(saved.data, typed)
-    store = prepared(data)
-    cases = tuple(store.labelled()) if elsewhere else _tested(run)
-    if not cases:
-        raise LiverError(f"{run} has no test cases; name a data set: data=lits data.root=DIR")
-    if gone := [name for name in cases if name not in store.cases]:
-        raise LiverError(f"{run} tested cases that data.root no longer has: {', '.join(gone)}")
-    module = SliceDataModule(store, Split((cases[0],), (), cases), none(), build(data.slices), seed=0)
-    module.load_state_dict(finished.look)
-    task = _task(finished, flips=bool(_given(cfg.inference.flips, saved.inference.get("flips"))))
-    task.thresholds, post_process = _decision(cfg.inference, saved.inference, run)
-    volumes = VolumeScores(module, post_process, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
-    scores = bare_trainer(settle(build(cfg.trainer)), callbacks=[volumes]).test(task, module, verbose=False)[0]
-    rows = write_scores(folder, store, volumes.scores, task.calibration)
-    draw_cases(folder / "pictures", store, rows, volumes.kept, module.look.window_hu)
-    metrics = {name: or_none(value) for name, value in scores.items() if name.startswith("test/")}
-    metrics |= run_figures(volumes.scores)
-    write_json_whole(folder / "metrics.json", metrics)
-    log.info(f"{run} on {store.folder if elsewhere else 'its test cases'}:\n{result_table(rows)}\n\n{folder}")
-    return metrics
-
-
-def _decision(typed: DictConfig, of_run: DictConfig, run: Path) -> tuple[Thresholds, PostProcess]:
-    """Thresholds and post-processing: what was typed, else what the run had."""
-    steps, kept = typed.postprocess, of_run.get("postprocess") or {}
-    chosen = {name: _given(value, kept.get(name)) for name, value in steps.items()}
-    given: Any = _given(typed.thresholds, of_run.get("thresholds"))
-    plain = OmegaConf.to_container(given) if OmegaConf.is_config(given) else given
-    return thresholds_of(plain, run), post_process_of(chosen)
-
-
-def _given(typed: Any, otherwise: Any) -> Any:
-    return otherwise if typed is None else typed
-
-
-def _for_the_weights(data: DictConfig, of_run: DictConfig) -> DictConfig:
-    """The data that were typed, seen as the network was trained to see them."""
-    return DictConfig(OmegaConf.merge(data, {name: of_run[name] for name in _OF_THE_WEIGHTS if name in of_run}))
-
-
-def _with_typed(of_run: DictConfig, typed: Sequence[str]) -> DictConfig:
-    """The run's own data, loaded as typed.
-
-    Raises:
-        LiverError: an option that would make other data of them.
-    """
-    options = [override.removeprefix("data.") for override in typed if override.startswith("data.")]
-    if others := [option for option in options if not option.startswith(_OF_LOADING)]:
-        raise LiverError(
-            f"data.{others[0]}: without data= the run's own test cases are scored, and of their options only "
-            f"{', '.join(_OF_LOADING)} can be given"
-        )
-    return DictConfig(OmegaConf.merge(of_run, OmegaConf.from_dotlist(options)))
-
-
-def _tested(run: Path) -> tuple[str, ...]:
-    path = run / "split.json"
-    return Split.read(path).test if path.exists() else ()
-
-
-def _task(run: Finished, *, flips: bool) -> SegmentationTask:
-    return SegmentationTask(
-        run.network,
-        build(run.config.loss),
-        terms={},
-        test_losses={},
-        optimizer=build(run.config.optimizer),
-        scheduler=build(run.config.scheduler),
-        multiple=run.multiple,
-        flips=FLIPS if flips else ((),),
-    )
+    of_masks = cfg.truth is not None or cfg.predictions is not None
+    if of_masks and cfg.run is not None:
+        raise LiverError("run= is scored, or truth= and predictions= are: give one of the two")
+    if cfg.run is None and (cfg.truth is None or cfg.predictions is None):
+        raise LiverError("what is to be scored? liver-evaluate run=RUN_FOLDER, or truth=DIR predictions=DIR")
+    # imported when it runs: masks need no Lightning
+    name = "mask_evaluation.evaluate_masks" if of_masks else "run_evaluation.evaluate_run"
+    job: Job = get_method(f"lightning_liver.{name}")
+    return job(cfg, folder)

@@ -13,6 +13,9 @@ from yaml import YAMLError
 from lightning_liver.build import build
 from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.errors import LiverError
+from lightning_liver.inference.decision import post_process_of, thresholds_of
+from lightning_liver.inference.postprocess import PostProcess
+from lightning_liver.inference.thresholds import Thresholds
 
 Weights = Literal["best", "pretrained"]
 
@@ -94,3 +97,23 @@ def _loaded(path: Path) -> dict[str, Any]:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def decision_of(typed: DictConfig, run: Finished, folder: Path) -> tuple[Thresholds, PostProcess]:
+    """Thresholds and post-processing of `inference`: what was typed, else what the run had.
+
+    Args:
+        folder: of the run, where decision.json says what its validation found.
+
+    Raises:
+        LiverError: an option is unknown or out of range, or thresholds are asked for that were never tuned.
+    """
+    of_run: Any = OmegaConf.to_container(run.config.inference, resolve=True)
+    asked: Any = OmegaConf.to_container(typed, resolve=True)
+    steps = {**(of_run.get("postprocess") or {}), **_without_nulls(asked.get("postprocess") or {})}
+    thresholds = asked.get("thresholds") if asked.get("thresholds") is not None else of_run.get("thresholds")
+    return thresholds_of(thresholds, folder), post_process_of(steps)
+
+
+def _without_nulls(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,6 +1,7 @@
 """What this machine has."""
 
 import os
+from pathlib import Path
 
 
 def threads() -> int:
@@ -13,3 +14,12 @@ def cores() -> int:
     """Processor cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def available_bytes() -> int | None:
+    """Memory that can be had without swapping; None where the system does not say (it is read from Linux's /proc)."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)

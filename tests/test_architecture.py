@@ -8,14 +8,14 @@ PACKAGE = Path(__file__).parents[1] / "lightning_liver"
 FLOORS = (
     ("errors", "volume", "types", "files", "text", "machine", "config"),
     ("data", "augment", "finetune", "models", "losses", "metrics", "optimise"),
-    ("inference",),
+    ("inference", "scoring"),
     ("task",),
     ("report",),
     ("training",),
     ("build",),
     ("finished",),
     ("finetuning",),
-    ("run", "evaluation", "clustering", "estimate", "preview", "sweep"),
+    ("run", "evaluation", "run_evaluation", "mask_evaluation", "clustering", "estimate", "preview", "sweep"),
     ("apps", "plugins"),
 )
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -81,6 +81,8 @@ def test_only_run_and_what_stands_above_know_hydra() -> None:
     assert knowing <= {
         "run",
         "evaluation",
+        "run_evaluation",
+        "mask_evaluation",
         "clustering",
         "finetuning",
         "finished",

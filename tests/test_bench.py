@@ -1,13 +1,18 @@
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from experiments.speed import ours, peers, policies, roofline, rounds, training, waiting
+from experiments.speed import ours, peers, policies, roofline, rounds, scoring, training, waiting
 from experiments.speed.contender import TRANSFORMS
+from experiments.speed.made_masks import SETS
+from experiments.speed.official import NAMES, Printed, program_of, run_official
 from experiments.speed.scans import scan
 from experiments.speed.step import Setup
+from lightning_liver.errors import LiverError
+from tests.metrics.printed import PRINTED
 
 STUDY = Path(__file__).parents[1] / "experiments" / "speed"
 CONF = Path(__file__).parents[1] / "conf" / "augment"
@@ -96,3 +101,52 @@ def test_a_network_is_never_quicker_than_its_layers_must_be() -> None:
     assert first.moved == 2 * (pixels + 4 * 9 + 4 * pixels)
     assert first.seconds(1e9, 1.0) == first.moved
     assert first.seconds(1.0, 1e9) == first.flops
+
+
+def test_figures_of_the_official_scorer_are_compared_to_its_last_digit() -> None:
+    pairs = SETS["plain"]
+    theirs = {name: PRINTED["plain"][ours] for name, ours in NAMES.items()}
+    row, seconds = scoring.compared("plain", pairs, lambda folder: Printed(theirs, 60.0), rounds=2)
+    assert row == {"masks": "plain", "cases": 2, "figures": "24 equal"}
+    assert [official for official, _ in seconds] == [60, 60]
+    other = {**theirs, "liver_rvd": "0.160"}
+    row, _ = scoring.compared("plain", pairs, lambda folder: Printed(other, 60.0), rounds=1)
+    assert row["figures"] == "not equal: liver_rvd"
+    row, seconds = scoring.compared("healthy", pairs, lambda folder: "ValueError: 5", rounds=1)
+    assert (row["figures"], seconds) == ("none: the official scorer ends with ValueError: 5", [])
+
+
+def test_scorers_are_judged_by_figures_and_by_time() -> None:
+    rows = [{"masks": "plain", "figures": "24 equal"}, {"masks": "split", "figures": "not equal: liver_rvd"}]
+    assert [line.split()[-1] for line in scoring.verdict(rows[:1], [(60.0, 12.0)])] == ["pass", "pass"]
+    assert scoring.verdict(rows, [(60.0, 13.0)]) == [
+        "figures: FAIL: split",
+        "ours is 4.6 (4.6-4.6) times as quick, target >= 5: FAIL",
+    ]
+    assert [row["s a case"] for row in scoring.time_rows([(60.0, 12.0)], cases=3)] == [20, 4]
+
+
+def test_a_phantom_pair_has_all_that_is_scored() -> None:
+    pair = scoring.phantom_pair(0, matrix=96, slices=30)
+    assert pair.truth.shape == pair.prediction.shape == (30, 96, 96)
+    assert all((labels == label).any() for labels in pair[:2] for label in (0, 1, 2))
+    assert (pair.truth != pair.prediction).any()
+
+
+def test_the_scorer_runs_on_a_copy_that_is_mended(tmp_path: Path) -> None:
+    program = tmp_path / "scorer" / "program"
+    program.mkdir(parents=True)
+    source = (
+        "import os, sys\nimport numpy as np\n_slices = [slice(1, 2)]\n"
+        "x = np.ones(3, dtype=np.bool)[_slices]\nos.makedirs(sys.argv[2])\n"
+        "open(sys.argv[2] + '/scores.txt', 'w').write('liver_dice: %.3f\\n' % x.sum())\n"
+        "print('(total time: 1.25 seconds)')\n"
+    )
+    (program / "evaluate.py").write_text(source.replace("_slices", "sum_slices"))
+    printed = run_official(Path(sys.executable), program_of(tmp_path / "scorer"), tmp_path)
+    assert printed == Printed({"liver_dice": "1.000"}, 1.25)
+    assert "np.bool" in (program / "evaluate.py").read_text()
+    (program / "evaluate.py").write_text("raise ValueError('no lesion')")
+    assert run_official(Path(sys.executable), program, tmp_path) == "ValueError: no lesion"
+    with pytest.raises(LiverError, match=r"no program/evaluate\.py"):
+        program_of(tmp_path)

@@ -53,7 +53,7 @@ def lits(root: str | Path, *, patients: str | Path | None) -> list[Case]:
         LiverError: a root that is missing, unreadable or without a pair; a faulty CSV, or one of other cases.
     """
     root = _folder(root, _LITS_LAYOUT)
-    files = list(_visible_files(root))
+    files = list(visible_files(root))
     volumes, masks = _numbered(files, "volume-"), _numbered(files, "segmentation-")
     _refuse_no_pair(root, volumes, masks, files, _LITS_LAYOUT)
     _warn_test_volumes(root, _numbered(files, "test-volume-"))
@@ -76,7 +76,7 @@ def msd(root: str | Path, *, patients: str | Path | None) -> list[Case]:
     if not (root / "dataset.json").exists() and (root / "Task03_Liver").is_dir():
         root = root / "Task03_Liver"
     listed = _check_dataset_json(root / "dataset.json")
-    files = list(_visible_files(root))
+    files = list(visible_files(root))
     volumes = _numbered((file for file in files if file.parent.name in ("imagesTr", "imagesTs")), "liver_")
     masks = _numbered((file for file in files if file.parent.name == "labelsTr"), "liver_")
     _refuse_no_pair(root, volumes, masks, files, _MSD_LAYOUT)
@@ -92,7 +92,7 @@ def unlabelled(root: str | Path) -> list[Case]:
         LiverError: a root that is missing, unreadable or without a volume.
     """
     root = _folder(root, _UNLABELLED_LAYOUT, "finetune.target_root")
-    volumes = _numbered(_visible_files(root), "volume-")
+    volumes = _numbered(visible_files(root), "volume-")
     if not volumes:
         raise LiverError(f"{root}: no volume below it; set finetune.target_root to a folder with {_UNLABELLED_LAYOUT}")
     return [_case(number, str(number), volumes, {}) for number in sorted(volumes)]
@@ -162,7 +162,7 @@ def _folder(root: str | Path, layout: str, option: str = "data.root") -> Path:
     return root
 
 
-def _visible_files(root: Path) -> Iterator[Path]:
+def visible_files(root: Path) -> Iterator[Path]:
     """Files below root, links to folders followed, hidden ones (such as macOS's ._volume-3.nii) left out."""
     seen = set()  # a link can lead to a folder above it
     for folder, below, names in os.walk(root, followlinks=True, onerror=_warn_unreadable):

@@ -1,7 +1,7 @@
 """Scores of cases put together: figures of a data set, and rows of tables."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -21,6 +21,10 @@ RATIOS = ("jaccard", "voe", "rvd", "surface_dice")
 DISTANCES = ("assd_mm", "rmsd_mm", "mssd_mm", "hd95_mm")
 _OF_NOTHING_FOUND = {"dice": 0.0, "jaccard": 0.0, "voe": 1.0, "surface_dice": 0.0}  # the official scorer's, and its kin
 
+LESION_COLUMNS = (
+    *("case", "patient", "kind", "lesion", "volume_ml", "diameter_mm", "overlap"),
+    *(f"detected_{name}" for name in THRESHOLDS),
+)
 BANDS_MM = {  # of a reference lesion's diameter
     "below_10_mm": (0.0, 10.0),
     "10_to_20_mm": (10.0, 20.0),
@@ -45,13 +49,20 @@ def data_set_figures(scores: Sequence[CaseScore], stage: str) -> Figures:
     mode = _one_mode(scores)
     figures: Figures = {}
     for structure in STRUCTURES:
-        masks = [score.structures[structure] for score in scores]
-        penalty = mode.penalty if structure == "liver" else None
-        named = _mask_figures(masks, mode, penalty)
+        named = {"dice_per_case": _mean(case_values(scores, structure, "dice"))}
+        named["dice_global"] = _dice_global([score.structures[structure] for score in scores], mode)
+        named |= {name: _mean(case_values(scores, structure, name)) for name in (*RATIOS, *DISTANCES)}
         figures |= {f"{stage}/{structure}/{name}": value for name, value in named.items()}
     lesions = _detection_figures(scores, mode) | _band_figures(scores) | _found_figures(scores, mode)
     figures |= {f"{stage}/lesion/{name}": value for name, value in lesions.items()}
     return figures | {f"{stage}/burden/{name}": value for name, value in _burden_figures(scores, mode).items()}
+
+
+def case_values(scores: Sequence[CaseScore], structure: str, name: str) -> list[float | None]:
+    """A figure of each case, as its mean is taken: None is left out, the penalty of the official mode put in."""
+    penalty = mode_of(scores[0].mode).penalty if structure == "liver" else None
+    values = [getattr(score.structures[structure], name) for score in scores]
+    return [penalty if value is None else value for value in values]
 
 
 def case_rows(case: str, patient: str, score: CaseScore) -> list[Row]:
@@ -84,37 +95,35 @@ def _one_mode(scores: Sequence[CaseScore]) -> Mode:
     return mode_of(modes.pop())
 
 
-def _mask_figures(masks: Sequence[MaskScore], mode: Mode, penalty: float | None) -> Figures:
+def _dice_global(masks: Sequence[MaskScore], mode: Mode) -> float:
     pooled = Voxels(*(sum(column) for column in zip(*map(_count, masks), strict=True)))
-    nothing = mode.is_official and not pooled.true and not pooled.predicted
-    dices: Figures = {
-        "dice_per_case": _mean([mask.dice for mask in masks], None),
-        "dice_global": 0.0 if nothing else dice(pooled),
-    }
-    return dices | {name: _mean([getattr(mask, name) for mask in masks], penalty) for name in (*RATIOS, *DISTANCES)}
+    nothing = not pooled.true and not pooled.predicted
+    return 0.0 if nothing and mode.is_official else dice(pooled)
 
 
 def _count(mask: MaskScore) -> Voxels:
     return Voxels(mask.true_voxels, mask.predicted_voxels, mask.common_voxels)
 
 
-def _mean(values: Sequence[float | None], otherwise: float | None) -> float | None:
-    known = [otherwise if value is None else value for value in values]
-    defined = [value for value in known if value is not None]
+def _mean(values: Iterable[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else None
+
+
+def _ratio(part: int, whole: int, of_nothing: float | None) -> float | None:
+    return part / whole if whole else of_nothing
 
 
 def _detection_figures(scores: Sequence[CaseScore], mode: Mode) -> Figures:
     figures: Figures = {}
-    undefined = 0.0 if mode.is_official else None
+    of_nothing = 0.0 if mode.is_official else None
     for name in THRESHOLDS:
         found = [score.lesions.detections[name] for score in scores]
         tp, fp, fn = (sum(getattr(one, kind) for one in found) for kind in ("tp", "fp", "fn"))
-        ratio: Callable[[int, int], float | None] = lambda part, of: part / of if of else undefined  # noqa: E731
         figures |= {
-            f"precision_{name}": ratio(tp, tp + fp),
-            f"recall_{name}": ratio(tp, tp + fn),
-            f"f1_{name}": ratio(2 * tp, 2 * tp + fp + fn),
+            f"precision_{name}": _ratio(tp, tp + fp, of_nothing),
+            f"recall_{name}": _ratio(tp, tp + fn, of_nothing),
+            f"f1_{name}": _ratio(2 * tp, 2 * tp + fp + fn, of_nothing),
         }
     return figures
 
@@ -122,9 +131,7 @@ def _detection_figures(scores: Sequence[CaseScore], mode: Mode) -> Figures:
 def _band_figures(scores: Sequence[CaseScore]) -> Figures:
     reference = [lesion for score in scores for lesion in score.lesions.lesions if lesion.kind == "reference"]
     return {
-        f"recall_{name}_{band}": _mean(
-            [lesion.detected[name] for lesion in reference if low <= lesion.diameter_mm < high], None
-        )
+        f"recall_{name}_{band}": _mean(one.detected[name] for one in reference if low <= one.diameter_mm < high)
         for name in THRESHOLDS
         for band, (low, high) in BANDS_MM.items()
     }
@@ -135,7 +142,7 @@ def _found_figures(scores: Sequence[CaseScore], mode: Mode) -> Figures:
     names = ("dice", *RATIOS, *DISTANCES)
     if not found:
         return {name: _OF_NOTHING_FOUND.get(name, mode.penalty) if mode.is_official else None for name in names}
-    return {name: _mean([getattr(mask, name) for mask in found], mode.penalty) for name in names}
+    return {name: _mean(getattr(mask, name) for mask in found) for name in names}
 
 
 def _burden_figures(scores: Sequence[CaseScore], mode: Mode) -> Figures:

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from lightning_liver.data.resample import resample_hu
 from lightning_liver.data.store import Store
 from lightning_liver.metrics.calibration import Bins, calibration_rows
-from lightning_liver.metrics.data_set import case_rows, data_set_figures, lesion_rows
+from lightning_liver.metrics.data_set import LESION_COLUMNS, case_rows, data_set_figures, lesion_rows
 from lightning_liver.metrics.scores import CaseScore
 from lightning_liver.report.intervals import mean_over_patients
 from lightning_liver.report.pictures import Slice, choose, write_pictures
@@ -23,7 +23,7 @@ def write_scores(folder: Path, store: Store, scores: Mapping[str, CaseScore], ca
     rows: list[Row] = [row for case, score in scores.items() for row in case_rows(case, patients[case], score)]
     lesions: list[Row] = [row for case, score in scores.items() for row in lesion_rows(case, patients[case], score)]
     write_cases_csv(folder / "cases.csv", rows)
-    write_cases_csv(folder / "lesions.csv", lesions)
+    write_cases_csv(folder / "lesions.csv", lesions, LESION_COLUMNS)
     write_cases_csv(folder / "calibration.csv", calibration_rows(calibration))
     return rows
 

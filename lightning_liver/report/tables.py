@@ -11,10 +11,16 @@ from lightning_liver.text import MISSING, Row, Value, columns, or_none, text_tab
 __all__ = ["MISSING", "Row", "Value", "text_table", "write_cases_csv", "write_json_whole"]
 
 
-def write_cases_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write a row for each case and structure, columns in order of appearance, None and NaN as empty cells."""
+def write_cases_csv(path: Path, rows: Sequence[Row], header: Sequence[str] = ()) -> None:
+    """Write a row for each case and structure, columns in order of appearance, None and NaN as empty cells.
+
+    Args:
+        header: columns that are there even without a row.
+    """
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=columns(rows), restval="", lineterminator="\n")
+        writer = csv.DictWriter(
+            file, fieldnames=list(dict.fromkeys([*header, *columns(rows)])), restval="", lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows({name: or_none(value) for name, value in row.items()} for row in rows)
 

@@ -1,0 +1,112 @@
+"""Score the network of a finished run: on its own test cases, or on a data set that it never saw."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_liver.augment.policy import none
+from lightning_liver.build import build, prepared
+from lightning_liver.data.datamodule import SliceDataModule
+from lightning_liver.data.splits import Split
+from lightning_liver.errors import LiverError
+from lightning_liver.finished import Finished, decision_of, read_run
+from lightning_liver.inference.tta import FLIPS
+from lightning_liver.report.cases import draw_cases, run_figures, write_scores
+from lightning_liver.report.scores import score_tables
+from lightning_liver.report.tables import write_json_whole
+from lightning_liver.task import SegmentationTask
+from lightning_liver.text import or_none
+from lightning_liver.training.trainer import bare_trainer, settle
+from lightning_liver.training.volumes import VolumeScores, check_scoring
+
+log = logging.getLogger(__name__)
+
+_OF_LOADING = ("loaders", "workers", "eval_batch_size")
+_OF_MASKS = ("patients=", "skip_missing=", "workers=")
+_OF_THE_WEIGHTS = ("spacing_mm", "context", "window_hu", "standardise")  # what the network wants its input to be
+
+
+def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    """Score the run's test cases, or every labelled case of the data that were typed, on each scan's own grid.
+
+    Leaves cases.csv, lesions.csv, calibration.csv, metrics.json and pictures in a folder.
+
+    Raises:
+        LiverError: a run without weights or test cases; what preparing raises.
+    """
+    run = Path(str(cfg.run)).expanduser()
+    finished = read_run(run)
+    saved = finished.config
+    typed = HydraConfig.get().overrides.task
+    if others := [override for override in typed if override.startswith(_OF_MASKS)]:
+        raise LiverError(f"{others[0]}: this is for truth= and predictions=; with run= leave it out")
+    check_scoring(mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
+    elsewhere = any(override.startswith(("data=", "data.root=")) for override in typed)
+    data = _for_the_weights(cfg.data, saved.data) if elsewhere else _with_typed(saved.data, typed)
+    store = prepared(data)
+    cases = tuple(store.labelled()) if elsewhere else _tested(run)
+    if not cases:
+        raise LiverError(f"{run} has no test cases; name a data set: data=lits data.root=DIR")
+    if gone := [name for name in cases if name not in store.cases]:
+        raise LiverError(f"{run} tested cases that data.root no longer has: {', '.join(gone)}")
+    module = SliceDataModule(store, Split((cases[0],), (), cases), none(), build(data.slices), seed=0)
+    module.load_state_dict(finished.look)
+    task = _task(finished, flips=bool(_given(cfg.inference.flips, saved.inference.get("flips"))))
+    task.thresholds, post_process = decision_of(cfg.inference, finished, run)
+    volumes = VolumeScores(module, post_process, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
+    logged = bare_trainer(settle(build(cfg.trainer)), callbacks=[volumes]).test(task, module, verbose=False)[0]
+    rows = write_scores(folder, store, volumes.scores, task.calibration)
+    draw_cases(folder / "pictures", store, rows, volumes.kept, module.look.window_hu)
+    metrics: dict[str, Any] = {name: or_none(value) for name, value in logged.items() if name.startswith("test/")}
+    metrics |= run_figures(volumes.scores) | {"mode": cfg.mode, "tolerance_mm": cfg.tolerance_mm}
+    write_json_whole(folder / "metrics.json", metrics)
+    patients = [store.cases[case].patient for case in volumes.scores]
+    tables = score_tables(list(volumes.scores.values()), patients, metrics, cfg.tolerance_mm)
+    log.info(f"{run} on {store.folder if elsewhere else 'its test cases'}\n\n{tables}\n\n{folder}")
+    return metrics
+
+
+def _given(typed: Any, otherwise: Any) -> Any:
+    return otherwise if typed is None else typed
+
+
+def _for_the_weights(data: DictConfig, of_run: DictConfig) -> DictConfig:
+    """The data that were typed, seen as the network was trained to see them."""
+    return DictConfig(OmegaConf.merge(data, {name: of_run[name] for name in _OF_THE_WEIGHTS if name in of_run}))
+
+
+def _with_typed(of_run: DictConfig, typed: Sequence[str]) -> DictConfig:
+    """The run's own data, loaded as typed.
+
+    Raises:
+        LiverError: an option that would make other data of them.
+    """
+    options = [override.removeprefix("data.") for override in typed if override.startswith("data.")]
+    if others := [option for option in options if not option.startswith(_OF_LOADING)]:
+        raise LiverError(
+            f"data.{others[0]}: without data= the run's own test cases are scored, and of their options only "
+            f"{', '.join(_OF_LOADING)} can be given"
+        )
+    return DictConfig(OmegaConf.merge(of_run, OmegaConf.from_dotlist(options)))
+
+
+def _tested(run: Path) -> tuple[str, ...]:
+    path = run / "split.json"
+    return Split.read(path).test if path.exists() else ()
+
+
+def _task(run: Finished, *, flips: bool) -> SegmentationTask:
+    return SegmentationTask(
+        run.network,
+        build(run.config.loss),
+        terms={},
+        test_losses={},
+        optimizer=build(run.config.optimizer),
+        scheduler=build(run.config.scheduler),
+        multiple=run.multiple,
+        flips=FLIPS if flips else ((),),
+    )
