@@ -12,6 +12,10 @@ class LiverWarning(UserWarning):
     """Something that was accepted but that the user should know; prepare collects these over all cases."""
 
 
+class PartlyDone(LiverError):
+    """Some of many pieces of work failed, and the others are done. Apps leave with exit code 1."""
+
+
 class Unfinished(LiverError):
     """A run was stopped, or another process has its folder: the same command goes on with it."""
 

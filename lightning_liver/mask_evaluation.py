@@ -19,7 +19,7 @@ from lightning_liver.scoring.pairs import Matched, match_files
 
 log = logging.getLogger(__name__)
 
-_OF_RUNS = ("data", "inference", "trainer")
+_OF_RUNS = ("data", "inference", "trainer", "uncertainty=", "passes=")
 
 
 def evaluate_masks(cfg: DictConfig, folder: Path) -> Figures:

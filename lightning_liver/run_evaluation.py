@@ -15,6 +15,7 @@ from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
 from lightning_liver.finished import Finished, decision_of, read_run
 from lightning_liver.inference.tta import FLIPS
+from lightning_liver.inference.uncertainty import KINDS, has_dropout, refuse_certainty
 from lightning_liver.report.cases import draw_cases, run_figures, write_scores
 from lightning_liver.report.scores import score_tables
 from lightning_liver.report.tables import write_json_whole
@@ -56,6 +57,7 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     module = SliceDataModule(store, Split((cases[0],), (), cases), none(), build(data.slices), seed=0)
     module.load_state_dict(finished.look)
     task = _task(finished, flips=bool(_given(cfg.inference.flips, saved.inference.get("flips"))))
+    _compare_uncertainty(task, cfg)
     task.thresholds, post_process = decision_of(cfg.inference, finished, run)
     volumes = VolumeScores(module, post_process, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
     logged = bare_trainer(settle(build(cfg.trainer)), callbacks=[volumes]).test(task, module, verbose=False)[0]
@@ -68,6 +70,21 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     tables = score_tables(list(volumes.scores.values()), patients, metrics, cfg.tolerance_mm)
     log.info(f"{run} on {store.folder if elsewhere else 'its test cases'}\n\n{tables}\n\n{folder}")
     return metrics
+
+
+def _compare_uncertainty(task: SegmentationTask, cfg: DictConfig) -> None:
+    """Have the task say whether its uncertainty points at the mistakes.
+
+    Raises:
+        LiverError: there is no such uncertainty, or it would be zero everywhere.
+    """
+    kind, passes = cfg.uncertainty, cfg.passes
+    if kind not in (None, *KINDS):
+        raise LiverError(f"uncertainty={kind!r}: it is one of {', '.join(KINDS)}")
+    if isinstance(passes, bool) or not isinstance(passes, int) or passes < 0:
+        raise LiverError(f"passes={passes!r}: it is a whole number of at least 0")
+    refuse_certainty(kind, passes, views=passes or len(task.flips), dropout=has_dropout(task.network))
+    task.uncertainty, task.passes = kind, passes
 
 
 def _given(typed: Any, otherwise: Any) -> Any:

@@ -1,5 +1,6 @@
 """SegmentationTask: a network, a loss, extra loss terms and the scores, as Lightning wants them."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from inspect import signature
@@ -15,9 +16,11 @@ from lightning_liver.errors import LiverError
 from lightning_liver.inference import thresholds
 from lightning_liver.inference.thresholds import HALF, Thresholds
 from lightning_liver.inference.tta import Axes, mean_over_flips
+from lightning_liver.inference.uncertainty import Kind, Members, dropping_out
 from lightning_liver.inference.volumes import label_maps, multi_hot, to_grid, whole_slice_logits
 from lightning_liver.losses.distance import signed_distance
 from lightning_liver.metrics import calibration, overlap
+from lightning_liver.metrics import uncertainty as agreement
 from lightning_liver.types import STRUCTURES, Images, LabelMaps, Masks, Scalar
 
 Loss = Callable[..., Scalar]  # (logits, target), and where it has the keyword, distance
@@ -49,6 +52,8 @@ class SegmentationTask(pl.LightningModule):
         thresholds: probabilities of liver and tumour that are enough for test and prediction.
         tuning: a table of thresholds.empty that validation adds to, to find the best ones; None adds to none.
         calibration: bins of the probabilities on test cases wherever liver or tumour is at all likely.
+        uncertainty: which one is compared with the mistakes on test cases, in the same places; None compares none.
+        passes: with dropout, which are its views; 0 takes those of `flips`.
     """
 
     def __init__(
@@ -74,6 +79,9 @@ class SegmentationTask(pl.LightningModule):
         self.thresholds: Thresholds = HALF
         self.tuning: thresholds.Table | None = None
         self.calibration = calibration.empty(CALIBRATION_BINS)
+        self.uncertainty: Kind | None = None
+        self.passes = 0
+        self.agreement = agreement.empty()
 
     def forward(self, images: Images) -> Any:
         """Logits; a list of them, coarse to fine, from a network that is supervised at several resolutions."""
@@ -113,6 +121,7 @@ class SegmentationTask(pl.LightningModule):
         self._start_counting(self.trainer.test_dataloaders)
         self.loss_sums = torch.zeros(len(self.counts), len(self.test_losses) + 1, dtype=torch.float64)
         self.calibration = calibration.empty(CALIBRATION_BINS)
+        self.agreement = agreement.empty()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> LabelMaps:
         """Predicted label maps of a batch on the store's grid."""
@@ -127,7 +136,11 @@ class SegmentationTask(pl.LightningModule):
         logits = self._native_logits(batch)
         self._measure(logits, batch)
         calibration.update(self.calibration, *_likely(logits, batch["labels"]))
-        return self._count(label_maps(logits, self.thresholds), batch)
+        labels = label_maps(logits, self.thresholds)
+        if self.uncertainty is not None:
+            where = _is_likely(logits)
+            agreement.update(self.agreement, self._unsure(batch)[where], (labels != batch["labels"])[where])
+        return self._count(labels, batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> LabelMaps:
         """Predicted label maps of a batch on the scan's own grid."""
@@ -149,6 +162,11 @@ class SegmentationTask(pl.LightningModule):
         self.calibration = self._summed(self.calibration)
         for c, error in enumerate(calibration.expected_calibration_error(self.calibration).tolist()):
             self.log(f"test/{STRUCTURES[c]}/ece", error)
+        if self.uncertainty is not None:
+            self.agreement = self._summed(self.agreement)
+            for figure in (agreement.auroc, agreement.aurc, agreement.best_aurc):
+                value = figure(self.agreement)
+                self.log(f"test/uncertainty/{figure.__name__}", math.nan if value is None else value)
 
     def configure_optimizers(self) -> Any:
         if self.groups is None:
@@ -171,6 +189,19 @@ class SegmentationTask(pl.LightningModule):
         height, width = batch["grid"][0].tolist()
         network = partial(whole_slice_logits, self, multiple=self.multiple)
         return to_grid(mean_over_flips(network, batch["image"], flips=self.flips), (height, width))
+
+    def _unsure(self, batch: Batch) -> Tensor:
+        """The uncertainty of every pixel (batch, y, x) on the scan's own grid."""
+        height, width = batch["grid"][0].tolist()
+        network = partial(whole_slice_logits, self, multiple=self.multiple)
+        members = Members()
+        if not self.passes:
+            for axes in self.flips:
+                members.add(to_grid(mean_over_flips(network, batch["image"], flips=(axes,)), (height, width)))
+        with dropping_out(self.network):
+            for _ in range(self.passes):
+                members.add(to_grid(network(batch["image"]), (height, width)))
+        return members.uncertainty(self.uncertainty or "entropy")
 
     def _measure(self, logits: Masks, batch: Batch) -> None:
         """A batch has slices of one case; the truth's distance maps are made once for all losses that take them."""
@@ -199,6 +230,9 @@ class SegmentationTask(pl.LightningModule):
 
 def _likely(logits: Masks, labels: LabelMaps) -> tuple[Tensor, Tensor]:
     """Probabilities and truth (1, cls, pixel) of the pixels where the network gives liver or tumour a chance."""
-    probabilities, truth = logits.sigmoid(), multi_hot(labels).bool()
-    where = (probabilities > _LIKELY).any(dim=1)
+    probabilities, truth, where = logits.sigmoid(), multi_hot(labels).bool(), _is_likely(logits)
     return probabilities.movedim(1, -1)[where].T[None], truth.movedim(1, -1)[where].T[None]
+
+
+def _is_likely(logits: Masks) -> Tensor:
+    return (logits.sigmoid() > _LIKELY).any(dim=1)

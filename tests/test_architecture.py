@@ -15,7 +15,10 @@ FLOORS = (
     ("build",),
     ("finished",),
     ("finetuning",),
-    ("run", "evaluation", "run_evaluation", "mask_evaluation", "clustering", "estimate", "preview", "sweep"),
+    (
+        *("run", "evaluation", "run_evaluation", "mask_evaluation", "prediction"),
+        *("clustering", "estimate", "preview", "sweep"),
+    ),
     ("apps", "plugins"),
 )
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -83,6 +86,7 @@ def test_only_run_and_what_stands_above_know_hydra() -> None:
         "evaluation",
         "run_evaluation",
         "mask_evaluation",
+        "prediction",
         "clustering",
         "finetuning",
         "finished",

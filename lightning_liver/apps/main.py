@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_liver import config
-from lightning_liver.errors import LiverError, Pruned
+from lightning_liver.errors import LiverError, PartlyDone, Pruned
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def run_job(job: str, cfg: DictConfig) -> object:
 
 
 def stop(error: BaseException) -> NoReturn:
-    """Print what is wrong, with what led to it, and leave with exit code 2."""
+    """Print what is wrong, with what led to it, and leave with exit code 2, or 1 where a part is done."""
     messages = [_text(error)]
     cause = error.__cause__
     while cause and not isinstance(error, LiverError):  # our own messages say it all
@@ -70,7 +70,7 @@ def stop(error: BaseException) -> NoReturn:
             messages.append(_text(cause))
         cause = cause.__cause__
     print("\n".join(message.strip() for message in messages), file=sys.stderr)
-    sys.exit(2)
+    sys.exit(1 if isinstance(error, PartlyDone) else 2)
 
 
 def _text(error: BaseException) -> str:

@@ -99,12 +99,24 @@ def write_labels(path: Path, labels: UInt8[np.ndarray, "z y x"], affine: Affine)
     Raises:
         LiverError: a name that ends neither in .nii nor in .nii.gz; a folder that is missing, full or not writable.
     """
-    path = Path(path)
+    _write(Path(path), labels, affine, slope=1.0)
+
+
+def write_map(path: Path, bytes_: UInt8[np.ndarray, "z y x"], affine: Affine, *, largest: float) -> None:
+    """Write a map of shares, a byte a voxel, which readers of NIfTI scale to 0 to `largest`.
+
+    Raises:
+        LiverError: as write_labels.
+    """
+    _write(Path(path), bytes_, affine, slope=largest / 255)
+
+
+def _write(path: Path, canonical: UInt8[np.ndarray, "z y x"], affine: Affine, *, slope: float) -> None:
     if not path.name.endswith((".nii", ".nii.gz")):
         raise LiverError(f"{path}: masks are written as .nii or .nii.gz; name it so")
-    voxels = from_canonical(labels, affine)
+    voxels = from_canonical(canonical, affine)
     with _replacing(path) as stream:
-        stream.write(_label_header(voxels.shape, affine).binaryblock + bytes(4))  # four zeros: no extensions
+        stream.write(_byte_header(voxels.shape, affine, slope).binaryblock + bytes(4))  # four zeros: no extensions
         for plane in voxels:
             stream.write(plane.tobytes())
 
@@ -189,7 +201,7 @@ def _refuse_other_shape(layout: Layout, volume_shape: tuple[int, ...]) -> None:
         )
 
 
-def _label_header(shape: tuple[int, ...], affine: Affine) -> Any:
+def _byte_header(shape: tuple[int, ...], affine: Affine, slope: float) -> Any:
     header = nib.Nifti1Header()
     header.set_data_dtype(np.uint8)
     header.set_data_shape(shape[::-1])
@@ -198,7 +210,7 @@ def _label_header(shape: tuple[int, ...], affine: Affine) -> Any:
         header.set_qform(affine, code="unknown")
     header.set_sform(affine, code="scanner")
     header.set_xyzt_units("mm")
-    header.set_slope_inter(1, 0)
+    header.set_slope_inter(slope, 0)
     header["vox_offset"] = header.single_vox_offset
     return header
 

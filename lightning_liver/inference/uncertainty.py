@@ -6,16 +6,19 @@ Members come one after the other and only their sums are kept.
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lightning_liver.errors import LiverError
 from lightning_liver.types import Masks
 
 Map = Float[Tensor, "batch height width"]
 Kind = Literal["entropy", "mutual_information", "variance"]
+
+KINDS = get_args(Kind)
 
 _DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _LN2 = math.log(2)
@@ -62,6 +65,27 @@ def entropy_bits(probability: Masks) -> Masks:
     """Entropy of a yes with this probability."""
     surprise = torch.special.entr(probability) + torch.special.entr(1 - probability)
     return surprise / _LN2
+
+
+def refuse_certainty(kind: Kind | None, passes: int, *, views: int, dropout: bool) -> None:
+    """Refuse options that would make a map of zeros, or none at all.
+
+    Args:
+        views: how many probabilities there are of each voxel.
+        dropout: whether every network has some.
+
+    Raises:
+        LiverError: passes without a map or without dropout, or a disagreement of one view with itself.
+    """
+    if passes and kind is None:
+        raise LiverError(f"passes={passes} are for a map of uncertainty: name one of {', '.join(KINDS)}")
+    if passes and not dropout:
+        raise LiverError(f"passes={passes}: the network has no dropout; train one with model.dropout=0.3")
+    if kind not in (None, "entropy") and views == 1:
+        raise LiverError(
+            f"uncertainty={kind} is that of several views: inference.flips=true, passes=10, or the runs of an "
+            "ensemble; of one view there is entropy"
+        )
 
 
 def has_dropout(network: nn.Module) -> bool:

@@ -1,0 +1,67 @@
+"""Scans to be predicted, wherever they lie: NIfTI files and DICOM series."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from lightning_liver.data.dicom import read_series, series_folders
+from lightning_liver.data.nifti import read_volume
+from lightning_liver.data.sources import visible_files
+from lightning_liver.errors import LiverError
+from lightning_liver.volume import Volume
+
+_NIFTI = (".nii", ".nii.gz")
+_MASK = re.compile(r"segmentation-\d+|.*-segmentation|labels?-\d+", re.IGNORECASE)
+
+
+class Scan(NamedTuple):
+    """A file or a folder of a series, and the name of the mask that is made of it."""
+
+    path: Path
+    name: str
+    is_dicom: bool
+
+    @property
+    def mask(self) -> str:
+        """The file name of its mask: segmentation-N for volume-N, as LiTS has it, else NAME-segmentation."""
+        numbered = re.fullmatch(r"volume-(\d+)", self.name)
+        return f"segmentation-{numbered[1]}.nii.gz" if numbered else f"{self.name}-segmentation.nii.gz"
+
+    def read(self) -> Volume:
+        """Raises: LiverError: what the reader of its format refuses."""
+        return read_series(self.path) if self.is_dicom else read_volume(self.path)
+
+
+def find_scans(path: Path) -> list[Scan]:
+    """A NIfTI file, a DICOM series, or all of them below a folder; masks among them are left out.
+
+    Raises:
+        LiverError: nothing is there, or two scans would have masks of one name.
+    """
+    if path.is_file():
+        return [_nifti(path)]
+    if not path.is_dir():
+        raise LiverError(f"input={path}: there is no such file or folder")
+    files = [file for file in visible_files(path) if file.name.endswith(_NIFTI)]
+    scans = [scan for scan in map(_nifti, files) if not _MASK.fullmatch(scan.name)]
+    scans += [Scan(folder, folder.name, True) for folder in series_folders(path)]
+    if not scans:
+        raise LiverError(f"input={path}: neither NIfTI files (.nii, .nii.gz) nor a DICOM series are there")
+    _refuse_equal_names(scans)
+    return sorted(scans, key=lambda scan: (len(scan.name), scan.name))
+
+
+def _nifti(file: Path) -> Scan:
+    if not file.name.endswith(_NIFTI):
+        raise LiverError(f"input={file}: a NIfTI file ends in .nii or .nii.gz; of a DICOM series give the folder")
+    return Scan(file, file.name.removesuffix(".gz").removesuffix(".nii"), False)
+
+
+def _refuse_equal_names(scans: Sequence[Scan]) -> None:
+    counted = Counter(scan.mask for scan in scans)
+    for name, count in counted.items():
+        if count > 1:
+            these = ", ".join(str(scan.path) for scan in scans if scan.mask == name)
+            raise LiverError(f"{these} would all have the mask {name}: rename them, or predict them one by one")

@@ -1,0 +1,188 @@
+"""From a scan to its labels: one network or several, batch by batch, on the scan's own grid."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int16, UInt8
+from torch import Tensor, nn
+
+from lightning_liver.data.resample import grid_shape, resample_hu
+from lightning_liver.data.slices import Appearance
+from lightning_liver.inference.thresholds import Thresholds
+from lightning_liver.inference.tiles import tiled_logits
+from lightning_liver.inference.tta import Axes
+from lightning_liver.inference.uncertainty import Kind, Members, dropping_out
+from lightning_liver.inference.volumes import label_maps, to_grid
+from lightning_liver.types import STRUCTURES, Images, Masks
+from lightning_liver.volume import Volume
+
+SCALE = {"entropy": 1.0, "mutual_information": 1.0, "variance": 0.25}  # the largest value of each uncertainty
+
+Bytes = UInt8[np.ndarray, "z y x"]
+
+
+class Member(NamedTuple):
+    """A network, in evaluation mode on its device, and how it wants to see a scan.
+
+    Args:
+        spacing_mm: in plane; None is the scan's own.
+        multiple: height and width are padded to multiples of it.
+    """
+
+    network: nn.Module
+    look: Appearance
+    spacing_mm: float | None
+    multiple: int
+
+
+@dataclass(frozen=True)
+class Options:
+    """How scans are gone through.
+
+    Args:
+        batch_size: slices at once.
+        flips: views over whose logits the mean is taken.
+        tile, overlap: see tiles.tiled_logits; a tile of None takes whole slices.
+        uncertainty: which map is made beside the labels.
+        passes: with dropout, for the uncertainty alone.
+        probabilities: whether maps of them are kept.
+        autocast: of the network's arithmetic; None computes in float32.
+    """
+
+    batch_size: int
+    flips: Sequence[Axes]
+    tile: int | None
+    overlap: float
+    uncertainty: Kind | None
+    passes: int
+    probabilities: bool
+    autocast: torch.dtype | None
+    device: torch.device
+
+
+class Prediction(NamedTuple):
+    """Of a scan, all on its own grid (z, y, x).
+
+    Args:
+        labels: 0, 1, 2.
+        probabilities: of each structure, a byte for 0 to 1; empty unless asked for.
+        uncertainty: a byte for 0 to SCALE; None unless asked for.
+    """
+
+    labels: Bytes
+    probabilities: dict[str, Bytes]
+    uncertainty: Bytes | None
+
+    def mean_uncertainty(self, labels: Bytes, kind: Kind | None) -> float | None:
+        """Over all that was labelled: one figure for the case; None without a map or a label."""
+        if self.uncertainty is None or kind is None or not labels.any():
+            return None
+        return float(self.uncertainty[labels > 0].mean()) / 255 * SCALE[kind]
+
+
+def predict_volume(
+    volume: Volume,
+    members: Sequence[Member],
+    thresholds: Thresholds,
+    options: Options,
+    *,
+    tell: Callable[[int], object] = lambda slices: None,
+) -> Prediction:
+    """Label a scan; several networks give the mean of their probabilities.
+
+    Args:
+        tell: called with the number of slices that were done.
+    """
+    shape = volume.hu.shape
+    labels = np.empty(shape, np.uint8)
+    probabilities = {name: np.empty(shape, np.uint8) for name in STRUCTURES if options.probabilities}
+    uncertainty = np.empty(shape, np.uint8) if options.uncertainty else None
+    for places in _batches(shape[0], options.batch_size):
+        logits, unsure = _of_batch(volume, places, members, options)
+        labels[places] = label_maps(logits, thresholds).cpu().numpy()
+        for c, kept in enumerate(probabilities.values()):
+            kept[places] = _bytes(logits[:, c].sigmoid())
+        if uncertainty is not None and unsure is not None and options.uncertainty:
+            uncertainty[places] = _bytes(unsure / SCALE[options.uncertainty])
+        tell(places.stop - places.start)
+    return Prediction(labels, probabilities, uncertainty)
+
+
+def _of_batch(
+    volume: Volume, places: slice, members: Sequence[Member], options: Options
+) -> tuple[Masks, Float[Tensor, "batch y x"] | None]:
+    """Logits of some slices on the scan's grid, and how unsure they are."""
+    views = Members() if options.uncertainty else None
+    of_members = []
+    with torch.inference_mode():
+        for member in members:
+            images = _images(volume, places, member).to(options.device)
+            of_members.append(_mean_over_views(member, images, volume.hu.shape[1:], options, views))
+    if len(of_members) == 1:
+        logits = of_members[0]
+    else:
+        logits = torch.stack([one.sigmoid() for one in of_members]).mean(dim=0).logit()
+    return logits, views.uncertainty(options.uncertainty) if views and options.uncertainty else None
+
+
+def _mean_over_views(
+    member: Member, images: Images, grid: tuple[int, ...], options: Options, views: Members | None
+) -> Masks:
+    """As inference.tta has it; each view is also told to `views`, and the passes with dropout are told there alone."""
+    height, width = grid
+    total: Tensor = torch.zeros((), device=options.device)
+    for axes in options.flips:
+        logits = to_grid(_view(member, images, axes, options), (height, width))
+        total = total + logits
+        if views is not None and not options.passes:
+            views.add(logits)
+    if views is not None and options.passes:
+        with dropping_out(member.network):
+            for _ in range(options.passes):
+                views.add(to_grid(_view(member, images, (), options), (height, width)))
+    return total / len(options.flips)
+
+
+def _view(member: Member, images: Images, axes: Axes, options: Options) -> Masks:
+    seen = images.flip(axes) if axes else images
+    tile = options.tile or max(seen.shape[-2:])
+    with _autocast(options):
+        logits = tiled_logits(
+            member.network, seen, tile=tile, overlap=options.overlap, multiple=member.multiple
+        ).float()
+    return logits.flip(axes) if axes else logits
+
+
+def _autocast(options: Options) -> AbstractContextManager[object]:
+    if options.autocast is None:
+        return nullcontext()
+    return torch.autocast(options.device.type, dtype=options.autocast)
+
+
+def _images(volume: Volume, places: slice, member: Member) -> Images:
+    """Slices with their neighbours, resampled, windowed and standardised as in training."""
+    context, last = member.look.context, len(volume.hu) - 1
+    height, width = grid_shape(volume.hu.shape, volume.spacing_mm, member.spacing_mm)[1:]
+    needed = range(places.start - context, places.stop + context)
+    slices = [resample_hu(volume.hu[min(max(z, 0), last)], (height, width)) for z in needed]
+    return torch.stack(
+        [_tensor(slices[n : n + 2 * context + 1], member.look) for n in range(places.stop - places.start)]
+    )
+
+
+def _tensor(slices: Sequence[Int16[np.ndarray, "y x"]], look: Appearance) -> Float[Tensor, "channel y x"]:
+    return look.tensor(np.stack(slices, axis=-1).astype(np.float32))
+
+
+def _batches(count: int, size: int) -> Iterator[slice]:
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def _bytes(share: Float[Tensor, "batch y x"]) -> Bytes:
+    """A byte for 0 to 1, rounded."""
+    return (share.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()

@@ -1,0 +1,36 @@
+"""How much liver and tumour a label map has."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from lightning_liver.metrics.components import LPS, axial_diameter_mm, components
+from lightning_liver.metrics.volumes import SpacingMm, voxel_ml
+
+
+class Measures(NamedTuple):
+    """Of one scan.
+
+    Args:
+        liver_ml: tumours included.
+        tumour_count: parts of tumour that are connected by faces of voxels.
+        largest_diameter_mm: the longest axial diameter of a tumour; None without one.
+        burden: share of the liver that is tumour; None without a liver.
+    """
+
+    liver_ml: float
+    tumour_ml: float
+    tumour_count: int
+    largest_diameter_mm: float | None
+    burden: float | None
+
+
+def measure(labels: UInt8[np.ndarray, "z y x"], spacing_mm: SpacingMm) -> Measures:
+    """Measure a label map 0, 1 liver, 2 tumour."""
+    liver, tumour = int(np.count_nonzero(labels)), int(np.count_nonzero(labels == 2))
+    parts = components(labels == 2, LPS)
+    count = len(parts.voxels)
+    diameters = [axial_diameter_mm(parts.part(n), spacing_mm) for n in range(1, count + 1)]
+    ml = voxel_ml(spacing_mm)
+    return Measures(liver * ml, tumour * ml, count, max(diameters, default=None), tumour / liver if liver else None)

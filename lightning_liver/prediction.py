@@ -1,0 +1,192 @@
+"""Masks for scans: the networks of finished runs, one or several, on NIfTI files and DICOM series."""
+
+import csv
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+from omegaconf import DictConfig, ListConfig
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from tqdm import tqdm
+
+from lightning_liver.build import build
+from lightning_liver.data.inputs import Scan, find_scans
+from lightning_liver.data.nifti import write_labels, write_map
+from lightning_liver.data.slices import Appearance
+from lightning_liver.errors import LiverError, LiverWarning, PartlyDone
+from lightning_liver.finished import decision_of, read_run
+from lightning_liver.inference.postprocess import PostProcess
+from lightning_liver.inference.predictor import SCALE, Member, Options, Prediction, predict_volume
+from lightning_liver.inference.thresholds import Thresholds
+from lightning_liver.inference.tta import FLIPS
+from lightning_liver.inference.uncertainty import has_dropout, refuse_certainty
+from lightning_liver.metrics.measures import measure
+from lightning_liver.report.tables import write_cases_csv
+from lightning_liver.training.trainer import TrainerOptions, settle
+from lightning_liver.volume import Volume
+
+log = logging.getLogger(__name__)
+
+SUMMARY = "summary.csv"
+_AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16, "32-true": None}
+
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What is predicted, beside the masks; checked before anything is read.
+
+    Args:
+        batch_size: slices at once.
+        tile: edge in pixels of the parts that larger slices are cut into; None takes them whole.
+        overlap: share of a tile that its neighbour covers, too.
+        uncertainty: the map that is written beside each mask, see inference.uncertainty.
+        passes: with dropout, for the map of uncertainty.
+        probabilities: write maps of them, too.
+        skip_done: leave scans alone whose mask is there.
+    """
+
+    batch_size: Count
+    tile: Annotated[int, Field(ge=16)] | None
+    overlap: Annotated[float, Field(ge=0, lt=1)]
+    uncertainty: Literal["entropy", "mutual_information", "variance"] | None
+    passes: Natural
+    probabilities: bool
+    skip_done: bool
+
+
+class Predictor(NamedTuple):
+    """All that makes a mask of a scan."""
+
+    members: list[Member]
+    thresholds: Thresholds
+    post_process: PostProcess
+    options: Options
+
+
+def predict(cfg: DictConfig, folder: Path) -> None:
+    """Write a mask for every scan of the input, and summary.csv with what was found.
+
+    Raises:
+        LiverError: nothing could be predicted.
+        PartlyDone: some scans could not be read; the others are done.
+    """
+    for option in ("run", "input", "output"):
+        if cfg[option] is None:
+            raise LiverError(f"{option} is needed: liver-predict run=RUN_FOLDER input=SCAN_OR_FOLDER output=DIR")
+    chosen: PredictOptions = build(cfg.options, skip_done=cfg["continue"])
+    scans = find_scans(Path(str(cfg.input)).expanduser())
+    predictor = _predictor(cfg, chosen)
+    output = Path(str(cfg.output)).expanduser()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LiverError(f"output={output}: {error.strerror}; choose another folder") from error
+    rows, failures = _read_summary(output), []
+    for number, scan in enumerate(scans, start=1):
+        if chosen.skip_done and scan.name in rows and (output / scan.mask).exists():
+            log.info(f"{scan.name}: done before")
+            continue
+        try:
+            rows[scan.name] = {"case": scan.name, **_predict_one(scan, predictor, output, f"{number}/{len(scans)}")}
+        except LiverError as error:
+            failures.append(f"{scan.name}: {error}")
+            log.error(failures[-1])
+            continue
+        write_cases_csv(output / SUMMARY, list(rows.values()))
+    _tell(output, len(scans), failures)
+
+
+def _predict_one(scan: Scan, predictor: Predictor, output: Path, position: str) -> dict[str, Any]:
+    """The row of the summary; the mask is written last, so that where it is, all is."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LiverWarning)
+        volume = scan.read()
+    for warning in caught:
+        log.warning(str(warning.message))
+    with tqdm(total=len(volume.hu), desc=f"{position} {scan.name}", unit="slice", dynamic_ncols=True) as bar:
+        made = predict_volume(volume, predictor.members, predictor.thresholds, predictor.options, tell=bar.update)
+    labels = predictor.post_process(made.labels, volume.spacing_mm)
+    found = measure(labels, volume.spacing_mm)
+    if not found.liver_ml:
+        log.warning(f"{scan.name}: no liver was found. Is it an abdominal CT in HU, and the liver in view?")
+    _write_maps(scan, made, predictor.options, volume, output)
+    write_labels(output / scan.mask, labels, volume.affine)
+    unsure = made.mean_uncertainty(labels, predictor.options.uncertainty)
+    return {**found._asdict(), **({} if unsure is None else {"mean_uncertainty": unsure})}
+
+
+def _write_maps(scan: Scan, made: Prediction, options: Options, volume: Volume, output: Path) -> None:
+    stem = scan.mask.removesuffix(".nii.gz")
+    for name, probability in made.probabilities.items():
+        write_map(output / f"{stem}-{name}-probability.nii.gz", probability, volume.affine, largest=1.0)
+    if made.uncertainty is not None and options.uncertainty:
+        path = output / f"{stem}-{options.uncertainty}.nii.gz"
+        write_map(path, made.uncertainty, volume.affine, largest=SCALE[options.uncertainty])
+
+
+def _predictor(cfg: DictConfig, chosen: PredictOptions) -> Predictor:
+    runs = cfg.run if isinstance(cfg.run, ListConfig) else [cfg.run]
+    folders = [Path(str(run)).expanduser() for run in runs]
+    if not folders:
+        raise LiverError("run=[] names no run")
+    trainer = settle(build(cfg.trainer))
+    if trainer.threads is not None:
+        torch.set_num_threads(trainer.threads)
+    device, finished = torch.device(trainer.accelerator), [read_run(folder) for folder in folders]
+    members = [_member(run, device) for run in finished]
+    decisions = [decision_of(cfg.inference, run, folder) for run, folder in zip(finished, folders, strict=True)]
+    thresholds = tuple(sum(values) / len(decisions) for values in zip(*(one[0] for one in decisions), strict=True))
+    if len({one[1] for one in decisions}) > 1:
+        raise LiverError("these runs post-process differently; say how: inference.postprocess.largest_liver=true ...")
+    flips = cfg.inference.flips if cfg.inference.flips is not None else finished[0].config.inference.get("flips")
+    options = Options(
+        batch_size=chosen.batch_size,
+        flips=FLIPS if flips else ((),),
+        tile=chosen.tile,
+        overlap=chosen.overlap,
+        uncertainty=chosen.uncertainty,
+        passes=chosen.passes,
+        probabilities=chosen.probabilities,
+        autocast=_autocast(trainer),
+        device=device,
+    )
+    views = len(members) * (options.passes or len(options.flips))
+    dropout = all(has_dropout(member.network) for member in members)
+    refuse_certainty(options.uncertainty, options.passes, views=views, dropout=dropout)
+    return Predictor(members, (thresholds[0], thresholds[1]), decisions[0][1], options)
+
+
+def _member(run: Any, device: torch.device) -> Member:
+    look = Appearance(tuple(run.look["window_hu"]), run.look["context"], run.look["mean"], run.look["std"])
+    return Member(run.network.to(device).eval(), look, run.config.data.spacing_mm, run.multiple)
+
+
+def _autocast(trainer: TrainerOptions) -> torch.dtype | None:
+    if trainer.precision not in _AUTOCAST:
+        raise LiverError(f"trainer.precision={trainer.precision}: prediction knows {', '.join(_AUTOCAST)}")
+    return _AUTOCAST[trainer.precision]
+
+
+def _read_summary(output: Path) -> dict[str, dict[str, Any]]:
+    path = output / SUMMARY
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["case"]: dict(row) for row in csv.DictReader(file) if row.get("case")}
+
+
+def _tell(output: Path, count: int, failures: Sequence[str]) -> None:
+    if not failures:
+        log.info(f"{count} scan{'s' * (count > 1)} in {output}")
+        return
+    listed = "\n".join(f"  {text}" for text in failures)
+    if len(failures) == count:
+        raise LiverError(failures[0] if count == 1 else f"None of {count} scans could be predicted:\n{listed}")
+    raise PartlyDone(f"{len(failures)} of {count} scans could not be predicted, the others are in {output}:\n{listed}")
