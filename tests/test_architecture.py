@@ -7,7 +7,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "lightning_liver"
 FLOORS = (
     ("errors", "volume", "types", "files", "text", "machine", "config"),
-    ("data", "augment", "finetune", "models", "losses", "metrics", "optimise"),
+    ("data", "augment", "finetune", "models", "losses", "metrics", "optimise", "formats"),
     ("inference",),
     ("task",),
     ("report",),
@@ -15,7 +15,7 @@ FLOORS = (
     ("build",),
     ("finished",),
     ("finetuning",),
-    ("run", "evaluation", "clustering", "estimate", "preview", "sweep"),
+    ("run", "evaluation", "exporting", "clustering", "estimate", "preview", "sweep"),
     ("apps", "plugins"),
 )
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -81,6 +81,7 @@ def test_only_run_and_what_stands_above_know_hydra() -> None:
     assert knowing <= {
         "run",
         "evaluation",
+        "exporting",
         "clustering",
         "finetuning",
         "finished",
