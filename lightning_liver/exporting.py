@@ -166,8 +166,8 @@ def _followed() -> Iterator[None]:
             root = root.__cause__
         reason = (str(root).strip().splitlines() or [type(root).__name__])[0]
         raise LiverError(
-            f"torch cannot export this network: {reason}. What it does may depend neither on the values of pixels nor on "
-            "the size of slices"
+            f"torch cannot export this network: {reason}. What it does may depend neither on the values of pixels "
+            "nor on the size of slices"
         ) from error
 
 
@@ -188,7 +188,7 @@ def _compared(exported: Network, run: Finished, look: Appearance, options: Optio
 
 
 @torch.inference_mode()
-def _difference(exported: Network, run: Finished, batches: Sequence[Images], tolerance: float) -> float:
+def _difference(exported: Network, run: Finished, batches: Sequence[Tensor], tolerance: float) -> float:
     worst = 0.0
     for images in batches:
         original = whole_slice_logits(run.network, images, multiple=run.multiple)
@@ -214,7 +214,7 @@ def _random(look: Appearance, multiple: int, size: tuple[int, int, int], rng: np
     return torch.stack([look.tensor(each) for each in hu])
 
 
-def _of_store(run: Finished, look: Appearance, count: int) -> list[Images]:
+def _of_store(run: Finished, look: Appearance, count: int) -> list[Tensor]:
     """Slices from all over the store, each a batch since cases differ in size; none where the store is gone."""
     try:
         store = open_store(folder_of(Path(str(run.config.data.store)), run.config.data.spacing_mm))
