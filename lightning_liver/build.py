@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 _EXTRAS = {
     "monai": "monai",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
     "optuna": "optuna",
     "segmentation_models_pytorch": "smp",
 }  # package -> extra that brings it

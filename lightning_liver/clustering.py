@@ -31,7 +31,7 @@ from lightning_liver.finetune.clusters import (
     tables,
 )
 from lightning_liver.finetune.pooled import part_named, pooled
-from lightning_liver.finished import Weights, read_run
+from lightning_liver.finished import Weights, appearance, read_run
 from lightning_liver.inference.volumes import whole_slice_logits
 from lightning_liver.report.clusters import Clustering, clusters_figure, clusters_text
 from lightning_liver.report.drawing import write_png
@@ -144,10 +144,7 @@ def _options(cfg: DictConfig) -> Options:
 
 def _trained(options: Options) -> Trained:
     run = read_run(Path(options.run).expanduser(), weights=options.weights)
-    try:
-        look = Appearance(**(run.look | {"window_hu": tuple(run.look["window_hu"])}))
-    except (TypeError, KeyError) as error:
-        raise LiverError(f"{options.run}: its checkpoint does not say how HU become input: {error}") from error
+    look = appearance(run, Path(options.run))
     return Trained(run.network.to(_device()), look, run.multiple, run.config.data.spacing_mm)
 
 

@@ -12,6 +12,7 @@ from yaml import YAMLError
 
 from lightning_liver.build import build
 from lightning_liver.data.datamodule import SliceDataModule
+from lightning_liver.data.slices import Appearance
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.postprocess import PostProcess
@@ -64,6 +65,18 @@ def read_run(run: Path, *, weights: Weights = "best", option: str = "run") -> Fi
     except RuntimeError as error:
         raise LiverError(f"{run}: the weights do not fit the model of its config: {_first_line(error)}") from error
     return Finished(saved, network.eval(), checkpoint[SliceDataModule.__qualname__], multiple)
+
+
+def appearance(run: Finished, folder: Path) -> Appearance:
+    """How a run's network sees HU.
+
+    Raises:
+        LiverError: the checkpoint does not say it.
+    """
+    try:
+        return Appearance(**(run.look | {"window_hu": tuple(run.look["window_hu"])}))
+    except (TypeError, KeyError) as error:
+        raise LiverError(f"{folder}: its checkpoint does not say how HU become input: {error}") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "lightning_liver"
 FLOORS = (
     ("errors", "volume", "types", "files", "text", "machine", "config"),
-    ("data", "augment", "finetune", "models", "losses", "metrics", "optimise"),
+    ("data", "augment", "finetune", "models", "losses", "metrics", "optimise", "formats"),
     ("inference", "scoring"),
     ("task",),
     ("report",),
@@ -16,7 +16,7 @@ FLOORS = (
     ("finished",),
     ("finetuning",),
     (
-        *("run", "evaluation", "run_evaluation", "mask_evaluation", "prediction"),
+        *("run", "evaluation", "run_evaluation", "mask_evaluation", "prediction", "exporting"),
         *("clustering", "estimate", "preview", "sweep"),
     ),
     ("apps", "plugins"),
@@ -87,6 +87,7 @@ def test_only_run_and_what_stands_above_know_hydra() -> None:
         "run_evaluation",
         "mask_evaluation",
         "prediction",
+        "exporting",
         "clustering",
         "finetuning",
         "finished",

@@ -69,7 +69,7 @@ def prepare(
     Raises:
         LiverError: a case cannot be read (after all the others were prepared), or the disk is full.
     """
-    folder = store.expanduser() / ("native" if spacing_mm is None else f"{spacing_mm:g}mm")
+    folder = folder_of(store, spacing_mm)
     outcomes = _whole(cases, folder, spacing_mm)
     try:
         if len(outcomes) < len(cases):
@@ -83,6 +83,11 @@ def prepare(
         ) from error
     _report(outcomes, skip_bad)
     return Store(folder, {o.record.name: o.record for o in outcomes if o.record is not None})
+
+
+def folder_of(store: Path, spacing_mm: float | None) -> Path:
+    """Where a source's cases of one in-plane spacing are."""
+    return store.expanduser() / ("native" if spacing_mm is None else f"{spacing_mm:g}mm")
 
 
 def _bring_up_to_date(

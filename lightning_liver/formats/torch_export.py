@@ -1,0 +1,39 @@
+"""A network as torch.export has it: a program that PyTorch loads without the classes that it came from."""
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import Dim
+
+from lightning_liver.types import Images, Masks
+
+FILE = "lightning_liver.json"  # of the archive's extra files
+
+_AXES = dict.fromkeys((0, 2, 3), Dim.DYNAMIC)
+
+
+def write(network: nn.Module, images: Images, document: dict[str, Any], path: Path) -> None:
+    """Write a network that takes any number of slices of any size that it accepted before.
+
+    Args:
+        images: an example of its input.
+        document: goes into the archive as JSON, under FILE.
+    """
+    with warnings.catch_warnings(), path.open("wb") as file:
+        warnings.simplefilter("ignore", FutureWarning)  # torch warns of its own use of itself
+        program = torch.export.export(network, (images,), dynamic_shapes=(_AXES,))
+        torch.export.save(program, file, extra_files={FILE: json.dumps(document)})
+
+
+def read(path: Path) -> tuple[Callable[[Images], Masks], dict[str, Any]]:
+    """The network of a file, and its document."""
+    extra = {FILE: ""}
+    with warnings.catch_warnings(), path.open("rb") as file:
+        warnings.simplefilter("ignore", FutureWarning)
+        network: Callable[[Images], Masks] = torch.export.load(file, extra_files=extra).module()
+    return network, json.loads(extra[FILE])
