@@ -22,6 +22,7 @@ from lightning_liver.data.store import HU_RANGE, open_store
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
 from lightning_liver.finished import Finished, appearance, read_run
+from lightning_liver.inference.decision import read_decision
 from lightning_liver.inference.volumes import Network, whole_slice_logits
 from lightning_liver.types import STRUCTURES, Images
 
@@ -105,17 +106,8 @@ def thresholds(run: Path) -> dict[str, float]:
     Raises:
         LiverError: the file is damaged.
     """
-    path = run / "decision.json"
-    if not path.is_file():
-        return dict.fromkeys(STRUCTURES, 0.5)
-    try:
-        given = json.loads(path.read_text())["thresholds"]
-        chosen = {structure: float(given[structure]) for structure in STRUCTURES}
-    except (ValueError, KeyError, TypeError) as error:
-        raise LiverError(f"{path} is damaged ({error!r}): delete it, and the thresholds are one half") from error
-    if wrong := [value for value in chosen.values() if not 0 < value < 1]:
-        raise LiverError(f"{path}: a threshold is {wrong[0]}, but it must be a probability between 0 and 1")
-    return chosen
+    kept = read_decision(run)
+    return kept["thresholds"] if kept is not None else dict.fromkeys(STRUCTURES, 0.5)
 
 
 def _options(cfg: DictConfig) -> Options:

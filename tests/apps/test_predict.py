@@ -1,0 +1,237 @@
+"""liver-predict: masks land on the right voxels of the right files."""
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from tests.apps.commands import call, run, small_run
+from tests.conftest import write_scan
+from tests.data.dicom_files import write_series
+
+CPU = ("trainer=cpu", "trainer.threads=1", "trainer.precision=32-true")
+LIVER_HU, TUMOUR_HU = 60.0, 130.0
+Predict = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with scans, a trained run, and a run whose network is known."""
+    root = tmp_path_factory.mktemp("predict")
+    for number in range(20, 25):
+        write_scan(root / "scans", number)
+    code, output = run("train", *small_run(root / "scans", "trained", "model.dropout=0.3"), folder=root)
+    assert code == 0, output
+    for name, liver in (("marked", LIVER_HU), ("shy", LIVER_HU + 40)):
+        mark(root / "trained", root / name, liver)
+    return root
+
+
+def mark(trained: Path, target: Path, liver_hu: float) -> None:
+    """A run whose network thresholds HU, on the scan's own grid."""
+    shutil.copytree(trained, target)
+    config = OmegaConf.load(target / ".hydra" / "config.yaml")
+    values = {name: (hu + 160) / 400 for name, hu in (("liver", liver_hu), ("tumour", TUMOUR_HU))}
+    config.model = {"_target_": "tests.inference.marked.Brighter", "dropout": 0.3, **values}
+    config.data.spacing_mm = None
+    OmegaConf.save(config, target / ".hydra" / "config.yaml")
+    path = target / "checkpoints" / "best.ckpt"
+    kept = torch.load(path, weights_only=True)
+    kept["state_dict"] = {"network.values": torch.tensor(list(values.values())).reshape(1, 2, 1, 1)}
+    kept["SliceDataModule"] |= {"window_hu": [-160, 240], "mean": 0.0, "std": 1.0}
+    torch.save(kept, path)
+
+
+@pytest.fixture
+def predict(place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Predict:
+    def command(*arguments: str, expected: int = 0, name: str = "marked") -> str:
+        given = arguments if any(a.startswith("run=") for a in arguments) else (f"run={place / name}", *arguments)
+        code, output = call("predict", *given, *CPU, f"output={tmp_path / 'out'}", folder=tmp_path, capfd=capfd)
+        assert code == expected, output
+        assert "Traceback" not in output
+        return output
+
+    return command
+
+
+def scan(shape: tuple[int, int, int] = (9, 12, 7)) -> np.ndarray:
+    """HU that are far from both values, with some of all three kinds."""
+    kinds = np.random.default_rng(0).integers(0, 3, shape)
+    return np.array([-50, 100, 200])[kinds].astype(np.int16)
+
+
+def expected(hu: np.ndarray) -> np.ndarray:
+    return (hu > LIVER_HU).astype(np.uint8) + (hu > TUMOUR_HU)
+
+
+def summary(folder: Path) -> dict[str, dict[str, str]]:
+    return {row["case"]: row for row in csv.DictReader((folder / "summary.csv").open())}
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR", "SAL"])
+def test_masks_lie_on_the_scans_own_voxels(tmp_path: Path, predict: Predict, codes: str) -> None:
+    hu = scan()
+    base = nib.Nifti1Image(hu, np.diag([1.5, 0.8, 2.0, 1]))
+    turned = base.as_reoriented(
+        nib.orientations.ornt_transform(nib.io_orientation(base.affine), nib.orientations.axcodes2ornt(tuple(codes)))
+    )
+    nib.save(turned, tmp_path / "volume-7.nii.gz")
+    predict(f"input={tmp_path / 'volume-7.nii.gz'}")
+    mask = nib.load(tmp_path / "out" / "segmentation-7.nii.gz")
+    assert np.allclose(mask.affine, turned.affine)
+    assert np.array_equal(np.asarray(mask.dataobj), expected(np.asarray(turned.dataobj)))
+
+
+def test_a_folder_is_gone_through_and_its_masks_are_left_out(tmp_path: Path, predict: Predict) -> None:
+    hu, voxel_ml = scan(), 1.5 * 0.8 * 2.0 / 1000
+    for name in ("volume-3", "patient_b", "segmentation-3", "patient_c-segmentation"):
+        nib.save(nib.Nifti1Image(hu, np.diag([1.5, 0.8, 2.0, 1])), tmp_path / f"{name}.nii.gz")
+    predict(f"input={tmp_path}")
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["patient_b-segmentation.nii.gz", "segmentation-3.nii.gz", "summary.csv"]
+    row = summary(tmp_path / "out")["volume-3"]
+    assert float(row["liver_ml"]) == pytest.approx((hu > LIVER_HU).sum() * voxel_ml)
+    assert float(row["burden"]) == pytest.approx((hu > TUMOUR_HU).sum() / (hu > LIVER_HU).sum())
+
+
+def test_a_dicom_series_gets_a_mask_on_its_grid(tmp_path: Path, predict: Predict) -> None:
+    hu = scan((6, 9, 8))  # k, j, i
+    positions = np.array([(-10.0, 20.0, 5.0 + 3.0 * k) for k in range(6)])
+    write_series(tmp_path / "in" / "thorax", hu + 1024, positions=positions, names=[f"{9 - k}" for k in range(6)])
+    predict(f"input={tmp_path / 'in'}")
+    mask = nib.load(tmp_path / "out" / "thorax-segmentation.nii.gz")
+    assert np.array_equal(np.asarray(mask.dataobj).T, expected(hu))
+    assert np.allclose(mask.affine @ (0, 0, 2, 1), (10, -20, 11, 1))
+
+
+def test_what_a_run_scored_is_what_it_predicts(
+    place: Path, tmp_path: Path, predict: Predict, capfd: pytest.CaptureFixture[str]
+) -> None:
+    predict(f"input={place / 'scans'}", name="trained")
+    arguments = [
+        f"truth={place / 'scans'}",
+        f"predictions={tmp_path / 'out'}",
+        "mode=corrected",
+        "hydra.run.dir=scored",
+    ]
+    code, output = call("evaluate", *arguments, folder=tmp_path, capfd=capfd)
+    assert code == 0, output
+    scored = {(r["case"], r["structure"]): r for r in csv.DictReader((tmp_path / "scored" / "cases.csv").open())}
+    tested = list(csv.DictReader((place / "trained" / "cases.csv").open()))
+    assert tested
+    for row in tested:
+        again = scored[row["case"], row["structure"]]
+        for figure in ("true_voxels", "predicted_voxels"):
+            # training tested in the precision of its own choice
+            assert float(again[figure]) == pytest.approx(float(row[figure]), rel=0.02, abs=3)
+
+
+def test_one_bad_scan_among_many_is_told_and_the_rest_done(tmp_path: Path, predict: Predict) -> None:
+    for name in ("volume-1", "volume-2"):
+        nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / f"{name}.nii.gz")
+    (tmp_path / "volume-0.nii.gz").write_bytes(b"no scan")
+    output = predict(f"input={tmp_path}", expected=1)
+    assert "1 of 3 scans could not be predicted" in output
+    assert "volume-0" in output.splitlines()[-1]
+    assert set(summary(tmp_path / "out")) == {"volume-1", "volume-2"}
+    predict(f"input={tmp_path / 'volume-0.nii.gz'}", expected=2)
+
+
+def test_scans_that_are_done_are_skipped_when_it_continues(tmp_path: Path, predict: Predict) -> None:
+    for name in ("volume-1", "volume-2"):
+        nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / f"{name}.nii.gz")
+    predict(f"input={tmp_path}")
+    before = (tmp_path / "out" / "summary.csv").read_text()
+    kept = tmp_path / "out" / "segmentation-1.nii.gz"
+    kept.write_bytes(b"as it was")
+    (tmp_path / "out" / "segmentation-2.nii.gz").unlink()
+    output = predict(f"input={tmp_path}", "continue=true")
+    assert "volume-1: done before" in output
+    assert kept.read_bytes() == b"as it was"
+    assert (tmp_path / "out" / "segmentation-2.nii.gz").exists()
+    assert sorted((tmp_path / "out" / "summary.csv").read_text().split()) == sorted(before.split())
+
+
+def test_a_scan_without_a_liver_is_written_and_warned_of(tmp_path: Path, predict: Predict) -> None:
+    nib.save(nib.Nifti1Image(np.full((6, 6, 6), -100, np.int16), np.eye(4)), tmp_path / "knee.nii.gz")
+    assert "knee: no liver was found" in predict(f"input={tmp_path / 'knee.nii.gz'}")
+    assert summary(tmp_path / "out")["knee"]["burden"] == ""
+
+
+def test_runs_together_are_the_mean_of_their_probabilities(place: Path, tmp_path: Path, predict: Predict) -> None:
+    hu = np.linspace(-100, 200, 16 * 16 * 4).reshape(16, 16, 4).astype(np.int16)
+    nib.save(nib.Nifti1Image(hu, np.eye(4)), tmp_path / "a.nii")
+    maps = ("options.probabilities=true", "options.uncertainty=variance")
+    predict(f"run=[{place / 'marked'},{place / 'shy'}]", f"input={tmp_path / 'a.nii'}", *maps)
+    both = [1 / (1 + np.exp(-10 * (hu - liver) / 400)) for liver in (LIVER_HU, LIVER_HU + 40)]
+    probability = nib.load(tmp_path / "out" / "a-segmentation-liver-probability.nii.gz").get_fdata()
+    assert np.allclose(probability, np.mean(both, axis=0), atol=0.005)
+    mask = np.asarray(nib.load(tmp_path / "out" / "a-segmentation.nii.gz").dataobj)
+    clear = np.abs(np.mean(both, axis=0) - 0.5) > 1e-3
+    assert np.array_equal((mask > 0)[clear], (np.mean(both, axis=0) > 0.5)[clear])
+    variance = nib.load(tmp_path / "out" / "a-segmentation-variance.nii.gz").get_fdata()
+    assert np.allclose(variance, np.var(both, axis=0), atol=0.002)
+
+
+def test_options_change_what_is_labelled(tmp_path: Path, predict: Predict) -> None:
+    hu = np.full((12, 12, 4), -100, np.int16)
+    hu[1:8, 1:8], hu[10:, 10:] = 100, 100
+    nib.save(nib.Nifti1Image(hu, np.eye(4)), tmp_path / "a.nii")
+    options = (
+        "inference.postprocess.largest_liver=true",
+        "inference.flips=true",
+        "options.tile=16",
+        "options.batch_size=3",
+    )
+    predict(f"input={tmp_path / 'a.nii'}", *options)
+    mask = np.asarray(nib.load(tmp_path / "out" / "a-segmentation.nii.gz").dataobj)
+    assert mask[1:8, 1:8].all()
+    assert mask.sum() == 7 * 7 * 4
+    predict(f"input={tmp_path / 'a.nii'}", "inference.thresholds=[0.9,0.95]")
+    assert not np.asarray(nib.load(tmp_path / "out" / "a-segmentation.nii.gz").dataobj).any()
+
+
+def test_dropout_shows_where_it_is_unsure(tmp_path: Path, predict: Predict) -> None:
+    nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / "a.nii")
+    predict(f"input={tmp_path / 'a.nii'}", "options.uncertainty=mutual_information", "options.passes=4")
+    assert nib.load(tmp_path / "out" / "a-segmentation-mutual_information.nii.gz").get_fdata().max() > 0
+    mask = np.asarray(nib.load(tmp_path / "out" / "a-segmentation.nii.gz").dataobj)
+    assert np.array_equal(mask, expected(scan()))  # labels are made without dropout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("input=nowhere",), "no such file or folder"),
+        (("input=.",), "neither NIfTI files"),
+        (("run=nowhere", "input=."), "not a run folder"),
+        (("run=null", "input=."), "run is needed"),
+        (("input=a.nii", "options.batch_size=0"), "batch_size"),
+        (("input=a.nii", "options.passes=2"), "name one of"),
+        (("input=a.nii", "options.uncertainty=variance"), "several views"),
+        (("input=a.nii", "inference.thresholds=[0.5]"), "two probabilities"),
+        (("input=a.nii", "inference.postprocess.min_tumour_mm3=-1"), "min_tumour_mm3"),
+        (("input=a.nii", "trainer.precision=64-true"), "prediction knows"),
+    ],
+)
+def test_bad_input_is_answered(tmp_path: Path, predict: Predict, arguments: tuple[str, ...], message: str) -> None:
+    if "input=a.nii" in arguments:
+        nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / "a.nii")
+    given = [a for a in CPU if a.partition("=")[0] not in {b.partition("=")[0] for b in arguments}]
+    assert message in predict(*arguments, *given, expected=2)
+
+
+def test_it_runs_as_a_command(place: Path, tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / "volume-1.nii.gz")
+    code, output = run(
+        "predict", f"run={place / 'trained'}", "input=volume-1.nii.gz", "output=out", *CPU, folder=tmp_path
+    )
+    assert code == 0, output
+    assert "1 scan in out" in output
+    assert (tmp_path / "out" / "segmentation-1.nii.gz").exists()
