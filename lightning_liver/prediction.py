@@ -165,7 +165,8 @@ def _predictor(cfg: DictConfig, chosen: PredictOptions) -> Predictor:
 
 def _member(run: Any, device: torch.device) -> Member:
     look = Appearance(tuple(run.look["window_hu"]), run.look["context"], run.look["mean"], run.look["std"])
-    return Member(run.network.to(device).eval(), look, run.config.data.spacing_mm, run.multiple)
+    layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
+    return Member(run.network.to(device, memory_format=layout).eval(), look, run.config.data.spacing_mm, run.multiple)
 
 
 def _autocast(trainer: TrainerOptions) -> torch.dtype | None:

@@ -5,6 +5,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
 from lightning_liver.inference.volumes import multi_hot
 from lightning_liver.losses.distance import signed_distance
+from lightning_liver.task import SegmentationTask
 from tests.apps.commands import call, small_run
 from tests.conftest import write_scan
 
@@ -141,3 +144,34 @@ def test_batches_are_pinned(place: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     split = Split((train,), (val,), tuple(test))
     data = SliceDataModule(store, split, build(cfg.augment), build(cfg.data.slices), seed=0)
     assert next(iter(data.train_dataloader()))["image"].is_pinned()
+
+
+def test_channels_lie_side_by_side(place: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    step = SegmentationTask.training_step
+
+    def watched(self: SegmentationTask, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        weights = [p for p in self.network.parameters() if p.ndim == 4 and min(p.shape) > 1]
+        seen.extend(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(SegmentationTask, "training_step", watched)
+    assert train("side-by-side")[0] == 0
+    assert seen
+    assert all(seen)
+
+
+def test_predictions_are_those_of_the_processor(
+    place: Path, train: Train, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if not (place / "source").exists():
+        assert train("source")[0] == 0
+    masks = []
+    for accelerator in ("gpu", "cpu"):
+        arguments = [f"run={place / 'source'}", f"input={place / 'scans'}", f"output={tmp_path / accelerator}"]
+        device = f"trainer.accelerator={accelerator}"
+        code, output = call("predict", *arguments, device, "trainer.precision=32-true", folder=tmp_path, capfd=capfd)
+        assert code == 0, output
+        masks.append([np.asarray(nib.load(p).dataobj) for p in sorted((tmp_path / accelerator).glob("*.nii.gz"))])
+    assert len(masks[0]) == 5
+    assert np.mean([np.mean(a != b) for a, b in zip(*masks, strict=True)]) < 1e-3
