@@ -117,25 +117,25 @@ def _refuse_dicom_seg(cfg: DictConfig, scans: Sequence[Scan], output: Path) -> N
 
 def _predict_one(scan: Scan, predictor: Predictor, output: Path, position: str) -> dict[str, Any]:
     """The row of the summary; the mask is written last, so that where it is, all is."""
-    volume = _read(scan)
+    volume, options = _read(scan), predictor.options
     with tqdm(total=len(volume.hu), desc=f"{position} {scan.name}", unit="slice", dynamic_ncols=True) as bar:
         try:
-            made = predict_volume(volume, predictor.members, predictor.thresholds, predictor.options, tell=bar.update)
+            made = predict_volume(volume, predictor.members, predictor.thresholds, options, tell=bar.update)
         except torch.OutOfMemoryError as error:
             raise LiverError(
-                f"{scan.path}: slices of {volume.hu.shape[1]} x {volume.hu.shape[2]} do not fit the accelerator's memory; "
-                "try options.batch_size=1, options.tile=512 or trainer=cpu"
+                f"{scan.path}: {options.batch_size} slices of {volume.hu.shape[1]} x {volume.hu.shape[2]} do not fit the "
+                "accelerator's memory; try options.batch_size=1, options.tile=512 or trainer=cpu"
             ) from error
     labels = predictor.post_process(made.labels, volume.spacing_mm)
     found = measure(labels, volume.spacing_mm)
     if not found.liver_ml:
         log.warning(f"{scan.name}: no liver was found. Is it an abdominal CT in HU, and the liver in view?")
-    _write_maps(scan, made, predictor.options, volume, output)
+    _write_maps(scan, made, options, volume, output)
     if predictor.write_dicom_seg is not None and scan.is_dicom:
         path = (output / scan.mask).with_suffix("").with_suffix(".dcm")
         predictor.write_dicom_seg(path, labels, volume.affine, scan.path)
     write_labels(output / scan.mask, labels, volume.affine)
-    unsure = made.mean_uncertainty(labels, predictor.options.uncertainty)
+    unsure = made.mean_uncertainty(labels, options.uncertainty)
     return {**found._asdict(), **({} if unsure is None else {"mean_uncertainty": unsure})}
 
 

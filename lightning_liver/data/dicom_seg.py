@@ -31,7 +31,7 @@ _SLICES_FIRST = [2, 1, 0, 3]  # columns of an affine for (k, j, i) instead of (i
 
 
 def write_segmentation(path: Path, labels: UInt8[np.ndarray, "z y x"], affine: Affine, series: Path) -> None:
-    """Write a canonical label map as a binary DICOM segmentation: a new series of the study, on the slices of the first.
+    """Write a canonical label map as a binary DICOM segmentation: a new series of the study, on the first one's slices.
 
     Its segments are the labels, 1 liver (without its tumours) and 2 tumour. Slices without either are left out, unless
     none has any.
@@ -71,9 +71,18 @@ def _sources(series: Path, affine: Affine) -> list[Dataset]:
         for keyword in _MAY_BE_EMPTY:
             if keyword not in image:
                 setattr(image, keyword, "")
-        if "SliceThickness" not in image:
-            image.SliceThickness = float(np.linalg.norm(affine[:3, 2]))
+        for measures in _measures(image):
+            if "SliceThickness" not in measures:
+                measures.SliceThickness = float(np.linalg.norm(affine[:3, 2]))
     return images
+
+
+def _measures(image: Dataset) -> list[Dataset]:
+    """Where it says how large its voxels are: in the image, or for its frames."""
+    if "SharedFunctionalGroupsSequence" not in image:
+        return [image]
+    groups = [*image.SharedFunctionalGroupsSequence, *image.get("PerFrameFunctionalGroupsSequence", [])]
+    return [group.PixelMeasuresSequence[0] for group in groups if "PixelMeasuresSequence" in group]
 
 
 def _segmentation(labels: UInt8[np.ndarray, "k j i"], affine: Affine, sources: Sequence[Dataset]) -> Segmentation:
