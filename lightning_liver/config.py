@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-_NOT_THE_RUN = ("resume", "results", "estimate", "trial", "logger", "scores", "hydra")
+_NOT_THE_RUN = ("resume", "results", "report", "estimate", "trial", "logger", "scores", "hydra")
 _FREE_TUNING = ("source_data", "target_root")
 _FREE_TRAINER = ("max_", "progress")
 _FREE = ("root", "patients", "store", "workers", "loaders", "prepare", "source", "skip_bad")
@@ -25,10 +26,18 @@ def folder() -> Path:
     return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
 
 
-def compose(name: str, overrides: Sequence[str]) -> DictConfig:
-    """The config that a command line would give: for notebooks, loops and tests."""
-    with hydra.initialize_config_dir(str(folder()), version_base="1.3"):
-        return hydra.compose(name, list(overrides))
+def compose(name: str, overrides: Sequence[str], *, return_hydra_config: bool = False) -> DictConfig:
+    """The config that a command line would give, on request with Hydra's own part: for notebooks, loops and tests.
+
+    Also within a command: what Hydra knows of it stays.
+    """
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(folder()), version_base="1.3"):
+            return hydra.compose(name, list(overrides), return_hydra_config=return_hydra_config)
+    finally:
+        GlobalHydra.instance().hydra = outer  # another instance than before: Hydra puts a copy back
 
 
 def identity(cfg: DictConfig) -> str:

@@ -40,9 +40,10 @@ from lightning_liver.finetuning import (
 from lightning_liver.inference import thresholds
 from lightning_liver.inference.decision import Gain, post_process_of, thresholds_of, write_decision
 from lightning_liver.inference.tta import FLIPS
-from lightning_liver.report.cases import draw_cases, loss_rows, result_table, run_figures, write_scores
+from lightning_liver.report.cases import data_rows, draw_cases, loss_rows, result_table, run_figures, write_scores
 from lightning_liver.report.done import is_listed
 from lightning_liver.report.tables import write_cases_csv, write_json_whole
+from lightning_liver.reporting import finish, wants_report
 from lightning_liver.task import SegmentationTask
 from lightning_liver.text import or_none
 from lightning_liver.training.callbacks import Budget, EpochSeeds, Throughput
@@ -81,6 +82,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         if cfg.trial:
             _stop_if_pruned(folder)
         began = time.perf_counter()
+        with_report = wants_report(cfg)
         parts = _assemble(cfg, folder)
         strategy, slices = parts.strategy, parts.slices
         store = prepared(cfg.data)
@@ -113,6 +115,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         metrics = _evaluate(lightning, task, data, folder, cfg.inference, volumes) | kept
         tested_s = time.perf_counter() - began - prepared_s - fitted_s
 
+        write_cases_csv(folder / "data.csv", data_rows(store, split))
         rows = write_scores(folder, store, volumes.scores, task.calibration)
         if task.test_losses:
             write_cases_csv(folder / "losses.csv", loss_rows(store, split.test, task.losses_per_case()))
@@ -120,6 +123,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         timing: Metrics = {"prepare_s": prepared_s, "fit_s": fitted_s, "test_s": tested_s}
         write_json_whole(folder / "timing.json", timing | throughput.summary())
         _log_hyperparameters(logger, cfg, metrics)
+        finish(folder, metrics, with_report=with_report)
         write_json_whole(folder / "metrics.json", metrics)
         log.info(f"{result_table(rows)}\n\nPictures: {folder / 'pictures'}")
         return metrics

@@ -95,7 +95,7 @@ class SegmentationTask(pl.LightningModule):
     def _suit_device(self) -> None:
         """On CUDA a channel's neighbours lie side by side: a step of the U-Net takes two thirds of the time (H200)."""
         if self.device.type == "cuda":
-            self.network.to(memory_format=torch.channels_last)
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Images) -> Any:
         """Logits; a list of them, coarse to fine, from a network that is supervised at several resolutions."""

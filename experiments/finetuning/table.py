@@ -10,14 +10,14 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lightning_liver.report.drawing import FAINT, INK, RULE, SMALL, write_png
+from lightning_liver.report.scalars import Curve, read_scalars, while_training
 from lightning_liver.report.tables import Row, text_table, write_cases_csv
 
 HERE = Path(__file__).parent
@@ -33,24 +33,17 @@ class Tuned(NamedTuple):
     strategy: str
     patients: int
     seed: int
-    curves: dict[str, list[tuple[int, float]]]
+    curves: dict[str, Curve]
     metrics: dict[str, float]
 
 
 def read(run: Path) -> Tuned:
     config = OmegaConf.load(run / ".hydra" / "config.yaml")
     choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
-    events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
-    events.Reload()
-    tags = {structure: f"val/{structure}/dice_per_case" for structure in STRUCTURES}
+    logged = read_scalars(run / "tensorboard")
     metrics = json.loads((run / "metrics.json").read_text())
-    curves = {s: _while_training(events.Scalars(tag), metrics["steps"]) for s, tag in tags.items()}
+    curves = {s: while_training(logged[f"val/{s}/dice_per_case"], metrics["steps"]) for s in STRUCTURES}
     return Tuned(choices.finetune, config.data.train_patients, config.seed, curves, metrics)
-
-
-def _while_training(events: Sequence[Any], steps: int) -> list[tuple[int, float]]:
-    """Without what comes after: the best weights validated again, and the table of runs at step 0."""
-    return [(event.step, event.value) for event in events if 0 < event.step < steps]
 
 
 def curve_rows(runs: Sequence[Tuned]) -> list[Row]:

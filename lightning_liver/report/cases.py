@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from lightning_liver.data.resample import resample_hu
-from lightning_liver.data.store import Store
+from lightning_liver.data.splits import Split
+from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.metrics.calibration import Bins, calibration_rows
 from lightning_liver.metrics.data_set import LESION_COLUMNS, case_rows, data_set_figures, lesion_rows
 from lightning_liver.metrics.scores import CaseScore
@@ -35,6 +36,26 @@ def run_figures(scores: Mapping[str, CaseScore]) -> dict[str, float | None]:
     return figures | {"test/mean/dice_per_case": sum(dices) / len(dices)}
 
 
+def data_rows(store: Store, split: Split) -> list[Row]:
+    """A row for each case of the split: its part, its patient and its grid, which is the scan's own."""
+    return [
+        {
+            "part": part,
+            "case": name,
+            "patient": record.patient,
+            "slices": record.native_shape[0],
+            "rows": record.native_shape[1],
+            "columns": record.native_shape[2],
+            "slice_mm": record.native_spacing_mm[0],
+            "pixel_mm": record.native_spacing_mm[2],
+            "liver_slices": sum(pixels > 0 for pixels in record.liver_pixels),
+            "tumour_slices": sum(pixels > 0 for pixels in record.tumour_pixels),
+        }
+        for part, names in split.to_dict().items()
+        for name, record in ((name, store.cases[name]) for name in names)
+    ]
+
+
 def loss_rows(store: Store, cases: Sequence[str], losses: Mapping[str, Sequence[float]]) -> list[Row]:
     """A row for each case and measured loss; None where a loss is not finite."""
     return [
@@ -60,6 +81,14 @@ def result_table(rows: Sequence[Row]) -> str:
     for end in ("low", "high"):
         lines.append({"case": f"95 % {end}", "patient": ""} | {f"{s} Dice": getattr(means[s], end) for s in STRUCTURES})
     return text_table(lines)
+
+
+def telling_slice(record: CaseRecord) -> int:
+    """The slice with most tumour, else with most liver, else the middle one."""
+    for pixels in (record.tumour_pixels, record.liver_pixels):
+        if any(pixels):
+            return int(np.argmax(pixels))
+    return record.shape[0] // 2
 
 
 def draw_cases(

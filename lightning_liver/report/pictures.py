@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 LabelMap = UInt8[np.ndarray, "y x"]
@@ -33,6 +34,7 @@ class _Stroke(NamedTuple):
     width: float
 
 
+DESCRIPTION = "Description"  # under which a PNG says what it shows
 _STRUCTURES = (("liver", 1, LIVER), ("tumour", 2, TUMOUR))  # name, lowest label, colour
 _STROKES = {"truth": _Stroke("solid", 2.0), "prediction": _Stroke("dashed", 1.2)}
 _BARE: Any = {"frameon": False}
@@ -69,20 +71,22 @@ class Slice:
 def write_pictures(folder: Path, stem: str, shown: Slice, *, window_hu: tuple[float, float]) -> list[Path]:
     """Draw a slice into `folder`, which must exist, and return what was written.
 
-    `<stem>.png` is CT, CT with contours, true mask and predicted mask; `<stem>-ct.png` and `<stem>-overlay.png` are the
-    first two alone; `<stem>-mask.png` is the predicted mask alone; `<stem>-mask.svg` has both masks as contours,
-    without a raster. Equal input gives equal files.
+    `<stem>.png` is CT, CT with contours, true mask, predicted mask and errors; `<stem>-ct.png`, `<stem>-overlay.png`,
+    `<stem>-mask.png` and `<stem>-error.png` are the first two and the last two alone; `<stem>-mask.svg` has both masks
+    as contours, without a raster. Equal input gives equal files.
     """
     figures = {
         f"{stem}.png": _overview(shown, window_hu),
         f"{stem}-ct.png": _alone(shown, window_hu, contours=False),
         f"{stem}-overlay.png": _alone(shown, window_hu, contours=True),
         f"{stem}-mask.png": _mask_alone(shown),
+        f"{stem}-error.png": _error_alone(shown, window_hu),
         f"{stem}-mask.svg": _mask_contours(shown),
     }
     for name, figure in figures.items():
         with matplotlib.rc_context({"svg.hashsalt": stem, "svg.fonttype": "none"}):
-            figure.savefig(folder / name, dpi=_DPI, metadata={"Date": None} if name.endswith(".svg") else None)
+            told = {"Date": None} if name.endswith(".svg") else {DESCRIPTION: _title(shown)}
+            figure.savefig(folder / name, dpi=_DPI, metadata=told)
     return [folder / name for name in figures]
 
 
@@ -95,12 +99,11 @@ def panel(ct: Float[np.ndarray, "y x"], truth: LabelMap, prediction: LabelMap) -
             truth (liver or tumour that is not there), purple where it has a lower one.
     """
     grey = np.repeat(np.clip(ct, 0, 1)[..., None], 3, axis=-1)
-    wrong = np.where(prediction > truth, 1, 0) + np.where(prediction < truth, 2, 0)
     parts = [
         grey,
         _tinted(grey, truth, (LIVER, TUMOUR)),
         _tinted(grey, prediction, (LIVER, TUMOUR)),
-        _tinted(grey / 2, wrong, (FALSE_POSITIVE, FALSE_NEGATIVE), strength=0.85),
+        _errors(grey, truth, prediction),
     ]
     return np.round(np.concatenate(parts, axis=1) * 255).astype(np.uint8)
 
@@ -143,21 +146,33 @@ def _tinted(
     return tinted
 
 
+def _errors(grey: Float[np.ndarray, "y x 3"], truth: LabelMap, prediction: LabelMap) -> Float[np.ndarray, "y x 3"]:
+    """A dimmed slice on which the pixels with too high a label have one colour, those with too low a one another."""
+    wrong = np.where(prediction > truth, 1, 0) + np.where(prediction < truth, 2, 0)
+    return _tinted(grey / 2, wrong, (FALSE_POSITIVE, FALSE_NEGATIVE), strength=0.85)
+
+
 def _overview(shown: Slice, window_hu: tuple[float, float]) -> Figure:
     height, width = _inches(shown)
-    figure = Figure(figsize=(max(4 * width, _TITLE_INCHES), height + 0.75), layout="constrained", facecolor="black")
-    panels = figure.subplots(1, 4)
-    for axes, title in zip(panels, ("CT", "contours", "truth", "prediction"), strict=True):
+    figure = Figure(figsize=(max(5 * width, _TITLE_INCHES), height + 0.75), layout="constrained", facecolor="black")
+    panels = figure.subplots(1, 5)
+    for axes, title in zip(panels, ("CT", "contours", "truth", "prediction", "error"), strict=True):
         axes.set_title(title, fontsize=10, color="white")
     _draw_ct(panels[0], shown, window_hu)
     _draw_ct(panels[1], shown, window_hu)
     _draw_contours(panels[1], shown, ink="white")
     _draw_mask(panels[2], shown, shown.truth)
     _draw_mask(panels[3], shown, shown.prediction)
+    _draw_errors(panels[4], shown, window_hu)
     draw_scale(panels[0], _field_mm(shown), ink="white")
     figure.suptitle(_title(shown), fontsize=12, color="white")
     figure.legend(
-        handles=_legend("white"), loc="outside lower center", ncols=4, fontsize=9, labelcolor="white", **_BARE
+        handles=[*_legend("white"), *_error_legend()],
+        loc="outside lower center",
+        ncols=6,
+        fontsize=9,
+        labelcolor="white",
+        **_BARE,
     )
     return figure
 
@@ -179,6 +194,16 @@ def _mask_alone(shown: Slice) -> Figure:
     height, width = _inches(shown)
     figure = Figure(figsize=(1.5 * width, 1.5 * height))
     _draw_mask(figure.add_axes((0, 0, 1, 1)), shown, shown.prediction)
+    return figure
+
+
+def _error_alone(shown: Slice, window_hu: tuple[float, float]) -> Figure:
+    height, width = _inches(shown)
+    figure = Figure(figsize=(1.5 * width, 1.5 * height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    _draw_errors(axes, shown, window_hu)
+    draw_scale(axes, _field_mm(shown), ink="white")
+    axes.legend(handles=_error_legend(), loc="upper left", fontsize=7, labelcolor="white", **_SHADOW)
     return figure
 
 
@@ -224,6 +249,14 @@ def _draw_mask(axes: Axes, shown: Slice, labels: LabelMap) -> None:
     axes.set_frame_on(False)
 
 
+def _draw_errors(axes: Axes, shown: Slice, window_hu: tuple[float, float]) -> None:
+    low, high = window_hu
+    grey = np.clip((shown.hu.astype(np.float64) - low) / (high - low), 0, 1)
+    axes.imshow(_errors(np.repeat(grey[..., None], 3, axis=-1), shown.truth, shown.prediction), interpolation="nearest")
+    _frame(axes, shown)
+    axes.set_frame_on(False)
+
+
 def _draw_contours(axes: Axes, shown: Slice, *, ink: Ink) -> None:
     """Truth wide and solid, prediction narrow and dashed on top, so that both are seen where they agree."""
     x, y = np.arange(-1, shown.hu.shape[1] + 1), np.arange(-1, shown.hu.shape[0] + 1)
@@ -263,3 +296,7 @@ def _legend(ink: Ink) -> list[Line2D]:
         for source, stroke in _STROKES.items()
         for name, _, colour in _STRUCTURES
     ]
+
+
+def _error_legend() -> list[Patch]:
+    return [Patch(color=FALSE_POSITIVE, label="too much"), Patch(color=FALSE_NEGATIVE, label="too little")]

@@ -1,6 +1,7 @@
 """Published Dice to orient oneself by, each with its source; none is comparable with a score of ours."""
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import NamedTuple
 
 from lightning_liver.report.statistics import Scores, mean_interval
@@ -19,6 +20,16 @@ _BILIC = "arXiv:1901.04056"
 _MA = "github.com/JunMa11/SOTA-MedSeg"
 _CHLEBUS = "doi:10.1038/s41598-018-33860-7"
 _CHLEBUS_MR = "doi:10.1371/journal.pone.0217228"
+
+
+class Place(Enum):
+    """Where a run's interval lies among published figures."""
+
+    BELOW = "No, not by these figures: the whole interval lies below all of them."
+    ABOVE = "Yes by these figures, were they of the same scans: the whole interval lies above all of them."
+    ABOVE_SOME = "In part: the whole interval lies above some of these figures, not above all."
+    WITHIN = "The data cannot tell: the interval holds some of these figures and lies above none."
+    UNKNOWN = "The data cannot tell: it takes three patients or more for an interval."
 
 
 class Reference(NamedTuple):
@@ -86,27 +97,24 @@ def good_enough(table: Scores, known: Sequence[Reference]) -> str:
     mean, low, high = intervals[best]
     who = f"{best}, the best of {len(table)} configurations," if len(table) > 1 else best
     if low is None or high is None:
-        answer = "The data cannot tell: it takes three patients or more for an interval."
         places = [f"{who} has {mean or 0:.3f}."]
     else:
-        answer = _answer(low, high, known)
         places = [f"{who} has {mean:.3f} (95 % {low:.3f} to {high:.3f}), and this interval", *_places(low, high, known)]
-    lines = [f"Is it good enough? {answer}", *places, f"These are {NOT_COMPARABLE}: {REASON}."]
+    lines = [f"Is it good enough? {place(low, high, known).value}", *places, f"These are {NOT_COMPARABLE}: {REASON}."]
     if len(table) > 1:
         lines.append("The best was picked by the very scores shown here, which flatters it a little.")
     return "\n".join(lines)
 
 
-def _answer(low: float, high: float, known: Sequence[Reference]) -> str:
-    below = [each for each in known if high < each.dice]
-    above = [each for each in known if low > each.dice]
-    if len(below) == len(known):
-        return "No, not by these figures: the whole interval lies below all of them."
-    if len(above) == len(known):
-        return "Yes by these figures, were they of the same scans: the whole interval lies above all of them."
-    if above:
-        return "In part: the whole interval lies above some of these figures, not above all."
-    return "The data cannot tell: the interval holds some of these figures and lies above none."
+def place(low: float | None, high: float | None, known: Sequence[Reference]) -> Place:
+    """Where an interval lies among published figures; UNKNOWN without an interval."""
+    if low is None or high is None or not known:
+        return Place.UNKNOWN
+    if all(high < each.dice for each in known):
+        return Place.BELOW
+    if all(low > each.dice for each in known):
+        return Place.ABOVE
+    return Place.ABOVE_SOME if any(low > each.dice for each in known) else Place.WITHIN
 
 
 def _places(low: float, high: float, known: Sequence[Reference]) -> list[str]:

@@ -12,7 +12,7 @@ from lightning_liver.errors import LiverError
 REPEATS = ("seed", "data.fold")  # repeat a configuration, do not make another one
 
 # where files lie, how many processes read them and how a run was taken up again say nothing of what was learnt
-_NOT_THE_RUN = ("resume", "results", "estimate", "trial", "test_losses", "logger", "hydra")
+_NOT_THE_RUN = ("resume", "results", "report", "estimate", "trial", "test_losses", "logger", "hydra")
 _FREE_PARTS = (*_NOT_THE_RUN, "data.prepare", "data.source")
 _FREE = ("data.root", "data.patients", "data.store", "data.workers", "data.loaders", "data.skip_bad")
 _CHOICE, _TARGET = "_choice_", "_target_"
@@ -40,7 +40,7 @@ def read_settings(folder: Path) -> Settings:
         raise LiverError(f"{path}: cannot be read. Remove the run's folder and run it again.\n{error}") from error
     if not isinstance(tree, dict):
         raise LiverError(f"{path}: not a config. Remove the run's folder and run it again.")
-    return _flat(tree) | {f"{name}.{_CHOICE}": choice for name, choice in choices.items() if name in tree}
+    return flat(tree) | {f"{name}.{_CHOICE}": choice for name, choice in choices.items() if name in tree}
 
 
 def learnt(settings: Settings) -> dict[str, object]:
@@ -91,11 +91,12 @@ def differing(configs: Sequence[Settings]) -> list[str]:
     return sorted({*options, *_differing([_choices(each) for each in configs])})
 
 
-def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
+def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, object]:
+    """A nested config as dotted names; an empty group has none."""
+    options: dict[str, object] = {}
     for name, value in tree.items():
-        flat |= _flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
-    return flat
+        options |= flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
+    return options
 
 
 def _choices(settings: Settings) -> dict[str, str]:

@@ -11,8 +11,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
 
 from lightning_liver.data.datamodule import SliceDataModule
+from lightning_liver.report.cases import telling_slice
 from lightning_liver.report.pictures import panel
-from lightning_liver.training.volumes import telling_slice
 
 
 class ValidationPanels(Callback):

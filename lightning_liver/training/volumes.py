@@ -10,13 +10,13 @@ from jaxtyping import UInt8
 from pytorch_lightning.callbacks import Callback
 
 from lightning_liver.data.datamodule import SliceDataModule
-from lightning_liver.data.store import CaseRecord
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.decision import Gain
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.metrics.modes import mode_of
 from lightning_liver.metrics.scores import CaseScore, score_case
 from lightning_liver.metrics.volumes import dice, voxels
+from lightning_liver.report.cases import telling_slice
 from lightning_liver.types import STRUCTURES
 
 Labels = UInt8[np.ndarray, "z y x"]
@@ -138,14 +138,6 @@ def check_scoring(*, mode: str, tolerance_mm: Any) -> None:
     mode_of(mode)
     if isinstance(tolerance_mm, bool) or not isinstance(tolerance_mm, float | int) or not tolerance_mm >= 0:
         raise LiverError(f"scores.tolerance_mm={tolerance_mm!r}: it is a number of at least 0")
-
-
-def telling_slice(record: CaseRecord) -> int:
-    """The slice with most tumour, else with most liver, else the middle one."""
-    for pixels in (record.tumour_pixels, record.liver_pixels):
-        if any(pixels):
-            return int(np.argmax(pixels))
-    return record.shape[0] // 2
 
 
 def _dice(truth: Labels, predicted: Labels) -> tuple[float, ...]:

@@ -20,6 +20,7 @@ SMALL = (
     "model.base_channels=4",
     "model.depth=2",
     "model.dropout=0.3",
+    "report=false",
     "trainer=cpu",
     "trainer.threads=1",
     "trainer.max_epochs=2",
@@ -53,6 +54,15 @@ def small_run(scans: Path, folder: str, *arguments: str) -> list[str]:
 
 def call(app: str, *arguments: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """Exit code and output of a command in this process: the same, without the seconds that imports take."""
+    code = called(app, *arguments, folder=folder)
+    captured = capfd.readouterr()
+    lines = (captured.out + captured.err).splitlines()
+    # Hydra repeats the command line: what it says there is no message
+    return code, "\n".join(line for line in lines if not line.startswith("Error executing job with overrides"))
+
+
+def called(app: str, *arguments: str, folder: Path) -> int:
+    """Exit code of a command in this process."""
     GlobalHydra.instance().clear()
     main = import_module(f"lightning_liver.apps.{app}").main
     with pytest.MonkeyPatch.context() as patch:
@@ -61,10 +71,6 @@ def call(app: str, *arguments: str, folder: Path, capfd: pytest.CaptureFixture[s
         patch.setenv("HYDRA_FULL_ERROR", "0")  # main sets it; afterwards it is as it was
         try:
             main()
-            code = 0
         except SystemExit as stopped:
-            code = int(stopped.code or 0)
-    captured = capfd.readouterr()
-    lines = (captured.out + captured.err).splitlines()
-    # Hydra repeats the command line: what it says there is no message
-    return code, "\n".join(line for line in lines if not line.startswith("Error executing job with overrides"))
+            return int(stopped.code or 0)
+    return 0

@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
+from PIL import Image
 
-from lightning_liver.report.pictures import FALSE_NEGATIVE, FALSE_POSITIVE, Slice, choose, panel, write_pictures
+from lightning_liver.report.pictures import (
+    DESCRIPTION,
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    Slice,
+    choose,
+    panel,
+    write_pictures,
+)
 
 WINDOW_HU = (-160.0, 240.0)
 HEIGHT, WIDTH = 40, 60  # unequal, so that a transpose shows
@@ -42,8 +51,8 @@ def texts(svg: Path) -> str:
     return " ".join(element.text or "" for element in ElementTree.parse(svg).iter() if element.tag.endswith("}text"))
 
 
-def test_four_files_are_written_and_nothing_else(tmp_path: Path, shown: Slice) -> None:
-    names = {"worst.png", "worst-ct.png", "worst-overlay.png", "worst-mask.png", "worst-mask.svg"}
+def test_six_files_are_written_and_nothing_else(tmp_path: Path, shown: Slice) -> None:
+    names = {"worst.png", "worst-ct.png", "worst-overlay.png", "worst-mask.png", "worst-mask.svg", "worst-error.png"}
     assert set(written(tmp_path, shown)) == names
     assert {path.name for path in tmp_path.iterdir()} == names
 
@@ -57,6 +66,29 @@ def test_vector_mask_has_four_named_contours_and_no_raster(tmp_path: Path, shown
 def test_title_names_case_slice_and_dice(tmp_path: Path, shown: Slice) -> None:
     title = texts(written(tmp_path, shown)["worst-mask.svg"])
     assert "volume-3, slice 57; Dice of the case: liver 0.947, tumour -" in title
+
+
+def test_every_picture_says_what_it_shows(tmp_path: Path, shown: Slice) -> None:
+    for name, path in written(tmp_path, shown).items():
+        if name.endswith(".png"):
+            with Image.open(path) as picture:
+                assert picture.info[DESCRIPTION] == "volume-3, slice 57; Dice of the case: liver 0.947, tumour -"
+
+
+def test_error_picture_is_grey_where_masks_agree(tmp_path: Path, shown: Slice) -> None:
+    picture = matplotlib.image.imread(written(tmp_path, shown)["worst-error.png"])[..., :3]
+    rows, columns = (np.linspace(0, 1, count, endpoint=False) for count in picture.shape[:2])
+    y, x = (rows * HEIGHT).astype(int)[:, None], (columns * WIDTH).astype(int)[None]
+    much, little = (shown.prediction > shown.truth)[y, x], (shown.prediction < shown.truth)[y, x]
+    below_legend = np.broadcast_to(y > HEIGHT // 5, much.shape)
+    coloured = np.ptp(picture, axis=-1) > 0.2
+    assert coloured[much & below_legend].mean() > 0.8
+    assert coloured[little & below_legend].mean() > 0.8
+    assert coloured[~much & ~little & below_legend].mean() < 0.02
+    red, green, blue = (picture[..., channel] for channel in range(3))
+    assert (green > blue)[much & below_legend].mean() > 0.9  # yellow
+    assert (blue > green)[little & below_legend].mean() > 0.9  # purple
+    assert (red > 0.5)[(much | little) & below_legend].mean() > 0.8
 
 
 def test_scale_bar_is_there_only_if_the_spacing_is_known(tmp_path: Path, shown: Slice) -> None:

@@ -1,0 +1,8 @@
+"""liver-report run=RUN_FOLDER"""
+
+from lightning_liver.apps.main import launch
+
+
+def main() -> None:
+    """Make the report.html of a run again, from the files of its folder."""
+    launch("report", "lightning_liver.reporting.report")

@@ -1,0 +1,104 @@
+"""A run folder as one page that holds all it shows: report.html."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from lightning_liver.errors import LiverError
+from lightning_liver.files import write_whole
+from lightning_liver.report.html.calibration import calibration_section
+from lightning_liver.report.html.contents import Contents, read_contents
+from lightning_liver.report.html.curves import curves_section, duration
+from lightning_liver.report.html.data import data_section
+from lightning_liver.report.html.decisions import decision_section
+from lightning_liver.report.html.lesions import lesions_section
+from lightning_liver.report.html.results import results_section
+from lightning_liver.report.html.setup import configuration_section, reproduction_section
+from lightning_liver.report.html.shown_cases import cases_section
+from lightning_liver.report.html.standing import caveat, headlines, standing_section, verdict
+
+_SECTIONS = (
+    results_section,
+    cases_section,
+    lesions_section,
+    standing_section,
+    calibration_section,
+    decision_section,
+    curves_section,
+    data_section,
+    configuration_section,
+    reproduction_section,
+)
+
+
+def write_report(folder: Path, metrics: Mapping[str, Any] | None = None) -> Path:
+    """Write report.html into a run folder, from the files of the folder alone; equal files make equal reports.
+
+    Args:
+        metrics: in place of metrics.json, which a run writes last.
+
+    Raises:
+        LiverError: it is no folder of a run, or one of its files is damaged.
+    """
+    contents = read_contents(folder, metrics)
+    if not (contents.config or contents.cases or contents.chosen):
+        raise LiverError(f"{folder}: not a run folder, it has neither .hydra/config.yaml nor cases.csv nor chosen.json")
+    path = folder / "report.html"
+    try:
+        write_whole(path, page(contents))
+    except OSError as error:
+        raise LiverError(f"{path}: cannot be written ({error.strerror or error}); check folder and space") from error
+    return path
+
+
+def page(contents: Contents) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader(__package__ or ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    source = environment.loader
+    assert source
+    style, script = (Markup(source.get_source(environment, name)[0]) for name in ("report.css", "report.js"))
+    return environment.get_template("report.html").render(
+        name=contents.folder.name,
+        title=verdict(contents),
+        headlines=headlines(contents),
+        caveat=caveat(contents),
+        facts=facts(contents),
+        sections=[make(contents) for make in _SECTIONS],
+        style=style,
+        script=script,
+    )
+
+
+def facts(contents: Contents) -> dict[str, str]:
+    """What the run is, in a few words each; what is not known is left out."""
+    choices, settings = contents.choices, contents.settings
+    epochs, seconds, tuned = contents.metrics.get("epochs"), contents.timing.get("fit_s"), choices.get("finetune")
+    known = {
+        "Data": choices.get("data"),
+        "Network": " ".join(filter(None, (choices.get("model"), _parameters(contents.folder / "model.txt")))),
+        "Loss": choices.get("loss"),
+        "Augmentation": choices.get("augment"),
+        "Fine-tuning": tuned if tuned != "scratch" else None,
+        "Seed, fold": f"{settings['seed']}, {settings.get('data.fold')}" if "seed" in settings else None,
+        "Trained": f"{epochs:g} epochs" if epochs else None,
+        "Took": duration(seconds) if seconds else None,
+        "Finished": str((contents.environment or {}).get("finished", ""))[:16].replace("T", " "),
+    }
+    return {name: str(value) for name, value in known.items() if value}
+
+
+def _parameters(path: Path) -> str | None:
+    """The size of the network as its layer table says."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    match = re.search(r"^([\d.,]+)\s*([KMB]?)\s+Total params$", text, re.MULTILINE)
+    return f"({match[1]} {match[2]}".rstrip() + " parameters)" if match else None

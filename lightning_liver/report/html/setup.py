@@ -1,0 +1,94 @@
+"""How the run was made: what was chosen, on what machine, and the command that makes it again."""
+
+import json
+import shlex
+from collections.abc import Sequence
+
+from lightning_liver.report.html.blocks import Block, Cell, Code, Column, Folded, Section, Table, Text, missing, note
+from lightning_liver.report.html.contents import Contents
+
+_NOT_THE_RUN = ("trial=", "results=", "resume=", "report=", "estimate=")  # where a sweep put it, not what it is
+_MACHINE = ("finished", "code", "machine", "processor", "cores", "memory_gib", "gpu", "python")
+
+
+def configuration_section(contents: Contents) -> Section:
+    """What differs from the default first, then everything."""
+    blocks: list[Block] = []
+    if contents.differs is not None:
+        blocks += _differences(contents.differs["choices"], contents.differs["options"])
+    elif contents.overrides is not None:
+        blocks.append(missing("What differs from the defaults was not kept; this was typed:"))
+        blocks.append(Code("\n".join(contents.overrides) or "nothing"))
+    if contents.chosen:
+        blocks.append(Text(_settled(contents)))
+    if contents.transfer:
+        blocks.append(Folded("What was copied from the source of fine-tuning", [Code(contents.transfer.strip())]))
+    if contents.config:
+        blocks.append(Folded("The whole configuration", [Code(contents.config.strip())]))
+    return Section("configuration", "Configuration", blocks or [missing("This folder has no .hydra/config.yaml.")])
+
+
+def reproduction_section(contents: Contents) -> Section:
+    """The command, and the environment that it ran in."""
+    blocks: list[Block] = []
+    if contents.overrides is None:
+        blocks.append(missing("This run was not started by a command: its configuration stands above."))
+    else:
+        blocks += [Text("The same command gives the same run:"), Code(command(contents.overrides, contents.swept))]
+        blocks.append(
+            note(
+                "On the same machine with as many threads it is equal to the bit; elsewhere rounding differs. "
+                "A budget in minutes holds more or fewer epochs on another machine."
+            )
+        )
+    if contents.environment is None:
+        blocks.append(missing("This run did not record its environment."))
+    else:
+        blocks += _environment(contents)
+    return Section("reproduction", "Made with", blocks)
+
+
+def command(overrides: Sequence[str], swept: bool) -> str:
+    """What to type for this one run.
+
+    Args:
+        swept: it was a job of a sweep, which its experiment would start again.
+    """
+    kept = [override for override in overrides if not override.startswith(_NOT_THE_RUN)]
+    return shlex.join(["python", "train.py", *kept, *(["hydra.mode=RUN"] if swept else [])])
+
+
+def _differences(choices: dict[str, list[object]], options: dict[str, list[object]]) -> list[Block]:
+    changed = {**choices, **options}
+    if not changed:
+        return [Text("Nothing differs from the defaults.")]
+    columns = [Column(name, numeric=False) for name in ("Option", "This run", "Default")]
+    rows = [[Cell(name), Cell(_shown(own)), Cell(_shown(default))] for name, (default, own) in changed.items()]
+    return [Table("What differs from the defaults", columns, rows)]
+
+
+def _settled(contents: Contents) -> str:
+    chosen = contents.chosen
+    threads = f", {chosen['threads']} threads" if chosen.get("threads") else ""
+    return f"Settled on the machine: {chosen.get('accelerator', '-')}, {chosen.get('precision', '-')}{threads}."
+
+
+def _environment(contents: Contents) -> list[Block]:
+    known = contents.environment or {}
+    columns = [Column(name, numeric=False) for name in ("What", "Value")]
+    machine = [[Cell(name.replace("_gib", ", GiB")), Cell(str(known[name]))] for name in _MACHINE if known.get(name)]
+    packages = [[Cell(name), Cell(str(version))] for name, version in sorted(known.items()) if name not in _MACHINE]
+    named = [Column(name, numeric=False) for name in ("Package", "Version")]
+    return [
+        Table("Environment", columns, machine),
+        Folded("Versions of packages", [Table("Packages", named, packages)]),
+    ]
+
+
+def _shown(value: object) -> str:
+    """A value as it is typed; a name of ours without what all of them begin with."""
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return "(to be given)" if value == "???" else value.removeprefix("lightning_liver.")
+    return json.dumps(value)

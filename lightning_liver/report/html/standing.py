@@ -1,0 +1,140 @@
+"""Where a run stands: its Dice beside published figures and human readers, in words, drawn and as a table."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from lightning_liver.report.html.blocks import Block, Cell, Chart, Column, Row, Section, Table, Text, note
+from lightning_liver.report.html.contents import Contents, Line, number
+from lightning_liver.report.html.results import formatted, interval, of_structure, range_text
+from lightning_liver.report.html.theme import COLOURS, FAINT, HUMAN, INK, PAPER, RULE, SMALL, axes_of, chart
+from lightning_liver.report.intervals import Mean, patient_means
+from lightning_liver.report.references import NOT_COMPARABLE, REASON, Place, Reference, place, references
+from lightning_liver.types import STRUCTURES
+
+_WORDS = {
+    Place.BELOW: "below the published range",
+    Place.WITHIN: "reaching into the published range",
+    Place.ABOVE_SOME: "within the published range",
+    Place.ABOVE: "above the published range",
+    Place.UNKNOWN: "Dice of too few patients to compare",
+}
+_PHANTOM = "phantom"
+
+
+def is_phantom(contents: Contents) -> bool:
+    """Whether the cases were made up by our own generator."""
+    return _PHANTOM in str(contents.settings.get("data.source._target_", contents.choices.get("data", "")))
+
+
+def verdict(contents: Contents) -> str:
+    """The title: what the run is worth, in words."""
+    if not contents.cases:
+        return "Trained, but not tested"
+    if is_phantom(contents):
+        means = {structure: interval(contents.cases, structure, "dice").mean for structure in STRUCTURES}
+        return "On phantoms: " + ", ".join(f"{name} Dice {formatted(mean, 2)}" for name, mean in means.items())
+    liver, tumour = (_WORDS[_place(contents.cases, structure)] for structure in STRUCTURES)
+    if liver == tumour:
+        return f"Liver and tumour {liver}"
+    return f"Liver {liver}, tumour {tumour.replace('the published range', 'it')}"
+
+
+def headlines(contents: Contents) -> list[tuple[str, str, str, Chart]]:
+    """For each structure its name, its mean Dice, a sentence on it and how it lies among published figures."""
+    if not contents.cases:
+        return []
+    return [_headline(contents.cases, structure) for structure in STRUCTURES]
+
+
+def caveat(contents: Contents) -> str:
+    """Why the figures above are no contest."""
+    if is_phantom(contents):
+        return (
+            "Phantoms are made up: these figures say that the pipeline learns, and nothing of scans. Published figures "
+            f"only give the scale, and are {NOT_COMPARABLE}."
+        )
+    return f"Published figures are {NOT_COMPARABLE}: {REASON}."
+
+
+def standing_section(contents: Contents) -> Section:
+    """The published figures and what this run has, one table a structure."""
+    blocks: list[Block] = [Text(caveat(contents)), Row([_published(contents.cases, s) for s in STRUCTURES])]
+    blocks.append(note("◆ human readers. Below each figure: where it lies by this run's 95 % interval."))
+    return Section("standing", "Beside published figures and human readers", blocks)
+
+
+def _place(cases: Sequence[Line], structure: str) -> Place:
+    _, low, high = interval(cases, structure, "dice")
+    return place(low, high, references(structure))
+
+
+def _headline(cases: Sequence[Line], structure: str) -> tuple[str, str, str, Chart]:
+    mean, known = interval(cases, structure, "dice"), references(structure)
+    ends = range_text(mean)
+    says = f"95 % interval {ends}" if ends else "too few patients for an interval"
+    published = f"{known[0].dice:g} to {known[-1].dice:g}"
+    sentence = f"{says}; published, {NOT_COMPARABLE}: {published}"
+    return structure, formatted(mean.mean, 3), sentence, _strip(cases, structure, mean)
+
+
+def _strip(cases: Sequence[Line], structure: str, mean: Mean) -> Chart:
+    """Patients, their mean with its interval, and the published figures on one axis."""
+    known, mine = references(structure), of_structure(cases, structure)
+    patients = patient_means([number(line["dice"]) for line in mine], [line["patient"] for line in mine]).tolist()
+    figure, axes = axes_of(1.25)
+    lowest = min([known[0].dice, *patients])
+    axes.set(xlim=(max(0.0, lowest - 0.12 * (1 - lowest)), 1), ylim=(-1.55, 1.2), yticks=[])
+    axes.set_xlabel(f"{structure} Dice per case")
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x", color=RULE, lw=0.4)
+    axes.set_axisbelow(True)
+    axes.scatter(patients, [0.55] * len(patients), s=16, color=COLOURS[structure], alpha=0.45, lw=0, clip_on=False)
+    _draw_mean(axes, structure, mean)
+    _draw_published(axes, known)
+    for y, text in ((0.55, "patients"), (-0.15, "mean"), (-1, "published,\n◆ human")):
+        axes.text(-0.015, y, text, transform=axes.get_yaxis_transform(), ha="right", va="center", size=SMALL, color=INK)
+    alt = (
+        f"{structure} Dice of {len(patients)} patients, mean {formatted(mean.mean, 3)} {range_text(mean)}, above "
+        f"{len(known)} published figures from {known[0].dice:g} to {known[-1].dice:g}"
+    )
+    return chart(figure, f"strip-{structure}", alt=alt)
+
+
+def _draw_mean(axes: Axes, structure: str, mean: Mean) -> None:
+    colour = COLOURS[structure]
+    if mean.low is not None and mean.high is not None:
+        axes.axvspan(mean.low, mean.high, color=colour, alpha=0.12, lw=0)
+        axes.hlines(-0.15, mean.low, mean.high, color=colour, lw=2.4)
+    if mean.mean is not None:
+        axes.plot(mean.mean, -0.15, marker="s", ms=6, color=colour, mec=PAPER, mew=1)
+
+
+def _draw_published(axes: Axes, known: Sequence[Reference]) -> None:
+    axes.hlines(-1, known[0].dice, known[-1].dice, color=FAINT, lw=1)
+    for each in known:
+        style = {"marker": "D", "ms": 5, "mew": 0} if each.is_human else {"marker": "|", "ms": 7, "mew": 1.2}
+        axes.plot(each.dice, -1, color=HUMAN if each.is_human else FAINT, **style)  # type: ignore[arg-type]
+
+
+def _published(cases: Sequence[Line], structure: str) -> Table:
+    known = references(structure)
+    mean = interval(cases, structure, "dice")
+    rows = [
+        [
+            Cell(f"◆ {each.label}" if each.is_human else each.label, each.source),
+            Cell(f"{each.dice:g}", _where(mean, each.dice)),
+            Cell(NOT_COMPARABLE, each.of),
+        ]
+        for each in reversed(known)
+    ]
+    own = Cell(formatted(mean.mean, 3), range_text(mean))
+    rows.append([Cell("This run"), own, Cell("", "its test cases")])
+    columns = [Column("Published", numeric=False), Column("Dice"), Column("With this run", numeric=False)]
+    return Table(f"{structure.capitalize()}: Dice per case", columns, rows)
+
+
+def _where(mean: Mean, dice: float) -> str:
+    if mean.low is None or mean.high is None:
+        return ""
+    return "above" if dice > mean.high else "below" if dice < mean.low else "inside"

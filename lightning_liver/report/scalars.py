@@ -1,0 +1,43 @@
+"""What a run logged as it trained: TensorBoard's scalars read back."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+
+class Point(NamedTuple):
+    """A scalar at an optimizer step."""
+
+    step: int
+    value: float
+
+
+Curve = Sequence[Point]
+
+
+def read_scalars(folder: Path) -> dict[str, Curve]:
+    """All curves in a folder of event files by their names, every point of them; none where nothing was logged."""
+    if not folder.is_dir():
+        return {}
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    return {
+        tag: [Point(int(event.step), float(event.value)) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
+
+
+def while_training(curve: Curve, steps: int | None) -> Curve:
+    """Without what comes after: the best weights validated again at the last step, and the table of runs at step 0.
+
+    Args:
+        steps: of the whole training; None keeps what was logged at the end.
+    """
+    return [point for point in curve if point.step > 0 and (steps is None or point.step < steps)]
+
+
+def epochs_of(curves: Mapping[str, Curve]) -> dict[int, int]:
+    """For each logged step the number of epochs that had been begun."""
+    return {point.step: int(point.value) + 1 for point in curves.get("epoch", ())}

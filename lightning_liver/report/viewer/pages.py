@@ -1,0 +1,112 @@
+"""The viewer's page, and what it asks for: the list of cases, and of each case the scan and three masks."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib.resources import files
+from threading import Lock
+
+from lightning_liver.data.store import CaseRecord, Store
+from lightning_liver.errors import LiverError
+from lightning_liver.report.cases import telling_slice
+from lightning_liver.report.html.contents import Line, number
+from lightning_liver.report.viewer.server import Answer, Routes, whole
+from lightning_liver.report.viewer.volumes import Labels, errors, mask, scan, truth
+from lightning_liver.types import STRUCTURES
+
+Predict = Callable[[str], Labels]
+
+BUNDLE = "niivue.js"
+_PAGE = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/viewer.css": ("viewer.css", "text/css; charset=utf-8"),
+    "/viewer.js": ("viewer.js", "text/javascript; charset=utf-8"),
+    f"/{BUNDLE}": (BUNDLE, "text/javascript; charset=utf-8"),
+}
+
+
+def routes(
+    store: Store,
+    cases: Sequence[str],
+    predict: Predict,
+    *,
+    run: str,
+    first: str,
+    window_hu: tuple[float, float],
+    scores: Sequence[Line],
+) -> Routes:
+    """All paths of the viewer.
+
+    Args:
+        cases: that can be looked at.
+        predict: the predicted labels of a case on the store's grid; called once a case, when it is asked for.
+        first: the case that is shown at first.
+        window_hu: of the network.
+        scores: lines of cases.csv.
+
+    Raises:
+        LiverError: NiiVue is not installed.
+    """
+    pages = {path: partial(whole, kind, _file(name)) for path, (name, kind) in _PAGE.items()}
+    listed = [_case(store.cases[case], n, scores) for n, case in enumerate(cases)]
+    about = {"run": run, "first": cases.index(first), "window_hu": window_hu, "cases": listed}
+    told = partial(whole, "application/json", json.dumps(about).encode())
+    masks = _Masks(store, predict)
+    volumes = {
+        f"/case/{n}/{name}": partial(make, case)
+        for n, case in enumerate(cases)
+        for name, make in (
+            ("scan.nii", partial(scan, store)),
+            ("truth.nii.gz", masks.truth),
+            ("prediction.nii.gz", masks.prediction),
+            ("error.nii.gz", masks.error),
+        )
+    }
+    return {**pages, "/cases.json": told, **volumes}
+
+
+class _Masks:
+    """Masks of cases; a prediction takes time, so it is made once."""
+
+    def __init__(self, store: Store, predict: Predict) -> None:
+        self.store, self.predict = store, predict
+        self.known: dict[str, Labels] = {}
+        self.predicting = Lock()
+
+    def truth(self, case: str) -> Answer:
+        return mask(self.store.cases[case], truth(self.store, case))
+
+    def prediction(self, case: str) -> Answer:
+        return mask(self.store.cases[case], self._predicted(case))
+
+    def error(self, case: str) -> Answer:
+        return mask(self.store.cases[case], errors(self._predicted(case), truth(self.store, case)))
+
+    def _predicted(self, case: str) -> Labels:
+        with self.predicting:
+            if case not in self.known:
+                self.known[case] = self.predict(case)
+            return self.known[case]
+
+
+def _case(record: CaseRecord, place: int, scores: Sequence[Line]) -> Mapping[str, object]:
+    dice = {line["structure"]: number(line["dice"]) for line in scores if line["case"] == record.name}
+    return {
+        "name": record.name,
+        "patient": record.patient,
+        "slices": record.shape[0],
+        "spacing_mm": record.spacing_mm,
+        "telling_slice": telling_slice(record),
+        "dice": {structure: dice.get(structure) for structure in STRUCTURES},
+        "path": f"/case/{place}/",
+    }
+
+
+def _file(name: str) -> bytes:
+    try:
+        return (files(__package__ or "") / "page" / name).read_bytes()
+    except FileNotFoundError:
+        raise LiverError(
+            f"the viewer needs NiiVue, which a build of this package brings along, and {name} is not here. Install "
+            "again where npm packages can be had: pip install -e . in a checkout, or another wheel of lightning-liver"
+        ) from None

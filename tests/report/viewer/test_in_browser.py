@@ -1,0 +1,95 @@
+"""The viewer's page in a browser: what it draws, what it says, what its controls do."""
+
+from collections.abc import Iterator
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lightning_liver.data.store import Store
+from lightning_liver.errors import LiverError
+from lightning_liver.report.viewer.pages import BUNDLE, routes
+from lightning_liver.report.viewer.server import loopback_server
+from tests.browser import Page
+from tests.report.viewer.conftest import moved, stacked
+
+CASES = ("20", "21", "24")
+
+
+def predict(store: Store, case: str) -> np.ndarray:
+    if case == "24":
+        raise LiverError("the mask of case 24 is damaged")
+    return moved(store, case)
+
+
+@pytest.fixture
+def address(store: Store) -> Iterator[str]:
+    if not (files("lightning_liver.report.viewer") / "page" / BUNDLE).is_file():
+        pytest.skip(f"this build has no {BUNDLE}: pip install -e . brings it")
+    scores = [{"case": "20", "structure": "tumour", "dice": "0.25"}]
+    pages = routes(
+        store, CASES, partial(predict, store), run="focal", first="20", window_hu=(-160.0, 240.0), scores=scores
+    )
+    with loopback_server(pages, 0) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def colours(page: Page, path: Path) -> np.ndarray:
+    """Pixels of the canvas that have a colour."""
+    with Image.open(page.picture(path)) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)[:600, :800]
+    return np.ptp(pixels, axis=-1) > 60
+
+
+def test_viewer_shows_a_case_and_obeys(page: Page, address: str, store: Store, tmp_path: Path) -> None:
+    page.open(address, width=1104, height=640)
+    page.wait("document.body.dataset.state === 'ready'")
+    told = page.value("document.getElementById('readout').textContent")
+    z, row, column = _place(told)
+    labels, hu = stacked(store, "20", "labels"), stacked(store, "20", "hu")
+    assert labels[z, row, column] == 2, "the crosshair is in the tumour"
+    assert told.startswith(f"{hu[z, row, column]} HU · truth: tumour · prediction: ")
+    assert ("prediction: tumour" in told) == (moved(store, "20")[z, row, column] == 2)
+    assert page.value("document.title") == "case 20, focal"
+    assert page.value("document.querySelector('#case option').textContent") == "20, tumour 0.250"
+
+    shown = colours(page, tmp_path / "contours.png").sum()
+    page.value("document.getElementById('contours').click()")
+    filled = colours(page, tmp_path / "filled.png").sum()
+    assert filled > 1.5 * shown > 0
+    for layer in ("truth", "prediction"):
+        page.value(f"document.getElementById('show-{layer}').click()")
+    assert colours(page, tmp_path / "bare.png").sum() < shown / 2
+
+    page.value("[...document.querySelectorAll('#windows button')].at(-1).click()")
+    assert page.value("document.getElementById('window').textContent") == "-450 to 1050"
+    page.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowUp")
+    assert _place(page.value("document.getElementById('readout').textContent"))[0] == z + 1
+
+    page.value("document.getElementById('next').click()")
+    page.wait("document.body.dataset.state === 'ready' && document.title.startsWith('case 21')")
+    assert page.value("location.hash") == "#21"
+    assert page.said == []
+    assert all(each.startswith((address, "data:", "blob:")) for each in page.requested)
+
+
+def test_viewer_on_a_phone_tells_what_went_wrong(page: Page, address: str) -> None:
+    page.open(f"{address}#24", width=390, height=844)
+    page.wait("document.body.dataset.state === 'failed'")
+    assert page.value("document.getElementById('notice').textContent") == "the mask of case 24 is damaged"
+    assert page.value("document.documentElement.scrollWidth") == 390
+    assert "truth: tumour" in page.value("document.getElementById('readout').textContent")
+
+
+def _place(told: str) -> tuple[int, int, int]:
+    """z, row and column that the page says, counted from 0."""
+    words = told.replace(",", "").split()
+    return tuple(int(words[words.index(name) + 1]) - 1 for name in ("slice", "row", "column"))  # type: ignore[return-value]

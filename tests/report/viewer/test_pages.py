@@ -1,0 +1,107 @@
+"""What the viewer serves: volumes that another reader of NIfTI understands, and the list of cases."""
+
+import gzip
+import json
+from functools import partial
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from lightning_liver.data.store import Store
+from lightning_liver.errors import LiverError
+from lightning_liver.report.viewer import pages
+from lightning_liver.report.viewer.pages import BUNDLE, routes
+from lightning_liver.report.viewer.server import Answer, Routes
+from lightning_liver.report.viewer.volumes import TOO_LITTLE, TOO_MUCH, errors
+from tests.report.viewer.conftest import moved, stacked
+
+CASES = ("20", "23")
+
+
+@pytest.fixture
+def served(store: Store, monkeypatch: pytest.MonkeyPatch) -> Routes:
+    monkeypatch.setattr(pages, "_PAGE", {path: page for path, page in pages._PAGE.items() if BUNDLE not in page})
+    scores = [{"case": "20", "structure": "liver", "dice": "0.5"}, {"case": "20", "structure": "tumour", "dice": ""}]
+    predict = partial(moved, store)
+    return routes(store, CASES, predict, run="focal", first="23", window_hu=(-160.0, 240.0), scores=scores)
+
+
+def body(answer: Answer) -> bytes:
+    sent = b"".join(answer.parts)
+    assert len(sent) == answer.length
+    return sent
+
+
+def image(answer: Answer) -> nib.Nifti1Image:
+    sent = body(answer)
+    return nib.Nifti1Image.from_bytes(gzip.decompress(sent) if sent[:2] == b"\x1f\x8b" else sent)
+
+
+def test_scan_is_hu_of_the_store_turned_as_nifti_has_it(served: Routes, store: Store) -> None:
+    scan = image(served["/case/1/scan.nii"]())
+    assert nib.aff2axcodes(scan.affine) == ("L", "P", "S")
+    assert scan.header.get_zooms() == pytest.approx(store.cases["23"].spacing_mm[::-1])
+    np.testing.assert_array_equal(np.asarray(scan.dataobj).transpose(2, 1, 0), stacked(store, "23", "hu"))
+    middle = (np.array(scan.shape) - 1) / 2
+    np.testing.assert_allclose(nib.affines.apply_affine(scan.affine, middle), 0, atol=1e-4)
+
+
+def test_masks_lie_on_the_scan(served: Routes, store: Store) -> None:
+    scan = image(served["/case/0/scan.nii"]())
+    known = {"truth": stacked(store, "20", "labels"), "prediction": moved(store, "20")}
+    for name, labels in known.items():
+        mask = image(served[f"/case/0/{name}.nii.gz"]())
+        np.testing.assert_array_equal(mask.affine, scan.affine)
+        np.testing.assert_array_equal(np.asarray(mask.dataobj).transpose(2, 1, 0), labels)
+    error = np.asarray(image(served["/case/0/error.nii.gz"]()).dataobj).transpose(2, 1, 0)
+    np.testing.assert_array_equal(error > 0, known["truth"] != known["prediction"])
+
+
+labels = arrays(np.uint8, (2, 3, 4), elements=st.integers(0, 2))
+
+
+@given(labels, labels)
+def test_errors_are_too_much_or_too_little(prediction: np.ndarray, truth: np.ndarray) -> None:
+    wrong = errors(prediction, truth)
+    for index in np.ndindex(truth.shape):
+        known = 0 if prediction[index] == truth[index] else TOO_MUCH if prediction[index] > truth[index] else TOO_LITTLE
+        assert wrong[index] == known
+    swapped = errors(truth, prediction)
+    np.testing.assert_array_equal(wrong == TOO_MUCH, swapped == TOO_LITTLE)
+
+
+def test_cases_are_told_with_their_scores(served: Routes) -> None:
+    about = json.loads(body(served["/cases.json"]()))
+    assert (about["run"], about["first"], about["window_hu"]) == ("focal", 1, [-160, 240])
+    assert [case["name"] for case in about["cases"]] == list(CASES)
+    first, second = about["cases"]
+    assert first["dice"] == {"liver": 0.5, "tumour": None}
+    assert second["dice"] == {"liver": None, "tumour": None}
+    assert (first["path"], first["slices"], first["patient"]) == ("/case/0/", 12, "20")
+
+
+def test_a_case_is_predicted_once_and_only_when_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "_PAGE", {})
+    asked: list[str] = []
+
+    def predict(case: str) -> np.ndarray:
+        asked.append(case)
+        return moved(store, case)
+
+    served = routes(store, CASES, predict, run="", first="20", window_hu=(0.0, 1.0), scores=())
+    body(served["/case/0/scan.nii"]())
+    body(served["/case/0/truth.nii.gz"]())
+    assert asked == []
+    for name in ("prediction.nii.gz", "error.nii.gz", "prediction.nii.gz"):
+        body(served[f"/case/0/{name}"]())
+    assert asked == ["20"]
+
+
+def test_a_build_without_niivue_says_how_to_get_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pages._PAGE, f"/{BUNDLE}", ("no-such-bundle.js", "text/javascript"))
+    with pytest.raises(LiverError, match=r"needs NiiVue.*pip install -e"):
+        routes(store, CASES, partial(moved, store), run="", first="20", window_hu=(0.0, 1.0), scores=())
