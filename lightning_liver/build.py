@@ -19,6 +19,7 @@ from lightning_liver.errors import LiverError, LiverWarning
 log = logging.getLogger(__name__)
 
 _EXTRAS = {
+    "highdicom": "dicom-seg",
     "monai": "monai",
     "onnx": "export",
     "onnxruntime": "export",

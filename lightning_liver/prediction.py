@@ -3,7 +3,7 @@
 import csv
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -49,6 +49,7 @@ class PredictOptions:
         uncertainty: the map that is written beside each mask, see inference.uncertainty.
         passes: with dropout, for the map of uncertainty.
         probabilities: write maps of them, too.
+        dicom_seg: of a DICOM series, write a segmentation object, too.
         skip_done: leave scans alone whose mask is there.
     """
 
@@ -58,16 +59,18 @@ class PredictOptions:
     uncertainty: Literal["entropy", "mutual_information", "variance"] | None
     passes: Natural
     probabilities: bool
+    dicom_seg: bool
     skip_done: bool
 
 
 class Predictor(NamedTuple):
-    """All that makes a mask of a scan."""
+    """All that makes a mask of a scan; `write_dicom_seg` where that is asked for."""
 
     members: list[Member]
     thresholds: Thresholds
     post_process: PostProcess
     options: Options
+    write_dicom_seg: Callable[..., None] | None
 
 
 def predict(cfg: DictConfig, folder: Path) -> None:
@@ -81,9 +84,11 @@ def predict(cfg: DictConfig, folder: Path) -> None:
         if cfg[option] is None:
             raise LiverError(f"{option} is needed: liver-predict run=RUN_FOLDER input=SCAN_OR_FOLDER output=DIR")
     chosen: PredictOptions = build(cfg.options, skip_done=cfg["continue"])
-    scans = find_scans(Path(str(cfg.input)).expanduser())
-    predictor = _predictor(cfg, chosen)
     output = Path(str(cfg.output)).expanduser()
+    scans = find_scans(Path(str(cfg.input)).expanduser(), output=output)
+    if chosen.dicom_seg:
+        _refuse_dicom_seg(cfg, scans, output)
+    predictor = _predictor(cfg, chosen)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -103,23 +108,51 @@ def predict(cfg: DictConfig, folder: Path) -> None:
     _tell(output, len(scans), failures)
 
 
+def _refuse_dicom_seg(cfg: DictConfig, scans: Sequence[Scan], output: Path) -> None:
+    if not any(scan.is_dicom for scan in scans):
+        raise LiverError(f"options.dicom_seg=true is for DICOM series, and input={cfg.input} has none; leave it out")
+    if output.resolve() in {folder.resolve() for scan in scans for folder in (scan.path, scan.path.parent)}:
+        raise LiverError(f"output={cfg.output} is among the series, whose readers would find one more; give another")
+
+
 def _predict_one(scan: Scan, predictor: Predictor, output: Path, position: str) -> dict[str, Any]:
     """The row of the summary; the mask is written last, so that where it is, all is."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", LiverWarning)
-        volume = scan.read()
-    for warning in caught:
-        log.warning(str(warning.message))
+    volume, options = _read(scan), predictor.options
     with tqdm(total=len(volume.hu), desc=f"{position} {scan.name}", unit="slice", dynamic_ncols=True) as bar:
-        made = predict_volume(volume, predictor.members, predictor.thresholds, predictor.options, tell=bar.update)
+        try:
+            made = predict_volume(volume, predictor.members, predictor.thresholds, options, tell=bar.update)
+        except torch.OutOfMemoryError as error:
+            raise LiverError(
+                f"{scan.path}: {options.batch_size} slices of {volume.hu.shape[1]} x {volume.hu.shape[2]} do not fit the "
+                "accelerator's memory; try options.batch_size=1, options.tile=512 or trainer=cpu"
+            ) from error
     labels = predictor.post_process(made.labels, volume.spacing_mm)
     found = measure(labels, volume.spacing_mm)
     if not found.liver_ml:
         log.warning(f"{scan.name}: no liver was found. Is it an abdominal CT in HU, and the liver in view?")
-    _write_maps(scan, made, predictor.options, volume, output)
+    _write_maps(scan, made, options, volume, output)
+    if predictor.write_dicom_seg is not None and scan.is_dicom:
+        path = (output / scan.mask).with_suffix("").with_suffix(".dcm")
+        predictor.write_dicom_seg(path, labels, volume.affine, scan.path)
     write_labels(output / scan.mask, labels, volume.affine)
-    unsure = made.mean_uncertainty(labels, predictor.options.uncertainty)
+    unsure = made.mean_uncertainty(labels, options.uncertainty)
     return {**found._asdict(), **({} if unsure is None else {"mean_uncertainty": unsure})}
+
+
+def _read(scan: Scan) -> Volume:
+    """The scan; whatever its file does to a library becomes an answer, and the others are predicted."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LiverWarning)
+        try:
+            volume = scan.read()
+        except LiverError:
+            raise
+        except Exception as error:
+            raise LiverError(f"{scan.path}: {type(error).__name__}: {error}") from error
+    for warning in caught:
+        if issubclass(warning.category, LiverWarning):
+            log.warning(str(warning.message))
+    return volume
 
 
 def _write_maps(scan: Scan, made: Prediction, options: Options, volume: Volume, output: Path) -> None:
@@ -160,7 +193,8 @@ def _predictor(cfg: DictConfig, chosen: PredictOptions) -> Predictor:
     views = len(members) * (options.passes or len(options.flips))
     dropout = all(has_dropout(member.network) for member in members)
     refuse_certainty(options.uncertainty, options.passes, views=views, dropout=dropout)
-    return Predictor(members, (thresholds[0], thresholds[1]), decisions[0][1], options)
+    write_dicom_seg = build(cfg.dicom_seg) if chosen.dicom_seg else None
+    return Predictor(members, (thresholds[0], thresholds[1]), decisions[0][1], options, write_dicom_seg)
 
 
 def _member(run: Any, device: torch.device) -> Member:

@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-OPTIONAL = ("monai", "segmentation_models_pytorch")
+OPTIONAL = ("highdicom", "monai", "segmentation_models_pytorch")
 
 
 def needs(package: str) -> None:

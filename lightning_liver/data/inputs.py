@@ -13,7 +13,8 @@ from lightning_liver.errors import LiverError
 from lightning_liver.volume import Volume
 
 _NIFTI = (".nii", ".nii.gz")
-_MASK = re.compile(r"segmentation-\d+|.*-segmentation|labels?-\d+", re.IGNORECASE)
+_MAPS = r"(-(liver-probability|tumour-probability|entropy|mutual_information|variance))?"  # beside masks
+_MASK = re.compile(rf"(test-)?segmentation-\d+{_MAPS}|.*-segmentation{_MAPS}|labels?-\d+", re.IGNORECASE)
 
 
 class Scan(NamedTuple):
@@ -34,8 +35,11 @@ class Scan(NamedTuple):
         return read_series(self.path) if self.is_dicom else read_volume(self.path)
 
 
-def find_scans(path: Path) -> list[Scan]:
-    """A NIfTI file, a DICOM series, or all of them below a folder; masks among them are left out.
+def find_scans(path: Path, *, output: Path | None = None) -> list[Scan]:
+    """A NIfTI file, a DICOM series, or all of them below a folder; masks among them and the maps beside are left out.
+
+    Args:
+        output: a folder; what lies in it is left out, too, unless the path does.
 
     Raises:
         LiverError: nothing is there, or two scans would have masks of one name.
@@ -47,10 +51,16 @@ def find_scans(path: Path) -> list[Scan]:
     files = [file for file in visible_files(path) if file.name.endswith(_NIFTI)]
     scans = [scan for scan in map(_nifti, files) if not _MASK.fullmatch(scan.name)]
     scans += [Scan(folder, folder.name, True) for folder in series_folders(path)]
+    if output is not None and not _is_in(path, output):
+        scans = [scan for scan in scans if not _is_in(scan.path, output)]
     if not scans:
         raise LiverError(f"input={path}: neither NIfTI files (.nii, .nii.gz) nor a DICOM series are there")
     _refuse_equal_names(scans)
     return sorted(scans, key=lambda scan: (len(scan.name), scan.name))
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _nifti(file: Path) -> Scan:
