@@ -99,6 +99,8 @@ def axial_diameter_mm(places: Places, spacing_mm: tuple[float, float, float]) ->
         places: z, y and x of at least one voxel, in the order of the array.
         spacing_mm: distance between voxel centres along z, y and x.
     """
+    if len(places) == 1:  # as most specks are, of which a poor prediction has thousands
+        return float(np.hypot(*spacing_mm[1:]))
     corners = _corners_mm(places, spacing_mm[1:])
     bounds = [float(np.linalg.norm(np.ptp(points, axis=0))) for points in corners]
     longest = 0.0
