@@ -20,8 +20,8 @@ install: .venv/installed
 demo: install ## phantoms, prepared, trained, tested, drawn
 	$(BIN)/python train.py experiment=demo
 
-test: install
-	$(BIN)/python -m pytest -m 'not slow'
+test: install ## one thread a test and a test a core: more threads than cores would spin
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile
 
 test-all: install
 	$(BIN)/python -m pytest

@@ -122,10 +122,5 @@ def decision_of(typed: DictConfig, run: Finished, folder: Path) -> tuple[Thresho
     """
     of_run: Any = OmegaConf.to_container(run.config.inference, resolve=True)
     asked: Any = OmegaConf.to_container(typed, resolve=True)
-    steps = {**(of_run.get("postprocess") or {}), **_without_nulls(asked.get("postprocess") or {})}
     thresholds = asked.get("thresholds") if asked.get("thresholds") is not None else of_run.get("thresholds")
-    return thresholds_of(thresholds, folder), post_process_of(steps)
-
-
-def _without_nulls(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+    return thresholds_of(thresholds, folder), post_process_of(asked.get("postprocess"), of_run.get("postprocess"))

@@ -123,8 +123,8 @@ def _predict_one(scan: Scan, predictor: Predictor, output: Path, position: str) 
             made = predict_volume(volume, predictor.members, predictor.thresholds, options, tell=bar.update)
         except torch.OutOfMemoryError as error:
             raise LiverError(
-                f"{scan.path}: {options.batch_size} slices of {volume.hu.shape[1]} x {volume.hu.shape[2]} pixels do "
-                "not fit the accelerator's memory; try options.batch_size=1, options.tile=512 or trainer=cpu"
+                f"{scan.path}: {options.batch_size} slices of {volume.hu.shape[1]} x {volume.hu.shape[2]} do not fit "
+                "into the accelerator's memory; try options.batch_size=1, options.tile=512 or trainer=cpu"
             ) from error
     labels = predictor.post_process(made.labels, volume.spacing_mm)
     found = measure(labels, volume.spacing_mm)

@@ -52,7 +52,7 @@ def view(cfg: DictConfig, folder: Path) -> None:
     if cfg.predictions is None:
         predict = _predictor(finished, run, store)
     else:
-        predict = _by_masks(Path(str(cfg.predictions)).expanduser(), store, first)
+        predict = masks_of_folder(Path(str(cfg.predictions)).expanduser(), store, first)
     shown = routes(
         store,
         cases,
@@ -73,6 +73,22 @@ def view(cfg: DictConfig, folder: Path) -> None:
             log.info("Ended.")
 
 
+def masks_of_folder(folder: Path, store: Store, first: str) -> Callable[[str], Labels]:
+    """What reads the masks of cases from a folder and brings them to the store's grid.
+
+    Args:
+        folder: with segmentation-CASE, CASE-segmentation or VOLUME-segmentation, .nii.gz or .nii.
+        first: a case that must have one.
+
+    Raises:
+        LiverError: no such folder, or no mask of the first case.
+    """
+    if not folder.is_dir():
+        raise LiverError(f"predictions={folder}: no such folder")
+    _mask_file(folder, store.cases[first])
+    return partial(_from_folder, folder, store)
+
+
 def _checked(cfg: DictConfig) -> tuple[Path, int]:
     if cfg.run is None:
         raise LiverError("run is needed: liver-view run=RUN_FOLDER case=N")
@@ -91,14 +107,6 @@ def _tested(run: Path) -> tuple[str, ...]:
     if not cases:
         raise LiverError(f"{run} has no test cases to look at; give another run")
     return cases
-
-
-def _by_masks(folder: Path, store: Store, first: str) -> Callable[[str], Labels]:
-    """The masks of a folder, which has one of the first case at least."""
-    if not folder.is_dir():
-        raise LiverError(f"predictions={folder}: no such folder")
-    _mask_file(folder, store.cases[first])
-    return partial(_from_folder, folder, store)
 
 
 def _predictor(finished: Finished, run: Path, store: Store) -> Callable[[str], Labels]:

@@ -60,11 +60,12 @@ def read_decision(folder: Path) -> Kept | None:
         return None
     try:
         kept: Kept = TypeAdapter(Kept).validate_json(path.read_bytes())
-        for of in ("thresholds", "tuned"):
+        for of, thresholds in (("thresholds", kept["thresholds"]), ("tuned", kept["tuned"])):
             for structure in STRUCTURES:
-                _threshold(f"{of}.{structure}", kept[of][structure])  # type: ignore[literal-required]
-    except (ValidationError, KeyError) as error:
-        raise LiverError(f"{path} is damaged ({error}): delete it, and the thresholds are one half") from error
+                _threshold(f"{of}.{structure}", thresholds.get(structure))
+    except (ValidationError, LiverError) as error:
+        reason = _fault(error) if isinstance(error, ValidationError) else str(error)
+        raise LiverError(f"{path} is damaged ({reason}): delete it, and the thresholds are one half") from error
     return kept
 
 
@@ -90,20 +91,37 @@ def thresholds_of(given: Any, run: Path | None) -> Thresholds:
     return (liver, tumour)
 
 
-def post_process_of(given: Mapping[str, Any] | None) -> PostProcess:
-    """The steps of `inference.postprocess`, whose options are null where they are off.
+def post_process_of(given: Any, otherwise: Any = None) -> PostProcess:
+    """The steps of `inference.postprocess`.
+
+    Args:
+        otherwise: the same options of a run, for what is null in the first; what is null in both is off.
 
     Raises:
-        LiverError: an option is unknown or out of range.
+        LiverError: an option is unknown or out of range, or these are no options.
     """
-    on = {name: value for name, value in (given or {}).items() if value is not None}
+    on = {**_typed(otherwise), **_typed(given)}
     if unknown := sorted(on.keys() - PostProcess.__dataclass_fields__.keys()):
         raise LiverError(f"inference.postprocess.{unknown[0]}: there is {', '.join(PostProcess.__dataclass_fields__)}")
     try:
         return PostProcess(**on)
     except ValidationError as error:
-        fault = error.errors()[0]
-        raise LiverError(f"inference.postprocess.{fault['loc'][0]}={fault['input']!r}: {fault['msg']}") from error
+        raise LiverError(f"inference.postprocess.{_fault(error)}") from error
+
+
+def _typed(options: Any) -> dict[str, Any]:
+    if options is not None and not isinstance(options, Mapping):
+        raise LiverError(
+            f"inference.postprocess={options!r}: name the steps, as in inference.postprocess.largest_liver=true, of "
+            f"{', '.join(PostProcess.__dataclass_fields__)}"
+        )
+    return {name: value for name, value in (options or {}).items() if value is not None}
+
+
+def _fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    place = ".".join(map(str, fault["loc"]))
+    return f"{place}={fault['input']!r}: {fault['msg']}" if place else fault["msg"]
 
 
 def _threshold(option: str, value: Any) -> float:

@@ -23,7 +23,7 @@ Labels = UInt8[np.ndarray, "z y x"]
 Batch = Mapping[str, torch.Tensor]
 
 # What is tried on validation cases, whatever the config says: each step alone, then all of them.
-TRIED = PostProcess(largest_liver=True, tumour_in_liver=True, fill_holes=True, min_tumour_mm3=20.0)
+TRIED = PostProcess(fill_holes=True, largest_liver=True, tumour_in_liver=True, min_tumour_mm3=20.0)
 
 
 class Stack:

@@ -1,6 +1,5 @@
 """liver-export, of run folders that were never trained: random weights are as hard to copy."""
 
-import json
 import os
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from lightning_liver.data.resample import resample_hu
 from lightning_liver.data.slices import WholeSlices
 from lightning_liver.finished import appearance, read_run
 from lightning_liver.formats import onnx, torch_export
+from lightning_liver.inference.decision import write_decision
+from lightning_liver.inference.thresholds import HALF
 from lightning_liver.inference.volumes import to_grid, whole_slice_logits
 from lightning_liver.volume import from_canonical
 from tests.apps.commands import call
@@ -124,7 +125,7 @@ def test_the_example_labels_a_scan_as_the_house_does_but_for_ties(
     logits, affine = house(run, "20")
     cuts = [logits[:, 0].quantile(0.4), logits[:, 1].quantile(0.8)]  # random weights know no one half
     chosen = dict(zip(("liver", "tumour"), (float(cut.sigmoid()) for cut in cuts), strict=True))
-    (run / "decision.json").write_text(json.dumps({"thresholds": chosen}))
+    write_decision(run, (chosen["liver"], chosen["tumour"]), HALF, [])
     code, output = call("export", "run=run", folder=folder, capfd=capfd)
     assert code == 0, output
     assert "slices of the run's store" in output
@@ -147,7 +148,7 @@ def test_a_file_has_the_network_and_all_that_it_needs_to_know(
     folder: Path, name: str, read: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = run_folder(folder / "run", "data.spacing_mm=2.5")
-    (run / "decision.json").write_text(json.dumps({"thresholds": {"liver": 0.55, "tumour": 0.25}}))
+    write_decision(run, (0.55, 0.25), HALF, [])
     code, output = call("export", "run=run", f"format={name}", f"output=there/of-{name}", folder=folder, capfd=capfd)
     assert code == 0, output
     assert "largest difference" in output.lower()

@@ -170,7 +170,7 @@ def test_zero_shot_is_a_sources_score_on_scans_that_it_never_saw(
     typed = ("run=source", "data=lits", f"data.root={place / 'strange'}", "data.workers=0", "data.loaders=0")
     code, output = call("evaluate", *typed, "trainer=cpu", "hydra.run.dir=zero", folder=place, capfd=capfd)
     assert code == 0, output
-    assert "mean over patients" in output
+    assert "2 cases of 2 patients" in output
     rows = (place / "zero" / "cases.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 * 2
     assert rows[1].startswith("50,")
@@ -180,9 +180,10 @@ def test_a_run_scored_again_has_the_scores_that_it_had(
     place: Path, tune: Callable[..., str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     typed = ("run=source", "trainer=cpu", "trainer.threads=1", "hydra.run.dir=again")
-    code, output = call("evaluate", *typed, folder=place, capfd=capfd)
+    code, output = call("evaluate", *typed, "mode=corrected", folder=place, capfd=capfd)
     assert code == 0, output
     again, first = (json.loads((place / name / "metrics.json").read_text()) for name in ("again", "source"))
+    assert (again.pop("mode"), again.pop("tolerance_mm")) == ("corrected", 2.0)
     for name in again:
         assert again[name] == pytest.approx(first[name], abs=1e-6), name
     for wrong in ("run=nowhere", "run=scans"):

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from tests.apps.commands import call, run, small_run
 from tests.conftest import write_scan
-from tests.data.dicom_files import write_series
+from tests.data.dicom_files import ORIGIN_MM, PIXEL_MM, SHAPE, STEP_MM, write_series
 
 CPU = ("trainer=cpu", "trainer.threads=1", "trainer.precision=32-true")
 LIVER_HU, TUMOUR_HU = 60.0, 130.0
@@ -101,13 +101,13 @@ def test_a_folder_is_gone_through_and_its_masks_are_left_out(tmp_path: Path, pre
 
 
 def test_a_dicom_series_gets_a_mask_on_its_grid(tmp_path: Path, predict: Predict) -> None:
-    hu = scan((6, 9, 8))  # k, j, i
-    positions = np.array([(-10.0, 20.0, 5.0 + 3.0 * k) for k in range(6)])
-    write_series(tmp_path / "in" / "thorax", hu + 1024, positions=positions, names=[f"{9 - k}" for k in range(6)])
+    hu = scan(SHAPE)  # k, j, i
+    write_series(tmp_path / "in" / "thorax", (hu + 1024).astype(np.uint16))
     predict(f"input={tmp_path / 'in'}")
     mask = nib.load(tmp_path / "out" / "thorax-segmentation.nii.gz")
     assert np.array_equal(np.asarray(mask.dataobj).T, expected(hu))
-    assert np.allclose(mask.affine @ (0, 0, 2, 1), (10, -20, 11, 1))
+    x, y, z = ORIGIN_MM
+    assert np.allclose(mask.affine @ (3, 0, 2, 1), (-x - 3 * PIXEL_MM[1], -y, z + 2 * STEP_MM, 1))
 
 
 def test_what_a_run_scored_is_what_it_predicts(

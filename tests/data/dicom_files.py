@@ -1,76 +1,108 @@
-"""DICOM series as a scanner would leave them."""
+"""Little CT series, written by pydicom."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.sequence import Sequence as Items
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-SERIES = generate_uid()
-STRAIGHT = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+SHAPE = (5, 7, 9)  # k, j, i
+PIXEL_MM = (0.75, 0.625)  # between rows, between columns
+STEP_MM = 2.5
+ORIGIN_MM = (-120.5, -95.25, 310.0)
+AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+Edit = Callable[[int, Dataset], object]
 
 
-def header(path: Path, storage: str, size: tuple[int, int]) -> FileDataset:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = storage, generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made = FileDataset(str(path), {}, file_meta=meta, preamble=bytes(128))
-    made.SOPClassUID, made.SOPInstanceUID = storage, meta.MediaStorageSOPInstanceUID
-    made.Modality, made.PatientID, made.SeriesInstanceUID = "CT", "A", SERIES
-    made.Rows, made.Columns = size
-    made.BitsAllocated = made.BitsStored = 16
-    made.HighBit, made.PixelRepresentation, made.SamplesPerPixel = 15, 0, 1
-    made.PhotometricInterpretation = "MONOCHROME2"
-    return made
+def stored(shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
+    """Pixels as stored, all different: HU with intercept -1024."""
+    return np.arange(np.prod(shape), dtype=np.uint16).reshape(shape) + 900
+
+
+def rotated(x: float, y: float, z: float) -> tuple[float, ...]:
+    """ImageOrientationPatient of an image turned about x, then y, then z."""
+    (cx, sx), (cy, sy), (cz, sz) = ((np.cos(angle), np.sin(angle)) for angle in (x, y, z))
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    turned = about_z @ about_y @ about_x
+    return (*turned[:, 0], *turned[:, 1])
+
+
+def position_mm(k: float, orientation: tuple[float, ...] = AXIAL) -> list[float]:
+    normal = np.cross(orientation[:3], orientation[3:])
+    return [float(f"{mm:.8f}") for mm in ORIGIN_MM + k * STEP_MM * normal]
 
 
 def write_series(
     folder: Path,
-    stored: np.ndarray,
+    pixels: np.ndarray | None = None,
     *,
-    positions: np.ndarray,
-    along: Sequence[Sequence[float]] = STRAIGHT,
-    pixel_mm: tuple[float, float] = (0.7, 0.8),
-    names: Sequence[str] | None = None,
-    intercepts: Sequence[float] | None = None,
-    **options: Any,
-) -> None:
-    """One file a slice of (k, j, i); options are further elements of every file."""
+    orientation: tuple[float, ...] = AXIAL,
+    edit: Edit = lambda k, header: None,
+    uid: str = "1.2.826.0.1.3680043.8.498.1",
+) -> list[Path]:
+    """One file a slice, ordered by k; the names are in no order. `edit` may change what a file says."""
+    pixels = stored() if pixels is None else pixels
+    names = np.random.default_rng(1).permutation(1000)[: len(pixels)]
+    paths = [folder / f"IM{name:04d}.dcm" for name in names]
     folder.mkdir(parents=True, exist_ok=True)
-    for k, pixels in enumerate(stored):
-        path = folder / (names[k] if names else f"{k}.dcm")
-        made = header(path, CTImageStorage, pixels.shape)
-        made.ImagePositionPatient = [float(v) for v in positions[k]]
-        made.ImageOrientationPatient = [float(v) for row in along for v in row]
-        made.PixelSpacing = list(pixel_mm)
-        made.RescaleSlope, made.RescaleIntercept = 1, intercepts[k] if intercepts else -1024
-        for name, value in options.items():
-            setattr(made, name, value)
-        made.PixelData = pixels.astype(np.uint16).tobytes()
-        made.save_as(path)
+    for k, path in enumerate(paths):
+        header = image(pixels[k], CTImageStorage, uid)
+        header.ImagePositionPatient = position_mm(k, orientation)
+        header.ImageOrientationPatient = [float(f"{cosine:.10f}") for cosine in orientation]
+        header.PixelSpacing = list(PIXEL_MM)
+        header.RescaleSlope, header.RescaleIntercept = 1, -1024
+        edit(k, header)
+        header.save_as(path, enforce_file_format=True)
+    return paths
 
 
-def write_multi_frame(path: Path, stored: np.ndarray, *, positions: np.ndarray, order: Sequence[int]) -> None:
-    """An Enhanced CT: all slices in one file, in some order; what they share stands once."""
-    made = header(path, EnhancedCTImageStorage, stored.shape[1:])
-    made.NumberOfFrames = len(order)
-    shared, measures, turn, scale = Dataset(), Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing = [0.7, 0.8]
-    turn.ImageOrientationPatient = [v for row in STRAIGHT for v in row]
-    scale.RescaleSlope, scale.RescaleIntercept = 1, -1024
-    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = Items([measures]), Items([turn])
-    shared.PixelValueTransformationSequence = Items([scale])
-    made.SharedFunctionalGroupsSequence = Items([shared])
-    frames = []
-    for k in order:
-        one, place = Dataset(), Dataset()
-        place.ImagePositionPatient = [float(v) for v in positions[k]]
-        one.PlanePositionSequence = Items([place])
-        frames.append(one)
-    made.PerFrameFunctionalGroupsSequence = Items(frames)
-    made.PixelData = stored[list(order)].astype(np.uint16).tobytes()
+def write_enhanced(
+    path: Path, *, places: tuple[int, ...], orientation: tuple[float, ...] = AXIAL, edit: Edit = lambda k, header: None
+) -> None:
+    """One file of many frames: frame n shows slice places[n] and has a slope of its own."""
+    pixels = stored()[list(places)]
+    header = image(pixels, EnhancedCTImageStorage, "1.2.826.0.1.3680043.8.498.2")
+    header.NumberOfFrames = len(places)
+    shared = Dataset()
+    shared.PlaneOrientationSequence = [Dataset()]
+    shared.PlaneOrientationSequence[0].ImageOrientationPatient = [float(f"{cosine:.10f}") for cosine in orientation]
+    shared.PixelMeasuresSequence = [Dataset()]
+    shared.PixelMeasuresSequence[0].PixelSpacing = list(PIXEL_MM)
+    header.SharedFunctionalGroupsSequence = [shared]
+    header.PerFrameFunctionalGroupsSequence = [_groups(place, orientation) for place in places]
+    edit(0, header)
     path.parent.mkdir(parents=True, exist_ok=True)
-    made.save_as(path)
+    header.save_as(path, enforce_file_format=True)
+
+
+def image(pixels: np.ndarray, sop_class: str, series_uid: str) -> Dataset:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = sop_class
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header = Dataset()
+    header.file_meta = meta
+    header.SOPClassUID, header.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    header.Modality, header.ImageType = "CT", ["ORIGINAL", "PRIMARY", "AXIAL"]
+    header.PatientID, header.PatientName = "P1", "Phantom"
+    header.SeriesInstanceUID, header.SeriesNumber, header.SeriesDescription = series_uid, 3, "Portal venous"
+    header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+    header.Rows, header.Columns = pixels.shape[-2:]
+    header.BitsAllocated = header.BitsStored = 16
+    header.HighBit, header.PixelRepresentation = 15, 0 if pixels.dtype.kind == "u" else 1
+    header.PixelData = np.ascontiguousarray(pixels).tobytes()
+    return header
+
+
+def _groups(place: int, orientation: tuple[float, ...]) -> Dataset:
+    groups = Dataset()
+    groups.PlanePositionSequence = [Dataset()]
+    groups.PlanePositionSequence[0].ImagePositionPatient = position_mm(place, orientation)
+    groups.PixelValueTransformationSequence = [Dataset()]
+    rescale = groups.PixelValueTransformationSequence[0]
+    rescale.RescaleSlope, rescale.RescaleIntercept, rescale.RescaleType = place + 1, -1024, "HU"
+    return groups

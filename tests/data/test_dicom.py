@@ -1,134 +1,245 @@
+import tracemalloc
 from pathlib import Path
-from typing import Any
 
+import nibabel as nib
 import numpy as np
-import pydicom
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nibabel.orientations import aff2axcodes
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 from lightning_liver.data.dicom import read_series, series_folders
-from lightning_liver.data.nifti import read_labels, write_labels
-from lightning_liver.errors import LiverError
-from lightning_liver.volume import from_canonical
-from tests.data.dicom_files import STRAIGHT, write_multi_frame, write_series
+from lightning_liver.data.nifti import read_labels, read_volume, write_labels
+from lightning_liver.volume import from_canonical, to_canonical
+from tests.data.dicom_files import (
+    AXIAL,
+    PIXEL_MM,
+    SHAPE,
+    STEP_MM,
+    position_mm,
+    rotated,
+    stored,
+    write_enhanced,
+    write_series,
+)
 
-SHAPE = (5, 6, 7)  # k, j, i
-TURNED = ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0))  # rows to the back, columns to the feet: sagittal slices
-OBLIQUE = ((np.cos(0.2), np.sin(0.2), 0.0), (-np.sin(0.2), np.cos(0.2), 0.0))
+CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+HEAD_LAST = (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the normal points to the feet
+OBLIQUE = rotated(0.3, -0.2, 0.1)
+ORIENTATIONS = (AXIAL, HEAD_LAST, CORONAL, SAGITTAL, OBLIQUE)
 
 
-def positions(along: Any = STRAIGHT, step_mm: float = 2.5, count: int = SHAPE[0]) -> np.ndarray:
-    return np.array([(-100.0, -80.0, 30.0)]) + np.arange(count)[:, None] * step_mm * np.cross(*along)
+def standard_position_mm(path: Path, row: int, column: int) -> np.ndarray:
+    """Where a pixel lies (LPS), as PS3.3 C.7.6.2.1-1 has it: S, X and Y, dj and di as a matrix written out."""
+    header = dcmread(path)
+    (sx, sy, sz), (xx, xy, xz, yx, yy, yz) = header.ImagePositionPatient, header.ImageOrientationPatient
+    between_rows, between_columns = header.PixelSpacing
+    matrix = [
+        [xx * between_columns, yx * between_rows, 0, sx],
+        [xy * between_columns, yy * between_rows, 0, sy],
+        [xz * between_columns, yz * between_rows, 0, sz],
+        [0, 0, 0, 1],
+    ]
+    return (np.array(matrix, dtype=float) @ [column, row, 0, 1])[:3]
 
 
-def stored(seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 3000, SHAPE)
-
-
-@pytest.mark.parametrize("along", [STRAIGHT, OBLIQUE, TURNED], ids=["straight", "oblique", "sagittal"])
-def test_every_voxel_lies_where_the_standard_puts_it(tmp_path: Path, along: Any) -> None:
-    """PS3.3 C.7.6.2.1-1: P = position + i * column spacing * row direction + j * row spacing * column direction."""
-    pixels = stored()
-    names = [f"{name}.dcm" for name in ("d", "a", "e", "b", "c")]
-    write_series(tmp_path, pixels, positions=positions(along), along=along, names=names)
+def test_an_axial_series_reads_in_order_of_position_not_of_name(tmp_path: Path) -> None:
+    paths = write_series(tmp_path)
+    assert sorted(paths) != paths
     volume = read_series(tmp_path)
-    write_labels(tmp_path / "mask.nii.gz", (volume.hu > 1000).astype(np.uint8), volume.affine)
-    in_file = read_labels(tmp_path / "mask.nii.gz", volume)
-    assert np.array_equal(in_file == 1, volume.hu > 1000)
-    by_index = from_canonical(volume.hu, volume.affine)  # (k, j, i)
-    rows, columns = (np.array(direction) for direction in along)
-    for k, j, i in ((0, 0, 0), (3, 2, 5), (4, 5, 6)):
-        lps = positions(along)[k] + i * 0.8 * rows + j * 0.7 * columns
-        ras = volume.affine @ (i, j, k, 1)
-        assert np.allclose(ras[:3], lps * (-1, -1, 1))
-        assert by_index[k, j, i] == pixels[k, j, i] - 1024
+    np.testing.assert_array_equal(volume.hu, stored().astype(int) - 1024)
+    assert volume.hu.dtype == np.int16
+    assert volume.hu.flags.c_contiguous
+    assert volume.spacing_mm == pytest.approx((STEP_MM, *PIXEL_MM))
 
 
-def test_slices_come_from_the_feet_up_and_have_their_own_scale(tmp_path: Path) -> None:
-    pixels = stored()
-    write_series(tmp_path, pixels[::-1], positions=positions()[::-1], intercepts=[-1000, -1, -2, -3, -4])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_marked_voxel_lies_where_the_standard_says(tmp_path: Path, orientation: tuple[float, ...]) -> None:
+    pixels = np.zeros(SHAPE, np.uint16)
+    k, j, i = 3, 5, 2
+    pixels[k, j, i] = 3000
+    paths = write_series(tmp_path, pixels, orientation=orientation)
     volume = read_series(tmp_path)
-    assert volume.spacing_mm == pytest.approx((2.5, 0.7, 0.8))
-    assert np.array_equal(volume.hu[0], pixels[0] - 4)
-    assert np.array_equal(volume.hu[-1], pixels[-1] - 1000)
+    ((z, y, x),) = np.argwhere(volume.hu == 3000 - 1024)
+    grid = np.arange(np.prod(SHAPE)).reshape(SHAPE)
+    at = np.unravel_index(to_canonical(grid, volume.affine)[z, y, x], SHAPE)[::-1]
+    assert at == (i, j, k)
+    ras_mm = (volume.affine @ [*at, 1])[:3]
+    np.testing.assert_allclose(ras_mm * [-1, -1, 1], standard_position_mm(paths[k], j, i), atol=1e-5)
 
 
-def test_a_multi_frame_file_is_the_series_that_it_holds(tmp_path: Path) -> None:
-    pixels = stored()
-    write_multi_frame(tmp_path / "one" / "all.dcm", pixels, positions=positions(), order=[3, 0, 4, 1, 2])
-    write_series(tmp_path / "many", pixels, positions=positions())
-    one, many = read_series(tmp_path / "one"), read_series(tmp_path / "many")
-    assert np.array_equal(one.hu, many.hu)
-    assert np.allclose(one.affine, many.affine)
+@settings(max_examples=12)
+@given(st.tuples(*[st.floats(-np.pi, np.pi)] * 3), st.tuples(*[st.integers(0, n - 1) for n in SHAPE]))
+def test_every_voxel_lies_where_the_standard_says(tmp_path_factory, angles, voxel) -> None:
+    folder = tmp_path_factory.mktemp("series")
+    paths = write_series(folder, orientation=rotated(*angles))
+    volume = read_series(folder)
+    k, j, i = voxel
+    assert from_canonical(volume.hu, volume.affine)[k, j, i] == int(stored()[k, j, i]) - 1024
+    ras_mm = (volume.affine @ [i, j, k, 1])[:3]
+    np.testing.assert_allclose(ras_mm * [-1, -1, 1], standard_position_mm(paths[k], j, i), atol=1e-5)
 
 
-def test_folders_of_series_are_found_and_other_files_ignored(tmp_path: Path) -> None:
-    for name in ("b", "a"):
-        write_series(tmp_path / name, stored(), positions=positions())
-        (tmp_path / name / "notes.txt").write_text("not an image")
-    (tmp_path / "empty").mkdir()
-    assert series_folders(tmp_path) == [tmp_path / "a", tmp_path / "b"]
-    assert series_folders(tmp_path / "a") == [tmp_path / "a"]
-    assert read_series(tmp_path / "a").hu.shape == SHAPE
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_canonical_axes_go_left_back_and_up(tmp_path: Path, orientation: tuple[float, ...]) -> None:
+    """One step along each axis of the array, in millimetres of the body, by the affine alone."""
+    write_series(tmp_path, orientation=orientation)
+    volume = read_series(tmp_path)
+    number = np.arange(np.prod(SHAPE)).reshape(SHAPE)
+    canonical = to_canonical(number, volume.affine)
+    steps = [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    ijk = [np.array(np.unravel_index(canonical[at], SHAPE)[::-1]) for at in ((0, 0, 0), *steps)]
+    moved = [volume.affine[:3, :3] @ (there - ijk[0]) * [-1, -1, 1] for there in ijk[1:]]
+    for (z, y, x), millimetres, spacing_mm in zip(steps, moved, volume.spacing_mm, strict=True):
+        assert np.linalg.norm(millimetres) == pytest.approx(spacing_mm)
+        along = int(np.flatnonzero((x, y, z))[0])
+        assert millimetres[along] == np.abs(millimetres).max() > 0
 
 
-def tilted() -> np.ndarray:
-    moved = positions()
-    moved[:, 1] += 0.9 * np.arange(len(moved))
-    return moved
+def test_the_same_scan_as_nifti_is_the_same_volume(tmp_path: Path) -> None:
+    write_series(tmp_path / "series", orientation=OBLIQUE)
+    volume = read_series(tmp_path / "series")
+    voxels = (stored().astype(np.int16) - 1024).transpose(2, 1, 0)
+    nib.save(nib.Nifti1Image(voxels, volume.affine), tmp_path / "v.nii")
+    other = read_volume(tmp_path / "v.nii")
+    np.testing.assert_array_equal(other.hu, volume.hu)
+    np.testing.assert_allclose(other.spacing_mm, volume.spacing_mm, rtol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_mask_is_written_back_on_the_grid_of_the_series(tmp_path: Path, orientation: tuple[float, ...]) -> None:
+    write_series(tmp_path / "series", orientation=orientation)
+    volume = read_series(tmp_path / "series")
+    labels = (volume.hu % 3).astype(np.uint8)
+    write_labels(tmp_path / "mask.nii.gz", labels, volume.affine)
+    image = nib.load(tmp_path / "mask.nii.gz")
+    np.testing.assert_array_equal(np.asarray(image.dataobj).T, (stored().astype(int) - 1024) % 3)
+    np.testing.assert_allclose(image.affine, volume.affine, atol=1e-4)
+    assert image.header["sform_code"] == image.header["qform_code"] == 1  # no shear: ITK reads it too
+    np.testing.assert_array_equal(read_labels(tmp_path / "mask.nii.gz", volume), labels)
+
+
+def test_head_first_or_feet_first_the_head_is_up(tmp_path: Path) -> None:
+    write_series(tmp_path, orientation=HEAD_LAST)
+    volume = read_series(tmp_path)
+    assert aff2axcodes(volume.affine) == ("R", "P", "I")
+    np.testing.assert_array_equal(volume.hu, (stored().astype(int) - 1024)[::-1, :, ::-1])
+
+
+def test_each_slice_has_its_own_rescale(tmp_path: Path) -> None:
+    def edit(k: int, header: Dataset) -> None:
+        header.RescaleSlope, header.RescaleIntercept = 0.5 + k / 4, -1000 + k
+
+    write_series(tmp_path, edit=edit)
+    k = np.arange(SHAPE[0])[:, None, None]
+    np.testing.assert_array_equal(read_series(tmp_path).hu, np.rint(stored() * (0.5 + k / 4) - 1000 + k))
+
+
+def test_signed_pixels_of_twelve_bits_are_read(tmp_path: Path) -> None:
+    """The four bits above the stored ones may hold anything, PS3.5 section 8.1.1."""
+    values = (np.arange(np.prod(SHAPE)) - 150).reshape(SHAPE)
+    pixels = ((values & 0x0FFF) | 0x5000).astype(np.int16)
+
+    def edit(k: int, header: Dataset) -> None:
+        header.BitsStored, header.HighBit, header.RescaleIntercept = 12, 11, 0
+
+    write_series(tmp_path, pixels, edit=edit)
+    np.testing.assert_array_equal(read_series(tmp_path).hu, values)
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"positions": positions()[[0, 1, 2, 3, 3]]}, "two slices lie at"),
-        (
-            {"positions": positions(count=6)[[0, 1, 2, 4, 5]]},
-            r"a slice may be missing: slices are 2.500 mm .* 5.000 mm",
-        ),
-        ({"positions": tilted()}, r"tilted by 19.8 degrees"),
-        ({"Modality": "MR"}, "modality is MR"),
-        ({"intercepts": [60000] * 5}, "no HU"),
-    ],
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian, RLELossless]
 )
-def test_what_is_no_regular_ct_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    write_series(tmp_path, stored(), **({"positions": positions()} | changes))
-    with pytest.raises(LiverError, match=message):
-        read_series(tmp_path)
+def test_other_transfer_syntaxes_give_the_same_volume(tmp_path: Path, syntax: str) -> None:
+    def edit(k: int, header: Dataset) -> None:
+        if syntax == ExplicitVRBigEndian:
+            header.PixelData = stored()[k].astype(">u2").tobytes()
+        if syntax == RLELossless:
+            header.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+        header.file_meta.TransferSyntaxUID = syntax
+
+    write_series(tmp_path, edit=edit)
+    np.testing.assert_array_equal(read_series(tmp_path).hu, stored().astype(int) - 1024)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"PatientID": "B"}, r"2 patients in one folder: A \(5 files\), B \(1 files\)"),
-        ({"SeriesInstanceUID": "1.2.3"}, "2 series in one folder"),
-        ({"along": TURNED}, r"1 of 6 slices .* localizer has: other.dcm"),
-    ],
-)
-def test_strangers_among_the_slices_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    write_series(tmp_path, stored(), positions=positions())
-    write_series(tmp_path, stored()[:1], positions=positions() + 100, names=["other.dcm"], **changes)
-    with pytest.raises(LiverError, match=message):
-        read_series(tmp_path)
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_frames_of_a_multi_frame_file_are_sorted_and_scaled_each(
+    tmp_path: Path, orientation: tuple[float, ...]
+) -> None:
+    places = (2, 0, 4, 1, 3)
+    write_enhanced(tmp_path / "multi" / "all", places=places, orientation=orientation)
+    write_series(
+        tmp_path / "single",
+        orientation=orientation,
+        edit=lambda k, header: setattr(header, "RescaleSlope", k + 1),
+    )
+    multi, single = read_series(tmp_path / "multi"), read_series(tmp_path / "single")
+    np.testing.assert_array_equal(multi.hu, single.hu)
+    np.testing.assert_array_equal(multi.affine, single.affine)
 
 
-def test_files_without_a_place_or_pixels_are_named(tmp_path: Path) -> None:
-    write_series(tmp_path, stored(), positions=positions())
-    for keyword in ("PixelData", "ImagePositionPatient"):
-        image = pydicom.dcmread(tmp_path / "2.dcm")
-        delattr(image, keyword)
-        image.save_as(tmp_path / "2.dcm")
-        with pytest.raises(LiverError, match=r"2\.dcm"):
-            read_series(tmp_path)
-    with pytest.raises(LiverError, match="no DICOM images"):
-        read_series(tmp_path.parent / tmp_path.name / "..")
+def test_a_series_may_lie_in_several_multi_frame_files(tmp_path: Path) -> None:
+    write_enhanced(tmp_path / "a", places=(4, 1))
+    write_enhanced(tmp_path / "b", places=(3, 0, 2))
+    expected = stored().astype(int) * np.arange(1, 6)[:, None, None] - 1024
+    np.testing.assert_array_equal(read_series(tmp_path).hu, expected)
 
 
-def test_compressed_pixels_ask_for_the_package(tmp_path: Path) -> None:
-    write_series(tmp_path, stored(), positions=positions())
-    image = pydicom.dcmread(tmp_path / "0.dcm")
-    image.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLossless
-    image.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xd9"])
-    image["PixelData"].is_undefined_length = True
-    image.save_as(tmp_path / "0.dcm")
-    with pytest.raises(LiverError, match="pip install pylibjpeg"):
-        read_series(tmp_path)
+def test_compressed_frames_are_sorted_too(tmp_path: Path) -> None:
+    write_enhanced(tmp_path / "all", places=(2, 0, 4, 1, 3))
+    header = dcmread(tmp_path / "all")
+    header.compress(RLELossless, encoding_plugin="pydicom")
+    header.save_as(tmp_path / "all")
+    expected = stored().astype(int) * np.arange(1, 6)[:, None, None] - 1024
+    np.testing.assert_array_equal(read_series(tmp_path).hu, expected)
+
+
+def test_other_files_in_the_folder_do_not_count(tmp_path: Path) -> None:
+    paths = write_series(tmp_path)
+    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM" + bytes(50))
+    (tmp_path / "notes.txt").write_text("portal venous")
+    (tmp_path / f"._{paths[0].name}").write_bytes(b"left by another system")
+    (tmp_path / "more").mkdir()
+    paths[1].rename(tmp_path / "without_ending")
+    np.testing.assert_array_equal(read_series(tmp_path).hu, stored().astype(int) - 1024)
+
+
+def test_positions_written_with_few_digits_are_even(tmp_path: Path) -> None:
+    def edit(k: int, header: Dataset) -> None:
+        header.ImagePositionPatient = [round(mm, 1) for mm in position_mm(k * 0.625 / STEP_MM)]
+
+    write_series(tmp_path, edit=edit)
+    assert read_series(tmp_path).spacing_mm[0] == pytest.approx(0.625, rel=0.05)
+
+
+def test_memory_is_the_volume_and_a_few_slices(tmp_path: Path) -> None:
+    pixels = np.full((20, 256, 256), 1000, np.uint16)
+    write_series(tmp_path, pixels)
+    read_series(tmp_path)
+    tracemalloc.start()
+    hu = read_series(tmp_path).hu
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < hu.nbytes + 16 * hu[0].nbytes
+
+
+def test_folders_of_series_are_found_and_sorted(tmp_path: Path) -> None:
+    for name in ("b/study/series", "a/series 2", "a/series 1"):
+        write_series(tmp_path / name)
+    (tmp_path / "a" / "empty").mkdir()
+    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "a" / "read me.txt").write_text("")
+    (tmp_path / "a" / "circle").symlink_to(tmp_path)
+    found = [str(folder.relative_to(tmp_path)) for folder in series_folders(tmp_path)]
+    assert found == ["a/series 1", "a/series 2", "b/study/series"]
+    assert series_folders(tmp_path / "b" / "study" / "series") == [tmp_path / "b" / "study" / "series"]
+    assert series_folders(tmp_path / "a" / "empty") == []

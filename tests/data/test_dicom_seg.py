@@ -10,7 +10,7 @@ import pytest
 from lightning_liver.data.dicom import read_series
 from lightning_liver.errors import LiverError
 from lightning_liver.volume import from_canonical
-from tests.data.dicom_files import STRAIGHT, write_multi_frame, write_series
+from tests.data.dicom_files import AXIAL, SHAPE, position_mm, write_enhanced, write_series
 from tests.optional import needs
 
 needs("highdicom")
@@ -18,20 +18,18 @@ import highdicom  # noqa: E402
 
 from lightning_liver.data.dicom_seg import write_segmentation  # noqa: E402
 
-SHAPE = (5, 6, 7)  # k, j, i
-SAGITTAL = ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0))
+SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 STUDY = {"StudyInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.4"}
 
 
-def positions(along: Any = STRAIGHT) -> np.ndarray:
-    return np.array([(-100.0, -80.0, 30.0)]) + np.arange(SHAPE[0])[:, None] * 2.5 * np.cross(*along)
+def of_a_study(_: int, image: Any) -> None:
+    for name, value in STUDY.items():
+        setattr(image, name, value)
 
 
-def series(folder: Path, along: Any = STRAIGHT, **options: Any) -> Path:
-    """Files in an order that is not that of their slices."""
-    order = [3, 0, 4, 1, 2]
-    stored = np.random.default_rng(0).integers(0, 3000, SHAPE)
-    write_series(folder, stored[order], positions=positions(along)[order], along=along, **(STUDY | options))
+def series(folder: Path, orientation: tuple[float, ...] = AXIAL) -> Path:
+    stored = np.random.default_rng(0).integers(0, 3000, SHAPE).astype(np.uint16)
+    write_series(folder, stored, orientation=orientation, edit=of_a_study)
     return folder
 
 
@@ -44,8 +42,8 @@ def labelled(folder: Path) -> tuple[Any, np.ndarray]:
     return volume, labels
 
 
-@pytest.mark.parametrize("along", [STRAIGHT, SAGITTAL], ids=["axial", "sagittal"])
-def test_each_slice_of_a_segment_lies_on_the_slice_that_it_names(tmp_path: Path, along: Any) -> None:
+@pytest.mark.parametrize("along", [AXIAL, SAGITTAL], ids=["axial", "sagittal"])
+def test_each_slice_of_a_segment_lies_on_the_slice_that_it_names(tmp_path: Path, along: tuple[float, ...]) -> None:
     folder = series(tmp_path / "series", along)
     volume, labels = labelled(folder)
     write_segmentation(tmp_path / "seg.dcm", labels, volume.affine, folder)
@@ -53,7 +51,7 @@ def test_each_slice_of_a_segment_lies_on_the_slice_that_it_names(tmp_path: Path,
     sources = {image.SOPInstanceUID: image for image in map(pydicom.dcmread, folder.iterdir())}
     frames = made.pixel_array
     assert len(frames) == 2 * (SHAPE[0] - 2)  # the empty slices are left out
-    by_place = {tuple(np.round(place, 3)): k for k, place in enumerate(positions(along))}
+    by_place = {tuple(np.round(position_mm(k, along), 3)): k for k in range(SHAPE[0])}
     expected = from_canonical(labels, volume.affine)
     for frame, pixels in zip(made.PerFrameFunctionalGroupsSequence, frames, strict=True):
         named = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
@@ -63,7 +61,7 @@ def test_each_slice_of_a_segment_lies_on_the_slice_that_it_names(tmp_path: Path,
         k = by_place[tuple(np.round(np.array(place, float), 3))]
         assert np.array_equal(pixels, expected[k] == number)
     turn = made.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient
-    assert np.allclose(turn, np.ravel(along))
+    assert np.allclose(turn, along)
 
 
 def test_it_belongs_to_the_study_and_says_what_it_is(tmp_path: Path) -> None:
@@ -71,19 +69,16 @@ def test_it_belongs_to_the_study_and_says_what_it_is(tmp_path: Path) -> None:
     volume, labels = labelled(folder)
     write_segmentation(tmp_path / "seg.dcm", labels, volume.affine, folder)
     made = highdicom.seg.segread(tmp_path / "seg.dcm")
-    assert (made.Modality, made.PatientID, made.StudyInstanceUID) == ("SEG", "A", "1.2.3")
-    assert made.SeriesInstanceUID != pydicom.dcmread(folder / "0.dcm").SeriesInstanceUID
+    assert (made.Modality, made.PatientID, made.StudyInstanceUID) == ("SEG", "P1", "1.2.3")
+    assert made.SeriesInstanceUID != pydicom.dcmread(next(folder.iterdir())).SeriesInstanceUID
     assert [segment.SegmentLabel for segment in made.SegmentSequence] == ["liver", "tumour"]
     assert [made.get_segment_description(n).segmented_property_type.value for n in (1, 2)] == ["10200004", "108369006"]
 
 
 def test_a_multi_frame_file_is_referred_to_frame_by_frame(tmp_path: Path) -> None:
     path = tmp_path / "series" / "all.dcm"
-    write_multi_frame(path, np.random.default_rng(0).integers(0, 3000, SHAPE), positions=positions(), order=range(5))
+    write_enhanced(path, places=(0, 1, 2, 3, 4), edit=of_a_study)
     image = pydicom.dcmread(path)
-    for name, value in STUDY.items():
-        setattr(image, name, value)
-    image.save_as(path)
     volume, labels = labelled(path.parent)
     write_segmentation(tmp_path / "seg.dcm", labels, volume.affine, path.parent)
     made = highdicom.seg.segread(tmp_path / "seg.dcm")

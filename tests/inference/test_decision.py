@@ -25,12 +25,23 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", '{"thresholds": {"liver": 2, "tumour": 0.5}, "tuned": {}, "validation": []}']
+    ("text", "reason"),
+    [
+        ("", "EOF"),
+        ("{}", "thresholds"),
+        ('{"thresholds": {"liver": 2, "tumour": 0.5}, "tuned": {}, "validation": []}', r"thresholds\.liver: 2"),
+        (
+            '{"thresholds": {"liver": 0.5, "tumour": 0.5}, "tuned": {"liver": 0.5}, "validation": []}',
+            r"tuned\.tumour: None",
+        ),
+    ],
 )
-def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_is_named_with_the_reason(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "decision.json").write_text(text)
-    with pytest.raises(LiverError):
+    with pytest.raises(LiverError, match=reason) as told:
         read_decision(tmp_path)
+    assert str(tmp_path / "decision.json") in str(told.value)
+    assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize("given", ["half", [0.5], [0, 0.5], [0.5, 1.0], [0.5, "a"], 0.5, [True, 0.5]])
@@ -51,8 +62,24 @@ def test_options_that_are_null_are_off() -> None:
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [({"smallest": True}, "smallest"), ({"min_tumour_mm3": -1}, "min_tumour_mm3=-1"), ({"fill_holes": "soon"}, "soon")],
+    [
+        ({"smallest": True}, "smallest"),
+        ({"min_tumour_mm3": -1}, "min_tumour_mm3=-1"),
+        ({"min_tumour_mm3": True}, "min_tumour_mm3=True"),
+        ({"fill_holes": "soon"}, "soon"),
+        (True, "postprocess=True: name the steps"),
+        (False, "postprocess=False: name the steps"),
+        ("largest_liver", "name the steps"),
+        (["largest_liver"], "name the steps"),
+    ],
 )
-def test_options_that_do_not_exist_or_fit_are_refused(given: dict[str, Any], message: str) -> None:
+def test_options_that_do_not_exist_or_fit_are_refused(given: Any, message: str) -> None:
     with pytest.raises(LiverError, match=message):
         post_process_of(given)
+
+
+def test_a_step_that_a_run_took_can_be_left_out() -> None:
+    of_run = {"largest_liver": True, "fill_holes": True, "min_tumour_mm3": 50.0}
+    typed = {"largest_liver": False, "tumour_in_liver": True, "fill_holes": None, "min_tumour_mm3": 0}
+    assert list(post_process_of(typed, of_run).steps()) == ["fill_holes", "tumour_in_liver"]
+    assert post_process_of(None, of_run) == post_process_of(of_run)

@@ -18,9 +18,10 @@ from lightning_liver.inference.postprocess import (
 SPACING_MM = (2.0, 1.0, 0.5)
 ALL = PostProcess(largest_liver=True, tumour_in_liver=True, fill_holes=True, min_tumour_mm3=3.0)
 STEPS = ALL.steps()
+EACH = {**STEPS, "all": ALL}
 
 maps = arrays.arrays(np.uint8, st.tuples(*[st.integers(1, 6)] * 3), elements=st.integers(0, 2))
-each_step = pytest.mark.parametrize("step", STEPS.values(), ids=list(STEPS))
+each_step = pytest.mark.parametrize("step", EACH.values(), ids=list(EACH))
 
 
 def reached(mask: np.ndarray, start: tuple[int, ...]) -> set[tuple[int, ...]]:
@@ -112,8 +113,27 @@ def test_every_step_sees_the_same_from_each_side(step: object, labels: np.ndarra
 
 
 def test_steps_are_taken_in_the_stated_order() -> None:
-    assert list(STEPS) == ["largest_liver", "tumour_in_liver", "fill_holes", "min_tumour_mm3=3"]
+    assert list(STEPS) == ["fill_holes", "largest_liver", "tumour_in_liver", "min_tumour_mm3=3"]
     assert not PostProcess().steps()
+
+
+def test_a_tumour_with_a_rim_of_background_within_the_liver_stays() -> None:
+    labels = np.zeros((14, 14, 14), np.uint8)
+    labels[1:13, 1:13, 1:13] = 1
+    labels[4:10, 4:10, 4:10] = 0
+    labels[5:9, 5:9, 5:9] = 2
+    kept = ALL(labels, SPACING_MM)
+    assert np.array_equal(kept == 2, labels == 2)
+    assert (kept > 0).sum() == 12**3
+
+
+@given(maps)
+def test_no_large_tumour_within_the_largest_liver_is_lost(labels: np.ndarray) -> None:
+    kept = ALL(labels, SPACING_MM)
+    liver = largest_liver(fill_holes(labels, SPACING_MM), SPACING_MM)
+    for part in parts(liver == 2):
+        if len(part) >= 3 and (liver == 1).any():
+            assert part <= places(kept == 2)
 
 
 def test_nothing_predicted_is_nothing_put_right() -> None:
@@ -121,11 +141,10 @@ def test_nothing_predicted_is_nothing_put_right() -> None:
 
 
 @pytest.mark.slow
-def test_a_full_size_scan_takes_seconds() -> None:
+def test_a_full_size_scan_takes_two_seconds_of_processor() -> None:
     labels = np.zeros((500, 512, 512), np.uint8)
     labels[150:350, 100:350, 80:350] = 1
     labels[200:230, 150:200, 150:200] = 2
-    labels[np.random.default_rng(0).random(labels.shape) < 1e-4] = 2
-    began = time.perf_counter()
+    began = time.process_time()
     ALL(labels, SPACING_MM)
-    assert time.perf_counter() - began < 40
+    assert time.process_time() - began < 2

@@ -32,6 +32,7 @@ class Contents:
         metrics: of metrics.json, or of a run that is about to write it.
         differs: how its config differs from the defaults, see lightning_liver.reporting.differences.
         overrides: as they were typed.
+        job: the name of the config that was run: train, or evaluate.
         choices: of the config's groups.
     """
 
@@ -40,6 +41,7 @@ class Contents:
     choices: Mapping[str, str | None]
     overrides: Sequence[str] | None
     swept: bool
+    job: str
     differs: Mapping[str, Any] | None
     metrics: Mapping[str, Any]
     cases: Sequence[Line]
@@ -72,6 +74,7 @@ def read_contents(folder: Path, metrics: Mapping[str, Any] | None = None) -> Con
         choices=hydra.get("runtime", {}).get("choices", {}),
         overrides=hydra.get("overrides", {}).get("task"),
         swept=hydra.get("mode") == "MULTIRUN",
+        job=str(hydra.get("job", {}).get("name", "train")),
         differs=json_of(folder / "differs.json"),
         metrics=metrics if metrics is not None else json_of(folder / "metrics.json") or {},
         cases=read_lines(folder / "cases.csv") or (),

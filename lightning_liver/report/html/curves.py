@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 
 from lightning_liver.report.html.blocks import Block, Chart, Row, Section, Text, missing, note
 from lightning_liver.report.html.contents import Contents
+from lightning_liver.report.html.results import counted
 from lightning_liver.report.html.theme import COLOURS, FAINT, INK, RULE, SMALL, axes_of, chart
 from lightning_liver.report.scalars import Curve, Point, epochs_of, while_training
 from lightning_liver.types import STRUCTURES
@@ -32,7 +33,8 @@ def curves_section(contents: Contents) -> Section:
 
 def _sentence(contents: Contents, curves: Mapping[str, Curve]) -> str:
     epochs, steps = (contents.metrics.get(name) for name in ("epochs", "steps"))
-    length = f"{epochs:g} epochs, {steps:g} steps" if epochs and steps else f"{curves['train/loss'][-1].step + 1} steps"
+    length = counted(steps or curves["train/loss"][-1].step + 1, "step")
+    length = f"{counted(epochs, 'epoch')}, {length}" if epochs else length
     seconds = contents.timing.get("fit_s")
     parts = [f"{length}{f' in {duration(seconds)}' if seconds else ''}."]
     if best := max(curves.get(_MONITORED, ()), key=lambda point: point.value, default=None):
@@ -87,5 +89,6 @@ def _draw(axes: Axes, curve: Curve, colour: str, label: str, *, marker: bool = F
 
 def _finish(axes: Axes, label: str) -> None:
     axes.set(xlabel="step", ylabel=label)
+    axes.set_xlim(left=0)
     axes.grid(color=RULE, lw=0.4)
     axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, loc="best")

@@ -25,8 +25,8 @@ def decision_section(contents: Contents) -> Section:
 def _thresholds(decision: Mapping[str, Any]) -> str:
     used, tuned = decision.get("thresholds") or {}, decision.get("tuned") or {}
     parts = [
-        f"{structure}: {used[structure]:g}"
-        + (f", the best on validation is {tuned[structure]:g}" if structure in tuned else "")
+        f"{structure}: {used[structure]:.3g}"
+        + (f", the best on validation is {tuned[structure]:.3g}" if structure in tuned else "")
         for structure in STRUCTURES
         if structure in used
     ]
@@ -45,5 +45,5 @@ def _table(validation: list[Mapping[str, Any]]) -> Table:
 
 def _score(value: float | None, first: Mapping[str, Any], structure: str) -> Cell:
     before = first.get(structure)
-    gain = "" if value is None or before is None else f"{value - before:+.3f}"
+    gain = "" if value is None or before is None else f"{round(value - before, 3) + 0.0:+.3f}"
     return Cell(formatted(value, 3), gain)

@@ -16,7 +16,7 @@ from lightning_liver.report.html.curves import curves_section, duration
 from lightning_liver.report.html.data import data_section
 from lightning_liver.report.html.decisions import decision_section
 from lightning_liver.report.html.lesions import lesions_section
-from lightning_liver.report.html.results import results_section
+from lightning_liver.report.html.results import counted, results_section
 from lightning_liver.report.html.setup import configuration_section, reproduction_section
 from lightning_liver.report.html.shown_cases import cases_section
 from lightning_liver.report.html.standing import caveat, headlines, standing_section, verdict
@@ -90,7 +90,7 @@ def facts(contents: Contents) -> dict[str, str]:
         "Augmentation": choices.get("augment"),
         "Fine-tuning": tuned if tuned != "scratch" else None,
         "Seed, fold": f"{settings['seed']}, {settings.get('data.fold')}" if "seed" in settings else None,
-        "Trained": f"{epochs:g} epochs" if epochs else None,
+        "Trained": counted(epochs, "epoch") if epochs else None,
         "Took": duration(seconds) if seconds else None,
         "Finished": str((contents.environment or {}).get("finished", ""))[:16].replace("T", " "),
     }

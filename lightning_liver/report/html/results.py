@@ -54,7 +54,7 @@ def results_section(contents: Contents) -> Section:
         return Section("results", "Results", [missing("This run tested no cases: there is no score to show.")])
     patients, scans = (len({line[name] for line in cases}) for name in ("patient", "case"))
     blocks: list[Block] = [
-        Text(f"{_count(scans, 'scan')} of {_count(patients, 'patient')} new to the network, on each scan's own grid."),
+        Text(f"{counted(scans, 'scan')} of {counted(patients, 'patient')} new to the network, on the scan's own grid."),
         _means(cases, mode_of(contents)),
         note(
             "Mean over patients, below it the 95 % interval (BCa bootstrap over patients, widened as Student's t). "
@@ -77,6 +77,11 @@ def range_text(mean: Mean, decimals: int = 3) -> str:
     if mean.low is None or mean.high is None:
         return ""
     return f"{mean.low:.{decimals}f} to {mean.high:.{decimals}f}"
+
+
+def counted(number: float, what: str) -> str:
+    """So many of something, one without its s."""
+    return f"{number:g} {what}{'s' * (number != 1)}"
 
 
 def _means(cases: Sequence[Line], mode: str) -> Table:
@@ -153,7 +158,3 @@ def _plain(value: float | str | None) -> str:
     if value is None:
         return MISSING
     return value if isinstance(value, str) else f"{value:.6g}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"

@@ -34,7 +34,10 @@ def reproduction_section(contents: Contents) -> Section:
     if contents.overrides is None:
         blocks.append(missing("This run was not started by a command: its configuration stands above."))
     else:
-        blocks += [Text("The same command gives the same run:"), Code(command(contents.overrides, contents.swept))]
+        blocks += [
+            Text("The same command gives the same run:"),
+            Code(command(contents.overrides, contents.job, swept=contents.swept)),
+        ]
         blocks.append(
             note(
                 "On the same machine with as many threads it is equal to the bit; elsewhere rounding differs. "
@@ -48,14 +51,16 @@ def reproduction_section(contents: Contents) -> Section:
     return Section("reproduction", "Made with", blocks)
 
 
-def command(overrides: Sequence[str], swept: bool) -> str:
+def command(overrides: Sequence[str], job: str = "train", *, swept: bool) -> str:
     """What to type for this one run.
 
     Args:
+        job: the name of its config.
         swept: it was a job of a sweep, which its experiment would start again.
     """
     kept = [override for override in overrides if not override.startswith(_NOT_THE_RUN)]
-    return shlex.join(["python", "train.py", *kept, *(["hydra.mode=RUN"] if swept else [])])
+    words = ["python", "train.py"] if job == "train" else [f"liver-{job}"]
+    return shlex.join([*words, *kept, *(["hydra.mode=RUN"] if swept else [])])
 
 
 def _differences(choices: dict[str, list[object]], options: dict[str, list[object]]) -> list[Block]:

@@ -134,6 +134,7 @@ def test_command_is_quoted_for_a_shell() -> None:
     typed = command(overrides, swept=False)
     assert shlex.split(typed) == ["python", "train.py", *overrides[:2]]
     assert shlex.split(command(["loss=bce"], swept=True))[-1] == "hydra.mode=RUN"
+    assert command(["run=a", "data=lits"], "evaluate", swept=False) == "liver-evaluate run=a data=lits"
 
 
 def test_a_drawing_has_the_pages_colours_and_names_of_its_own() -> None:
