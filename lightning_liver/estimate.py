@@ -23,7 +23,7 @@ from lightning_liver.data.store import CaseRecord, open_store
 from lightning_liver.errors import LiverError
 from lightning_liver.machine import threads
 from lightning_liver.report.done import is_done
-from lightning_liver.training.trainer import TrainerOptions, settle
+from lightning_liver.training.settings import TrainerOptions, settle
 from lightning_liver.types import STRUCTURES
 
 _TIMED_S = 3.0  # spent on timing one kind of step

@@ -33,7 +33,8 @@ from lightning_liver.finetune.transfer import Transfer, plan
 from lightning_liver.finished import network_weights, read_checkpoint, read_run
 from lightning_liver.task import Groups, SegmentationTask, Term
 from lightning_liver.training.callbacks import EpochSeeds
-from lightning_liver.training.trainer import TrainerOptions, bare_trainer, pretraining_trainer
+from lightning_liver.training.settings import TrainerOptions
+from lightning_liver.training.trainer import bare_trainer, pretraining_trainer
 
 log = logging.getLogger(__name__)
 

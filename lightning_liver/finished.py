@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from yaml import YAMLError
 
 from lightning_liver.build import build
-from lightning_liver.data.datamodule import SliceDataModule
-from lightning_liver.data.slices import Appearance
+from lightning_liver.data.slices import KEPT_AS, Appearance
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.postprocess import PostProcess
@@ -64,7 +63,7 @@ def read_run(run: Path, *, weights: Weights = "best", option: str = "run") -> Fi
         network.load_state_dict(state)
     except RuntimeError as error:
         raise LiverError(f"{run}: the weights do not fit the model of its config: {_first_line(error)}") from error
-    return Finished(saved, network.eval(), checkpoint[SliceDataModule.__qualname__], multiple)
+    return Finished(saved, network.eval(), checkpoint[KEPT_AS], multiple)
 
 
 def appearance(run: Finished, folder: Path) -> Appearance:
@@ -86,7 +85,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         LiverError: it is missing, damaged or of another kind.
     """
     checkpoint = _loaded(path)
-    if not isinstance(checkpoint.get("state_dict"), dict) or SliceDataModule.__qualname__ not in checkpoint:
+    if not isinstance(checkpoint.get("state_dict"), dict) or KEPT_AS not in checkpoint:
         raise LiverError(f"{path}: not a checkpoint of a training run; give another run")
     return checkpoint
 

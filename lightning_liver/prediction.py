@@ -26,7 +26,7 @@ from lightning_liver.inference.tta import FLIPS
 from lightning_liver.inference.uncertainty import has_dropout, refuse_certainty
 from lightning_liver.metrics.measures import measure
 from lightning_liver.report.tables import write_cases_csv
-from lightning_liver.training.trainer import TrainerOptions, settle
+from lightning_liver.training.settings import TrainerOptions, settle
 from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)

@@ -51,7 +51,8 @@ from lightning_liver.training.checks import check_network_and_loss, check_optimi
 from lightning_liver.training.chosen import alone_in, budget_of, chosen_for, is_fitted, pruned_for, record
 from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.pruning import Pruning
-from lightning_liver.training.trainer import TrainerOptions, summary_table, trainer
+from lightning_liver.training.settings import TrainerOptions
+from lightning_liver.training.trainer import summary_table, trainer
 from lightning_liver.training.volumes import Gains, VolumeScores, check_scoring
 
 log = logging.getLogger(__name__)

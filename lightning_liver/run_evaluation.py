@@ -21,7 +21,8 @@ from lightning_liver.report.scores import score_tables
 from lightning_liver.report.tables import write_json_whole
 from lightning_liver.task import SegmentationTask
 from lightning_liver.text import or_none
-from lightning_liver.training.trainer import bare_trainer, settle
+from lightning_liver.training.settings import settle
+from lightning_liver.training.trainer import bare_trainer
 from lightning_liver.training.volumes import VolumeScores, check_scoring
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,8 @@ import ast
 import re
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1] / "lightning_liver"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "lightning_liver"
 FLOORS = (
     ("errors", "volume", "types", "files", "text", "machine", "config"),
     ("data", "augment", "finetune", "models", "losses", "metrics", "optimise", "formats"),
@@ -116,3 +117,19 @@ def test_optuna_is_known_to_what_is_imported_when_it_is_chosen() -> None:
     knowing = {part(path) for path in MODULES if re.search(r"^(from|import) optuna", path.read_text(), re.M)}
     assert knowing == {"optimise", "sweep"}
     assert not [path for path in MODULES if imports(path) & {"optimise", "sweep"} and part(path) not in knowing]
+
+
+def test_prediction_starts_without_lightning() -> None:
+    """Its import takes as long as a small scan; a network needs none of it."""
+    reached, waiting = set(), ["prediction", "training.settings", "models.unet"]
+    while waiting:
+        name = waiting.pop()
+        path = PACKAGE / f"{name.replace('.', '/')}.py"
+        if name in reached or not path.exists():
+            continue
+        reached.add(name)
+        text = path.read_text()
+        assert not re.search(r"^(from|import) (pytorch_lightning|lightning_fabric|torchmetrics)", text, re.M), name
+        waiting += re.findall(r"^(?:from|import) lightning_liver\.(\S+)", text, re.M)
+    assert "finished" in reached
+    assert "training.settings" in (ROOT / "conf" / "predict.yaml").read_text()

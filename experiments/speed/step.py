@@ -22,7 +22,8 @@ from lightning_liver.inference.volumes import multi_hot
 from lightning_liver.task import Batch, SegmentationTask
 from lightning_liver.training.callbacks import EpochSeeds, Throughput
 from lightning_liver.training.panels import ValidationPanels
-from lightning_liver.training.trainer import Precision, TrainerOptions, settle, trainer
+from lightning_liver.training.settings import Precision, TrainerOptions, settle
+from lightning_liver.training.trainer import trainer
 
 WARM_UP = 10  # steps that pay for caches, kernels that are chosen, workers that start
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}

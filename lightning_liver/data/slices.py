@@ -22,6 +22,8 @@ Labels = UInt8[np.ndarray, "y x"]
 Kind = Literal["tumour", "liver", "any"]
 Sample = dict[str, torch.Tensor]
 
+KEPT_AS = "SliceDataModule"  # Lightning's name for the appearance in a checkpoint, to be read without Lightning
+
 
 @runtime_checkable
 class Augment(Protocol):

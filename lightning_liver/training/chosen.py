@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from lightning_liver.errors import LiverError, Unfinished
 from lightning_liver.files import clear_partials, write_whole
-from lightning_liver.training.trainer import TrainerOptions, settle
+from lightning_liver.training.settings import TrainerOptions, settle
 
 _KEPT = ("accelerator", "precision", "threads")
 _HYDRA_KEPT = ".hydra.kept"

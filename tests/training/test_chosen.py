@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from lightning_liver.errors import LiverError
 from lightning_liver.machine import threads
-from lightning_liver.training import trainer as training
+from lightning_liver.training import settings as training
 from lightning_liver.training.chosen import alone_in, budget_of, chosen_for, is_fitted, record
-from lightning_liver.training.trainer import TrainerOptions, settle
+from lightning_liver.training.settings import TrainerOptions, settle
 
 OPTIONS = TrainerOptions(
     accelerator="cpu",
