@@ -12,11 +12,11 @@ from experiments.speed.official import NAMES, Printed, program_of, run_official
 from experiments.speed.scans import scan
 from experiments.speed.step import Setup
 from lightning_liver.errors import LiverError
+from lightning_liver.report.readme import check_marks
 from tests.metrics.printed import PRINTED
 
 STUDY = Path(__file__).parents[1] / "experiments" / "speed"
 CONF = Path(__file__).parents[1] / "conf" / "augment"
-BEGIN, END = "<!-- augmentation -->", "<!-- /augmentation -->"
 MATRIX = 64
 
 
@@ -69,10 +69,9 @@ def test_waiting_is_judged_by_the_policy_asked_about() -> None:
     assert waiting.verdict(rows) == "augment=all: waits 2.50%, target < 3%: pass"
 
 
-def test_readme_has_a_place_for_the_tables() -> None:
-    text = (STUDY / "README.md").read_text()
-    assert text.count(BEGIN) == text.count(END) == 1
-    assert text.index(BEGIN) < text.index(END)
+@pytest.mark.parametrize("name", ["augmentation", "scoring", "training-small", "training-gpu"])
+def test_readme_has_a_place_for_the_tables(name: str) -> None:
+    check_marks(STUDY / "README.md", name)
 
 
 def test_steps_are_timed_and_judged_as_ratios_of_a_round() -> None:

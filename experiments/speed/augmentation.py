@@ -8,7 +8,6 @@ import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is imported
 
-import re
 from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
@@ -19,13 +18,11 @@ import torch
 from experiments.speed import batchgenerators_set, monai_set, ours, peers, policies, waiting
 from experiments.speed.machine import machine
 from experiments.speed.scans import scan
-from lightning_liver.files import write_whole
-from lightning_liver.report.readme import Block
+from lightning_liver.report.readme import Block, write_block
 from lightning_liver.report.tables import text_table
 
 COMMAND = "make bench-augment"
 README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- augmentation -->", "<!-- /augmentation -->"
 MATRICES = (256, 512)
 LIBRARIES = ("torch", "numpy", "opencv-python-headless", "albumentations", "monai", "batchgeneratorsv2")
 
@@ -54,13 +51,6 @@ def wait_section(given: Namespace) -> str:
     return "\n".join([title, "", text_table(rows), "", waiting.verdict(rows)])
 
 
-def write(text: str, readme: Path) -> None:
-    """Put the text between the marks of a README."""
-    old = readme.read_text(encoding="utf-8")
-    part = f"{BEGIN}\n\n{Block(COMMAND, text).markdown()}\n\n{END}"
-    write_whole(readme, re.sub(f"{BEGIN}.*{END}", lambda _: part, old, flags=re.DOTALL))
-
-
 def main() -> None:
     given = _parser().parse_args()
     cv2.setNumThreads(0)
@@ -71,7 +61,7 @@ def main() -> None:
         sections.append(section(given))
         print(f"\n{sections[-1]}", flush=True)
     if given.write:
-        write("\n\n".join(sections), README)
+        write_block(README, Block(COMMAND, "\n\n".join(sections)), "augmentation")
 
 
 def _parser() -> ArgumentParser:

@@ -4,7 +4,6 @@ Runs the official LiTS scorer and ours on the same files, and prints whether the
 took: little masks that ask everything, and phantoms of 512x512 pixels, of which the time is told.
 """
 
-import re
 import tempfile
 import time
 from argparse import ArgumentParser
@@ -18,15 +17,13 @@ from experiments.speed.made_masks import SETS, Labels, Pair, write_set
 from experiments.speed.official import NAMES, Printed, program_of, run_official
 from experiments.speed.rounds import middle_and_range
 from lightning_liver.data.phantom import render
-from lightning_liver.files import write_whole
 from lightning_liver.metrics.data_set import Figures, data_set_figures
-from lightning_liver.report.readme import Block
+from lightning_liver.report.readme import Block, write_block
 from lightning_liver.report.tables import Row, text_table
 from lightning_liver.scoring.masks import score_pairs
 from lightning_liver.scoring.pairs import match_files
 
 README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- scoring -->", "<!-- /scoring -->"
 COMMAND = "make bench SCORER=FOLDER"
 PHANTOMS = (0, 1, 2)
 TARGET = 5.0
@@ -119,13 +116,7 @@ def main() -> None:
     text = "\n\n".join([machine(("numpy", "scipy", "nibabel")), *tables])
     print(text, flush=True)
     if given.write:
-        write(text, README)
-
-
-def write(text: str, readme: Path) -> None:
-    """Put the text between the marks of a README."""
-    part = f"{BEGIN}\n\n{Block(COMMAND, text).markdown()}\n\n{END}"
-    write_whole(readme, re.sub(f"{BEGIN}.*{END}", lambda _: part, readme.read_text(encoding="utf-8"), flags=re.DOTALL))
+        write_block(README, Block(COMMAND, text), "scoring")
 
 
 def _told(printed: Printed, ours: Figures) -> str:

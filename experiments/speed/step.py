@@ -18,6 +18,7 @@ from lightning_liver.config import compose
 from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
+from lightning_liver.inference.predictor import AUTOCAST
 from lightning_liver.inference.volumes import multi_hot
 from lightning_liver.task import Batch, SegmentationTask
 from lightning_liver.training.callbacks import EpochSeeds, Throughput
@@ -26,7 +27,6 @@ from lightning_liver.training.settings import Precision, TrainerOptions, settle
 from lightning_liver.training.trainer import trainer
 
 WARM_UP = 10  # steps that pay for caches, kernels that are chosen, workers that start
-AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ Prints what a training step takes: the framework beside a bare PyTorch loop, fed
 the precision that is chosen beside float32, and all of it beside the least that this machine could need.
 """
 
-import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ import torch
 from experiments.speed import roofline
 from experiments.speed.machine import machine
 from experiments.speed.rounds import middle_and_range
-from experiments.speed.step import AUTOCAST, Setup, bare, framework, in_precision, rounds
-from lightning_liver.files import write_whole
-from lightning_liver.report.readme import Block
+from experiments.speed.step import Setup, bare, framework, in_precision, rounds
+from lightning_liver.inference.predictor import AUTOCAST
+from lightning_liver.report.readme import Block, write_block
 from lightning_liver.report.tables import Row, text_table
 
 README = Path(__file__).with_name("README.md")
@@ -78,7 +77,7 @@ def ratios(taken: Mapping[str, Sequence[float]]) -> list[str]:
 
 def least(setup: Setup, step_s: float) -> list[str]:
     """The roofline of the step, and how much of it the bare step reaches."""
-    device, kind = setup.device, AUTOCAST.get(setup.options.precision, torch.float32)
+    device, kind = setup.device, AUTOCAST.get(setup.options.precision) or torch.float32
     rate, bandwidth = roofline.flops_a_second(device, kind), roofline.bytes_a_second(device)
     images = setup.batch()["image"]
     passes = roofline.layers(setup.task().network.to(device), images, element=kind.itemsize)
@@ -104,20 +103,12 @@ def section(recipe: Recipe, given: Namespace) -> str:
     return "\n".join([title, "", text_table(table), "", *ratios(taken), *shown])
 
 
-def write(name: str, text: str, readme: Path) -> None:
-    """Put the text between this recipe's marks of a README."""
-    begin, end = f"<!-- training-{name} -->", f"<!-- /training-{name} -->"
-    old = readme.read_text(encoding="utf-8")
-    part = f"{begin}\n\n{Block(f'make bench-training RECIPE={name}', text).markdown()}\n\n{end}"
-    write_whole(readme, re.sub(f"{begin}.*{end}", lambda _: part, old, flags=re.DOTALL))
-
-
 def main() -> None:
     given = _parser().parse_args()
     text = f"{machine(('torch', 'pytorch-lightning'))}\n\n{section(RECIPES[given.recipe], given)}"
     print(text, flush=True)
     if given.write:
-        write(given.recipe, text, README)
+        write_block(README, Block(f"make bench-training RECIPE={given.recipe}", text), f"training-{given.recipe}")
 
 
 def _parser() -> ArgumentParser:

@@ -8,7 +8,7 @@ from pathlib import Path
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
 
-BEGIN, END = "<!-- liver-compare -->", "<!-- /liver-compare -->"
+COMPARE = "liver-compare"
 
 
 @dataclass(frozen=True)
@@ -23,25 +23,32 @@ class Block:
         return "\n\n".join([f"    {self.command}", *self.images, f"```text\n{self.text}\n```"])
 
 
-def check_marks(readme: Path) -> None:
+def marks(name: str = COMPARE) -> tuple[str, str]:
+    """The lines between which the command of this name writes."""
+    return f"<!-- {name} -->", f"<!-- /{name} -->"
+
+
+def check_marks(readme: Path, name: str = COMPARE) -> None:
     """Refuse a README that has no place for a block.
 
     Raises:
         LiverError: it is not there, or has not each mark once and in order.
     """
+    begin, end = marks(name)
     if not readme.is_file():
-        raise LiverError(f"--write {readme}: no such file. Make it, with the lines {BEGIN} and {END} in it.")
+        raise LiverError(f"--write {readme}: no such file. Make it, with the lines {begin} and {end} in it.")
     text = readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise LiverError(f"--write {readme}: it needs the lines {BEGIN} and {END}, once each, in this order.")
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise LiverError(f"--write {readme}: it needs the lines {begin} and {end}, once each, in this order.")
 
 
-def write_block(readme: Path, block: Block) -> None:
-    """Put a block in the place of what stands between the marks.
+def write_block(readme: Path, block: Block, name: str = COMPARE) -> None:
+    """Put a block in the place of what stands between the marks of a name.
 
     Raises:
         LiverError: as check_marks.
     """
-    check_marks(readme)
-    part = f"{BEGIN}\n\n{block.markdown()}\n\n{END}"
-    write_whole(readme, re.sub(f"{BEGIN}.*{END}", lambda _: part, readme.read_text(encoding="utf-8"), flags=re.DOTALL))
+    check_marks(readme, name)
+    begin, end = marks(name)
+    part = f"{begin}\n\n{block.markdown()}\n\n{end}"
+    write_whole(readme, re.sub(f"{begin}.*{end}", lambda _: part, readme.read_text(encoding="utf-8"), flags=re.DOTALL))

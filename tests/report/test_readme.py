@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from lightning_liver.errors import LiverError
-from lightning_liver.report.readme import BEGIN, END, Block, check_marks, write_block
+from lightning_liver.report.readme import Block, check_marks, marks, write_block
+
+BEGIN, END = marks()
 
 
 def test_block_is_command_text_and_images_and_the_rest_stays(tmp_path: Path) -> None:
