@@ -12,6 +12,7 @@ from yaml import YAMLError
 
 from lightning_liver.build import build
 from lightning_liver.data.slices import KEPT_AS, Appearance
+from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.postprocess import PostProcess
@@ -124,3 +125,9 @@ def decision_of(typed: DictConfig, run: Finished, folder: Path) -> tuple[Thresho
     asked: Any = OmegaConf.to_container(typed, resolve=True)
     thresholds = asked.get("thresholds") if asked.get("thresholds") is not None else of_run.get("thresholds")
     return thresholds_of(thresholds, folder), post_process_of(asked.get("postprocess"), of_run.get("postprocess"))
+
+
+def tested_cases(run: Path) -> tuple[str, ...]:
+    """The cases that a run was tested on; none where it says nothing of a split."""
+    path = run / "split.json"
+    return Split.read(path).test if path.exists() else ()

@@ -16,13 +16,12 @@ from tqdm import tqdm
 from lightning_liver.build import build
 from lightning_liver.data.inputs import Scan, find_scans
 from lightning_liver.data.nifti import write_labels, write_map
-from lightning_liver.data.slices import Appearance
 from lightning_liver.errors import LiverError, LiverWarning, PartlyDone
-from lightning_liver.finished import decision_of, read_run
+from lightning_liver.finished import Finished, appearance, decision_of, read_run
 from lightning_liver.inference.postprocess import PostProcess
-from lightning_liver.inference.predictor import SCALE, Member, Options, Prediction, predict_volume
+from lightning_liver.inference.predictor import AUTOCAST, SCALE, Member, Options, Prediction, predict_volume
 from lightning_liver.inference.thresholds import Thresholds
-from lightning_liver.inference.tta import FLIPS
+from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import has_dropout, refuse_certainty
 from lightning_liver.metrics.measures import measure
 from lightning_liver.report.tables import write_cases_csv
@@ -32,7 +31,6 @@ from lightning_liver.volume import Volume
 log = logging.getLogger(__name__)
 
 SUMMARY = "summary.csv"
-_AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16, "32-true": None}
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
@@ -173,7 +171,7 @@ def _predictor(cfg: DictConfig, chosen: PredictOptions) -> Predictor:
     if trainer.threads is not None:
         torch.set_num_threads(trainer.threads)
     device, finished = torch.device(trainer.accelerator), [read_run(folder) for folder in folders]
-    members = [_member(run, device) for run in finished]
+    members = [_member(run, folder, device) for run, folder in zip(finished, folders, strict=True)]
     decisions = [decision_of(cfg.inference, run, folder) for run, folder in zip(finished, folders, strict=True)]
     thresholds = tuple(sum(values) / len(decisions) for values in zip(*(one[0] for one in decisions), strict=True))
     if len({one[1] for one in decisions}) > 1:
@@ -181,7 +179,7 @@ def _predictor(cfg: DictConfig, chosen: PredictOptions) -> Predictor:
     flips = cfg.inference.flips if cfg.inference.flips is not None else finished[0].config.inference.get("flips")
     options = Options(
         batch_size=chosen.batch_size,
-        flips=FLIPS if flips else ((),),
+        flips=flips_for(flips),
         tile=chosen.tile,
         overlap=chosen.overlap,
         uncertainty=chosen.uncertainty,
@@ -197,16 +195,15 @@ def _predictor(cfg: DictConfig, chosen: PredictOptions) -> Predictor:
     return Predictor(members, (thresholds[0], thresholds[1]), decisions[0][1], options, write_dicom_seg)
 
 
-def _member(run: Any, device: torch.device) -> Member:
-    look = Appearance(tuple(run.look["window_hu"]), run.look["context"], run.look["mean"], run.look["std"])
-    layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
-    return Member(run.network.to(device, memory_format=layout).eval(), look, run.config.data.spacing_mm, run.multiple)
+def _member(run: Finished, folder: Path, device: torch.device) -> Member:
+    layout: Any = {"memory_format": torch.channels_last} if device.type == "cuda" else {}
+    return Member(run.network.to(device, **layout), appearance(run, folder), run.config.data.spacing_mm, run.multiple)
 
 
 def _autocast(trainer: TrainerOptions) -> torch.dtype | None:
-    if trainer.precision not in _AUTOCAST:
-        raise LiverError(f"trainer.precision={trainer.precision}: prediction knows {', '.join(_AUTOCAST)}")
-    return _AUTOCAST[trainer.precision]
+    if trainer.precision not in AUTOCAST:
+        raise LiverError(f"trainer.precision={trainer.precision}: prediction knows {', '.join(AUTOCAST)}")
+    return AUTOCAST[trainer.precision]
 
 
 def _read_summary(output: Path) -> dict[str, dict[str, Any]]:

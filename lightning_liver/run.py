@@ -39,7 +39,7 @@ from lightning_liver.finetuning import (
 )
 from lightning_liver.inference import thresholds
 from lightning_liver.inference.decision import Gain, post_process_of, thresholds_of, write_decision
-from lightning_liver.inference.tta import FLIPS
+from lightning_liver.inference.tta import flips_for
 from lightning_liver.report.cases import data_rows, draw_cases, loss_rows, result_table, run_figures, write_scores
 from lightning_liver.report.done import is_listed
 from lightning_liver.report.tables import write_cases_csv, write_json_whole
@@ -187,7 +187,7 @@ def _assemble(cfg: DictConfig, folder: Path) -> _Parts:
         optimizer=optimizer,
         scheduler=scheduler,
         multiple=multiple,
-        flips=FLIPS if cfg.inference.flips else ((),),
+        flips=flips_for(cfg.inference.flips),
     )
     strategy = chosen_strategy(cfg.get("finetune"))
     if strategy:

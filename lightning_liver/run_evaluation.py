@@ -13,8 +13,8 @@ from lightning_liver.build import build, prepared
 from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
-from lightning_liver.finished import Finished, decision_of, read_run
-from lightning_liver.inference.tta import FLIPS
+from lightning_liver.finished import Finished, decision_of, read_run, tested_cases
+from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import KINDS, has_dropout, refuse_certainty
 from lightning_liver.report.cases import draw_cases, run_figures, write_scores
 from lightning_liver.report.scores import score_tables
@@ -50,7 +50,7 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     elsewhere = any(override.startswith(("data=", "data.root=")) for override in typed)
     data = _for_the_weights(cfg.data, saved.data) if elsewhere else _with_typed(saved.data, typed)
     store = prepared(data)
-    cases = tuple(store.labelled()) if elsewhere else _tested(run)
+    cases = tuple(store.labelled()) if elsewhere else tested_cases(run)
     if not cases:
         raise LiverError(f"{run} has no test cases; name a data set: data=lits data.root=DIR")
     if gone := [name for name in cases if name not in store.cases]:
@@ -112,11 +112,6 @@ def _with_typed(of_run: DictConfig, typed: Sequence[str]) -> DictConfig:
     return DictConfig(OmegaConf.merge(of_run, OmegaConf.from_dotlist(options)))
 
 
-def _tested(run: Path) -> tuple[str, ...]:
-    path = run / "split.json"
-    return Split.read(path).test if path.exists() else ()
-
-
 def _task(run: Finished, *, flips: bool) -> SegmentationTask:
     return SegmentationTask(
         run.network,
@@ -126,5 +121,5 @@ def _task(run: Finished, *, flips: bool) -> SegmentationTask:
         optimizer=build(run.config.optimizer),
         scheduler=build(run.config.scheduler),
         multiple=run.multiple,
-        flips=FLIPS if flips else ((),),
+        flips=flips_for(flips),
     )

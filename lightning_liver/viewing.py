@@ -13,13 +13,11 @@ from omegaconf import DictConfig
 from lightning_liver.build import prepared
 from lightning_liver.data.nifti import read_labels
 from lightning_liver.data.resample import resample_labels
-from lightning_liver.data.slices import Appearance
-from lightning_liver.data.splits import Split
 from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError
-from lightning_liver.finished import Finished, decision_of, read_run
-from lightning_liver.inference.predictor import Member, Options, predict_volume
-from lightning_liver.inference.tta import FLIPS
+from lightning_liver.finished import Finished, appearance, decision_of, read_run, tested_cases
+from lightning_liver.inference.predictor import AUTOCAST, Member, Options, predict_volume
+from lightning_liver.inference.tta import flips_for
 from lightning_liver.report.html.contents import read_lines
 from lightning_liver.report.status import json_of
 from lightning_liver.report.viewer.pages import routes
@@ -29,7 +27,6 @@ from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
 
-_HALVES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 _MASKS = ("segmentation-{0}", "{0}-segmentation", "{1}-segmentation")  # of a case's name and of its volume's
 
 
@@ -102,8 +99,7 @@ def _checked(cfg: DictConfig) -> tuple[Path, int]:
 def _tested(run: Path) -> tuple[str, ...]:
     if not run.is_dir():
         raise LiverError(f"run={run}: no such folder")
-    path = run / "split.json"
-    cases = Split.read(path).test if path.exists() else ()
+    cases = tested_cases(run)
     if not cases:
         raise LiverError(f"{run} has no test cases to look at; give another run")
     return cases
@@ -113,18 +109,17 @@ def _predictor(finished: Finished, run: Path, store: Store) -> Callable[[str], L
     """What the network says, decided and computed as when the run was scored, but on the store's grid."""
     thresholds, post_process = decision_of(finished.config.inference, finished, run)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    look, precision = finished.look, (json_of(run / "chosen.json") or {}).get("precision")
-    seen = Appearance(tuple(look["window_hu"]), look["context"], look["mean"], look["std"])
-    member = Member(finished.network.to(device), seen, None, finished.multiple)
+    precision = (json_of(run / "chosen.json") or {}).get("precision")
+    member = Member(finished.network.to(device), appearance(finished, run), None, finished.multiple)
     options = Options(
         batch_size=finished.config.data.eval_batch_size,
-        flips=FLIPS if finished.config.inference.get("flips") else ((),),
+        flips=flips_for(finished.config.inference.get("flips")),
         tile=None,
         overlap=0.0,
         uncertainty=None,
         passes=0,
         probabilities=False,
-        autocast=_HALVES.get(str(precision)),
+        autocast=AUTOCAST.get(str(precision)),
         device=device,
     )
 

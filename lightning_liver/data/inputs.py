@@ -31,7 +31,11 @@ class Scan(NamedTuple):
         return f"segmentation-{numbered[1]}.nii.gz" if numbered else f"{self.name}-segmentation.nii.gz"
 
     def read(self) -> Volume:
-        """Raises: LiverError: what the reader of its format refuses."""
+        """The scan.
+
+        Raises:
+            LiverError: what the reader of its format refuses.
+        """
         return read_series(self.path) if self.is_dicom else read_volume(self.path)
 
 

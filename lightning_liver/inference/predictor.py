@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,14 +13,16 @@ from torch import Tensor, nn
 
 from lightning_liver.data.resample import grid_shape, resample_hu
 from lightning_liver.data.slices import Appearance
+from lightning_liver.data.store import HU_RANGE
 from lightning_liver.inference.thresholds import Thresholds
 from lightning_liver.inference.tiles import tiled_logits
-from lightning_liver.inference.tta import Axes
+from lightning_liver.inference.tta import Axes, flipped_views
 from lightning_liver.inference.uncertainty import Kind, Members, dropping_out
 from lightning_liver.inference.volumes import label_maps, to_grid
 from lightning_liver.types import STRUCTURES, Images, Masks
 from lightning_liver.volume import Volume
 
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16, "32-true": None}  # by trainer.precision
 SCALE = {"entropy": 1.0, "mutual_information": 1.0, "variance": 0.25}  # the largest value of each uncertainty
 
 Bytes = UInt8[np.ndarray, "z y x"]
@@ -130,31 +133,26 @@ def _of_batch(
 
 
 def _mean_over_views(
-    member: Member, images: Images, grid: tuple[int, ...], options: Options, views: Members | None
-) -> Masks:
-    """As inference.tta has it; each view is also told to `views`, and the passes with dropout are told there alone."""
+    member: Member, images: Images, grid: tuple[int, ...], options: Options, unsure: Members | None
+) -> Float[Tensor, "batch cls grid_height grid_width"]:
+    """Logits on the scan's grid; `unsure` is told each view or, where there are passes, each of them."""
     height, width = grid
-    total: Tensor = torch.zeros((), device=options.device)
-    for axes in options.flips:
-        logits = to_grid(_view(member, images, axes, options), (height, width))
-        total = total + logits
-        if views is not None and not options.passes:
-            views.add(logits)
-    if views is not None and options.passes:
+    network = partial(_logits, member, options=options)
+    views = flipped_views(network, images, flips=options.flips)
+    if unsure is not None and not options.passes:
+        for view in views:
+            unsure.add(to_grid(view, (height, width)))
+    if unsure is not None and options.passes:
         with dropping_out(member.network):
             for _ in range(options.passes):
-                views.add(to_grid(_view(member, images, (), options), (height, width)))
-    return total / len(options.flips)
+                unsure.add(to_grid(network(images), (height, width)))
+    return to_grid(views.mean(dim=0), (height, width))
 
 
-def _view(member: Member, images: Images, axes: Axes, options: Options) -> Masks:
-    seen = images.flip(axes) if axes else images
-    tile = options.tile or max(seen.shape[-2:])
+def _logits(member: Member, images: Images, *, options: Options) -> Masks:
+    tile = options.tile or max(images.shape[-2:])
     with _autocast(options):
-        logits = tiled_logits(
-            member.network, seen, tile=tile, overlap=options.overlap, multiple=member.multiple
-        ).float()
-    return logits.flip(axes) if axes else logits
+        return tiled_logits(member.network, images, tile=tile, overlap=options.overlap, multiple=member.multiple)
 
 
 def _autocast(options: Options) -> AbstractContextManager[object]:
@@ -164,11 +162,11 @@ def _autocast(options: Options) -> AbstractContextManager[object]:
 
 
 def _images(volume: Volume, places: slice, member: Member) -> Images:
-    """Slices with their neighbours, resampled, windowed and standardised as in training."""
+    """Slices with their neighbours, clipped and resampled as in the store, windowed and standardised as in training."""
     context, last = member.look.context, len(volume.hu) - 1
     height, width = grid_shape(volume.hu.shape, volume.spacing_mm, member.spacing_mm)[1:]
     needed = range(places.start - context, places.stop + context)
-    slices = [resample_hu(volume.hu[min(max(z, 0), last)], (height, width)) for z in needed]
+    slices = [resample_hu(volume.hu[min(max(z, 0), last)].clip(*HU_RANGE), (height, width)) for z in needed]
     return torch.stack(
         [_tensor(slices[n : n + 2 * context + 1], member.look) for n in range(places.stop - places.start)]
     )

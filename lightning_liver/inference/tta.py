@@ -3,21 +3,27 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from lightning_liver.inference.volumes import Network
-from lightning_liver.types import Images, Masks
+from lightning_liver.types import Images
 
 Axes = tuple[int, ...]  # of (batch, channel, height, width), counted from the end
 
 FLIPS: tuple[Axes, ...] = ((), (-1,), (-2,), (-2, -1))  # as it is, left-right, up-down, both
 
 
-def mean_over_flips(network: Network, images: Images, *, flips: Sequence[Axes]) -> Masks:
-    """The mean in float32 of the logits of mirrored images, which are mirrored back.
+def flips_for(wanted: bool | None) -> tuple[Axes, ...]:
+    """The views that `inference.flips` asks for."""
+    return FLIPS if wanted else ((),)
+
+
+def flipped_views(network: Network, images: Images, *, flips: Sequence[Axes]) -> Float[Tensor, "view batch cls y x"]:
+    """Logits in float32 of mirrored images, mirrored back.
 
     Mirroring moves pixels and computes nothing, so it is undone to the bit; a network that mirrored input does not
-    change the answer of gives the same logits with it as without.
+    change the answer of gives the same logits in every view.
     """
     views = [network(images.flip(axes) if axes else images).float() for axes in flips]
-    total = torch.stack([view.flip(axes) if axes else view for view, axes in zip(views, flips, strict=True)])
-    return total.mean(dim=0)
+    return torch.stack([view.flip(axes) if axes else view for view, axes in zip(views, flips, strict=True)])

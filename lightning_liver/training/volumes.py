@@ -72,13 +72,7 @@ class VolumeScores(Callback):
         self._stack = Stack({c: record.native_shape[0] for c, record in enumerate(self.records)})
 
     def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         for case, (predicted, truth) in self._stack.add(batch, outputs).items():
             record = self.records[case]
@@ -108,13 +102,7 @@ class Gains(Callback):
         self._dice = {}
 
     def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         for case, (predicted, truth) in self._stack.add(batch, outputs).items():
             spacing_mm = self.records[case].spacing_mm

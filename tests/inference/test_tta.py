@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lightning_liver.inference.tta import FLIPS, mean_over_flips
+from lightning_liver.inference.tta import FLIPS, flipped_views
 
 
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
@@ -11,8 +11,8 @@ def test_views_are_turned_back_to_the_bit(batch: int, height: int, width: int, s
     """Of a network that answers pixel by pixel every view gives the same logits, and so does their mean."""
     images = torch.randn(batch, 2, height, width, generator=torch.Generator().manual_seed(seed))
     for axes in FLIPS:
-        assert torch.equal(mean_over_flips(torch.tanh, images, flips=[axes]), torch.tanh(images))
-    assert torch.equal(mean_over_flips(torch.tanh, images, flips=FLIPS), torch.tanh(images))
+        assert torch.equal(flipped_views(torch.tanh, images, flips=[axes]).mean(dim=0), torch.tanh(images))
+    assert torch.equal(flipped_views(torch.tanh, images, flips=FLIPS).mean(dim=0), torch.tanh(images))
 
 
 def test_every_view_is_another_one() -> None:
@@ -23,7 +23,7 @@ def test_every_view_is_another_one() -> None:
         return images
 
     image = torch.arange(12.0).reshape(1, 1, 3, 4)
-    mean_over_flips(network, image, flips=FLIPS)
+    flipped_views(network, image, flips=FLIPS).mean(dim=0)
     expected = [image, image.flip(-1), image.flip(-2), image.flip(-2).flip(-1)]
     assert all(torch.equal(view, flipped) for view, flipped in zip(seen, expected, strict=True))
 
@@ -33,13 +33,13 @@ def test_the_mean_does_not_depend_on_which_way_the_slice_lies() -> None:
     network = torch.nn.Conv2d(1, 2, 3, padding=1)
     with torch.no_grad():
         images = torch.randn(2, 1, 8, 10)
-        straight = mean_over_flips(network, images, flips=FLIPS)
+        straight = flipped_views(network, images, flips=FLIPS).mean(dim=0)
         for axes in FLIPS[1:]:
-            mirrored = mean_over_flips(network, images.flip(axes), flips=FLIPS)
+            mirrored = flipped_views(network, images.flip(axes), flips=FLIPS).mean(dim=0)
             torch.testing.assert_close(mirrored.flip(axes), straight)
             assert not torch.allclose(network(images.flip(axes)).flip(axes), network(images))
 
 
 def test_half_precision_is_averaged_in_float32() -> None:
     images = torch.full((1, 2, 4, 4), 60000.0, dtype=torch.float16)  # the sum of four would overflow
-    assert torch.equal(mean_over_flips(lambda view: view, images, flips=FLIPS), images.float())
+    assert torch.equal(flipped_views(lambda view: view, images, flips=FLIPS).mean(dim=0), images.float())

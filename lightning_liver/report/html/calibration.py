@@ -33,8 +33,8 @@ def calibration_section(contents: Contents) -> Section:
         Row([_reliability(structure, bins[structure], errors[structure]) for structure in known]),
         note(
             "On the diagonal a probability is the share of voxels that are what it says; below it the network is too "
-            "sure. Larger dots are more voxels. Most voxels are background that no network doubts, which keeps the "
-            "error small."
+            "sure. Larger dots are more voxels. Only voxels count that have at least 1 % of liver or of tumour: the "
+            "rest is background that no network doubts."
         ),
     ]
     return Section("calibration", title, blocks)
