@@ -12,7 +12,7 @@ from pydicom.pixels.utils import iter_pixels
 
 from lightning_liver.data.dicom_checks import refuse_mixture
 from lightning_liver.data.dicom_geometry import stack
-from lightning_liver.data.dicom_header import Frame, entries, frames_of, is_dicom, read_headers
+from lightning_liver.data.dicom_header import Frame, entries, frames_of, is_scan_file, read_headers
 from lightning_liver.errors import LiverError
 from lightning_liver.volume import Volume, canonical_spacing_mm, from_canonical, to_canonical
 
@@ -42,14 +42,14 @@ def read_series(folder: Path) -> Volume:
 
 
 def series_folders(root: Path) -> list[Path]:
-    """The root where it holds DICOM files itself, else every folder below that does and has none such above, sorted.
+    """The root where it holds DICOM images itself, else every folder below that does and has none such above, sorted.
 
     Raises:
         LiverError: the root is no folder, or a folder cannot be read.
     """
     root = Path(root)
     inside = entries(root)
-    if any(is_dicom(path) for path in inside):
+    if any(is_scan_file(path) for path in inside):
         return [root]
     here = root.resolve()
     below = [path for path in inside if path.is_dir() and not here.is_relative_to(path.resolve())]  # no circles

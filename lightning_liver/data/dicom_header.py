@@ -36,6 +36,7 @@ _PREAMBLE = 128  # bytes before the mark of a DICOM file, PS3.10 section 7.1
 _MARK = b"DICM"
 _ENDINGS = (".dcm", ".dicom", ".ima")
 _HU_TYPES = ("", "HU", "HU_MOD", "US")  # US: unspecified
+_NO_SCANS = ("SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "REG", "FID")  # what is made of images: Modality
 _ANEW = "export the series again, from the scanner or the archive"
 
 
@@ -93,14 +94,32 @@ def is_dicom(path: Path) -> bool:
         raise LiverError(f"{path}: cannot be read ({error.strerror}); check its permissions and the disk") from None
 
 
+def is_scan(header: Dataset) -> bool:
+    """Whether it is of an image, and not of what is made of images: a segmentation, a report, a presentation state."""
+    return header.get("Modality") not in _NO_SCANS
+
+
+def is_scan_file(path: Path) -> bool:
+    """Whether a path is a DICOM file of an image; of one that is damaged, read_headers tells."""
+    if not is_dicom(path):
+        return False
+    try:
+        return is_scan(dcmread(path, stop_before_pixels=True, specific_tags=["Modality"]))
+    except Exception:  # of damaged files, pydicom raises what it stumbles over
+        return True
+
+
 def read_headers(folder: Path) -> dict[Path, Dataset]:
-    """The headers of the DICOM files that lie directly in a folder, sorted by name; other files do not count.
+    """The headers of the images that lie directly in a folder, sorted by name; what is not DICOM does not count.
+
+    What is made of images, such as a segmentation, does not count either where it lies beside some.
 
     Raises:
         LiverError: no folder, no DICOM file, a file that is named as DICOM but is none, or one that is damaged.
     """
     files = [path for path in entries(folder) if path.is_file()]
-    headers = {path: _header(path) for path in files if _counts(path)}
+    found = {path: _header(path) for path in files if _counts(path)}
+    headers = {path: header for path, header in found.items() if is_scan(header)} or found
     if not headers:
         raise LiverError(
             f"{folder}: none of its {len(files)} files is DICOM; give the folder that holds the series' files directly"

@@ -15,6 +15,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
+from lightning_liver.data.dicom_header import is_scan
 from lightning_liver.data.nifti_geometry import Affine
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
@@ -66,7 +67,7 @@ def _sources(series: Path, affine: Affine) -> list[Dataset]:
             headers.append(pydicom.dcmread(path, stop_before_pixels=True))
         except (InvalidDicomError, OSError):  # read_series has told of those that are broken
             continue
-    images = [header for header in headers if "Rows" in header]
+    images = [header for header in headers if "Rows" in header and is_scan(header)]
     for image in images:
         for keyword in _MAY_BE_EMPTY:
             if keyword not in image:

@@ -1,6 +1,6 @@
 """Connected components of a mask, such as lesions, and how long they are.
 
-They are kept as lists of voxels: specks all over a scan cost no more than the same voxels in one place.
+They are kept as runs of voxels: a large part costs little memory, and specks all over a scan no more than in one place.
 """
 
 from typing import NamedTuple
@@ -15,31 +15,47 @@ from scipy.spatial.distance import pdist
 Box = tuple[slice, slice, slice]
 Affine = Float[np.ndarray, "4 4"]
 Places = Int64[np.ndarray, "_ 3"]  # z, y, x
+Runs = Int64[np.ndarray, "_ 4"]  # z, y, first x, x after the last
 Mask = Bool[np.ndarray, "z y x"]
 
 SPECK: Box = (slice(0, 1),) * 3  # of what is empty, any box is as good
 LPS: Affine = np.diag((-1.0, -1.0, 1.0, 1.0))  # of a file that is stored as Volume has it
+ZYX: Affine = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])  # whose order is that of the array
 
 
 class Components(NamedTuple):
-    """Parts of a mask whose voxels are connected by faces.
+    """Parts of a mask whose voxels are connected by faces, as runs of voxels that follow each other along x.
 
     Args:
-        places: z, y and x of the voxels, part by part; within a part in their order in the array.
-        starts: where in places each part begins, and the last one ends.
+        runs: z, y, x of the first voxel and x after the last one, part by part; within a part in the array's order.
+        starts: where in runs each part begins, and the last one ends.
+        voxels: the size of each part.
     """
 
-    places: Places
+    runs: Runs
     starts: Int64[np.ndarray, " parts_and_1"]
+    voxels: Int64[np.ndarray, " parts"]
 
-    @property
-    def voxels(self) -> Int64[np.ndarray, " parts"]:
-        """The size of each part."""
-        return np.diff(self.starts)
+    def runs_of(self, number: int) -> Runs:
+        """The runs of a part; the first one is number 1."""
+        return self.runs[self.starts[number - 1] : self.starts[number]]
 
     def part(self, number: int) -> Places:
-        """The voxels of a part; the first one is number 1."""
-        return self.places[self.starts[number - 1] : self.starts[number]]
+        """The voxels of a part, in the order of the array."""
+        runs = self.runs_of(number)
+        lengths = runs[:, 3] - runs[:, 2]
+        places = np.repeat(runs[:, :3], lengths, axis=0)
+        places[:, 2] += np.arange(len(places)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return places
+
+    def paint(self, which: Bool[np.ndarray, " parts"], labels: Shaped[np.ndarray, "z y x"], value: int) -> None:
+        """Write a value over some parts, in an array of the shape in which they were found."""
+        for z, y, first, last in self.runs[np.repeat(which, np.diff(self.starts))].tolist():
+            labels[z, y, first:last] = value
+
+    def any(self, of_runs: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " parts"]:
+        """Whether it is true of any run of each part."""
+        return np.logical_or.reduceat(of_runs, self.starts[:-1]) if len(self.voxels) else np.zeros(0, bool)
 
 
 def components(mask: Mask, affine: Affine) -> Components:
@@ -47,18 +63,44 @@ def components(mask: Mask, affine: Affine) -> Components:
 
     The file's order is that of scipy.ndimage.label on the array that nibabel gives: k varies first, i last.
     """
-    index = np.flatnonzero(mask)
-    places = np.column_stack(np.unravel_index(index, mask.shape)).astype(np.int64)
-    pairs = np.concatenate([_neighbours(index, places, mask.shape, axis) for axis in range(3)])
-    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(index), len(index)))
+    runs = runs_in(mask)
+    pairs = np.concatenate([meeting(runs + step, runs, mask.shape) for step in ((1, 0, 0, 0), (0, 1, 0, 0))])
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(runs), len(runs)))
     count, found = connected_components(graph, directed=False)
     first = np.full(count, np.iinfo(np.int64).max)
-    np.minimum.at(first, found, _stored_index(places, mask.shape, affine))
-    rank = np.argsort(np.argsort(first))
-    numbers = rank[found]
+    for end in (runs[:, :3], runs[:, [0, 1, 3]] - (0, 0, 1)):  # along a run the place in the file rises or falls
+        np.minimum.at(first, found, _stored_index(end, mask.shape, affine))
+    numbers = np.argsort(np.argsort(first))[found]
     order = np.argsort(numbers, kind="stable")
     starts = np.concatenate(([0], np.cumsum(np.bincount(numbers, minlength=count))))
-    return Components(places[order], starts.astype(np.int64))
+    voxels = np.zeros(count, np.int64)
+    np.add.at(voxels, numbers, runs[:, 3] - runs[:, 2])
+    return Components(runs[order], starts.astype(np.int64), voxels)
+
+
+def runs_in(mask: Mask) -> Runs:
+    """z, y, first x and x after the last of voxels that follow each other along x, in the order of the array."""
+    found = [np.zeros((0, 4), np.int64)]
+    for z, plane in enumerate(mask):
+        within = np.pad(plane, ((0, 0), (1, 1)))
+        edges = np.argwhere(within[:, 1:] != within[:, :-1])  # by turns the first and the one after the last
+        rows = np.column_stack((edges[::2], edges[1::2, 1]))
+        found.append(np.column_stack((np.full(len(rows), z), rows)))
+    return np.concatenate(found)
+
+
+def meeting(runs: Runs, others: Runs, shape: tuple[int, ...]) -> Int64[np.ndarray, "pairs 2"]:
+    """Which runs share voxels with which others, as their positions; all are within arrays of this shape.
+
+    Runs that were moved along y out of such an array meet nothing.
+    """
+    begins, ends = _flat(runs, shape)
+    others_begin, others_end = _flat(others, shape)
+    order = np.argsort(others_begin)
+    low = np.searchsorted(others_end[order], begins, side="right")
+    counts = np.searchsorted(others_begin[order], ends, side="left") - low
+    places = np.arange(counts.sum()) + np.repeat(low - np.cumsum(counts) + counts, counts)
+    return np.column_stack((np.repeat(np.arange(len(runs)), counts), order[places]))
 
 
 def box_of(*masks: Shaped[np.ndarray, "z y x"]) -> Box | None:
@@ -111,17 +153,11 @@ def axial_diameter_mm(places: Places, spacing_mm: tuple[float, float, float]) ->
     return longest
 
 
-def _neighbours(
-    index: Int64[np.ndarray, " n"], places: Places, shape: tuple[int, ...], axis: int
-) -> Int64[np.ndarray, "pairs 2"]:
-    """Positions in index of voxels and of those that follow them along an axis."""
-    step = int(np.prod(shape[axis + 1 :]))
-    inner = np.flatnonzero(places[:, axis] < shape[axis] - 1)
-    following = index[inner] + step
-    at = np.searchsorted(index, following)
-    there = at < len(index)
-    there[there] = index[at[there]] == following[there]
-    return np.column_stack((inner[there], at[there]))
+def _flat(runs: Runs, shape: tuple[int, ...]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    """Where runs begin and end on one line of all rows, between which there is room, also between slices."""
+    z, y, first, last = runs.T
+    row = (z * (shape[1] + 1) + y) * (shape[2] + 1)
+    return row + first, row + last
 
 
 def _stored_index(places: Places, shape: tuple[int, ...], affine: Affine) -> Int64[np.ndarray, " n"]:

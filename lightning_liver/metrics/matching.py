@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from lightning_liver.metrics.components import Components
+from lightning_liver.metrics.components import Components, meeting
 
 Table = Int64[np.ndarray, "predicted reference"]
 
@@ -63,12 +63,14 @@ Match = Callable[[Overlaps, float], Detection]
 def overlaps(prediction: Components, reference: Components, shape: tuple[int, ...]) -> Overlaps:
     """The voxels that the lesions of two masks of this shape share."""
     rows, columns = len(prediction.voxels), len(reference.voxels)
-    first, second = (np.ravel_multi_index(tuple(parts.places.T), shape) for parts in (prediction, reference))
-    _, mine, theirs = np.intersect1d(first, second, assume_unique=True, return_indices=True)
-    predicted = np.searchsorted(prediction.starts, mine, side="right") - 1
-    true = np.searchsorted(reference.starts, theirs, side="right") - 1
-    shared = np.bincount(predicted * columns + true, minlength=rows * columns).reshape(rows, columns)
-    return Overlaps(shared.astype(np.int64), prediction.voxels, reference.voxels)
+    pairs = meeting(prediction.runs, reference.runs, shape)
+    mine, theirs = prediction.runs[pairs[:, 0]], reference.runs[pairs[:, 1]]
+    voxels = np.minimum(mine[:, 3], theirs[:, 3]) - np.maximum(mine[:, 2], theirs[:, 2])
+    predicted = np.searchsorted(prediction.starts, pairs[:, 0], side="right") - 1
+    true = np.searchsorted(reference.starts, pairs[:, 1], side="right") - 1
+    shared = np.zeros((rows, columns), np.int64)
+    np.add.at(shared, (predicted, true), voxels)
+    return Overlaps(shared, prediction.voxels, reference.voxels)
 
 
 def corrected(lesions: Overlaps, threshold: float) -> Detection:

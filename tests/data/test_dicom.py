@@ -14,16 +14,19 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     RLELossless,
+    SegmentationStorage,
 )
 
 from lightning_liver.data.dicom import read_series, series_folders
 from lightning_liver.data.nifti import read_labels, read_volume, write_labels
+from lightning_liver.errors import LiverError
 from lightning_liver.volume import from_canonical, to_canonical
 from tests.data.dicom_files import (
     AXIAL,
     PIXEL_MM,
     SHAPE,
     STEP_MM,
+    image,
     position_mm,
     rotated,
     stored,
@@ -230,6 +233,22 @@ def test_memory_is_the_volume_and_a_few_slices(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < hu.nbytes + 16 * hu[0].nbytes
+
+
+@pytest.mark.parametrize("modality", ["SEG", "RTSTRUCT", "SR", "PR", "KO"])
+def test_what_is_made_of_images_is_left_out(tmp_path: Path, modality: str) -> None:
+    """Archives put segmentations, reports and presentation states beside the slices, or into folders of their own."""
+    write_series(tmp_path / "study")
+    alone = read_series(tmp_path / "study")
+    for folder in ("study", "derived"):
+        made = image(stored()[:2], SegmentationStorage, "1.2.3.4")
+        made.Modality = modality
+        (tmp_path / folder).mkdir(exist_ok=True)
+        made.save_as(tmp_path / folder / "0-made.dcm", enforce_file_format=True)
+    assert series_folders(tmp_path) == [tmp_path / "study"]
+    np.testing.assert_array_equal(read_series(tmp_path / "study").hu, alone.hu)
+    with pytest.raises(LiverError, match=f"not CT \\({modality}"):
+        read_series(tmp_path / "derived")
 
 
 def test_folders_of_series_are_found_and_sorted(tmp_path: Path) -> None:
