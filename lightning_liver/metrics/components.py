@@ -18,6 +18,8 @@ Places = Int64[np.ndarray, "_ 3"]  # z, y, x
 Runs = Int64[np.ndarray, "_ 4"]  # z, y, first x, x after the last
 Mask = Bool[np.ndarray, "z y x"]
 
+_FEW = 12  # runs whose corners are compared all with all at once
+
 SPECK: Box = (slice(0, 1),) * 3  # of what is empty, any box is as good
 LPS: Affine = np.diag((-1.0, -1.0, 1.0, 1.0))  # of a file that is stored as Volume has it
 ZYX: Affine = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])  # whose order is that of the array
@@ -132,24 +134,19 @@ def masks_of(*groups: Places) -> list[Mask]:
     return masks
 
 
-def axial_diameter_mm(places: Places, spacing_mm: tuple[float, float, float]) -> float:
-    """The longest distance between two points of some voxels in one axial slice, their pixels taken as rectangles.
+def axial_diameters_mm(parts: Components, spacing_mm: tuple[float, float, float]) -> Float[np.ndarray, " parts"]:
+    """Of each part, the longest distance between two points in one axial slice, its pixels taken as rectangles.
 
     It is the longest diameter of RECIST 1.1 (doi:10.1016/j.ejca.2008.10.026).
 
     Args:
-        places: z, y and x of at least one voxel, in the order of the array.
         spacing_mm: distance between voxel centres along z, y and x.
     """
-    if len(places) == 1:  # as most specks are, of which a poor prediction has thousands
-        return float(np.hypot(*spacing_mm[1:]))
-    corners = _corners_mm(places, spacing_mm[1:])
-    bounds = [float(np.linalg.norm(np.ptp(points, axis=0))) for points in corners]
-    longest = 0.0
-    for n in np.argsort(bounds)[::-1]:  # the most promising slice first, so that most need no look
-        if bounds[n] <= longest:
-            break
-        longest = max(longest, float(pdist(corners[n]).max()))
+    y_mm, x_mm = spacing_mm[1:]
+    first = parts.runs[parts.starts[:-1]]
+    longest = np.hypot(y_mm, (first[:, 3] - first[:, 2]) * x_mm)  # of a single run, as most specks are
+    for number in np.flatnonzero(np.diff(parts.starts) > 1).tolist():
+        longest[number] = _diameter_mm(parts.runs_of(number + 1), (y_mm, x_mm))
     return longest
 
 
@@ -171,11 +168,19 @@ def _stored_index(places: Places, shape: tuple[int, ...], affine: Affine) -> Int
     return index
 
 
-def _corners_mm(places: Places, spacing_mm: tuple[float, ...]) -> list[Float[np.ndarray, "n 2"]]:
-    """For each slice the outer corners of the first and last pixel of its rows: the farthest points are among them."""
-    begins = np.flatnonzero(np.any(np.diff(places[:, :2], axis=0, prepend=-1), axis=1))
-    ends = np.append(begins[1:], len(places)) - 1
-    z, y, first, last = *places[begins, :2].T, places[begins, 2], places[ends, 2] + 1
-    corners = np.stack([np.column_stack((side, x)) for side in (y, y + 1) for x in (first, last)], axis=1)
-    slices = np.split(corners * np.asarray(spacing_mm), np.flatnonzero(np.diff(z)) + 1)
-    return [points.reshape(-1, 2) for points in slices]
+def _diameter_mm(runs: Runs, pixel_mm: tuple[float, float]) -> float:
+    """Of one part; the farthest points of a slice are among the outer corners of its runs."""
+    z, y, first, last = runs.T
+    corners = np.stack([np.stack((side, x), axis=-1) for side in (y, y + 1) for x in (first, last)], axis=1) * pixel_mm
+    if len(runs) <= _FEW:
+        apart = corners.reshape(-1, 1, 2) - corners.reshape(1, -1, 2)
+        slices = np.repeat(z, 4)
+        return float(np.sqrt(((apart**2).sum(axis=-1) * (slices[:, None] == slices)).max()))
+    of_slices = [points.reshape(-1, 2) for points in np.split(corners, np.flatnonzero(np.diff(z)) + 1)]
+    bounds = [float(np.linalg.norm(np.ptp(points, axis=0))) for points in of_slices]
+    longest = 0.0
+    for n in np.argsort(bounds)[::-1]:  # the most promising slice first, so that most need no look
+        if bounds[n] <= longest:
+            break
+        longest = max(longest, float(pdist(of_slices[n]).max()))
+    return longest

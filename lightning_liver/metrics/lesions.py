@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from lightning_liver.metrics.components import Affine, Components, axial_diameter_mm, components, masks_of
+from lightning_liver.metrics.components import Affine, Components, axial_diameters_mm, components, masks_of
 from lightning_liver.metrics.masks import MaskScore, mask_score
 from lightning_liver.metrics.matching import Detection, Pair, overlaps
 from lightning_liver.metrics.modes import Mode
@@ -77,16 +77,17 @@ def lesion_score(
 def _lesions(kind: str, parts: Components, detections: Mapping[str, Detection], spacing_mm: SpacingMm) -> list[Lesion]:
     overlap = {n: pair.overlap for pair in detections["0"].pairs for n in _mine(pair, kind)}
     hits = {name: {n for pair in found.detected for n in _mine(pair, kind)} for name, found in detections.items()}
+    diameters_mm = axial_diameters_mm(parts, spacing_mm)
     return [
         Lesion(
             kind=kind,
             number=n,
             volume_ml=float(size * voxel_ml(spacing_mm)),
-            diameter_mm=axial_diameter_mm(parts.part(n), spacing_mm),
+            diameter_mm=float(diameter_mm),
             overlap=overlap.get(n, 0.0),
             detected={name: n in found for name, found in hits.items()},
         )
-        for n, size in enumerate(parts.voxels, start=1)
+        for n, (size, diameter_mm) in enumerate(zip(parts.voxels, diameters_mm, strict=True), start=1)
     ]
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from lightning_liver.metrics.components import LPS, axial_diameter_mm, components
+from lightning_liver.metrics.components import LPS, axial_diameters_mm, components
 from lightning_liver.metrics.volumes import SpacingMm, voxel_ml
 
 
@@ -31,6 +31,6 @@ def measure(labels: UInt8[np.ndarray, "z y x"], spacing_mm: SpacingMm) -> Measur
     liver, tumour = int(np.count_nonzero(labels)), int(np.count_nonzero(labels == 2))
     parts = components(labels == 2, LPS)
     count = len(parts.voxels)
-    diameters = [axial_diameter_mm(parts.part(n), spacing_mm) for n in range(1, count + 1)]
     ml = voxel_ml(spacing_mm)
-    return Measures(liver * ml, tumour * ml, count, max(diameters, default=None), tumour / liver if liver else None)
+    largest = float(axial_diameters_mm(parts, spacing_mm).max()) if count else None
+    return Measures(liver * ml, tumour * ml, count, largest, tumour / liver if liver else None)

@@ -26,6 +26,7 @@ from lightning_liver.metrics.volumes import SpacingMm
 Mask = Bool[np.ndarray, "z y x"]
 
 _PERCENTILE = 95
+_MANY = 40  # voxels of the box for each that looks for its nearest: where it has fewer, the transform is quicker
 
 
 class Definition(NamedTuple):
@@ -61,6 +62,9 @@ class SurfaceFigures(NamedTuple):
     mssd_mm: float | None
     hd95_mm: float | None
     surface_dice: float
+
+
+_MANY = 40  # voxels of the box for each that is looked for: with fewer, the distance transform is the quicker one
 
 
 class Distances(NamedTuple):
@@ -126,13 +130,23 @@ def surface(mask: Mask, definition: Definition) -> Mask:
 
 
 def _nearest_mm(start: Mask, target: Mask, spacing_mm: SpacingMm) -> Float[np.ndarray, " start"]:
-    """A tree of surface voxels takes a tenth of the time of a distance transform of the box."""
+    """A tree of surface voxels takes a tenth of a distance transform's time, unless a poor mask is surface all over."""
     places = np.argwhere(start)
     shared = target[tuple(places.T)]
-    distances = np.zeros(len(places))
-    tree = KDTree(_mm(np.argwhere(target), spacing_mm), balanced_tree=False)
-    distances[~shared], _ = tree.query(_mm(places[~shared], spacing_mm))
+    distances, apart = np.zeros(len(places)), places[~shared]
+    if len(apart) * _MANY > target.size:
+        distances[~shared] = _by_transform(apart, target, spacing_mm)
+    else:
+        tree = KDTree(_mm(np.argwhere(target), spacing_mm), balanced_tree=False)
+        distances[~shared], _ = tree.query(_mm(apart, spacing_mm))
     return distances
+
+
+def _by_transform(places: Int[np.ndarray, "n 3"], target: Mask, spacing_mm: SpacingMm) -> Float[np.ndarray, " n"]:
+    """Seconds go by the size of the box alone, and each voxel takes 12 bytes."""
+    nearest = ndimage.distance_transform_edt(~target, sampling=spacing_mm, return_distances=False, return_indices=True)
+    apart = nearest[(slice(None), *places.T)].T - places
+    return np.sqrt((_mm(apart, spacing_mm) ** 2).sum(axis=1))
 
 
 def _mm(places: Int[np.ndarray, "n 3"], spacing_mm: SpacingMm) -> Float[np.ndarray, "n 3"]:

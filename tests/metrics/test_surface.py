@@ -44,6 +44,20 @@ def test_figures_are_those_of_all_pairs_of_surface_voxels(
     assert figures(truth, prediction, definition=definition) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("specks", [0, 3, 3000])
+def test_a_tree_and_a_distance_transform_find_the_same(specks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    z, y, x = np.ogrid[:20, :30, :40]
+    truth = (z - 9) ** 2 / 49 + (y - 14) ** 2 / 81 + (x - 19) ** 2 / 144 < 1
+    prediction = np.roll(truth, (1, 2, 3), (0, 1, 2))
+    prediction.flat[np.random.default_rng(0).integers(0, truth.size, specks)] ^= True
+    found = []
+    for many in (0, 10**9):
+        monkeypatch.setattr("lightning_liver.metrics.surface._MANY", many)
+        found.append(surface_distances(truth, prediction, spacing_mm=SPACING_MM, definition=HEIMANN))
+    for tree, transform in zip(*found, strict=True):
+        np.testing.assert_allclose(tree, transform)
+
+
 @few
 @given(truth=masks, prediction=masks, definition=definitions)
 def test_figures_are_symmetric(truth: np.ndarray, prediction: np.ndarray, definition: Definition) -> None:
