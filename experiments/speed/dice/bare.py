@@ -6,6 +6,7 @@ over the budget; autocast to bfloat16 where the processor computes in it, elsewh
 
 import math
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -27,19 +28,19 @@ def unet_small() -> UNet:
 
 def image_of(scan: Scan) -> Tensor:
     """(z, 1, y, x), windowed to [0, 1]."""
-    hu = np.asarray(nib.load(scan.volume).dataobj, np.float32).T
+    hu = np.asarray(_opened(scan.volume).dataobj, np.float32).T
     return torch.from_numpy(np.clip((hu - LOW) / (HIGH - LOW), 0, 1).copy())[:, None]
 
 
 def labels_of(scan: Scan) -> Tensor:
     """(z, y, x)."""
-    return torch.from_numpy(np.asarray(nib.load(scan.labels).dataobj).astype(np.uint8).T.copy())
+    return torch.from_numpy(np.asarray(_opened(scan.labels).dataobj).astype(np.uint8).T.copy())
 
 
 def write_mask(scan: Scan, labels: np.ndarray, target: Path) -> None:
     """Labels (z, y, x) on the scan's own grid."""
-    image = nib.load(scan.volume)
-    nib.save(nib.Nifti1Image(labels.T.astype(np.uint8), image.affine), target / scan.mask)
+    image = nib.Nifti1Image(labels.T.astype(np.uint8), _opened(scan.volume).affine)
+    nib.save(image, target / scan.mask)
 
 
 def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ def train(job: Job, progress: Progress) -> None:
         chosen = torch.randint(len(images), (BATCH,))
         with autocast():
             logits = network(images[chosen])
-        loss = loss_of(logits.float(), labels[chosen])
+        loss: Any = loss_of(logits.float(), labels[chosen])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -98,7 +99,11 @@ def predict(job: Job, weights: Path, target: Path) -> None:
 
 def _logits(network: nn.Module, images: Tensor) -> Tensor:
     with autocast():
-        return torch.cat([network(batch).float() for batch in images.split(BATCH)])
+        return torch.cat([network(batch).float() for batch in torch.split(images, BATCH)])
+
+
+def _opened(path: str) -> Any:
+    return nib.load(path)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def _rows(
         "machine": machine(("numpy",)).partition(";")[0],
         "versions": json.dumps(told["versions"]).replace('"', "").strip("{}"),
     }
-    whose = {"contender": name, "held": job.held[0].patient, "minutes": minutes}
+    whose: dict[str, Value] = {"contender": name, "held": job.held[0].patient, "minutes": minutes}
     return [{**whose, "structure": structure, **dices(scored, structure), **shared} for structure in STRUCTURES]
 
 
