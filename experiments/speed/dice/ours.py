@@ -1,0 +1,119 @@
+"""Ours: `python train.py` itself, in this process, with one callback more, which keeps weights at minutes.
+
+The framework wants a patient to validate on, who does not train: the one with the fewest slices.
+"""
+
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+import lightning_liver.run
+from experiments.speed.dice.job import Job, Progress, run
+from lightning_liver.apps.train import main as train_py
+from lightning_liver.build import build, prepared
+from lightning_liver.config import compose
+from lightning_liver.data.nifti import read_header, read_volume, write_labels
+from lightning_liver.finished import appearance, read_run
+from lightning_liver.inference.predictor import AUTOCAST, Member, Options, predict_volume
+from lightning_liver.inference.thresholds import HALF
+from lightning_liver.inference.tta import flips_for
+from lightning_liver.training.settings import settle
+from lightning_liver.training.trainer import trainer
+
+
+class Minutes(Callback):
+    """Lets a clock know of each step. It starts where the framework's own budget does."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            network: Any = pl_module.network
+            self.clock = self.progress.start(network)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        self.clock.tick()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.clock.finish()
+
+
+def arguments(job: Job) -> list[str]:
+    """What is typed behind `python train.py`."""
+    fewest = validating(job)
+    training = sorted({scan.patient for scan in job.train} - {fewest})
+    held = sorted({scan.patient for scan in job.held})
+    split = f"{{train:[{','.join(training)}],val:[{fewest}],test:[{','.join(held)}]}}"
+    paths = {"root": job.root, "patients": job.patients, "store": str(job.folder / "store")}
+    data = ["data=lits", *(f"data.{name}='{path}'" for name, path in paths.items()), f"data.split={split}"]
+    return [*data, "model=unet_small", f"trainer.max_minutes={job.minutes:g}", f"seed={job.seed}", *job.typed]
+
+
+def validating(job: Job) -> str:
+    """The patient who validates."""
+    slices: Counter[str] = Counter()
+    for scan in job.train:
+        slices[scan.patient] += read_header(Path(scan.volume)).shape[0]
+    return min(slices, key=lambda patient: (slices[patient], patient))
+
+
+def train(job: Job, progress: Progress) -> None:
+    folder, typed = job.folder / "run", arguments(job)
+    for left in (folder, job.folder / "store"):
+        shutil.rmtree(left, ignore_errors=True)
+    began = time.perf_counter()
+    prepared(compose("train", typed).data)
+    progress.preparation_s = time.perf_counter() - began
+    precision = settle(build(compose("train", typed).trainer)).precision
+    progress.notes |= {"validates": validating(job), "precision": precision}
+    sys.argv = ["train.py", *typed, "trainer.progress=false", f"hydra.run.dir='{folder}'"]
+    with patch.object(lightning_liver.run, "trainer", partial(_watched, Minutes(progress))):
+        train_py()
+
+
+def _watched(minutes: Minutes, *given: Any, callbacks: Sequence[Callback], **options: Any) -> pl.Trainer:
+    return trainer(*given, callbacks=[*callbacks, minutes], **options)
+
+
+def predict(job: Job, weights: Path, target: Path) -> None:
+    """By the predictor, with the weights of that minute instead of the best ones."""
+    finished = read_run(job.folder / "run")
+    finished.network.load_state_dict(torch.load(weights, weights_only=True))
+    look = appearance(finished, job.folder / "run")
+    member = Member(finished.network, look, finished.config.data.spacing_mm, finished.multiple)
+    options = _options(AUTOCAST[settle(build(finished.config.trainer)).precision])
+    for scan in job.held:
+        volume = read_volume(Path(scan.volume))
+        made = predict_volume(volume, [member], HALF, options)
+        write_labels(target / scan.mask, made.labels, volume.affine)
+
+
+def _options(autocast: torch.dtype | None) -> Options:
+    """As liver-predict has them by itself."""
+    return Options(
+        batch_size=8,
+        flips=flips_for(None),
+        tile=None,
+        overlap=0.25,
+        uncertainty=None,
+        passes=0,
+        probabilities=False,
+        autocast=autocast,
+        device=torch.device("cpu"),
+    )
+
+
+if __name__ == "__main__":
+    run(train, predict, {name: version(name) for name in ("torch", "pytorch-lightning")})
