@@ -101,7 +101,7 @@ def _touching(parts: Components, other: Mask) -> Bool[np.ndarray, " parts"]:
     """Which parts have a face on the other mask."""
     others, touched = runs_in(other), np.zeros(len(parts.runs), dtype=bool)
     for moved in SHIFTS:
-        touched[meeting(parts.runs + moved, others, other.shape)[:, 0]] = True
+        touched[meeting(parts.runs + np.array(moved, np.int32), others, other.shape)[:, 0]] = True
     return parts.any(touched)
 
 

@@ -3,10 +3,11 @@
 They are kept as runs of voxels: a large part costs little memory, and specks all over a scan no more than in one place.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int32, Int64, Integer, Shaped
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -14,10 +15,12 @@ from scipy.spatial.distance import pdist
 
 Box = tuple[slice, slice, slice]
 Affine = Float[np.ndarray, "4 4"]
-Places = Int64[np.ndarray, "_ 3"]  # z, y, x
-Runs = Int64[np.ndarray, "_ 4"]  # z, y, first x, x after the last
+Places = Integer[np.ndarray, "_ 3"]  # z, y, x
+Runs = Int32[np.ndarray, "_ 4"]  # z, y, first x, x after the last
+Pairs = Int32[np.ndarray, "_ 2"]
 Mask = Bool[np.ndarray, "z y x"]
 
+_AT_ONCE = 2**18  # runs, of which much is held at a time
 _FEW = 12  # runs whose corners are compared all with all at once
 
 SPECK: Box = (slice(0, 1),) * 3  # of what is empty, any box is as good
@@ -66,43 +69,46 @@ def components(mask: Mask, affine: Affine) -> Components:
     The file's order is that of scipy.ndimage.label on the array that nibabel gives: k varies first, i last.
     """
     runs = runs_in(mask)
-    pairs = np.concatenate([meeting(runs + step, runs, mask.shape) for step in ((1, 0, 0, 0), (0, 1, 0, 0))])
-    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(runs), len(runs)))
-    count, found = connected_components(graph, directed=False)
+    count, found = _groups(runs, mask.shape)
     first = np.full(count, np.iinfo(np.int64).max)
-    for end in (runs[:, :3], runs[:, [0, 1, 3]] - (0, 0, 1)):  # along a run the place in the file rises or falls
-        np.minimum.at(first, found, _stored_index(end, mask.shape, affine))
-    numbers = np.argsort(np.argsort(first))[found]
-    order = np.argsort(numbers, kind="stable")
-    starts = np.concatenate(([0], np.cumsum(np.bincount(numbers, minlength=count))))
+    for x, beyond in ((2, 0), (3, 1)):  # along a run the place in the file rises or falls
+        np.minimum.at(first, found, _stored_index((*runs.T[:2], runs.T[x] - beyond), mask.shape, affine))
+    numbers = np.argsort(np.argsort(first)).astype(np.int32)[found]
+    order = np.argsort(numbers, kind="stable").astype(np.int32)
+    starts = np.concatenate(([0], np.cumsum(np.bincount(numbers, minlength=count)))).astype(np.int64)
     voxels = np.zeros(count, np.int64)
     np.add.at(voxels, numbers, runs[:, 3] - runs[:, 2])
-    return Components(runs[order], starts.astype(np.int64), voxels)
+    return Components(runs[order], starts, voxels)
 
 
 def runs_in(mask: Mask) -> Runs:
     """z, y, first x and x after the last of voxels that follow each other along x, in the order of the array."""
-    found = [np.zeros((0, 4), np.int64)]
+    found = [np.zeros((0, 4), np.int32)]
     for z, plane in enumerate(mask):
         within = np.pad(plane, ((0, 0), (1, 1)))
         edges = np.argwhere(within[:, 1:] != within[:, :-1])  # by turns the first and the one after the last
         rows = np.column_stack((edges[::2], edges[1::2, 1]))
-        found.append(np.column_stack((np.full(len(rows), z), rows)))
+        found.append(np.column_stack((np.full(len(rows), z), rows)).astype(np.int32))
     return np.concatenate(found)
 
 
-def meeting(runs: Runs, others: Runs, shape: tuple[int, ...]) -> Int64[np.ndarray, "pairs 2"]:
+def meeting(runs: Runs, others: Runs, shape: tuple[int, ...]) -> Pairs:
     """Which runs share voxels with which others, as their positions; all are within arrays of this shape.
 
     Runs that were moved along y out of such an array meet nothing.
     """
-    begins, ends = _flat(runs, shape)
-    others_begin, others_end = _flat(others, shape)
-    order = np.argsort(others_begin)
-    low = np.searchsorted(others_end[order], begins, side="right")
-    counts = np.searchsorted(others_begin[order], ends, side="left") - low
-    places = np.arange(counts.sum()) + np.repeat(low - np.cumsum(counts) + counts, counts)
-    return np.column_stack((np.repeat(np.arange(len(runs)), counts), order[places]))
+    begins, ends = _flat(others, shape)
+    order = np.argsort(begins).astype(np.int32)
+    begins, ends = begins[order], ends[order]
+    found = [np.zeros((0, 2), np.int32)]
+    for start in range(0, len(runs), _AT_ONCE):
+        own_begins, own_ends = _flat(runs[start : start + _AT_ONCE], shape)
+        low = np.searchsorted(ends, own_begins, side="right")
+        counts = np.searchsorted(begins, own_ends, side="left") - low
+        places = np.arange(counts.sum()) + np.repeat(low - np.cumsum(counts) + counts, counts)
+        mine = np.repeat(np.arange(start, start + len(counts), dtype=np.int32), counts)
+        found.append(np.column_stack((mine, order[places])))
+    return np.concatenate(found)
 
 
 def box_of(*masks: Shaped[np.ndarray, "z y x"]) -> Box | None:
@@ -150,20 +156,28 @@ def axial_diameters_mm(parts: Components, spacing_mm: tuple[float, float, float]
     return longest
 
 
+def _groups(runs: Runs, shape: tuple[int, ...]) -> tuple[int, Int32[np.ndarray, " n"]]:
+    """How many parts there are, and of which each run is, numbered in no order."""
+    found = [meeting(runs + np.array(step, np.int32), runs, shape) for step in ((1, 0, 0, 0), (0, 1, 0, 0))]
+    first, second = np.concatenate(found).T
+    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(runs), len(runs)))
+    return connected_components(graph.tocsr(), directed=False)
+
+
 def _flat(runs: Runs, shape: tuple[int, ...]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
     """Where runs begin and end on one line of all rows, between which there is room, also between slices."""
     z, y, first, last = runs.T
-    row = (z * (shape[1] + 1) + y) * (shape[2] + 1)
+    row = (z.astype(np.int64) * (shape[1] + 1) + y) * (shape[2] + 1)
     return row + first, row + last
 
 
-def _stored_index(places: Places, shape: tuple[int, ...], affine: Affine) -> Int64[np.ndarray, " n"]:
+def _stored_index(places: Sequence[np.ndarray], shape: tuple[int, ...], affine: Affine) -> Int64[np.ndarray, " n"]:
     """Where voxels stand in the file's array (i, j, k), the last of which varies first."""
     way = ornt_transform(io_orientation(affine), axcodes2ornt(("L", "P", "S")))
-    index = np.zeros(len(places), dtype=np.int64)
+    index = np.zeros(len(places[0]), dtype=np.int64)
     for towards, direction in way:
         axis = 2 - int(towards)  # x, y, z of the orientation is 2, 1, 0 of the array
-        along = places[:, axis] if direction > 0 else shape[axis] - 1 - places[:, axis]
+        along = places[axis] if direction > 0 else shape[axis] - 1 - places[axis]
         index = index * shape[axis] + along
     return index
 
