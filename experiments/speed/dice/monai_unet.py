@@ -1,8 +1,7 @@
 """MONAI's BasicUNet in MONAI's own pipeline: cached volumes, slices drawn half around labels, DiceCE, SliceInferer.
 
-As in its tutorials: Adam at 1e-3, float32, flips, turns and shifts of intensity. Beyond them the indices of foreground
-are cached, as its guide to fast training has it, and the rate goes down on a cosine over the budget. It trains on all
-scans and validates on none.
+In the manner of its tutorials: Adam in float32, flips, turns and shifts of intensity. The rate, 1e-3 on a cosine over
+the budget, is our choice, and the indices of foreground are cached. It trains on all scans and validates on none.
 """
 
 from pathlib import Path
