@@ -1,4 +1,4 @@
-"""A logger that says when the first training step is done: the run stays as `python train.py` has it."""
+"""A logger that says when training steps are done: the run stays as `python train.py` has it."""
 
 import os
 import time
@@ -12,10 +12,10 @@ TOLD = "LIVER_FIRST_STEP"  # the environment's variable that names the file
 
 
 class FirstStep(TensorBoardLogger):
-    """TensorBoard, and the clock of the first step that is logged written to a file."""
+    """TensorBoard, and a line with the clock in a file for every step that is logged."""
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         super().log_metrics(metrics, step)
-        told = Path(os.environ[TOLD])
-        if any(name.startswith("train/") for name in metrics) and not told.exists():
-            told.write_text(str(time.time()))
+        if any(name.startswith("train/") for name in metrics):
+            with Path(os.environ[TOLD]).open("a") as told:
+                told.write(f"{time.time()}\n")

@@ -136,7 +136,7 @@ def replace_case(folder: Path, staged: Path, record: CaseRecord) -> None:
 
 def write_manifest(folder: Path, records: Iterable[CaseRecord]) -> None:
     """Write manifest.json whole, and only when it would change."""
-    text = json.dumps({"format": FORMAT, "cases": {record.name: asdict(record) for record in records}})
+    text = json.dumps({"format": FORMAT, "cases": {record.name: vars(record) for record in records}})
     path = folder / "manifest.json"
     if path.exists() and path.read_text() == text:
         return
