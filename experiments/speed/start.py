@@ -38,7 +38,7 @@ def imports() -> float:
 
 
 def steps(options: Sequence[str]) -> tuple[float, float]:
-    """Seconds from the start of a training to the end of its first step, and from there to the second. It ends there."""
+    """Seconds from the start of a training to the end of its first step, and from there to the second."""
     with TemporaryDirectory() as folder:
         told = Path(folder) / "told"
         command = [sys.executable, "train.py", *LOGGED, *options, f"hydra.run.dir={folder}/run"]
