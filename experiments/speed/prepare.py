@@ -6,9 +6,6 @@ plan_and_preprocess, and our work on a case beside the least of it, decompressin
 
 import json
 import os
-
-os.environ |= {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}  # before numpy
-
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -34,6 +31,7 @@ COMMAND = "make bench-prepare"
 OURS, NNUNET = "liver-prepare", "nnUNetv2_plan_and_preprocess"
 INSIDE, LEAST = "our work on a case", "decompress, write as much"
 QUICKER, SHARE = 5.0, 0.6
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _BLOCK = 2**20
 DATASET = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1, "tumour": 2}, "file_ending": ".nii.gz"}
 
@@ -45,7 +43,9 @@ def ours(scans: Path, work: Path) -> float:
     store = _gone(work / "store")
     program = "from lightning_liver.apps.prepare import main; main()"
     told = ["data=lits", f"data.root={scans}", "data.spacing_mm=null", "data.workers=1", f"data.store={store}"]
-    return watch([sys.executable, "-c", program, *told, f"hydra.run.dir={work}/hydra"], cwd=ROOT).seconds
+    return watch(
+        [sys.executable, "-c", program, *told, f"hydra.run.dir={work}/hydra"], cwd=ROOT, environment=ONE_THREAD
+    ).seconds
 
 
 def nnunet(pairs: Sequence[Pair], work: Path, python: Path) -> float:
@@ -58,7 +58,7 @@ def nnunet(pairs: Sequence[Pair], work: Path, python: Path) -> float:
     (raw / "dataset.json").write_text(json.dumps(DATASET | {"numTraining": len(pairs)}))
     places = {f"nnUNet_{name}": str(work / "nnunet" / name) for name in ("raw", "preprocessed", "results")}
     command = python.absolute().with_name("nnUNetv2_plan_and_preprocess")
-    return watch([command, "-d", "501", "-c", "2d", "-np", "1", "-npfp", "1"], environment=places).seconds
+    return watch([command, "-d", "501", "-c", "2d", "-np", "1", "-npfp", "1"], environment=places | ONE_THREAD).seconds
 
 
 def inside(pairs: Sequence[Pair], store: Path) -> float:

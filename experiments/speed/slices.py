@@ -1,7 +1,7 @@
 """python -m experiments.speed.slices --write
 
-Prints how long one slice at random takes from the store, beside a memory map of raw int16, both warm, and how many bytes
-each has on the disk.
+Prints how long one slice at random takes from the store, beside a memory map of raw int16, both warm, and how many
+bytes each has on the disk.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -24,6 +24,7 @@ README = Path(__file__).with_name("README.md")
 COMMAND = "make bench-slices"
 STORE, MAP = "our store", "memory map of int16"
 SLOWER, SMALLER = 1.5, 0.5
+PLACES = 997  # that are drawn, once
 OPEN = 8  # cases of a data set: more would not stay open in the store, nor in the memory of a small machine
 
 
@@ -48,17 +49,18 @@ def raw_maps(store: Store, names: Sequence[str], folder: Path) -> dict[str, np.n
 
 def readers(store: Store, names: Sequence[str], maps: Mapping[str, np.ndarray]) -> dict[str, Work]:
     """Both read the slice that a seed says, into memory of its own."""
+    rng = np.random.default_rng(0)
+    places = [(name, int(rng.integers(store.cases[name].shape[0]))) for name in rng.choice(names, PLACES).tolist()]
 
-    def drawn(seed: int) -> tuple[str, int]:
-        rng = np.random.default_rng(seed)
-        name = names[int(rng.integers(len(names)))]
-        return name, int(rng.integers(store.cases[name].shape[0]))
+    def of_store(seed: int) -> np.ndarray:
+        name, z = places[seed % PLACES]
+        return store.read(name, "hu", z)
 
     def of_map(seed: int) -> np.ndarray:
-        name, z = drawn(seed)
+        name, z = places[seed % PLACES]
         return np.array(maps[name][z])
 
-    return {STORE: lambda seed: store.read(drawn(seed)[0], "hu", drawn(seed)[1]), MAP: of_map}
+    return {STORE: of_store, MAP: of_map}
 
 
 def measured(store: Store, names: Sequence[str], work: Path, given: Namespace) -> tuple[list[Row], list[str]]:
@@ -93,7 +95,9 @@ def section(title: str, scans: Path, work: Path, given: Namespace) -> str:
     store = store_of(scans, work / "store")
     names = list(store.cases)[:OPEN]
     table, lines = measured(store, names, work / "raw", given)
-    what = f"{title}, {len(names)} of them; one thread; median of {given.rounds} rounds of {given.calls} and their range"
+    what = (
+        f"{title}, {len(names)} of them; one thread; median of {given.rounds} rounds of {given.calls} and their range"
+    )
     return "\n\n".join([what, text_table(table), "\n".join(lines)])
 
 
