@@ -1,15 +1,15 @@
-# make demo | test | check | test-all | sweep | compare | summary | augment-preview | bench | bench-augment | bench-training | bench-dice | tensorboard | clean
+# make demo | test | check | test-all | sweep | compare | summary | augment-preview | bench | bench-augment | bench-training | bench-start | bench-predict | bench-prepare | bench-slices | bench-growth | bench-dice | tensorboard | clean
 PYTHON ?= python3
 BIN := .venv/bin
 BENCH := .cache/bench
 SCORER_ENV := .cache/scorer
-NNUNET_ENV := .cache/nnunet
+NNUNET := .cache/nnunet
 MODEL ?= unet
 STUDY ?= losses
 RECIPE ?= small
 LOGDIR ?= outputs
 
-.PHONY: install demo test test-all check format sweep compare summary augment-preview bench bench-augment bench-training bench-dice tensorboard clean
+.PHONY: install demo test test-all check format sweep compare summary augment-preview bench bench-augment bench-training bench-start bench-predict bench-prepare bench-slices bench-growth bench-dice tensorboard clean
 
 install: .venv/installed
 
@@ -54,17 +54,33 @@ bench: install $(SCORER_ENV)/installed ## figures and time beside the official s
 bench-training: install ## a training step beside a bare loop and the machine's limits; RECIPE=gpu where there is one
 	$(BIN)/python -m experiments.speed.training --recipe $(RECIPE) --write
 
-bench-dice: install $(NNUNET_ENV)/installed ## Dice over minutes of training beside a bare loop, MONAI and nnU-Net: DATA=a folder as of data=lits; again goes on
-	$(BIN)/python -m experiments.speed.dice_over_minutes --data $(or $(DATA),$(error give DATA=FOLDER, with volume-N, segmentation-N and patients.csv)) --nnunet $(NNUNET_ENV)/bin/python --write
+bench-dice: install $(NNUNET)/installed ## Dice over minutes of training beside a bare loop, MONAI and nnU-Net: DATA=a folder as of data=lits; again goes on
+	$(BIN)/python -m experiments.speed.dice_over_minutes --data $(or $(DATA),$(error give DATA=FOLDER, with volume-N, segmentation-N and patients.csv)) --nnunet $(NNUNET)/bin/python --write
+
+bench-start: install ## from python train.py to its first step done, beside importing what it stands on
+	$(BIN)/python -m experiments.speed.start --write
+
+bench-predict: install $(NNUNET)/installed ## liver-predict beside nnU-Net and MONAI; DATA=a NIfTI file instead of a made scan
+	$(BIN)/python -m experiments.speed.predict --nnunet $(NNUNET)/bin/python $(if $(DATA),--data $(DATA)) --write
+
+bench-prepare: install $(NNUNET)/installed ## scans of full size prepared, beside nnU-Net and beside decompressing and writing
+	$(BIN)/python -m experiments.speed.prepare --nnunet $(NNUNET)/bin/python --write
+
+bench-slices: install ## a slice at random from the store, beside a memory map; DATA=a folder of scans adds theirs
+	$(BIN)/python -m experiments.speed.slices $(if $(DATA),--data $(DATA)) --write
+
+bench-growth: install ## time and memory with 10, 40 and 160 cases
+	$(BIN)/python -m experiments.speed.growth --write
+
 
 $(SCORER_ENV)/installed: experiments/speed/scorer_requirements.txt
 	$(PYTHON) -m venv $(SCORER_ENV)
 	$(SCORER_ENV)/bin/python -m pip install --quiet -r experiments/speed/scorer_requirements.txt
 	touch $@
 
-$(NNUNET_ENV)/installed: experiments/speed/nnunet_requirements.txt constraints.txt
-	$(PYTHON) -m venv $(NNUNET_ENV)
-	$(NNUNET_ENV)/bin/python -m pip install --quiet -c constraints.txt -r experiments/speed/nnunet_requirements.txt
+$(NNUNET)/installed: experiments/speed/nnunet_requirements.txt constraints.txt
+	$(PYTHON) -m venv $(NNUNET)
+	$(NNUNET)/bin/python -m pip install --quiet -c constraints.txt -r experiments/speed/nnunet_requirements.txt
 	touch $@
 
 $(BENCH)/installed: pyproject.toml constraints.txt experiments/speed/requirements.txt

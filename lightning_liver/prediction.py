@@ -18,6 +18,7 @@ from lightning_liver.data.inputs import Scan, find_scans
 from lightning_liver.data.nifti import write_labels, write_map
 from lightning_liver.errors import LiverError, LiverWarning, PartlyDone
 from lightning_liver.finished import Finished, appearance, decision_of, read_run
+from lightning_liver.inference.fusing import fused
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.inference.predictor import AUTOCAST, SCALE, Member, Options, Prediction, predict_volume
 from lightning_liver.inference.thresholds import Thresholds
@@ -196,8 +197,8 @@ def _predictor(cfg: DictConfig, chosen: PredictOptions) -> Predictor:
 
 
 def _member(run: Finished, folder: Path, device: torch.device) -> Member:
-    layout: Any = {"memory_format": torch.channels_last} if device.type == "cuda" else {}
-    return Member(run.network.to(device, **layout), appearance(run, folder), run.config.data.spacing_mm, run.multiple)
+    network = fused(run.network.to(device))
+    return Member(network, appearance(run, folder), run.config.data.spacing_mm, run.multiple)
 
 
 def _autocast(trainer: TrainerOptions) -> torch.dtype | None:

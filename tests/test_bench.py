@@ -69,7 +69,10 @@ def test_waiting_is_judged_by_the_policy_asked_about() -> None:
     assert waiting.verdict(rows) == "augment=all: waits 2.50%, target < 3%: pass"
 
 
-@pytest.mark.parametrize("name", ["augmentation", "scoring", "training-small", "training-gpu"])
+@pytest.mark.parametrize(
+    "name",
+    ["augmentation", "scoring", "training-small", "training-gpu", "start", "predict", "prepare", "slices", "growth"],
+)
 def test_readme_has_a_place_for_the_tables(name: str) -> None:
     check_marks(STUDY / "README.md", name)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from warnings import warn
 
+import cv2
 import nibabel as nib
 import numpy as np
 from isal.igzip import IGzipFile
@@ -71,7 +72,7 @@ def read_volume(path: Path) -> Volume:
     geometry = read_geometry(layout.path, layout.header)
     _warn_all(layout.path, geometry.notes)
     voxels = _read(layout, np.int16, lambda stored: _to_hu(layout, stored))
-    hu = np.ascontiguousarray(to_canonical(voxels, geometry.affine))
+    hu = _contiguous(to_canonical(voxels, geometry.affine))
     return Volume(hu, _spacing_mm(geometry.affine), geometry.affine)
 
 
@@ -88,7 +89,7 @@ def read_labels(path: Path, volume: Volume) -> UInt8[np.ndarray, "z y x"]:
     strange: set[float] = set()
     voxels = _read(layout, np.uint8, lambda stored: _to_labels(layout, stored, strange))
     _refuse_strange(layout.path, strange)
-    return np.ascontiguousarray(to_canonical(voxels, volume.affine))
+    return _contiguous(to_canonical(voxels, volume.affine))
 
 
 def write_labels(path: Path, labels: UInt8[np.ndarray, "z y x"], affine: Affine) -> None:
@@ -129,6 +130,18 @@ def _warn_all(path: Path, notes: tuple[str, ...]) -> None:
 def _spacing_mm(affine: Affine) -> tuple[float, float, float]:
     i, j, k = (float(mm) for mm in voxel_sizes(affine))
     return canonical_spacing_mm((i, j, k), affine)
+
+
+def _contiguous(view: Shaped[np.ndarray, "z y x"]) -> Shaped[np.ndarray, "z y x"]:
+    """A view that was turned, as an array of its own. OpenCV mirrors rows in a quarter of NumPy's time."""
+    mirrored = [stride < 0 for stride in view.strides]
+    stored = view[tuple(slice(None, None, -1 if turned else 1) for turned in mirrored)]
+    if not (mirrored[2] and stored.flags.c_contiguous):
+        return np.ascontiguousarray(view)
+    made = np.empty(view.shape, view.dtype)
+    for z, plane in enumerate(stored[::-1] if mirrored[0] else stored):
+        cv2.flip(plane, -1 if mirrored[1] else 1, dst=made[z])
+    return made
 
 
 def _read(layout: Layout, dtype: type, convert: Callable[[Slab], Slab]) -> Shaped[np.ndarray, "k j i"]:

@@ -1,0 +1,95 @@
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.speed import growth, predict, prepare, slices, start
+from experiments.speed.full_size import write_scan
+from experiments.speed.growth import Size
+from experiments.speed.watched import Watched, watch
+from lightning_liver.data.nifti import read_labels, read_volume
+from lightning_liver.finished import read_run
+
+
+def words(lines: list[str]) -> list[str]:
+    return [line.split()[-1] for line in lines]
+
+
+def test_a_made_scan_has_the_size_that_was_asked_for(tmp_path: Path) -> None:
+    volume, labels = write_scan(tmp_path, 0, slices=40, matrix=32)
+    hu = read_volume(volume)
+    assert hu.hu.shape == (40, 32, 32)
+    assert set(np.unique(read_labels(labels, hu))) == {0, 1, 2}
+    assert len({plane.tobytes() for plane in hu.hu}) == 40
+    written = volume.stat().st_mtime_ns
+    assert write_scan(tmp_path, 0, slices=40, matrix=32)[0].stat().st_mtime_ns == written
+
+
+def test_memory_of_all_processes_of_a_command_counts() -> None:
+    work = "import time; kept = bytearray(80_000_000); time.sleep(0.5)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}], check=True)"
+    watched = watch([sys.executable, "-c", parent])
+    assert watched.peak_bytes > 80_000_000
+    assert watched.seconds > 0.5
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        watch([sys.executable, "-c", "1 / 0"])
+
+
+def test_a_start_is_judged_with_its_step_and_told_without() -> None:
+    taken = {start.IMPORTS: [2.0, 4.0], start.STEP: [3.0, 6.0], start.AGAIN: [1.0, 2.0]}
+    assert start.verdict(taken) == [
+        "first step done over imports: 1.50 (1.50-1.50), target <= 1.5: pass",
+        "without the arithmetic of the step: 1.00 (1.00-1.00)",
+    ]
+    assert [row["s"] for row in start.rows(taken)] == [3, 4.5, 1.5]
+
+
+def test_predictions_are_judged_by_ratios_of_a_round() -> None:
+    taken = {
+        predict.OURS: [Watched(1.0, 10), Watched(2.0, 10)],
+        predict.NNUNET: [Watched(4.0, 20), Watched(8.0, 20)],
+        predict.MONAI: [Watched(2.0, 20), Watched(4.0, 20)],
+    }
+    assert words(predict.verdict(taken)) == ["pass", "pass", "FAIL", "pass"]
+    gflop = dict.fromkeys(taken, 6.0)
+    assert [row["s"] for row in predict.rows(taken, gflop)] == [1.5, 6, 3]
+
+
+def test_a_made_run_can_be_read_and_finds_nothing(tmp_path: Path) -> None:
+    assert predict.made_run(tmp_path / "run") > 1e9
+    run = read_run(tmp_path / "run")
+    assert run.multiple == 32
+    assert run.network.head.bias.max() < -50  # type: ignore[union-attr, operator]
+
+
+def test_preparing_is_timed_beside_the_least_of_it(tmp_path: Path) -> None:
+    pairs = [write_scan(tmp_path / "scans", 0, slices=20, matrix=32)]
+    assert prepare.inside(pairs, tmp_path / "store") > 0
+    assert prepare.least(pairs, tmp_path / "store") > 0
+    taken = {prepare.OURS: [1.0], prepare.NNUNET: [4.0], prepare.INSIDE: [1.0], prepare.LEAST: [0.7]}
+    assert words(prepare.verdict(taken)) == ["FAIL", "pass"]
+    assert [row["s a case"] for row in prepare.rows(taken, 2)] == [0.5, 2, 0.5, 0.35]
+
+
+def test_store_and_map_give_the_same_slices(tmp_path: Path) -> None:
+    write_scan(tmp_path / "scans", 0, slices=20, matrix=32)
+    store = slices.store_of(tmp_path / "scans", tmp_path / "store")
+    names = list(store.cases)
+    reads = slices.readers(store, names, slices.raw_maps(store, names, tmp_path / "raw"))
+    for seed in range(8):
+        assert np.array_equal(*(np.asarray(read(seed)) for read in reads.values()))
+    table, lines = slices.measured(store, names, tmp_path / "again", Namespace(rounds=2, calls=3))
+    assert [row["reading from"] for row in table] == [slices.STORE, slices.MAP]
+    assert len(lines) == 2
+
+
+def test_growth_is_judged_by_the_row_in_the_middle() -> None:
+    def sized(cases: int, seconds: float, peak: int) -> Size:
+        return Size(cases, 10 * cases, seconds * cases, seconds * cases, Watched(1.0, peak), Watched(1.0, 2 * peak))
+
+    even = growth.rows([sized(10, 1.05, 100), sized(40, 1.0, 100), sized(160, 0.95, 104)], slices=4)
+    assert words(growth.verdict(even)) == ["pass"] * 4
+    uneven = growth.rows([sized(10, 1.2, 90), sized(40, 1.0, 100), sized(160, 1.0, 100)], slices=4)
+    assert words(growth.verdict(uneven)) == ["FAIL"] * 4
