@@ -87,7 +87,7 @@ def _write(
         affine=np.asarray(volume.affine, float).tolist(),
         liver_pixels=counts[0].tolist(),
         tumour_pixels=counts[1].tolist(),
-        has_tumour=labels is not None and bool((labels == 2).any()),
+        has_tumour=labels is not None and any((plane == 2).any() for plane in labels),
         hu_counts=hu_histogram(volume.hu).tolist(),
         fingerprint=made_from,
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from warnings import warn
 
-import cv2
 import nibabel as nib
 import numpy as np
 from isal.igzip import IGzipFile
@@ -133,15 +132,17 @@ def _spacing_mm(affine: Affine) -> tuple[float, float, float]:
 
 
 def _contiguous(view: Shaped[np.ndarray, "z y x"]) -> Shaped[np.ndarray, "z y x"]:
-    """A view that was turned, as an array of its own. OpenCV mirrors rows in a quarter of NumPy's time."""
-    mirrored = [stride < 0 for stride in view.strides]
-    stored = view[tuple(slice(None, None, -1 if turned else 1) for turned in mirrored)]
-    if not (mirrored[2] and stored.flags.c_contiguous):
+    """An array that was turned, as one in order. What was only mirrored is mirrored in place, in half the memory."""
+    across, *within = (slice(None, None, -1 if stride < 0 else 1) for stride in view.strides)
+    stored = view[across, *within]
+    if not stored.flags.c_contiguous:
         return np.ascontiguousarray(view)
-    made = np.empty(view.shape, view.dtype)
-    for z, plane in enumerate(stored[::-1] if mirrored[0] else stored):
-        cv2.flip(plane, -1 if mirrored[1] else 1, dst=made[z])
-    return made
+    for plane in stored if any(one.step < 0 for one in within) else ():
+        plane[...] = plane[tuple(within)].copy()
+    if across.step < 0:
+        for low, high in zip(stored[: len(stored) // 2], stored[::-1], strict=False):
+            low[...], high[...] = high.copy(), low.copy()
+    return stored
 
 
 def _read(layout: Layout, dtype: type, convert: Callable[[Slab], Slab]) -> Shaped[np.ndarray, "k j i"]:
