@@ -172,7 +172,7 @@ def _predictor(cfg: DictConfig, chosen: PredictOptions) -> Predictor:
     if trainer.threads is not None:
         torch.set_num_threads(trainer.threads)
     device, finished = torch.device(trainer.accelerator), [read_run(folder) for folder in folders]
-    members = [_member(run, folder, device) for run, folder in zip(finished, folders, strict=True)]
+    members = [_member(run, folder, trainer) for run, folder in zip(finished, folders, strict=True)]
     decisions = [decision_of(cfg.inference, run, folder) for run, folder in zip(finished, folders, strict=True)]
     thresholds = tuple(sum(values) / len(decisions) for values in zip(*(one[0] for one in decisions), strict=True))
     if len({one[1] for one in decisions}) > 1:
@@ -196,8 +196,11 @@ def _predictor(cfg: DictConfig, chosen: PredictOptions) -> Predictor:
     return Predictor(members, (thresholds[0], thresholds[1]), decisions[0][1], options, write_dicom_seg)
 
 
-def _member(run: Finished, folder: Path, device: torch.device) -> Member:
-    network = fused(run.network.to(device))
+def _member(run: Finished, folder: Path, trainer: TrainerOptions) -> Member:
+    network = fused(run.network)
+    if trainer.channels_last is not False:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(trainer.accelerator)
     return Member(network, appearance(run, folder), run.config.data.spacing_mm, run.multiple)
 
 

@@ -7,6 +7,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +50,7 @@ from lightning_liver.text import or_none
 from lightning_liver.training.callbacks import Budget, EpochSeeds, Throughput
 from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
 from lightning_liver.training.chosen import alone_in, budget_of, chosen_for, is_fitted, pruned_for, record
+from lightning_liver.training.layout import lay_out
 from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.pruning import Pruning
 from lightning_liver.training.settings import TrainerOptions
@@ -86,6 +88,9 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         with_report = wants_report(cfg)
         parts = _assemble(cfg, folder)
         strategy, slices = parts.strategy, parts.slices
+        shape = (slices.batch_size, slices.channels, *slices.size_yx)
+        options = replace(options, channels_last=lay_out(parts.network, options, shape))
+        record(folder, channels_last=options.channels_last)
         store = prepared(cfg.data)
         split = _split(cfg.data, store, folder)
         target = target_store(strategy, cfg.data) if strategy and needs_target(strategy) else None
@@ -312,8 +317,9 @@ def _decide(
 
 def _say(options: TrainerOptions, split: Split, folder: Path) -> None:
     threads = f", {options.threads} thread{'s' * (options.threads > 1)}" if options.threads else ""
+    layout = ", channels last" * bool(options.channels_last)
     log.info(
-        f"Training on {options.accelerator} in {options.precision}{threads}; "
+        f"Training on {options.accelerator} in {options.precision}{layout}{threads}; "
         f"{len(split.train)} cases train, {len(split.val)} validate, {len(split.test)} test; run folder {folder}"
     )
 

@@ -84,20 +84,6 @@ class SegmentationTask(pl.LightningModule):
         self.passes = 0
         self.agreement = agreement.empty()
 
-    def on_fit_start(self) -> None:
-        self._suit_device()
-
-    def on_validation_start(self) -> None:
-        self._suit_device()
-
-    def on_test_start(self) -> None:
-        self._suit_device()
-
-    def _suit_device(self) -> None:
-        """On CUDA channels lie side by side: a step of the U-Net then takes three quarters of the time."""
-        if self.device.type == "cuda":
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
     def forward(self, images: Images) -> Any:
         """Logits; a list of them, coarse to fine, from a network that is supervised at several resolutions."""
         return self.network(images)

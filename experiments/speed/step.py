@@ -22,6 +22,7 @@ from lightning_liver.inference.predictor import AUTOCAST
 from lightning_liver.inference.volumes import multi_hot
 from lightning_liver.task import Batch, SegmentationTask
 from lightning_liver.training.callbacks import EpochSeeds, Throughput
+from lightning_liver.training.layout import lay_out
 from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.settings import Precision, TrainerOptions, settle
 from lightning_liver.training.trainer import trainer
@@ -163,7 +164,9 @@ def framework(setup: Setup, batch: Batch | None) -> float:
     with TemporaryDirectory() as folder:
         logger = build(setup.cfg.logger, save_dir=folder) if setup.cfg.logger else False
         lightning = trainer(setup.options, Path(folder), callbacks=callbacks, logger=logger)
-        lightning.fit(setup.task(), data)
+        task = setup.task()
+        lay_out(task.network, setup.options, tuple(setup.batch()["image"].shape))
+        lightning.fit(task, data)
     return (marks.ended - marks.began) / setup.steps
 
 

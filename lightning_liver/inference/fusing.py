@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -15,7 +14,7 @@ def fused(network: nn.Module) -> nn.Module:
     for part in network.modules():
         if isinstance(part, nn.Sequential) and type(part).forward is nn.Sequential.forward:
             _fuse(part)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network
 
 
 def _fuse(row: nn.Sequential) -> None:

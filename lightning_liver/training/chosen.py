@@ -17,7 +17,7 @@ from lightning_liver.errors import LiverError, Unfinished
 from lightning_liver.files import clear_partials, write_whole
 from lightning_liver.training.settings import TrainerOptions, settle
 
-_KEPT = ("accelerator", "precision", "threads")
+_KEPT = ("accelerator", "precision", "channels_last", "threads")
 _HYDRA_KEPT = ".hydra.kept"
 _BUDGETS = ("max_epochs", "max_minutes")
 _PATIENCE_S = 2  # whoever looks whether a run is alive holds its lock for a moment
@@ -61,6 +61,7 @@ def chosen_for(options: TrainerOptions, folder: Path, config: str) -> tuple[Trai
     if earlier["config"] != config:
         _copy(folder / _HYDRA_KEPT, folder / ".hydra")  # Hydra wrote the new config before anyone was asked
         raise LiverError(f"{folder} holds a run with another config. Name another folder: hydra.run.dir=...")
+    earlier.setdefault("channels_last", earlier["accelerator"] == "cuda")  # as it was before it could be chosen
     options = replace(options, **{name: earlier[name] for name in _KEPT})
     epochs = earlier.get("epochs")
     if _longer(options, earlier):

@@ -22,6 +22,8 @@ class TrainerOptions:
     Args:
         accelerator, devices, strategy, deterministic: as Lightning has them; "auto" takes what is there.
         precision: as Lightning has it, or "auto".
+        channels_last: whether the channels of a pixel lie side by side in memory; None is whichever is
+            quicker: side by side on CUDA, elsewhere see layout.lay_out.
         threads: of the processor's own arithmetic; None is all that there are when the processor trains, divided among
             the runs of a parallel sweep.
         max_epochs: unless max_minutes says otherwise.
@@ -37,6 +39,7 @@ class TrainerOptions:
     devices: int | str | list[int]
     strategy: str
     precision: Precision
+    channels_last: bool | None
     threads: Count | None
     max_epochs: Count
     max_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
@@ -57,7 +60,8 @@ def settle(options: TrainerOptions) -> TrainerOptions:
     accelerator = _accelerator(options.accelerator)
     precision = options.precision if options.precision != "auto" else _precision(accelerator)
     threads = options.threads if options.threads is not None or accelerator != "cpu" else available_threads()
-    return replace(options, accelerator=accelerator, precision=precision, threads=threads)
+    channels_last = True if options.channels_last is None and accelerator == "cuda" else options.channels_last
+    return replace(options, accelerator=accelerator, precision=precision, channels_last=channels_last, threads=threads)
 
 
 def _accelerator(wanted: Accelerator) -> Accelerator:

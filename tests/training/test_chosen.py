@@ -16,6 +16,7 @@ OPTIONS = TrainerOptions(
     devices=1,
     strategy="auto",
     precision="auto",
+    channels_last=None,
     threads=None,
     max_epochs=10,
     max_minutes=None,

@@ -25,6 +25,7 @@ from lightning_liver.build import build, prepared
 from lightning_liver.config import compose
 from lightning_liver.data.nifti import read_header, read_volume, write_labels
 from lightning_liver.finished import appearance, read_run
+from lightning_liver.inference.fusing import fused
 from lightning_liver.inference.predictor import AUTOCAST, Member, Options, predict_volume
 from lightning_liver.inference.thresholds import HALF
 from lightning_liver.inference.tta import flips_for
@@ -92,7 +93,8 @@ def predict(job: Job, weights: Path, target: Path) -> None:
     finished = read_run(job.folder / "run")
     finished.network.load_state_dict(torch.load(weights, weights_only=True))
     look = appearance(finished, job.folder / "run")
-    member = Member(finished.network, look, finished.config.data.spacing_mm, finished.multiple)
+    network = fused(finished.network).to(memory_format=torch.channels_last)
+    member = Member(network, look, finished.config.data.spacing_mm, finished.multiple)
     options = _options(AUTOCAST[settle(build(finished.config.trainer)).precision])
     for scan in job.held:
         volume = read_volume(Path(scan.volume))

@@ -75,7 +75,8 @@ def _differences(choices: dict[str, list[object]], options: dict[str, list[objec
 def _settled(contents: Contents) -> str:
     chosen = contents.chosen
     threads = f", {chosen['threads']} threads" if chosen.get("threads") else ""
-    return f"Settled on the machine: {chosen.get('accelerator', '-')}, {chosen.get('precision', '-')}{threads}."
+    layout = ", channels last" * bool(chosen.get("channels_last"))
+    return f"Settled on the machine: {chosen.get('accelerator', '-')}, {chosen.get('precision', '-')}{layout}{threads}."
 
 
 def _environment(contents: Contents) -> list[Block]:

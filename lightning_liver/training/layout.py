@@ -1,0 +1,92 @@
+"""In which layout of memory a network trains quicker on this processor: timed once, and remembered for the machine."""
+
+import hashlib
+import json
+import os
+import statistics
+import time
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from torch import Tensor, nn
+
+from lightning_liver.files import write_whole
+from lightning_liver.machine import processor
+from lightning_liver.training.settings import TrainerOptions
+
+_LAYOUTS = (torch.contiguous_format, torch.channels_last)
+_ROUNDS = 6  # through both layouts, of which the first one warms up
+_ENOUGH_S = 4.0  # then no further round is begun
+_GAIN = 0.95  # of the time: a lead that so few rounds can tell from noise
+
+
+def lay_out(network: nn.Module, options: TrainerOptions, shape: tuple[int, ...]) -> bool:
+    """Lay out a network's weights as the options say, or as is quicker; what they are convolved with follows.
+
+    Args:
+        options: settled.
+        shape: of a batch of images.
+
+    Returns:
+        Whether the channels of a pixel lie side by side now.
+    """
+    chosen = options.channels_last
+    if chosen is None:
+        chosen = options.accelerator == "cpu" and channels_last_is_quicker(network, options, shape)
+    if chosen:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return chosen
+
+
+def channels_last_is_quicker(network: nn.Module, options: TrainerOptions, shape: tuple[int, ...]) -> bool:
+    """Whether a step takes less time so; the user's cache keeps what was measured, by machine, network and batch."""
+    what = hashlib.sha256(f"{network} {shape}".encode()).hexdigest()[:12]
+    threads = options.threads or torch.get_num_threads()
+    name = f"{processor()}, {threads} threads, torch {torch.__version__}, {options.precision}, network and batch {what}"
+    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lightning_liver" / "layout.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            known = _read(path)
+            if name not in known:
+                ratio = _ratio(network, options.precision, threads, shape)
+                write_whole(path, json.dumps({**known, name: ratio}, indent=1) + "\n")
+            return _read(path)[name] < _GAIN
+    except OSError:  # a home that cannot be written to
+        return _ratio(network, options.precision, threads, shape) < _GAIN
+
+
+def _read(path: Path) -> Mapping[str, float]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _ratio(network: nn.Module, precision: str, threads: int, shape: tuple[int, ...]) -> float:
+    """Time with channels last over time without, as the median over rounds."""
+    before, times = torch.get_num_threads(), list[list[float]]()
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            copies = [deepcopy(network).train().to(memory_format=layout) for layout in _LAYOUTS]  # type: ignore[call-overload]
+            images, began = torch.rand(shape), time.perf_counter()
+            while len(times) < 2 or (len(times) < _ROUNDS and time.perf_counter() < began + _ENOUGH_S):
+                times.append([_seconds(copy, images, precision) for copy in copies])
+    finally:
+        torch.set_num_threads(before)
+    return round(statistics.median(last / plain for plain, last in times[1:]), 3)
+
+
+def _seconds(network: nn.Module, images: Tensor, precision: str) -> float:
+    """There and back, as far as weights are trained."""
+    began = time.perf_counter()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16-mixed"):
+        logits = network(images)
+    total = sum(level.float().sum() for level in ([logits] if isinstance(logits, Tensor) else logits))
+    if isinstance(total, Tensor) and total.requires_grad:
+        total.backward()  # type: ignore[no-untyped-call]
+    return time.perf_counter() - began
