@@ -90,7 +90,8 @@ def test_steps_are_timed_and_judged_as_ratios_of_a_round() -> None:
         training.STORE: [1.02, 2.04],
         training.FLOAT32: [1.5, 3.0],
     }
-    assert [line.split()[-1] for line in training.ratios(given)] == ["pass", "pass", "FAIL"]
+    assert [line.split()[-1] for line in training.ratios(given, has_half=True)] == ["pass", "pass", "FAIL"]
+    assert training.ratios(given, has_half=False)[-1].endswith("target >= 1: pass")
 
 
 def test_a_network_is_never_quicker_than_its_layers_must_be() -> None:

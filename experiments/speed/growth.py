@@ -49,15 +49,13 @@ class Size(NamedTuple):
     training: Watched
 
 
-def prepare_s(found: Sequence[Case], store: Path, rounds: int) -> tuple[int, float]:
-    """Slices of all cases, and the median over rounds of the seconds."""
-    taken = []
-    for _ in range(rounds):
-        rmtree(store, ignore_errors=True)
-        began = time.perf_counter()
-        made = prepare(found, store=store, spacing_mm=None, workers=0, skip_bad=False)
-        taken.append(time.perf_counter() - began)
-    return sum(record.shape[0] for record in made.cases.values()), median(taken)
+def prepare_s(found: Sequence[Case], store: Path) -> tuple[int, float]:
+    """Slices of all cases, and the seconds that they took."""
+    rmtree(store, ignore_errors=True)
+    began = time.perf_counter()
+    made = prepare(found, store=store, spacing_mm=None, workers=0, skip_bad=False)
+    taken = time.perf_counter() - began
+    return sum(record.shape[0] for record in made.cases.values()), taken
 
 
 def preparing(options: Sequence[str], work: Path) -> Watched:
@@ -90,10 +88,35 @@ def size(cases: int, given: Namespace, work: Path) -> Size:
         "data.spacing_mm=null",
     ]
     options += [f"data.root={root}", f"data.store={work}/store"]
-    stored, seconds = prepare_s(found, work / "timed", given.rounds)
+    stored, seconds = prepare_s(found, work / "timed")
     of_preparing = preparing(options, work)
     epoch_s, of_training = training(options, work, cases, given.slices)
     return Size(cases, stored, seconds, epoch_s, of_preparing, of_training)
+
+
+def measured(given: Namespace, work: Path) -> list[Size]:
+    """Of each number of cases the medians over rounds, which go through all of them, each beginning with another."""
+    taken: dict[int, list[Size]] = {cases: [] for cases in COUNTS}
+    for number in range(given.rounds):
+        first = number % len(COUNTS)
+        for cases in COUNTS[first:] + COUNTS[:first]:
+            taken[cases].append(size(cases, given, work / str(cases)))
+    return [middle(sizes) for sizes in taken.values()]
+
+
+def middle(sizes: Sequence[Size]) -> Size:
+    """The median of each figure."""
+    return Size(
+        sizes[0].cases,
+        sizes[0].stored,
+        median(one.prepare_s for one in sizes),
+        median(one.epoch_s for one in sizes),
+        *(_middle([getattr(one, name) for one in sizes]) for name in ("preparing", "training")),
+    )
+
+
+def _middle(watched: Sequence[Watched]) -> Watched:
+    return Watched(median(one.seconds for one in watched), int(median(one.peak_bytes for one in watched)))
 
 
 def rows(sizes: Sequence[Size], slices: int) -> list[Row]:
@@ -124,8 +147,9 @@ def verdict(table: Sequence[Row]) -> list[str]:
 def main() -> None:
     given = _parser().parse_args()
     with TemporaryDirectory() as work:
-        table = rows([size(cases, given, Path(work)) for cases in COUNTS], given.slices)
-    title = f"Phantoms of {given.matrix}x{given.matrix}, {given.slices} slices a case in an epoch"
+        table = rows(measured(given, Path(work)), given.slices)
+    what = f"Phantoms of {given.matrix}x{given.matrix}, {given.slices} slices a case in an epoch"
+    title = f"{what}; medians of {given.rounds} rounds"
     tables = [title, text_table(table), "\n".join(verdict(table))]
     text = "\n\n".join([machine(("torch", "numpy", "blosc2")), *tables])
     print(text, flush=True)
@@ -136,8 +160,8 @@ def main() -> None:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(description=__doc__.partition("\n")[2].strip())
     parser.add_argument("--matrix", type=int, default=128, help="pixels along a side of a slice (%(default)s)")
-    parser.add_argument("--slices", type=int, default=32, help="of a case in an epoch (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="of preparing (%(default)s)")
+    parser.add_argument("--slices", type=int, default=16, help="of a case in an epoch (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="over all numbers of cases (%(default)s)")
     parser.add_argument("--write", action="store_true", help="into the README beside this file")
     return parser
 

@@ -60,12 +60,19 @@ def rows(taken: Mapping[str, Sequence[float]], batch_size: int) -> list[Row]:
     return made
 
 
-def ratios(taken: Mapping[str, Sequence[float]]) -> list[str]:
-    """Each target, as a ratio of the same round."""
+def ratios(taken: Mapping[str, Sequence[float]], *, has_half: bool) -> list[str]:
+    """Each target, as a ratio of the same round.
+
+    Args:
+        has_half: whether half precision is chosen here; elsewhere what is chosen must not be slower than float32.
+    """
+    float32, wanted = "eager float32 over the step as shipped", 2.0
+    if not has_half:
+        float32, wanted = f"{float32}, which is in float32 here, too", 1.0
     asked = (
         ("framework over bare loop, batch in memory", MEMORY, BARE, 1.03, "<="),
         ("slices/s from the store over those from memory", MEMORY, STORE, 0.97, ">="),
-        ("float32 over the precision as shipped", FLOAT32, BARE, 2.0, ">="),
+        (float32, FLOAT32, MEMORY, wanted, ">="),
     )
     lines = []
     for what, above, below, target, sign in asked:
@@ -76,7 +83,7 @@ def ratios(taken: Mapping[str, Sequence[float]]) -> list[str]:
 
 
 def least(setup: Setup, step_s: float) -> list[str]:
-    """The roofline of the step, and how much of it the bare step reaches."""
+    """The roofline of the step, and how much of it the step as shipped reaches."""
     device, kind = setup.device, AUTOCAST.get(setup.options.precision) or torch.float32
     rate, bandwidth = roofline.flops_a_second(device, kind), roofline.bytes_a_second(device)
     images = setup.batch()["image"]
@@ -89,7 +96,7 @@ def least(setup: Setup, step_s: float) -> list[str]:
         f"matrix products {rate / 1e12:.3g} TFLOP/s in {kind}, copies {bandwidth / 1e9:.3g} GB/s; "
         f"a step is {flops / 1e9:.4g} GFLOP and {moved / 1e9:.3g} GB",
         f"least time {1000 * seconds:.2f} ms, {bound / seconds:.0%} of it arithmetic; "
-        f"the bare step reaches {share:.0%} of that speed, target >= 60%: {'pass' if share >= 0.6 else 'FAIL'}",
+        f"the step as shipped reaches {share:.0%} of that speed, target >= 60%: {'pass' if share >= 0.6 else 'FAIL'}",
     ]
 
 
@@ -99,8 +106,10 @@ def section(recipe: Recipe, given: Namespace) -> str:
     table = rows(taken, setup.cfg.data.batch_size)
     where = f"{setup.options.accelerator} in {setup.options.precision}"
     title = f"{recipe.name}; {where}; {given.rounds} rounds of {given.steps} steps"
-    shown = least(setup, float(table[0]["ms"] or 0) / 1000)
-    return "\n".join([title, "", text_table(table), "", *ratios(taken), *shown])
+    shipped = next(float(row["ms"] or 0) for row in table if row["step"] == MEMORY)
+    shown = least(setup, shipped / 1000)
+    told = ratios(taken, has_half=setup.options.precision != "32-true")
+    return "\n".join([title, "", text_table(table), "", *told, *shown])
 
 
 def main() -> None:
