@@ -1,7 +1,7 @@
 """Score the network of a finished run: on its own test cases, or on a data set that it never saw."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     write_json_whole(folder / "metrics.json", metrics)
     patients = [store.cases[case].patient for case in volumes.scores]
     tables = score_tables(list(volumes.scores.values()), patients, metrics, cfg.tolerance_mm)
+    tables += _told_uncertainty(metrics, cfg.uncertainty)
     log.info(f"{run} on {store.folder if elsewhere else 'its test cases'}\n\n{tables}\n\n{folder}")
     return metrics
 
@@ -86,6 +87,18 @@ def _compare_uncertainty(task: SegmentationTask, cfg: DictConfig) -> None:
         raise LiverError(f"passes={passes!r}: it is a whole number of at least 0")
     refuse_certainty(kind, passes, views=passes or len(task.flips), dropout=has_dropout(task.network))
     task.uncertainty, task.passes = kind, passes
+
+
+def _told_uncertainty(metrics: Mapping[str, Any], kind: str | None) -> str:
+    """Whether it points at the mistakes, in words."""
+    found = [metrics.get(f"test/uncertainty/{name}") for name in ("auroc", "aurc", "best_aurc")]
+    if kind is None or any(value is None for value in found):
+        return ""
+    auroc, aurc, best = found
+    return (
+        f"\n\nUncertainty ({kind}): a wrong voxel is more uncertain than a right one in {auroc:.1%} of pairs (50 % "
+        f"says nothing); area under risk-coverage {aurc:.4f}, {best:.4f} at best."
+    )
 
 
 def _given(typed: Any, otherwise: Any) -> Any:

@@ -168,8 +168,10 @@ def test_zero_shot_is_a_sources_score_on_scans_that_it_never_saw(
     for number in (50, 51):
         write_scan(place / "strange", number, spacing_mm=2.0)
     typed = ("run=source", "data=lits", f"data.root={place / 'strange'}", "data.workers=0", "data.loaders=0")
-    code, output = call("evaluate", *typed, "trainer=cpu", "hydra.run.dir=zero", folder=place, capfd=capfd)
+    typed += ("trainer=cpu", "uncertainty=entropy")
+    code, output = call("evaluate", *typed, "hydra.run.dir=zero", folder=place, capfd=capfd)
     assert code == 0, output
+    assert "Uncertainty (entropy): a wrong voxel is more uncertain than a right one in" in output.replace("\n", " ")
     assert "2 cases of 2 patients" in output
     rows = (place / "zero" / "cases.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 * 2
