@@ -72,7 +72,6 @@ bench-slices: install ## a slice at random from the store, beside a memory map; 
 bench-growth: install ## time and memory with 10, 40 and 160 cases
 	$(BIN)/python -m experiments.speed.growth --write
 
-
 $(SCORER_ENV)/installed: experiments/speed/scorer_requirements.txt
 	$(PYTHON) -m venv $(SCORER_ENV)
 	$(SCORER_ENV)/bin/python -m pip install --quiet -r experiments/speed/scorer_requirements.txt

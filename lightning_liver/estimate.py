@@ -23,6 +23,7 @@ from lightning_liver.data.store import CaseRecord, open_store
 from lightning_liver.errors import LiverError
 from lightning_liver.machine import threads
 from lightning_liver.report.done import is_done
+from lightning_liver.training.layout import lay_out
 from lightning_liver.training.settings import TrainerOptions, settle
 from lightning_liver.types import STRUCTURES
 
@@ -106,6 +107,7 @@ def _measured(cfg: DictConfig, at_once: int) -> tuple[float, str]:
     torch.set_num_threads(cfg.trainer.threads or max(threads() // at_once, 1))
     slices: SliceOptions = build(cfg.data.slices)
     step = _Step(build(cfg.model), build(cfg.loss), build(cfg.optimizer), options)
+    lay_out(step.network, options, (slices.batch_size, slices.channels, *slices.size_yx))
     step_s = _seconds(lambda: step.train(*_batch(slices, slices.batch_size, slices.size_yx)))
     steps = options.max_epochs * max(slices.slices_per_epoch // slices.batch_size, 1)
     fit_s = 60 * options.max_minutes if options.max_minutes else steps * step_s

@@ -1,13 +1,15 @@
 import sys
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiments.speed import growth, predict, prepare, slices, start
+from experiments.speed import command, growth, predict, prepare, slices, start
 from experiments.speed.full_size import write_scan
 from experiments.speed.growth import Size
+from experiments.speed.rounds import in_turns
 from experiments.speed.watched import Watched, watch
 from lightning_liver.data.nifti import read_labels, read_volume
 from lightning_liver.finished import read_run
@@ -93,3 +95,32 @@ def test_growth_is_judged_by_the_row_in_the_middle() -> None:
     assert words(growth.verdict(even)) == ["pass"] * 4
     uneven = growth.rows([sized(10, 1.2, 90), sized(40, 1.0, 100), sized(160, 1.0, 100)], slices=4)
     assert words(growth.verdict(uneven)) == ["FAIL"] * 4
+
+
+def test_a_table_stands_below_what_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = command.parser_of("first line\n\nWhat it prints.")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--data", type=Path)
+    readme = tmp_path / "README.md"
+    monkeypatch.setattr(command, "README", readme)
+    for given, line in (
+        ([], "make bench"),
+        (["--rounds", "3"], "make bench"),
+        (["--rounds", "2", "--data", "/somebody/scans"], "make bench    # with --rounds 2 --data DATA"),
+    ):
+        readme.write_text("<!-- x -->\n\n<!-- /x -->\n")
+        command.publish("a table", parser, parser.parse_args(given), command="make bench", name="x")
+        assert "a table" not in readme.read_text(), "without --write"
+        command.publish("a table", parser, parser.parse_args([*given, "--write"]), command="make bench", name="x")
+        assert readme.read_text() == f"<!-- x -->\n\n    {line}\n\n```text\na table\n```\n\n<!-- /x -->\n"
+
+
+def test_every_round_begins_with_another_one() -> None:
+    done: list[str] = []
+
+    def work(name: str) -> int:
+        done.append(name)
+        return len(done)
+
+    assert in_turns({name: partial(work, name) for name in "abc"}, 2) == {"a": [1, 6], "b": [2, 4], "c": [3, 5]}
+    assert done == list("abcbca")

@@ -9,21 +9,22 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from experiments.speed.command import parser_of, publish
 from experiments.speed.machine import machine
+from experiments.speed.rounds import in_turns
 from experiments.speed.watched import Watched, watch
 from lightning_liver.data.phantom import cases as phantoms
 from lightning_liver.data.prepare import prepare
 from lightning_liver.data.sources import Case
-from lightning_liver.report.readme import Block, write_block
 from lightning_liver.report.tables import Row, text_table
 
-README = Path(__file__).with_name("README.md")
 ROOT = Path(__file__).parents[2]
 COMMAND = "make bench-growth"
 COUNTS = (10, 40, 160)
@@ -96,12 +97,8 @@ def size(cases: int, given: Namespace, work: Path) -> Size:
 
 def measured(given: Namespace, work: Path) -> list[Size]:
     """Of each number of cases the medians over rounds, which go through all of them, each beginning with another."""
-    taken: dict[int, list[Size]] = {cases: [] for cases in COUNTS}
-    for number in range(given.rounds):
-        first = number % len(COUNTS)
-        for cases in COUNTS[first:] + COUNTS[:first]:
-            taken[cases].append(size(cases, given, work / str(cases)))
-    return [middle(sizes) for sizes in taken.values()]
+    each = {str(cases): partial(size, cases, given, work / str(cases)) for cases in COUNTS}
+    return [middle(sizes) for sizes in in_turns(each, given.rounds).values()]
 
 
 def middle(sizes: Sequence[Size]) -> Size:
@@ -145,24 +142,22 @@ def verdict(table: Sequence[Row]) -> list[str]:
 
 
 def main() -> None:
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
     with TemporaryDirectory() as work:
         table = rows(measured(given, Path(work)), given.slices)
     what = f"Phantoms of {given.matrix}x{given.matrix}, {given.slices} slices a case in an epoch"
     title = f"{what}; medians of {given.rounds} rounds"
     tables = [title, text_table(table), "\n".join(verdict(table))]
     text = "\n\n".join([machine(("torch", "numpy", "blosc2")), *tables])
-    print(text, flush=True)
-    if given.write:
-        write_block(README, Block(COMMAND, text), "growth")
+    publish(text, parser, given, command=COMMAND, name="growth")
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(description=__doc__.partition("\n")[2].strip())
+    parser = parser_of(__doc__)
     parser.add_argument("--matrix", type=int, default=128, help="pixels along a side of a slice (%(default)s)")
     parser.add_argument("--slices", type=int, default=16, help="of a case in an epoch (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="over all numbers of cases (%(default)s)")
-    parser.add_argument("--write", action="store_true", help="into the README beside this file")
     return parser
 
 

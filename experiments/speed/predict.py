@@ -19,17 +19,16 @@ import torch
 from omegaconf import OmegaConf
 from torch.utils.flop_counter import FlopCounterMode
 
+from experiments.speed.command import parser_of, publish
 from experiments.speed.full_size import write_scan
 from experiments.speed.machine import machine
-from experiments.speed.rounds import middle_and_range
+from experiments.speed.rounds import in_turns, middle_and_range
 from experiments.speed.watched import Watched, watch
 from lightning_liver.build import build
 from lightning_liver.config import compose
 from lightning_liver.data.slices import KEPT_AS, Appearance
-from lightning_liver.report.readme import Block, write_block
 from lightning_liver.report.tables import Row, text_table
 
-README = Path(__file__).with_name("README.md")
 ROOT = Path(__file__).parents[2]
 COMMAND = "make bench-predict"
 MATRIX, WIDTH, SPACING_MM = 256, 16, 1.5  # of both networks; a scan is brought to this spacing
@@ -95,17 +94,6 @@ def monai(work: Path, scan: Path) -> Watched:
     )
 
 
-def rounds(contenders: Mapping[str, Contender], count: int) -> dict[str, list[Watched]]:
-    """What each took in each round; every round begins with another one."""
-    names = list(contenders)
-    taken: dict[str, list[Watched]] = {name: [] for name in names}
-    for number in range(count):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            taken[name].append(contenders[name]())
-    return taken
-
-
 def rows(taken: Mapping[str, Sequence[Watched]], gflop: Mapping[str, float]) -> list[Row]:
     """A row a program: medians over rounds and ranges."""
     made: list[Row] = []
@@ -141,7 +129,7 @@ def section(given: Namespace, work: Path) -> str:
         NNUNET: partial(nnunet, work, scan, given.nnunet),
         MONAI: partial(monai, work, scan),
     }
-    taken = rounds(contenders, given.rounds)
+    taken = in_turns(contenders, given.rounds)
     gflop = {name: count / 1e9 for name, count in (flops | {MONAI: flops[OURS]}).items()}
     what = "A given scan" if given.data else f"A made scan, 512x512x{given.slices}"
     title = f"{what}; all cores; median of {given.rounds} rounds and their range"
@@ -149,12 +137,11 @@ def section(given: Namespace, work: Path) -> str:
 
 
 def main() -> None:
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
     with TemporaryDirectory() as work:
         text = f"{machine(('torch', 'monai'))}\n\n{section(given, Path(work))}"
-    print(text, flush=True)
-    if given.write:
-        write_block(README, Block(COMMAND, text), "predict")
+    publish(text, parser, given, command=COMMAND, name="predict")
 
 
 def _places(results: Path) -> dict[str, str]:
@@ -176,12 +163,11 @@ def _done(watched: Watched, output: Path) -> Watched:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(description=__doc__.partition("\n")[2].strip())
+    parser = parser_of(__doc__)
     parser.add_argument("--nnunet", type=Path, required=True, help="Python of an environment that has nnunetv2")
     parser.add_argument("--data", type=Path, help="a NIfTI file, in place of a made scan")
     parser.add_argument("--slices", type=int, default=119, help="of the made scan (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="over all programs (%(default)s)")
-    parser.add_argument("--write", action="store_true", help="into the README beside this file")
     return parser
 
 

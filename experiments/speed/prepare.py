@@ -16,16 +16,15 @@ from tempfile import TemporaryDirectory
 
 from isal.igzip import IGzipFile
 
+from experiments.speed.command import parser_of, publish
 from experiments.speed.full_size import MATRIX, write_scan
 from experiments.speed.machine import machine
 from experiments.speed.rounds import middle_and_range
 from experiments.speed.watched import watch
 from lightning_liver.data.convert import prepare_case
 from lightning_liver.data.sources import Case
-from lightning_liver.report.readme import Block, write_block
 from lightning_liver.report.tables import Row, text_table
 
-README = Path(__file__).with_name("README.md")
 ROOT = Path(__file__).parents[2]
 COMMAND = "make bench-prepare"
 OURS, NNUNET = "liver-prepare", "nnUNetv2_plan_and_preprocess"
@@ -120,16 +119,15 @@ def times(given: Namespace, work: Path) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
     with TemporaryDirectory() as work:
         taken = times(given, Path(work))
     size = f"{given.matrix}x{given.matrix}x{given.slices}"
     title = f"{given.cases} scans of {size}, one process, one thread; median of {given.rounds} rounds and their range"
     tables = [title, text_table(rows(taken, given.cases)), "\n".join(verdict(taken))]
     text = "\n\n".join([machine(("numpy", "blosc2", "isal")), *tables])
-    print(text, flush=True)
-    if given.write:
-        write_block(README, Block(COMMAND, text), "prepare")
+    publish(text, parser, given, command=COMMAND, name="prepare")
 
 
 def _gone(folder: Path) -> Path:
@@ -138,7 +136,7 @@ def _gone(folder: Path) -> Path:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(description=__doc__.partition("\n")[2].strip())
+    parser = parser_of(__doc__)
     parser.add_argument("--nnunet", type=Path, required=True, help="Python of an environment that has nnunetv2")
     for name, default, what in (
         ("cases", 2, "that are prepared"),
@@ -147,7 +145,6 @@ def _parser() -> ArgumentParser:
         ("rounds", 3, "over all programs"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} (%(default)s)")
-    parser.add_argument("--write", action="store_true", help="into the README beside this file")
     return parser
 
 

@@ -3,6 +3,9 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 Work = Callable[[int], object]  # given a seed
 
@@ -19,6 +22,17 @@ def seconds_a_call(work: Mapping[str, Work], *, rounds: int, calls: int) -> dict
         for name in names[start:] + names[:start]:
             taken[name].append(_mean_s(work[name], calls))
     return {name: times[1:] for name, times in taken.items()}
+
+
+def in_turns(work: Mapping[str, Callable[[], Result]], count: int) -> dict[str, list[Result]]:
+    """What each piece of work gives in each round; every round begins with another one."""
+    names = list(work)
+    taken: dict[str, list[Result]] = {name: [] for name in names}
+    for number in range(count):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            taken[name].append(work[name]())
+    return taken
 
 
 def middle_and_range(values: Sequence[float], digits: int) -> tuple[float, str]:

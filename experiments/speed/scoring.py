@@ -12,18 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.speed.command import parser_of, publish
 from experiments.speed.machine import machine
 from experiments.speed.made_masks import SETS, Labels, Pair, write_set
 from experiments.speed.official import NAMES, Printed, program_of, run_official
 from experiments.speed.rounds import middle_and_range
 from lightning_liver.data.phantom import render
 from lightning_liver.metrics.data_set import Figures, data_set_figures
-from lightning_liver.report.readme import Block, write_block
 from lightning_liver.report.tables import Row, text_table
 from lightning_liver.scoring.masks import score_pairs
 from lightning_liver.scoring.pairs import match_files
 
-README = Path(__file__).with_name("README.md")
 COMMAND = "make bench SCORER=FOLDER"
 PHANTOMS = (0, 1, 2)
 TARGET = 5.0
@@ -101,7 +100,8 @@ def time_rows(seconds: Sequence[Seconds], cases: int) -> list[Row]:
 
 
 def main() -> None:
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
     program = program_of(given.scorer)
 
     def official(folder: Path) -> Printed | str:
@@ -114,9 +114,7 @@ def main() -> None:
     title = f"Phantoms, reading included, one thread: median of {given.rounds} rounds and their range"
     tables = [text_table(rows), title, text_table(time_rows(seconds, len(phantoms))), "\n".join(verdict(rows, seconds))]
     text = "\n\n".join([machine(("numpy", "scipy", "nibabel")), *tables])
-    print(text, flush=True)
-    if given.write:
-        write_block(README, Block(COMMAND, text), "scoring")
+    publish(text, parser, given, command=COMMAND, name="scoring")
 
 
 def _told(printed: Printed, ours: Figures) -> str:
@@ -126,12 +124,11 @@ def _told(printed: Printed, ours: Figures) -> str:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(description=__doc__.partition("\n")[2].strip())
+    parser = parser_of(__doc__)
     parser.add_argument("scorer", type=Path, help="a checkout of PatrickChrist/lits-challenge-scoring")
     parser.add_argument("--python", type=Path, required=True, help="that has the scorer's requirements")
     parser.add_argument("--rounds", type=int, default=3, help="over the phantoms (%(default)s)")
     parser.add_argument("--slices", type=int, default=120, help="of a phantom (%(default)s)")
-    parser.add_argument("--write", action="store_true", help="into the README beside this file")
     return parser
 
 

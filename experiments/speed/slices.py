@@ -11,16 +11,15 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from experiments.speed.command import parser_of, publish
 from experiments.speed.full_size import write_scan
 from experiments.speed.machine import machine
 from experiments.speed.rounds import Work, middle_and_range, seconds_a_call
 from lightning_liver.build import prepared
 from lightning_liver.config import compose
 from lightning_liver.data.store import Store
-from lightning_liver.report.readme import Block, write_block
 from lightning_liver.report.tables import Row, text_table
 
-README = Path(__file__).with_name("README.md")
 COMMAND = "make bench-slices"
 STORE, MAP = "our store", "memory map of int16"
 SLOWER, SMALLER = 1.5, 0.5
@@ -102,7 +101,8 @@ def section(title: str, scans: Path, work: Path, given: Namespace) -> str:
 
 
 def main() -> None:
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
     sections = [machine(("numpy", "blosc2"))]
     with TemporaryDirectory() as place:
         work = Path(place)
@@ -113,9 +113,7 @@ def main() -> None:
         if given.data:
             sections.append(section("Given scans", given.data, work / "given", given))
     text = "\n\n".join(sections)
-    print(text, flush=True)
-    if given.write:
-        write_block(README, Block(COMMAND, text), "slices")
+    publish(text, parser, given, command=COMMAND, name="slices")
 
 
 def _word(held: bool) -> str:
@@ -123,12 +121,11 @@ def _word(held: bool) -> str:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(description=__doc__.partition("\n")[2].strip())
+    parser = parser_of(__doc__)
     parser.add_argument("--data", type=Path, help="a folder of scans as data.root has it, beside the made one")
     parser.add_argument("--slices", type=int, default=500, help="of the made scan (%(default)s)")
     parser.add_argument("--rounds", type=int, default=9, help="over both (%(default)s)")
     parser.add_argument("--calls", type=int, default=200, help="slices in a round (%(default)s)")
-    parser.add_argument("--write", action="store_true", help="into the README beside this file")
     return parser
 
 

@@ -14,13 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from experiments.speed.command import parser_of, publish
 from experiments.speed.first_step import TOLD
 from experiments.speed.machine import machine
 from experiments.speed.rounds import middle_and_range
-from lightning_liver.report.readme import Block, write_block
 from lightning_liver.report.tables import Row, text_table
 
-README = Path(__file__).with_name("README.md")
 ROOT = Path(__file__).parents[2]
 COMMAND = "make bench-start"
 IMPORTS, STEP = 'python -c "import torch, pytorch_lightning"', "python train.py, first step done"
@@ -88,14 +87,13 @@ def times(options: Sequence[str], rounds: int) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
     taken = times(given.options, given.rounds)
     title = f"Median of {given.rounds} rounds and their range"
     where = machine(("torch", "pytorch-lightning", "hydra-core"))
     text = "\n\n".join([where, title, text_table(rows(taken)), "\n".join(verdict(taken))])
-    print(text, flush=True)
-    if given.write:
-        write_block(README, Block(COMMAND, text), "start")
+    publish(text, parser, given, command=COMMAND, name="start")
 
 
 def _told(process: subprocess.Popen[bytes], told: Path, patience: float) -> tuple[float, float]:
@@ -108,10 +106,9 @@ def _told(process: subprocess.Popen[bytes], told: Path, patience: float) -> tupl
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(description=__doc__.partition("\n")[2].strip())
+    parser = parser_of(__doc__)
     parser.add_argument("options", nargs="*", help="of train.py, as loss=focal; none are its defaults")
     parser.add_argument("--rounds", type=int, default=7, help="over both programs (%(default)s)")
-    parser.add_argument("--write", action="store_true", help="into the README beside this file")
     return parser
 
 

@@ -1,7 +1,7 @@
 """What a training step takes: the framework's beside a bare PyTorch loop's, fed from memory and from the store."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -168,17 +168,6 @@ def framework(setup: Setup, batch: Batch | None) -> float:
         lay_out(task.network, setup.options, tuple(setup.batch()["image"].shape))
         lightning.fit(task, data)
     return (marks.ended - marks.began) / setup.steps
-
-
-def rounds(contenders: Mapping[str, Callable[[], float]], count: int) -> dict[str, list[float]]:
-    """Seconds a step of each in each round; every round begins with another one."""
-    names = list(contenders)
-    taken: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(count):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            taken[name].append(contenders[name]())
-    return taken
 
 
 def in_precision(setup: Setup, precision: Precision) -> Setup:

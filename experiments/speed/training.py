@@ -8,19 +8,17 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 
 from experiments.speed import roofline
+from experiments.speed.command import parser_of, publish
 from experiments.speed.machine import machine
-from experiments.speed.rounds import middle_and_range
-from experiments.speed.step import Setup, bare, framework, in_precision, rounds
+from experiments.speed.rounds import in_turns, middle_and_range
+from experiments.speed.step import Setup, bare, framework, in_precision
 from lightning_liver.inference.predictor import AUTOCAST
-from lightning_liver.report.readme import Block, write_block
 from lightning_liver.report.tables import Row, text_table
 
-README = Path(__file__).with_name("README.md")
 BARE, MEMORY, STORE, FLOAT32 = "bare loop", "framework, batch in memory", "framework, from the store", "bare, float32"
 
 
@@ -48,7 +46,7 @@ def times(setup: Setup, count: int) -> dict[str, list[float]]:
         STORE: partial(framework, setup, None),
         FLOAT32: partial(bare, in_precision(setup, "32-true"), batch),
     }
-    return rounds(contenders, count)
+    return in_turns(contenders, count)
 
 
 def rows(taken: Mapping[str, Sequence[float]], batch_size: int) -> list[Row]:
@@ -113,19 +111,17 @@ def section(recipe: Recipe, given: Namespace) -> str:
 
 
 def main() -> None:
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
     text = f"{machine(('torch', 'pytorch-lightning'))}\n\n{section(RECIPES[given.recipe], given)}"
-    print(text, flush=True)
-    if given.write:
-        write_block(README, Block(f"make bench-training RECIPE={given.recipe}", text), f"training-{given.recipe}")
+    publish(text, parser, given, command=f"make bench-training RECIPE={given.recipe}", name=f"training-{given.recipe}")
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(description=__doc__.partition("\n")[2].strip())
+    parser = parser_of(__doc__)
     parser.add_argument("--recipe", choices=RECIPES, default="small", help="what is trained (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds over all that is compared (%(default)s)")
     parser.add_argument("--steps", type=int, default=60, help="timed in a round (%(default)s)")
-    parser.add_argument("--write", action="store_true", help="into the README beside this file")
     return parser
 
 

@@ -63,7 +63,7 @@ def run_job(job: str, cfg: DictConfig) -> object:
 
 
 def _imported(job: str) -> Job:
-    """The job. What its modules make stays, so looking for garbage in it would only add a sixth to their import."""
+    """The job. What its modules make stays, so looking for garbage in it would only lengthen their import."""
     if job.rpartition(".")[0] in sys.modules:
         return get_method(job)
     gc.disable()
