@@ -78,7 +78,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
     with alone_in(folder):
         _quieten()
         before = _complete(folder)
-        options, epochs = chosen_for(build(cfg.trainer), folder, identity(cfg))
+        options, steps = chosen_for(build(cfg.trainer), folder, identity(cfg))
         if before is not None and is_fitted(folder):
             log.info(f"{folder} is complete. To train on, give it a longer trainer.max_epochs or trainer.max_minutes.")
             return before
@@ -101,8 +101,8 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         throughput = Throughput()
         callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4), *start.callbacks]
         if options.max_minutes is not None:
-            fix = partial(_fix_epochs, folder)
-            callbacks.append(Budget(minutes=options.max_minutes, epochs=epochs, record=fix))
+            fix = partial(_fix_steps, folder)
+            callbacks.append(Budget(minutes=options.max_minutes, steps=steps, record=fix))
         if cfg.trial:
             callbacks.append(Pruning(build(cfg.trial), record=partial(_record_pruned, folder)))
         logger: Logger | None = build(cfg.logger, save_dir=folder) if cfg.logger else None
@@ -240,8 +240,8 @@ def _split(data: DictConfig, store: Store, folder: Path) -> Split:
     return split
 
 
-def _fix_epochs(folder: Path, epochs: int) -> None:
-    record(folder, epochs=epochs)
+def _fix_steps(folder: Path, steps: int) -> None:
+    record(folder, steps=steps)
 
 
 def _record_pruned(folder: Path, reason: str) -> None:
@@ -358,6 +358,7 @@ def _quieten() -> None:
         ".*exists and is not empty.*",
         ".*log_every_n_steps.*",
         ".*in eval mode at the start of training.*",  # frozen parts and teachers
+        ".*ended before the epoch ended.*",  # the last epoch of a budget in minutes may be a short one
     ):
         warnings.filterwarnings("ignore", text)
     warnings.filterwarnings("ignore", category=FutureWarning, module="pytorch_lightning.*")

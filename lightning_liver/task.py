@@ -74,6 +74,7 @@ class SegmentationTask(pl.LightningModule):
         self.network, self.loss, self.terms, self.test_losses = network, loss, dict(terms), dict(test_losses)
         self.optimizer, self.scheduler, self.multiple, self.flips = optimizer, scheduler, multiple, flips
         self.groups = groups
+        self.total_steps: int | None = None  # of the run, once a budget in minutes has fixed it
         self.term_modules = nn.ModuleDict({n: term for n, term in self.terms.items() if isinstance(term, nn.Module)})
         self.counts = overlap.empty(0)
         self.loss_sums = torch.zeros(0, len(self.test_losses) + 1, dtype=torch.float64)  # of slices; their number last
@@ -178,7 +179,7 @@ class SegmentationTask(pl.LightningModule):
             optimizer = self.optimizer(self.groups(self))
             for group in optimizer.param_groups:
                 group["lr"] *= group["scale"]
-        scheduler = self.scheduler(optimizer, lambda: self.trainer.estimated_stepping_batches)
+        scheduler = self.scheduler(optimizer, lambda: self.total_steps or self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _start_counting(self, loader: Any) -> None:

@@ -1,6 +1,7 @@
 """Batches of slices for training, validating, testing and predicting."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import blosc2
@@ -104,6 +105,7 @@ class SliceDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.target = target
+        self.total_steps: int | None = None  # of the run, once a budget in minutes has fixed it
         self.store, self.split, self.augment, self.options, self.seed = store, split, augment, options, seed
         training = [store.cases[name] for name in split.train]
         mean, std = intensity(training, options.window_hu) if options.standardise else (0.0, 1.0)
@@ -114,7 +116,7 @@ class SliceDataModule(pl.LightningDataModule):
         # current_epoch still counts the epochs before the one that the checkpoint was saved in
         epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0  # type: ignore[attr-defined]
         cases = [self.store.cases[name] for name in self.split.train]
-        return self._training(self.store, cases, self.options.shares, epoch, self.target)
+        return self._training(self.store, cases, self.options.shares, epoch, self.target, left=self._left)
 
     def unlabelled_dataloader(self, epoch: int) -> DataLoader[Any]:
         """Slices of any kind of the target, else of the training cases, from an epoch on; labels are not to be used."""
@@ -123,7 +125,13 @@ class SliceDataModule(pl.LightningDataModule):
         return self._training(store, cases, {"any": 1.0}, epoch, None)
 
     def _training(
-        self, store: Store, cases: Sequence[CaseRecord], shares: Mapping[Kind, float], epoch: int, target: Store | None
+        self,
+        store: Store,
+        cases: Sequence[CaseRecord],
+        shares: Mapping[Kind, float],
+        epoch: int,
+        target: Store | None,
+        left: Callable[[], float] = lambda: math.inf,
     ) -> DataLoader[Any]:
         rank, world = self._processes()
         pools = Pools.of(cases)
@@ -135,6 +143,7 @@ class SliceDataModule(pl.LightningDataModule):
             repeat=self.options.overfit,
             rank=rank,
             world=world,
+            left=left,
         )
         sampler.set_epoch(epoch)
         slices = TrainingSlices(
@@ -148,7 +157,7 @@ class SliceDataModule(pl.LightningDataModule):
         )
         return DataLoader(
             slices,
-            batch_size=min(self.options.batch_size, len(sampler)),
+            batch_size=min(self.options.batch_size, self.options.slices_per_epoch // world),
             sampler=sampler,
             drop_last=True,
             persistent_workers=self.options.loaders > 0,
@@ -188,6 +197,11 @@ class SliceDataModule(pl.LightningDataModule):
             # a generator of its own: iterators draw a seed, and from the global one that would shift dropout
             "generator": torch.Generator().manual_seed(self.seed),
         }
+
+    def _left(self) -> float:
+        if self.total_steps is None or self.trainer is None:
+            return math.inf
+        return max(self.total_steps - self.trainer.global_step, 0) * self.options.batch_size
 
     def _processes(self) -> tuple[int, int]:
         trainer = self.trainer

@@ -4,6 +4,7 @@ A training sample depends on (seed, epoch, position) alone. The three travel fro
 index, so neither the number of workers nor an interruption changes what is drawn.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
@@ -108,30 +109,35 @@ class EpochSampler(Sampler[Draw]):
         shares: kind -> share of the epoch; they are scaled to sum to one.
         repeat: every epoch is the first one, augmentation included.
         rank, world: this process among `world` that share each epoch.
+        left: how many slices a process may still draw, asked at the start of an epoch: the last may be a short one.
     """
 
     def __init__(
-        self, pools: Pools, *, length: int, shares: Mapping[Kind, float], seed: int, repeat: bool, rank: int, world: int
+        self,
+        pools: Pools,
+        *,
+        length: int,
+        shares: Mapping[Kind, float],
+        seed: int,
+        repeat: bool,
+        rank: int,
+        world: int,
+        left: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        self.pools, self.length, self.seed, self.repeat, self.rank, self.world = (
-            pools,
-            length,
-            seed,
-            repeat,
-            rank,
-            world,
-        )
+        self.pools, self.length, self.seed, self.repeat = pools, length, seed, repeat
+        self.rank, self.world, self.left = rank, world, left
         self.shares = {kind: share for kind, share in shares.items() if share > 0 and pools.kinds[kind]}
         if not self.shares:
             raise LiverError(f"data.shares={dict(shares)}: the training cases have no slice of these kinds.")
-        self.epoch = 0
+        self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the trainer before each epoch."""
         self.epoch = 0 if self.repeat else epoch
+        self._own = int(min(self.length // self.world, self.left()))
 
     def __len__(self) -> int:
-        return self.length // self.world
+        return self._own
 
     def __iter__(self) -> Iterator[Draw]:
         draws = self.draws(self.epoch)

@@ -67,10 +67,9 @@ def _progress(chosen: Mapping[str, Any]) -> str:
     if chosen.get("fitted"):
         return "trained, not tested"
     minutes = chosen.get("max_minutes")
-    epochs = chosen.get("max_epochs") if minutes is None else chosen.get("epochs")
-    if epochs:
-        return f"of {epochs} epochs"
-    return f"of {minutes:g} minutes" if minutes else ""
+    if minutes is None:
+        return f"of {chosen['max_epochs']} epochs" if chosen.get("max_epochs") else ""
+    return f"of {chosen['steps']} steps" if chosen.get("steps") else f"of {minutes:g} minutes"
 
 
 def _reason(log: Path) -> str:

@@ -76,30 +76,31 @@ def _now(pl_module: pl.LightningModule) -> float:
 
 
 class Budget(Callback):
-    """Trains for a wall-clock budget: times the first steps and a validation, then fixes the number of whole epochs.
+    """Trains for a wall-clock budget: times the first steps and a validation, then fixes the number of steps.
 
-    From then on the clock no longer counts, so schedule, checkpoints and a resumed run agree on where the end is.
+    From then on the clock no longer counts, so schedule, checkpoints and a resumed run agree on where the end is. The
+    last epoch may be a short one, and is always followed by a validation.
 
     Args:
         minutes: for training and validating, not for testing.
-        epochs: the number fixed by an earlier part of this run, or None.
-        record: called with the number of epochs once it is fixed.
+        steps: the number fixed by an earlier part of this run, or None.
+        record: called with the number of steps once it is fixed.
     """
 
     SETTLING_STEPS = 5  # the first steps pay for compilation, caches and starting the workers
     TIMED_STEPS = 200  # the processor is shared, and a second of it is not like the next
     TIMED_SHARE = 0.1  # of the budget, for machines on which so many steps would take too long
 
-    def __init__(self, *, minutes: float, epochs: int | None, record: Callable[[int], None]) -> None:
-        self.minutes, self.epochs, self.record = minutes, epochs, record
+    def __init__(self, *, minutes: float, steps: int | None, record: Callable[[int], None]) -> None:
+        self.minutes, self.steps, self.record = minutes, steps, record
         self._begin = time.perf_counter()
         self._marks: list[float] = []  # when the first step began and when each step ended
         self._validation_s = 0.0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._begin = time.perf_counter()
-        if stage == "fit" and self.epochs is not None:
-            trainer.fit_loop.max_epochs = self.epochs
+        if stage == "fit" and self.steps is not None:
+            self._announce(trainer, self.steps)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._validation_begin = time.perf_counter()
@@ -110,10 +111,14 @@ class Budget(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._marks = [time.perf_counter()]
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.steps is not None and self.steps - trainer.global_step <= trainer.num_training_batches:
+            self._end_with(trainer, self.steps - trainer.global_step)
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.epochs is not None:
+        if self.steps is not None:
             return
         self._marks.append(_now(pl_module))
         timed_s = self._marks[-1] - self._marks[0]
@@ -125,20 +130,43 @@ class Budget(Callback):
     def _fix(self, trainer: pl.Trainer) -> None:
         timed = self._marks[min(self.SETTLING_STEPS, len(self._marks) - 2) :]
         step_s = (timed[-1] - timed[0]) / (len(timed) - 1)
-        fewest = trainer.check_val_every_n_epoch or 1
-        epoch_s = step_s * trainer.num_training_batches + self._validation_s / fewest
         spent = self._marks[0] - self._begin  # on the validation before the first step
-        self.epochs = int((self.minutes * 60 - spent) / epoch_s)
-        if self.epochs < fewest:
-            self.epochs = fewest
-            minutes = (spent + fewest * epoch_s) / 60
-            log.warning(
-                f"trainer.max_minutes={self.minutes:g} does not reach the first validation: training {fewest} epochs, "
-                f"about {minutes:.1f} minutes, all the same. A lower data.slices_per_epoch fits better"
-            )
-        trainer.fit_loop.max_epochs = self.epochs
-        self.record(self.epochs)
-        log.info(
-            f"{step_s * 1000:.0f} ms a step and {self._validation_s:.1f} s a validation: {self.epochs} epochs of "
-            f"{trainer.num_training_batches} steps for {self.minutes:g} minutes"
+        full = int(trainer.num_training_batches)
+        self.steps = max(
+            affordable_steps(
+                self.minutes * 60 - spent,
+                step_s=step_s,
+                validation_s=self._validation_s,
+                validate_every=full * (trainer.check_val_every_n_epoch or 1),
+            ),
+            trainer.global_step,
         )
+        self._announce(trainer, self.steps)
+        if self.steps <= full:  # this epoch is the last, and its loader has been asked for all of it
+            fetcher = trainer.fit_loop._data_fetcher
+            if fetcher is not None:
+                fetcher.length = self.steps
+                fetcher.done = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch = fetcher.fetched >= self.steps
+            self._end_with(trainer, self.steps)
+        self.record(self.steps)
+        log.info(
+            f"{step_s * 1000:.0f} ms a step and {self._validation_s:.1f} s a validation: {self.steps} steps, "
+            f"{self.steps / full:.1f} epochs, for {self.minutes:g} minutes"
+        )
+
+    def _announce(self, trainer: pl.Trainer, steps: int) -> None:
+        # not as Lightning's max_steps: with it a run resumes at a step, no longer at the end of an epoch
+        for part in (trainer.lightning_module, trainer.datamodule):  # type: ignore[attr-defined]
+            part.total_steps = steps
+
+    def _end_with(self, trainer: pl.Trainer, batches: int) -> None:
+        """The run, with this epoch of so many batches."""
+        trainer.fit_loop.max_batches = trainer.val_check_batch = batches
+        trainer.fit_loop.max_epochs = trainer.current_epoch + 1
+        trainer.check_val_every_n_epoch = 1
+
+
+def affordable_steps(seconds: float, *, step_s: float, validation_s: float, validate_every: int) -> int:
+    """The most steps that fit, at least one, with a validation after every `validate_every` steps and at the end."""
+    cycles, rest = divmod(seconds, validate_every * step_s + validation_s)
+    return max(int(cycles) * validate_every + max(int((rest - validation_s) / step_s), 0), 1)

@@ -42,7 +42,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def chosen_for(options: TrainerOptions, folder: Path, config: str) -> tuple[TrainerOptions, int | None]:
-    """The options without any "auto", and the epochs that a wall-clock budget was found to hold, if it was measured.
+    """The options without any "auto", and the steps that a wall-clock budget was found to hold, if it was measured.
 
     A run that began earlier keeps its choices; its budget may be longer now, then it is no longer complete.
 
@@ -63,13 +63,13 @@ def chosen_for(options: TrainerOptions, folder: Path, config: str) -> tuple[Trai
         raise LiverError(f"{folder} holds a run with another config. Name another folder: hydra.run.dir=...")
     earlier.setdefault("channels_last", earlier["accelerator"] == "cuda")  # as it was before it could be chosen
     options = replace(options, **{name: earlier[name] for name in _KEPT})
-    epochs = earlier.get("epochs")
+    steps = earlier.get("steps")
     if _longer(options, earlier):
-        if epochs is not None and options.max_minutes is not None:
-            epochs = int(epochs * options.max_minutes / earlier["max_minutes"])
-        budget = {name: getattr(options, name) for name in _BUDGETS} | {"epochs": epochs, "fitted": False}
+        if steps is not None and options.max_minutes is not None:
+            steps = int(steps * options.max_minutes / earlier["max_minutes"])
+        budget = {name: getattr(options, name) for name in _BUDGETS} | {"steps": steps, "fitted": False}
         _write(folder, earlier | budget)
-    return options, epochs
+    return options, steps
 
 
 def budget_of(folder: Path) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def pruned_for(folder: Path) -> str | None:
 
 
 def record(folder: Path, **known: Any) -> None:
-    """Keep what the run found out: `epochs` that its budget holds, `fitted` once training came to its end, `pruned`."""
+    """Keep what the run found out: `steps` that its budget holds, `fitted` once training came to its end, `pruned`."""
     _write(folder, _read(folder) | known)
 
 

@@ -51,7 +51,7 @@ def trainer(
             enable_progress_bar=options.progress,
             logger=logger,
             plugins=[WholeCheckpoints()],
-            callbacks=[*_keeping(folder, options.patience), *_watching(bool(logger), options.progress), *callbacks],
+            callbacks=[*_keeping(folder, options.patience), *callbacks, *_watching(bool(logger), options.progress)],
         )
     except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
         raise LiverError(f"trainer: {error}") from error

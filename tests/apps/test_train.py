@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shutil
 import signal
 import time
@@ -229,18 +230,45 @@ def test_minutes_fix_the_number_of_steps_and_keep_it(trained: Path, capfd: pytes
     assert "for 0.1 minutes" in output
     chosen = json.loads((trained / "timed" / "chosen.json").read_text())
     metrics = json.loads((trained / "timed" / "metrics.json").read_text())
-    assert metrics["steps"] == chosen["epochs"] * 10
+    assert metrics["steps"] == chosen["steps"]
+    assert metrics["epochs"] == math.ceil(chosen["steps"] / 10)
     fit_s = json.loads((trained / "timed" / "timing.json").read_text())["fit_s"]
     assert 0.3 * 6 < fit_s < 6 * 6, "a busy machine may take longer, the steps are fixed"
 
 
-def test_minutes_that_hold_no_epoch_train_one_and_say_so(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    short = ("trainer.max_minutes=0.001", "data.slices_per_epoch=100")
-    code, output = call("train", *small_run(trained / "scans", "too-short", *short), folder=trained, capfd=capfd)
+@pytest.mark.parametrize("every", [1, 3])
+def test_minutes_that_hold_no_epoch_train_and_validate_a_part_of_one(
+    trained: Path, every: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name = f"too-short-{every}"
+    short = ("trainer.max_minutes=0.001", f"trainer.validate_every={every}", "data.slices_per_epoch=1000")
+    code, output = call("train", *small_run(trained / "scans", name, *short), folder=trained, capfd=capfd)
     assert code == 0, output
-    assert "does not reach the first validation" in output
-    assert "data.slices_per_epoch" in output
-    assert json.loads((trained / "too-short" / "metrics.json").read_text())["epochs"] == 1
+    metrics = json.loads((trained / name / "metrics.json").read_text())
+    assert metrics["epochs"] == 1
+    assert 1 <= metrics["steps"] < 20
+    assert (trained / name / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_more_minutes_go_on_behind_a_short_last_epoch(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Fixed by hand to 2.5 epochs, which a resumed run keeps; with twice the minutes there are twice the steps."""
+    timed = ("trainer.max_minutes=0.001", "data.slices_per_epoch=40", "data.batch_size=4", "trainer.validate_every=2")
+    assert call("train", *small_run(trained / "scans", "longer", *timed), folder=trained, capfd=capfd)[0] == 0
+    path = trained / "longer" / "chosen.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"steps": 25, "fitted": False}))
+
+    def resumed(*more: str) -> tuple[int, int]:
+        code, output = call("train", "resume=longer", *more, folder=trained, capfd=capfd)
+        assert code == 0, output
+        last = torch.load(trained / "longer" / "checkpoints" / "last.ckpt", weights_only=True)
+        return last["global_step"], last["epoch"] + 1
+
+    first = json.loads((trained / "longer" / "metrics.json").read_text())["steps"]
+    left = 25 - first
+    assert resumed() == (25, 1 + math.ceil(left / 10))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"fitted": False}))
+    assert resumed() == (25, 1 + math.ceil(left / 10)), "it was trained, and only not yet said to be"
+    assert resumed("trainer.max_minutes=0.002") == (50, 1 + math.ceil(left / 10) + 3)
 
 
 def test_debug_overfits_one_batch(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -109,7 +109,7 @@ def test_pruned_run_says_why_in_a_line(begun: Path) -> None:
     [
         ({"max_epochs": 10, "max_minutes": None}, "of 10 epochs"),
         ({"max_epochs": 10, "max_minutes": 3.5}, "of 3.5 minutes"),
-        ({"max_epochs": 10, "max_minutes": 3.5, "epochs": 7}, "of 7 epochs"),
+        ({"max_epochs": 10, "max_minutes": 3.5, "steps": 700}, "of 700 steps"),
         ({"max_epochs": 10, "fitted": True}, "trained, not tested"),
         ({}, ""),
     ],

@@ -75,10 +75,10 @@ def test_a_longer_budget_reopens_a_run(tmp_path: Path) -> None:
         chosen_for(replace(OPTIONS, max_epochs=15), tmp_path, "a")
 
 
-def test_more_minutes_hold_more_epochs_in_proportion(tmp_path: Path) -> None:
+def test_more_minutes_hold_more_steps_in_proportion(tmp_path: Path) -> None:
     timed = replace(OPTIONS, max_minutes=10)
     chosen_for(timed, tmp_path, "a")
-    record(tmp_path, epochs=40)
+    record(tmp_path, steps=40)
     assert chosen_for(timed, tmp_path, "a")[1] == 40
     assert chosen_for(replace(timed, max_minutes=15), tmp_path, "a")[1] == 60
     with pytest.raises(LiverError, match="epochs or minutes"):

@@ -1,0 +1,28 @@
+"""How many steps a budget in minutes holds."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightning_liver.training.callbacks import affordable_steps
+
+SECONDS = st.floats(0.001, 100)
+
+
+def cost(steps: int, step_s: float, validation_s: float, every: int) -> float:
+    """Told one validation at a time: after every so many steps, and after the last."""
+    return steps * step_s + math.ceil(steps / every) * validation_s
+
+
+@given(st.floats(-10, 1000), SECONDS, st.floats(0, 100), st.integers(1, 50))
+def test_so_many_steps_fit_and_no_more(seconds: float, step_s: float, validation_s: float, every: int) -> None:
+    steps = affordable_steps(seconds, step_s=step_s, validation_s=validation_s, validate_every=every)
+    slack = 1e-6 * (1 + abs(seconds))
+    assert steps == 1 or cost(steps, step_s, validation_s, every) <= seconds + slack
+    assert cost(steps + 1, step_s, validation_s, every) > seconds - slack
+
+
+def test_ten_minutes() -> None:
+    """Three epochs of 120 steps and their validations take 567 s of 600 s: 33 s are left, less 9 s to validate."""
+    assert affordable_steps(600, step_s=1.5, validation_s=9, validate_every=120) == 360 + 16
