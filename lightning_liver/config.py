@@ -5,12 +5,13 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 _NOT_THE_RUN = ("resume", "results", "report", "estimate", "trial", "logger", "scores", "hydra")
@@ -115,3 +116,14 @@ _RESOLVERS: dict[str, Callable[..., object]] = {
 }
 for _name, _resolver in _RESOLVERS.items():
     OmegaConf.register_new_resolver(_name, _resolver, replace=True)
+
+
+def typed(value: Any) -> str:
+    """A plain value as it is typed: numbers, text, lists, mappings, true, false and null."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{typed(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(typed, value)) + "]"
+    if isinstance(value, str):
+        return QuotedString(value, Quote.single).with_quotes()
+    return "null" if value is None else str(value).lower()

@@ -20,6 +20,7 @@ from lightning_liver.build import build
 from lightning_liver.config import folder
 from lightning_liver.data.datamodule import SliceOptions
 from lightning_liver.data.store import CaseRecord, open_store
+from lightning_liver.design import jobs as designed
 from lightning_liver.errors import LiverError
 from lightning_liver.machine import threads
 from lightning_liver.report.done import is_done
@@ -74,13 +75,15 @@ def plan_of(arguments: Sequence[str]) -> Plan:
         if whole.hydra.mode != RunMode.MULTIRUN and not {"-m", "--multirun"} & set(arguments):
             return Plan([whole], 1)
         sweeper = whole.hydra.sweeper
-        if not sweeper._target_.endswith(BasicSweeper.__name__):
+        is_design = "factors" in sweeper
+        if not is_design and not sweeper._target_.endswith(BasicSweeper.__name__):
             raise LiverError(
-                "estimate=true counts the runs of a plain sweep; "
+                "estimate=true counts the runs of a plain sweep or a design; "
                 f"hydra/sweeper={whole.hydra.runtime.choices['hydra/sweeper']} chooses them as it goes"
             )
         swept = [f"{name}={value}" for name, value in (sweeper.params or {}).items()]
         (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides([*swept, *typed]), None)
+        jobs = list(designed(sweeper.factors or {}, jobs)) if is_design else jobs
         runs = [hydra.compose("train", job, return_hydra_config=True) for job in jobs]
     jobs_wanted = OmegaConf.select(whole, "hydra.launcher.n_jobs", default=1)
     return Plan(runs, min(len(runs), jobs_wanted if jobs_wanted > 0 else threads()))

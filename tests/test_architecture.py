@@ -14,7 +14,7 @@ FLOORS = (
     ("report",),
     ("training",),
     ("build",),
-    ("finished",),
+    ("finished", "design"),
     ("finetuning", "reporting"),
     (
         *("run", "evaluation", "run_evaluation", "mask_evaluation", "prediction", "exporting", "viewing"),
@@ -93,6 +93,7 @@ def test_only_run_and_what_stands_above_know_hydra() -> None:
         "clustering",
         "finetuning",
         "finished",
+        "design",
         "reporting",
         "estimate",
         "preview",

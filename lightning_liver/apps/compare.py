@@ -33,7 +33,7 @@ def _answer(given: Namespace) -> str:
         return status(given.folders)
     compare: Callable[..., str] = get_method("lightning_liver.report.comparison.comparison")
     command = shlex.join(["liver-compare", *sys.argv[1:]])
-    what = (given.folders, given.metric, given.baseline, given.within)
+    what = (given.folders, given.metric, given.baseline, given.within, given.effects)
     return compare(*what, given.write, given.figures, command)
 
 
@@ -55,6 +55,11 @@ def _parser() -> ArgumentParser:
         default=[],
         metavar="OPTION",
         help="compare runs only with those that share the value of this option; may be repeated",
+    )
+    parser.add_argument(
+        "--effects",
+        action="store_true",
+        help="tell first what each option did, the others averaged away: for a sweep of hydra/sweeper=design",
     )
     parser.add_argument(
         "--status", action="store_true", help="only say which runs are complete, running, begun, pruned, failed and why"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_liver.report import results
+from lightning_liver.report.effects import effects_text
 from lightning_liver.report.figures import draw, image_lines, write_figures
 from lightning_liver.report.loss_metric import loss_metric_text
 from lightning_liver.report.measured import measured
@@ -33,6 +34,7 @@ def comparison(
     metric: str,
     baseline: str | None,
     within: Sequence[str],
+    effects: bool,
     readme: str | None,
     figures: str | None,
     command: str,
@@ -46,6 +48,7 @@ def comparison(
         metric: "tumour", "liver" or "both"; Holm's correction is over all pairs of what is shown.
         baseline: compare with this configuration alone, by its name or the values in it.
         within: options; runs are compared only with runs that share their values.
+        effects: tell first what each option did, where several differ at once.
         figures: a folder for the figures.
         command: what was typed, to stand beside the numbers.
 
@@ -60,7 +63,8 @@ def comparison(
     runs, options = results.gather(given), tuple(dict.fromkeys(within))
     found = study(runs, STRUCTURES[metric], baseline=baseline, within=options)
     losses = measured(runs, options)
-    text = "\n\n".join(filter(None, [study_text(found), loss_metric_text(*losses)]))
+    of_options = effects_text(found.runs, STRUCTURES[metric]) if effects else ""
+    text = "\n\n".join(filter(None, [of_options, study_text(found), loss_metric_text(*losses)]))
     folders = {Path(each).resolve() for each in (figures, Path(readme).parent if readme else None) if each}
     pictures = draw(found, losses) if folders else {}
     for folder in folders:

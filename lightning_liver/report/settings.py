@@ -91,6 +91,20 @@ def differing(configs: Sequence[Settings]) -> list[str]:
     return sorted({*options, *_differing([_choices(each) for each in configs])})
 
 
+def levels(configs: Sequence[Settings]) -> dict[str, list[str]]:
+    """What sets configs apart: for each group with several choices what was chosen, for each other option its value.
+
+    Options of a group that is told by its choice are left out. A list has one value for each config.
+    """
+    choices = [_choices(each) for each in configs]
+    groups = _differing(choices)
+    apart: dict[str, list[str]] = {group: [own.get(group, "") for own in choices] for group in groups}
+    for name in _differing([_of_group(each, "", groups) for each in configs]):
+        if not name.endswith(f".{_TARGET}"):
+            apart[name] = [json.dumps(each.get(name), default=str).strip('"') for each in configs]
+    return apart
+
+
 def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, object]:
     """A nested config as dotted names; an empty group has none."""
     options: dict[str, object] = {}

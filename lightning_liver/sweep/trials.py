@@ -20,12 +20,12 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from lightning_liver.config import identity
+from lightning_liver.config import identity, typed
 from lightning_liver.errors import LiverError, Pruned, Unfinished
 from lightning_liver.files import write_whole
 from lightning_liver.optimise.study import JOURNAL, alone_with, begin, best, in_state, running, tell
 from lightning_liver.sweep.options import Options, check_pruner, options_of, sampler_of
-from lightning_liver.sweep.typed import distribution, typed
+from lightning_liver.sweep.typed import distribution
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from lightning_liver.config import typed
 from lightning_liver.errors import LiverError
-from lightning_liver.sweep.typed import distribution, typed
+from lightning_liver.sweep.typed import distribution
 
 Numbers = st.floats(-1e6, 1e6) | st.integers(-1000, 1000)
 
