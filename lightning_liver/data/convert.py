@@ -3,12 +3,12 @@
 import errno
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Int16, Int64, UInt8
 
 from lightning_liver.data.nifti import read_labels, read_volume
 from lightning_liver.data.resample import grid_shape, resample_hu, resample_labels
@@ -65,15 +65,15 @@ def _write(
     spacing_mm: float | None,
     made_from: dict[str, Any],
 ) -> CaseRecord:
-    np.clip(volume.hu, *HU_RANGE, out=volume.hu)
     native = volume.hu.shape
     shape = grid_shape(native, volume.spacing_mm, spacing_mm)
-    _write_slices(staged / "hu.b2nd", volume.hu, shape, resample_hu)
-    counts = np.zeros((2, 0), np.int64)
+    hu_counts = _write_hu(staged / "hu.b2nd", volume.hu, shape)
+    counts, has_tumour = np.zeros((2, 0), np.int64), False
     if labels is not None:
-        counts = _write_slices(staged / "labels.b2nd", labels, shape, resample_labels)
+        counts = own = _write_labels(staged / "labels.b2nd", labels, shape)
         if shape != native:
-            _write_slices(staged / "native_labels.b2nd", labels, native, resample_labels)
+            own = _write_labels(staged / "native_labels.b2nd", labels, native)
+        has_tumour = bool(own[1].any())
     in_plane = (volume.spacing_mm[axis] * native[axis] / shape[axis] for axis in (1, 2))
     return CaseRecord(
         name=case.name,
@@ -87,21 +87,33 @@ def _write(
         affine=np.asarray(volume.affine, float).tolist(),
         liver_pixels=counts[0].tolist(),
         tumour_pixels=counts[1].tolist(),
-        has_tumour=labels is not None and any((plane == 2).any() for plane in labels),
-        hu_counts=hu_histogram(volume.hu).tolist(),
+        has_tumour=has_tumour,
+        hu_counts=hu_counts.tolist(),
         fingerprint=made_from,
     )
 
 
-def _write_slices(
-    path: Path, voxels: np.ndarray, shape: tuple[int, int, int], resample: Callable[[Any, tuple[int, int]], np.ndarray]
-) -> np.ndarray:
-    """Write an array slice by slice; of each slice return how many pixels are at least 1 and at least 2."""
-    writer = SliceWriter(shape, voxels.dtype.type)
+def _write_hu(path: Path, hu: Int16[np.ndarray, "z y x"], shape: tuple[int, int, int]) -> Int64[np.ndarray, " bins"]:
+    """Write a volume slice by slice, each while it is in the cache; counts of HU on the scan's own grid."""
+    writer = SliceWriter(shape, np.int16)
+    counts: Any = 0
+    for z, pixels in enumerate(hu):
+        np.clip(pixels, *HU_RANGE, out=pixels)
+        counts = counts + hu_histogram(pixels)
+        writer.put(z, resample_hu(np.ascontiguousarray(pixels), shape[1:]))
+    writer.write(path)
+    return np.asarray(counts)
+
+
+def _write_labels(
+    path: Path, labels: UInt8[np.ndarray, "z y x"], shape: tuple[int, int, int]
+) -> Int64[np.ndarray, "structure z"]:
+    """Write labels slice by slice; of each slice return how many pixels are at least 1 and at least 2."""
+    writer = SliceWriter(shape, np.uint8)
     counts = np.zeros((2, shape[0]), np.int64)
-    for z, pixels in enumerate(voxels):
-        resampled = resample(np.ascontiguousarray(pixels), shape[1:])
+    for z, pixels in enumerate(labels):
+        resampled = resample_labels(np.ascontiguousarray(pixels), shape[1:])
         writer.put(z, resampled)
-        counts[:, z] = np.count_nonzero(resampled >= 1), np.count_nonzero(resampled >= 2)
+        counts[:, z] = np.count_nonzero(resampled), np.count_nonzero(resampled >= 2)
     writer.write(path)
     return counts

@@ -188,6 +188,8 @@ def _scale(layout: Layout, stored: Slab) -> Float[np.ndarray, " n"]:
 
 
 def _to_labels(layout: Layout, stored: Slab, strange: set[float]) -> UInt8[np.ndarray, " n"]:
+    if stored.dtype == np.uint8 and not layout.scaled and stored.max() <= 2:
+        return stored
     values = stored if stored.dtype.kind in "iu" and not layout.scaled else _scale(layout, stored)
     liver: Bool[np.ndarray, " n"] = values == 1
     tumour: Bool[np.ndarray, " n"] = values == 2
