@@ -50,6 +50,7 @@ from lightning_liver.text import or_none
 from lightning_liver.training.callbacks import Budget, EpochSeeds, Throughput
 from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
 from lightning_liver.training.chosen import alone_in, budget_of, chosen_for, is_fitted, pruned_for, record
+from lightning_liver.training.compiling import compiled
 from lightning_liver.training.layout import lay_out
 from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.pruning import Pruning
@@ -97,6 +98,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         data = SliceDataModule(store, split, parts.augment, slices, seed=cfg.seed, target=target)
         start = begin(strategy, parts.network, parts.copied, data, options, folder) if strategy else SCRATCH
         task = parts.task(terms=start.terms, groups=start.groups)
+        task.in_training = compiled(parts.network, options)
 
         throughput = Throughput()
         callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4), *start.callbacks]
@@ -196,6 +198,9 @@ def _assemble(cfg: DictConfig, folder: Path) -> _Parts:
     )
     strategy = chosen_strategy(cfg.get("finetune"))
     if strategy:
+        if strategy.terms and cfg.trainer.compile:
+            names = ", ".join(strategy.terms)
+            raise LiverError(f"trainer.compile=true does without what looks into the network, as {names} may")
         try_strategy(strategy, network, slices)
     copied = copy_source(strategy, network, folder) if strategy else frozenset()
     return _Parts(network, task, slices, augment, strategy, copied)
@@ -317,9 +322,9 @@ def _decide(
 
 def _say(options: TrainerOptions, split: Split, folder: Path) -> None:
     threads = f", {options.threads} thread{'s' * (options.threads > 1)}" if options.threads else ""
-    layout = ", channels last" * bool(options.channels_last)
+    how = ", channels last" * bool(options.channels_last) + ", compiled" * bool(options.compile)
     log.info(
-        f"Training on {options.accelerator} in {options.precision}{layout}{threads}; "
+        f"Training on {options.accelerator} in {options.precision}{how}{threads}; "
         f"{len(split.train)} cases train, {len(split.val)} validate, {len(split.test)} test; run folder {folder}"
     )
 

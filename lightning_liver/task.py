@@ -74,6 +74,7 @@ class SegmentationTask(pl.LightningModule):
         self.network, self.loss, self.terms, self.test_losses = network, loss, dict(terms), dict(test_losses)
         self.optimizer, self.scheduler, self.multiple, self.flips = optimizer, scheduler, multiple, flips
         self.groups = groups
+        self.in_training: Callable[[Images], Any] | None = None  # the network, compiled for training steps
         self.total_steps: int | None = None  # of the run, once a budget in minutes has fixed it
         self.term_modules = nn.ModuleDict({n: term for n, term in self.terms.items() if isinstance(term, nn.Module)})
         self.counts = overlap.empty(0)
@@ -96,7 +97,7 @@ class SegmentationTask(pl.LightningModule):
             return self.loss(in_float32, multi_hot(labels))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        logits = self(batch["image"])
+        logits = (self.in_training or self)(batch["image"])
         total = self.cost(logits, batch["labels"])
         if "partner_labels" in batch:  # the batch is a blend of its slices: see augment.mixing.Mixup
             share = batch["share"][0]

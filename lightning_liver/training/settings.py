@@ -24,6 +24,7 @@ class TrainerOptions:
         precision: as Lightning has it, or "auto".
         channels_last: whether the channels of a pixel lie side by side in memory; None is whichever is
             quicker: side by side on CUDA, elsewhere see layout.lay_out.
+        compile: the network of a training step with torch.compile; None is no.
         threads: of the processor's own arithmetic; None is all that there are when the processor trains, divided among
             the runs of a parallel sweep.
         max_epochs: unless max_minutes says otherwise.
@@ -40,6 +41,7 @@ class TrainerOptions:
     strategy: str
     precision: Precision
     channels_last: bool | None
+    compile: bool | None
     threads: Count | None
     max_epochs: Count
     max_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None

@@ -17,6 +17,7 @@ OPTIONS = TrainerOptions(
     strategy="auto",
     precision="auto",
     channels_last=None,
+    compile=None,
     threads=None,
     max_epochs=10,
     max_minutes=None,
