@@ -22,9 +22,10 @@ from lightning_liver.inference.predictor import AUTOCAST
 from lightning_liver.inference.volumes import multi_hot
 from lightning_liver.task import Batch, SegmentationTask
 from lightning_liver.training.callbacks import EpochSeeds, Throughput
+from lightning_liver.training.compiling import compiled
 from lightning_liver.training.layout import lay_out
 from lightning_liver.training.panels import ValidationPanels
-from lightning_liver.training.settings import Precision, TrainerOptions, settle
+from lightning_liver.training.settings import TrainerOptions, settle
 from lightning_liver.training.trainer import trainer
 
 WARM_UP = 10  # steps that pay for caches, kernels that are chosen, workers that start
@@ -166,10 +167,11 @@ def framework(setup: Setup, batch: Batch | None) -> float:
         lightning = trainer(setup.options, Path(folder), callbacks=callbacks, logger=logger)
         task = setup.task()
         lay_out(task.network, setup.options, tuple(setup.batch()["image"].shape))
+        task.in_training = compiled(task.network, setup.options)
         lightning.fit(task, data)
     return (marks.ended - marks.began) / setup.steps
 
 
-def in_precision(setup: Setup, precision: Precision) -> Setup:
-    """The same in another precision."""
-    return replace(setup, options=replace(setup.options, precision=precision))
+def with_options(setup: Setup, **options: Any) -> Setup:
+    """The same with other options of the trainer."""
+    return replace(setup, options=replace(setup.options, **options))

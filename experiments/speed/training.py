@@ -4,6 +4,7 @@ Prints what a training step takes: the framework beside a bare PyTorch loop, fed
 the precision that is chosen beside float32, and all of it beside the least that this machine could need.
 """
 
+import statistics
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from experiments.speed import roofline
 from experiments.speed.command import parser_of, publish
 from experiments.speed.machine import machine
 from experiments.speed.rounds import in_turns, middle_and_range
-from experiments.speed.step import Setup, bare, framework, in_precision
+from experiments.speed.step import Setup, bare, framework, with_options
 from lightning_liver.inference.predictor import AUTOCAST
 from lightning_liver.report.tables import Row, text_table
 
 BARE, MEMORY, STORE, FLOAT32 = "bare loop", "framework, batch in memory", "framework, from the store", "bare, float32"
+COMPILED = "framework, compiled"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ def times(setup: Setup, count: int) -> dict[str, list[float]]:
         BARE: partial(bare, setup, batch),
         MEMORY: partial(framework, setup, batch),
         STORE: partial(framework, setup, None),
-        FLOAT32: partial(bare, in_precision(setup, "32-true"), batch),
+        FLOAT32: partial(bare, with_options(setup, precision="32-true"), batch),
+        COMPILED: partial(framework, with_options(setup, compile=True), batch),
     }
     return in_turns(contenders, count)
 
@@ -77,11 +80,12 @@ def ratios(taken: Mapping[str, Sequence[float]], *, has_half: bool) -> list[str]
         median, spread = middle_and_range([a / b for a, b in zip(taken[above], taken[below], strict=True)], 3)
         held = median <= target if sign == "<=" else median >= target
         lines.append(f"{what}: {median:.3f} ({spread}), target {sign} {target:g}: {'pass' if held else 'FAIL'}")
-    return lines
+    median, spread = middle_and_range([a / b for a, b in zip(taken[MEMORY], taken[COMPILED], strict=True)], 3)
+    return [*lines, f"with trainer.compile=true a step is {median:.3f} ({spread}) times as quick"]
 
 
-def least(setup: Setup, step_s: float) -> list[str]:
-    """The roofline of the step, and how much of it the step as shipped reaches."""
+def least(setup: Setup, step_s: float, compiled_s: float) -> list[str]:
+    """The roofline of the step, and how much of it the step as shipped reaches, and the compiled one."""
     device, kind = setup.device, AUTOCAST.get(setup.options.precision) or torch.float32
     rate, bandwidth = roofline.flops_a_second(device, kind), roofline.bytes_a_second(device)
     images = setup.batch()["image"]
@@ -95,6 +99,7 @@ def least(setup: Setup, step_s: float) -> list[str]:
         f"a step is {flops / 1e9:.4g} GFLOP and {moved / 1e9:.3g} GB",
         f"least time {1000 * seconds:.2f} ms, {bound / seconds:.0%} of it arithmetic; "
         f"the step as shipped reaches {share:.0%} of that speed, target >= 60%: {'pass' if share >= 0.6 else 'FAIL'}",
+        f"the compiled step reaches {seconds / compiled_s:.0%}",
     ]
 
 
@@ -104,8 +109,8 @@ def section(recipe: Recipe, given: Namespace) -> str:
     table = rows(taken, setup.cfg.data.batch_size)
     where = f"{setup.options.accelerator} in {setup.options.precision}"
     title = f"{recipe.name}; {where}; {given.rounds} rounds of {given.steps} steps"
-    shipped = next(float(row["ms"] or 0) for row in table if row["step"] == MEMORY)
-    shown = least(setup, shipped / 1000)
+    shipped, compiled = (statistics.median(taken[name]) for name in (MEMORY, COMPILED))
+    shown = least(setup, shipped, compiled)
     told = ratios(taken, has_half=setup.options.precision != "32-true")
     return "\n".join([title, "", text_table(table), "", *told, *shown])
 
