@@ -78,7 +78,9 @@ def test_readme_has_a_place_for_the_tables(name: str) -> None:
 
 
 def test_steps_are_timed_and_judged_as_ratios_of_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "compile", lambda network, dynamic: network)  # it cannot compile the checks of annotations
+    monkeypatch.setattr(
+        torch, "compile", lambda network, dynamic: network
+    )  # it cannot compile the checks of annotations
     setup = Setup.of(
         "trainer=cpu", "model=unet_small", "model.base_channels=4", "data.loaders=0", matrix=32, cases=3, steps=2
     )

@@ -24,7 +24,7 @@ from lightning_liver.losses.deep import deep_supervision
 from lightning_liver.losses.distance import signed_distance
 from lightning_liver.losses.distribution import bce
 from lightning_liver.losses.region import dice
-from lightning_liver.task import SegmentationTask
+from lightning_liver.task import Batch, SegmentationTask
 from lightning_liver.training.schedules import constant
 
 OPTIONS = SliceOptions(
@@ -37,6 +37,7 @@ OPTIONS = SliceOptions(
     batch_size=4,
     eval_batch_size=5,
     loaders=0,
+    val_slices=None,
     overfit=False,
 )
 
@@ -207,6 +208,25 @@ def test_networks_of_several_resolutions_are_supervised_at_each(data: SliceDataM
     batch = next(iter(data.train_dataloader()))
     fine = module.eval()(batch["image"])
     assert module.cost([0 * fine[..., ::2, ::2], fine], batch["labels"]) != module.cost(fine, batch["labels"])
+
+
+def test_while_training_a_choice_of_slices_validates_and_after_it_all(data: SliceDataModule) -> None:
+    data.options = replace(data.options, val_slices=2)
+    module, seen = task(nn.Conv2d(1, 2, 1)), list[int]()
+    step = module.validation_step
+
+    def counted(batch: Batch, batch_idx: int) -> None:
+        seen.extend(batch["z"].tolist())
+        step(batch, batch_idx)
+
+    module.validation_step = counted  # type: ignore[method-assign]
+    whole = trainer(max_epochs=1, num_sanity_val_steps=0)
+    whole.fit(module, data)
+    cases = len(data.split.val)
+    assert len(seen) == cases * max(2 // cases, 1)
+    seen.clear()
+    whole.validate(module, data)
+    assert len(seen) == sum(data.store.cases[name].shape[0] for name in data.split.val)
 
 
 def test_extra_terms_are_added_to_the_loss(data: SliceDataModule) -> None:

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
+from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from lightning_liver.data.slices import (
@@ -59,6 +60,7 @@ class SliceOptions:
         batch_size: slices a step and process.
         eval_batch_size: the same where no gradients are kept.
         loaders: worker processes that load slices; 0 loads in the training process.
+        val_slices: while training, validation is on about so many slices, as many of each case; None is all of them.
         overfit: every epoch repeats the first one, sample for sample.
     """
 
@@ -71,6 +73,7 @@ class SliceOptions:
     batch_size: Count
     eval_batch_size: Count
     loaders: Natural
+    val_slices: Count | None
     overfit: bool
 
     @property
@@ -165,6 +168,10 @@ class SliceDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
+        """While training a choice of slices, if the options say so; after it all of them."""
+        most = self.options.val_slices
+        if most is not None and self.trainer and self.trainer.state.fn == TrainerFn.FITTING:
+            return self._whole(self.split.val, native=False, most=max(most // max(len(self.split.val), 1), 1))
         return self._whole(self.split.val, native=False)
 
     def test_dataloader(self) -> DataLoader[Any]:
@@ -183,9 +190,9 @@ class SliceDataModule(pl.LightningDataModule):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.look = Appearance(tuple(state["window_hu"]), state["context"], state["mean"], state["std"])
 
-    def _whole(self, cases: tuple[str, ...] | list[str], *, native: bool) -> DataLoader[Any]:
+    def _whole(self, cases: tuple[str, ...] | list[str], *, native: bool, most: int | None = None) -> DataLoader[Any]:
         rank, world = self._processes()
-        slices = WholeSlices(self.store, self.look, cases=cases, native=native)
+        slices = WholeSlices(self.store, self.look, cases=cases, native=native, most=most)
         batches = CaseBatches(slices, batch_size=self.options.eval_batch_size, rank=rank, world=world)
         return DataLoader(slices, batch_sampler=batches, **self._loading())
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Shaped, UInt8
+from jaxtyping import Float32, Int64, Shaped, UInt8
 from torch.utils.data import Dataset, Sampler
 
 from lightning_liver.data.store import HU_RANGE, CaseRecord, Store
@@ -248,16 +248,22 @@ def _span(available: int, wanted: int, rng: np.random.Generator) -> slice:
 
 
 class WholeSlices(Dataset[dict[str, torch.Tensor]]):
-    """Every slice of some cases, whole: for validating, testing and predicting.
+    """The slices of some cases, whole: for validating, testing and predicting.
 
     Items: image (channel, y, x) float32; case, the position of the case's name in `cases`, and z; where the case has
     labels, labels (y, x). `native` gives the labels of the scan's own grid instead of the store's, and that grid's
-    height and width as `grid`.
+    height and width as `grid`. At `most` so many slices of a case are there, evenly spaced; None is all.
     """
 
-    def __init__(self, store: Store, look: Appearance, *, cases: Sequence[str], native: bool) -> None:
+    def __init__(
+        self, store: Store, look: Appearance, *, cases: Sequence[str], native: bool, most: int | None = None
+    ) -> None:
         self.store, self.look, self.cases, self.native = store, look, list(cases), native
-        self.index = [(c, z) for c, name in enumerate(self.cases) for z in range(store.cases[name].shape[0])]
+        self.index = [
+            (c, int(z))
+            for c, name in enumerate(self.cases)
+            for z in _evenly(store.cases[name].shape[0], most or store.cases[name].shape[0])
+        ]
 
     def __len__(self) -> int:
         return len(self.index)
@@ -275,6 +281,12 @@ class WholeSlices(Dataset[dict[str, torch.Tensor]]):
         if self.store.cases[name].labelled:
             item["labels"] = torch.from_numpy(self.store.read(name, "native_labels" if self.native else "labels", z))
         return item
+
+
+def _evenly(count: int, most: int) -> Int64[np.ndarray, " z"]:
+    """At most so many of 0 to count - 1, in the middles of as many equal parts."""
+    parts = min(count, most)
+    return (np.arange(parts) * 2 + 1) * count // (2 * parts)
 
 
 class CaseBatches(Sampler[list[int]]):

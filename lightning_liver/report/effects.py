@@ -21,8 +21,8 @@ from lightning_liver.report.tables import Row, text_table
 class Effect(NamedTuple):
     """How much Dice the better level of an option has more than the worse one.
 
-    p is of Student's t on the residuals, corrected for the number of options; patients counts those with whom the mean
-    over the configurations says the same.
+    p is of Student's t on the residuals, corrected for the number of options. agree tells with how many patients the
+    means of both levels say the same, of how many who met both.
     """
 
     option: str
@@ -30,7 +30,7 @@ class Effect(NamedTuple):
     worse: str
     gain: Mean
     p: float
-    patients: int
+    agree: str
 
 
 def effects_text(runs: Sequence[Run], structures: Sequence[str]) -> str:
@@ -50,8 +50,7 @@ def effects_text(runs: Sequence[Run], structures: Sequence[str]) -> str:
     parts = []
     for structure in structures:
         found = effects(patient_scores(rows, structure), chosen)
-        patients = len({row.patient for row in rows})
-        shown = text_table([_row(each, patients) for each in found])
+        shown = text_table([_row(each) for each in found])
         parts.append(f"Effects on {structure} Dice per case, each with the other options averaged away\n\n{shown}")
     note = (
         f"Of {len(settings)} configurations. Intervals and p are of Student's t on the residuals of a score as its "
@@ -98,10 +97,11 @@ def effects(table: Scores, chosen: Mapping[str, Mapping[str, str]]) -> list[Effe
         sign = 1 if gains[n] >= 0 else -1
         half = float(student.ppf(1 - ALPHA / 2, freedom) * errors[n])
         gain = abs(float(gains[n]))
-        agreeing = [y[mine & (second[:, n] > 0)].mean() - y[mine & (second[:, n] < 0)].mean() for mine in own.T > 0]
+        levels = [(y[mine & (second[:, n] > 0)], y[mine & (second[:, n] < 0)]) for mine in own.T > 0]
+        own_gains = [sign * (above.mean() - below.mean()) for above, below in levels if above.size and below.size]
         better, worse = (last, first) if sign > 0 else (first, last)
-        same = sum(sign * each > 0 for each in agreeing)
-        found.append(Effect(option, better, worse, Mean(gain, gain - half, gain + half), p[n], int(same)))
+        agree = f"{sum(each > 0 for each in own_gains)} of {len(own_gains)}"
+        found.append(Effect(option, better, worse, Mean(gain, gain - half, gain + half), p[n], agree))
     return sorted(found, key=lambda effect: -(effect.gain.mean or 0))
 
 
@@ -109,7 +109,7 @@ def _p(gain: float, error: float, freedom: int) -> float:
     return float(2 * student.sf(abs(gain) / error, freedom)) if error else float(gain == 0)
 
 
-def _row(effect: Effect, patients: int) -> Row:
+def _row(effect: Effect) -> Row:
     return {
         "option": effect.option,
         "better": effect.better,
@@ -118,5 +118,5 @@ def _row(effect: Effect, patients: int) -> Row:
         "95 % low": effect.gain.low,
         "high": effect.gain.high,
         "p": f"{effect.p:.3f}" if effect.p >= 0.001 else "< 0.001",
-        "patients": f"{effect.patients} of {patients}",
+        "patients": effect.agree,
     }

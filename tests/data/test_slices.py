@@ -20,6 +20,7 @@ from lightning_liver.data.slices import (
     Pools,
     TrainingSlices,
     WholeSlices,
+    _evenly,
     crop_or_pad,
 )
 from lightning_liver.data.store import Store
@@ -190,6 +191,25 @@ def test_whole_slices_are_every_slice_once_and_never_mix_cases(store: Store) -> 
     for batch in DataLoader(slices, batch_sampler=CaseBatches(slices, batch_size=5, rank=0, world=1)):
         assert len(batch["case"].unique()) == 1
         assert batch["grid"][0].tolist() == list(batch["labels"].shape[1:])
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_a_choice_of_slices_is_evenly_spaced(count: int, most: int) -> None:
+    chosen = _evenly(count, most).tolist()
+    assert len(set(chosen)) == len(chosen) == min(count, most)
+    assert chosen == sorted(chosen)
+    assert chosen[0] >= 0
+    assert chosen[-1] < count
+    assert [count - 1 - z for z in reversed(chosen)] == pytest.approx(chosen, abs=1), "no end is preferred"
+    gaps = np.diff(chosen)
+    assert gaps.size == 0 or gaps.max() - gaps.min() <= 1
+
+
+def test_a_choice_of_slices_has_as_many_of_each_case(store: Store) -> None:
+    few = WholeSlices(store, LOOK, cases=["30", "20"], native=False, most=3)
+    assert [case for case, _ in few.index] == [0, 0, 0, 1, 1, 1]
+    item = few[4]
+    assert (int(item["case"]), int(item["z"])) == few.index[4]
 
 
 def test_processes_share_the_batches_of_evaluation(store: Store) -> None:

@@ -33,7 +33,7 @@ def test_what_was_put_in_comes_out_with_the_better_level_named() -> None:
     found = {each.option: each for each in effects(table, chosen)}
     assert [each.option for each in effects(table, chosen)][:2] == ["loss", "data.size"], "the largest first"
     assert found["loss"].gain.mean == pytest.approx(0.1)
-    assert (found["loss"].better, found["loss"].worse, found["loss"].patients) == ("b", "a", 3)
+    assert (found["loss"].better, found["loss"].worse, found["loss"].agree) == ("b", "a", "3 of 3")
     assert found["data.size"].gain.mean == pytest.approx(0.05)
     assert (found["data.size"].better, found["data.size"].worse) == ("a", "b")
     assert found["augment"].gain.mean == pytest.approx(0, abs=1e-9)
@@ -59,6 +59,16 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
         low, high = sorted(sign * end for end in loss.gain[1:])
         held += low <= 0.1 <= high
     assert 180 <= held <= 199
+
+
+def test_a_patient_who_met_one_level_alone_has_no_say() -> None:
+    table, chosen = laid_out()
+    for name, own in chosen.items():
+        if own["loss"] == "a":
+            del table[name]["C"]
+    found = {each.option: each for each in effects(table, chosen)}
+    assert found["loss"].agree == "2 of 2"
+    assert found["loss"].gain.mean == pytest.approx(0.1)
 
 
 def test_options_that_always_change_together_are_refused() -> None:
