@@ -118,9 +118,10 @@ def _measured(cfg: DictConfig, at_once: int) -> tuple[float, str]:
     if not records:
         return fit_s, f"{step_s * 1000:.0f} ms a step; preparing and testing come on top"
     slice_s = _seconds(lambda: step.predict(*_batch(slices, 1, records[0].shape[1:])))
-    # of each fold: as it trains, once more with the best weights, and the test cases
     validations = 0 if options.max_minutes else max(options.max_epochs // options.validate_every, 1)
-    evaluated = sum(record.shape[0] for record in records) / cfg.data.folds * (validations + 2)
+    fold = sum(record.shape[0] for record in records) / cfg.data.folds
+    # all of the fold once more with the best weights, and as many of the test cases
+    evaluated = validations * min(fold, slices.val_slices or math.inf) + 2 * fold
     return fit_s + slice_s * evaluated, f"{step_s * 1000:.0f} ms a step, {slice_s * 1000:.0f} ms a slice to evaluate"
 
 

@@ -44,7 +44,7 @@ def test_what_an_experiment_brings_differs_too(tmp_path: Path) -> None:
     found = differences(hydra_folder(tmp_path / "run", "experiment=demo"))
     assert found is not None
     assert found["choices"] == {}
-    assert found["options"]["data.spacing_mm"] == [1.5, 3]
+    assert found["options"]["data.spacing_mm"] == [2, 3]
     assert found["options"]["trainer.max_minutes"] == [None, 4]
 
 
