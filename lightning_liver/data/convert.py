@@ -95,13 +95,12 @@ def _write(
 
 def _write_hu(path: Path, hu: Int16[np.ndarray, "z y x"], shape: tuple[int, int, int]) -> Int64[np.ndarray, " bins"]:
     """Write a volume slice by slice, each while it is in the cache; counts of HU on the scan's own grid."""
-    writer = SliceWriter(shape, np.int16)
+    writer = SliceWriter(path, shape, np.int16)
     counts: Any = 0
     for z, pixels in enumerate(hu):
         np.clip(pixels, *HU_RANGE, out=pixels)
         counts = counts + hu_histogram(pixels)
         writer.put(z, resample_hu(np.ascontiguousarray(pixels), shape[1:]))
-    writer.write(path)
     return np.asarray(counts)
 
 
@@ -109,11 +108,10 @@ def _write_labels(
     path: Path, labels: UInt8[np.ndarray, "z y x"], shape: tuple[int, int, int]
 ) -> Int64[np.ndarray, "structure z"]:
     """Write labels slice by slice; of each slice return how many pixels are at least 1 and at least 2."""
-    writer = SliceWriter(shape, np.uint8)
+    writer = SliceWriter(path, shape, np.uint8)
     counts = np.zeros((2, shape[0]), np.int64)
     for z, pixels in enumerate(labels):
         resampled = resample_labels(np.ascontiguousarray(pixels), shape[1:])
         writer.put(z, resampled)
         counts[:, z] = np.count_nonzero(resampled), np.count_nonzero(resampled >= 2)
-    writer.write(path)
     return counts

@@ -2,6 +2,7 @@ import errno
 import json
 import logging
 import os
+import resource
 import shutil
 import signal
 import threading
@@ -191,17 +192,16 @@ def test_padding_of_minus_3024_becomes_air(scans: Path, tmp_path: Path) -> None:
 
 
 def test_full_disk_keeps_what_is_whole(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[Path] = []
-    write = SliceWriter.write
+    written: set[Path] = set()
+    put = SliceWriter.put
 
-    def fill(self: SliceWriter, path: Path) -> None:
-        if len(written) >= 3:
-            path.write_bytes(b"half")
+    def fill(self: SliceWriter, z: int, pixels: np.ndarray) -> None:
+        if len(written | {self.path}) > 3:
             raise OSError(errno.ENOSPC, "No space left on device")
-        written.append(path)
-        write(self, path)
+        written.add(self.path)
+        put(self, z, pixels)
 
-    monkeypatch.setattr(SliceWriter, "write", fill)
+    monkeypatch.setattr(SliceWriter, "put", fill)
     with pytest.raises(LiverError, match="the disk is full"):
         prepared(scans, tmp_path / "store")
     monkeypatch.undo()
@@ -209,6 +209,26 @@ def test_full_disk_keeps_what_is_whole(scans: Path, tmp_path: Path, monkeypatch:
     assert [path.name for path in (folder / "cases").iterdir()] == ["20"]
     assert not list(folder.glob(".2*")), "half-written cases are cleared away"
     assert len(prepared(scans, tmp_path / "store").cases) == 5
+
+
+@pytest.mark.parametrize("room", [100, 2000, 20_000])
+def test_a_file_that_finds_no_room_is_told_as_that(scans: Path, tmp_path: Path, room: int) -> None:
+    """The library says that it could not write, not why."""
+
+    def write() -> None:
+        writer = SliceWriter(tmp_path / "hu.b2nd", (40, 64, 64), np.int16)
+        for z in range(40):
+            writer.put(z, np.random.default_rng(z).integers(-1000, 1000, (64, 64), np.int16))
+
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert caught.value.errno == errno.EFBIG
 
 
 def killed_on_21(case: sources.Case, *_: Any) -> preparing.Outcome:
