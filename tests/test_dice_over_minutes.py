@@ -155,6 +155,15 @@ def test_a_curve_is_the_mean_over_patients() -> None:
     assert len(figure.draw([*rows, *both("nnunet", 0.5)], "liver").axes[0].lines) == 6
 
 
+def test_means_are_drawn_of_patients_whom_all_contenders_have() -> None:
+    rows = [row("ours", "B", 0.8), row("ours", "D", 0.0), row("bare", "B", 0.7)]
+    drawn = figure.draw(rows, "liver").axes[0].lines
+    thick = [line.get_ydata()[0] for line in drawn if line.get_linewidth() > 1]
+    assert thick == [pytest.approx(0.8), pytest.approx(0.7)]
+    apart = figure.draw([row("ours", "D", 0.0), row("bare", "B", 0.7)], "liver").axes[0].lines
+    assert all(line.get_linewidth() < 1 for line in apart)
+
+
 def test_contenders_exist_and_the_readme_has_a_place() -> None:
     folder = Path(figure.__file__).parent
     assert all((folder / f"{contender.module}.py").is_file() for contender in CONTENDERS.values())

@@ -24,7 +24,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reported")
     for number in range(20, 25):
         write_scan(folder / "scans", number)
-    arguments = small_run(folder / "scans", "run", "report=true", f"data.store={folder / 'store'}")
+    own_grid = "data.spacing_mm=null"  # what is looked at is what was seen
+    arguments = small_run(folder / "scans", "run", "report=true", own_grid, f"data.store={folder / 'store'}")
     assert called("train", *arguments, folder=folder) == 0
     return folder
 

@@ -15,8 +15,8 @@ from lightning_liver.report.tables import Row
 # the other two from Okabe and Ito, too
 COLOURS = {"ours": VERMILION, "bare": "#009E73", "monai": "#CC79A7", NNUNET: BLUE, NNUNET_MIRRORED: BLUE}
 CAPTION = (
-    "Mean over the patients held out, one by one; thin lines: each of them. Minutes of training on the same processor, "
-    "preparation and prediction not counted; the learning rate goes down over each contender's whole budget."
+    "{mean}; thin lines: each patient held out. Minutes of training on the same processor, preparation and prediction "
+    "not counted; the learning rate goes down over each contender's whole budget."
 )
 
 Points = list[tuple[float, float]]
@@ -38,13 +38,17 @@ def draw(rows: Sequence[Row], structure: str) -> Figure:
     marker = {NNUNET_MIRRORED: "D"}
     handles = [Line2D([], [], color=COLOURS[n], marker=marker.get(n, "o"), ms=4, label=n) for n in shown]
     title = f"{structure.capitalize()} Dice over minutes of training"
-    figure, axes = framed(title, CAPTION, plot=(5.4, 3.0), left=0.55, right=0.2, below=0.5, handles=handles)
+    held = {name: {str(row["held"]) for row in rows if row["contender"] == name} for name in shown}
+    common = sorted(set.intersection(*held.values()))  # means over other patients could not be compared
+    mean = f"Thick lines: mean over {' and '.join(common)}, whom all have" if common else "They share no patient"
+    caption = CAPTION.format(mean=mean)
+    figure, axes = framed(title, caption, plot=(5.4, 3.0), left=0.55, right=0.2, below=0.5, handles=handles)
     for name in shown:
-        patients = sorted({str(row["held"]) for row in rows if row["contender"] == name})
-        for held in patients:
-            axes.plot(*_xy(curve(rows, name, structure, [held])), color=COLOURS[name], lw=0.6, alpha=0.5)
-        mean = _xy(curve(rows, name, structure, patients))
-        axes.plot(*mean, color=COLOURS[name], lw=1.8, marker=marker.get(name, "o"), ms=4)
+        for patient in sorted(held[name]):
+            axes.plot(*_xy(curve(rows, name, structure, [patient])), color=COLOURS[name], lw=0.6, alpha=0.5)
+        if common:
+            of_all = _xy(curve(rows, name, structure, common))
+            axes.plot(*of_all, color=COLOURS[name], lw=1.8, marker=marker.get(name, "o"), ms=4)
     axes.set(xscale="log", ylim=(0, 1), xlabel="minutes", ylabel="Dice per case")
     axes.set_xticks(MARKS, labels=[f"{mark:g}" for mark in MARKS], fontsize=SMALL, color=INK)
     axes.minorticks_off()
