@@ -13,7 +13,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from lightning_liver.augment.policy import none
 from lightning_liver.build import build, prepared
 from lightning_liver.data.datamodule import SliceOptions
-from lightning_liver.data.slices import Appearance, Augment, Draw, Pools, Sample, TrainingSlices
+from lightning_liver.data.sampling import Draw, Pools
+from lightning_liver.data.slices import Appearance, Augment, Sample, TrainingSlices
 from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError
 from lightning_liver.report.contact_sheet import Block, Tile, contact_sheet

@@ -9,7 +9,8 @@ from omegaconf import DictConfig
 from lightning_liver.augment.policy import Donor, none
 from lightning_liver.build import prepared
 from lightning_liver.config import compose
-from lightning_liver.data.slices import Appearance, Pools, Sample, TrainingSlices
+from lightning_liver.data.sampling import Pools
+from lightning_liver.data.slices import Appearance, Sample, TrainingSlices
 from lightning_liver.volume import Slice
 
 CASES = 2  # phantoms: one that is augmented, both give tumours

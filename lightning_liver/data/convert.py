@@ -13,7 +13,7 @@ from jaxtyping import Int16, Int64, UInt8
 from lightning_liver.data.nifti import read_labels, read_volume
 from lightning_liver.data.resample import grid_shape, resample_hu, resample_labels
 from lightning_liver.data.sources import Case
-from lightning_liver.data.store import FORMAT, HU_RANGE, CaseRecord, SliceWriter, hu_histogram, replace_case
+from lightning_liver.data.store import FORMAT, HU_BINS, HU_RANGE, CaseRecord, SliceWriter, hu_histogram, replace_case
 from lightning_liver.errors import LiverError
 from lightning_liver.volume import Volume
 
@@ -96,12 +96,12 @@ def _write(
 def _write_hu(path: Path, hu: Int16[np.ndarray, "z y x"], shape: tuple[int, int, int]) -> Int64[np.ndarray, " bins"]:
     """Write a volume slice by slice, each while it is in the cache; counts of HU on the scan's own grid."""
     writer = SliceWriter(path, shape, np.int16)
-    counts: Any = 0
+    counts = np.zeros(HU_BINS, np.int64)
     for z, pixels in enumerate(hu):
         np.clip(pixels, *HU_RANGE, out=pixels)
-        counts = counts + hu_histogram(pixels)
+        counts += hu_histogram(pixels)
         writer.put(z, resample_hu(np.ascontiguousarray(pixels), shape[1:]))
-    return np.asarray(counts)
+    return counts
 
 
 def _write_labels(

@@ -13,16 +13,8 @@ from pydantic.dataclasses import dataclass
 from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
-from lightning_liver.data.slices import (
-    Appearance,
-    Augment,
-    CaseBatches,
-    EpochSampler,
-    Kind,
-    Pools,
-    TrainingSlices,
-    WholeSlices,
-)
+from lightning_liver.data.sampling import EpochSampler, Kind, Pools
+from lightning_liver.data.slices import Appearance, Augment, CaseBatches, TrainingSlices, WholeSlices
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import CaseRecord, Store, intensity
 

@@ -30,6 +30,7 @@ FORMAT = 2
 HU_RANGE = (-1024, 3071)
 _PROBE = 2**24  # bytes: more than a compressed slice has
 HU_BIN = 4  # width of a bin of CaseRecord.hu_counts
+HU_BINS = (HU_RANGE[1] - HU_RANGE[0]) // HU_BIN + 1
 
 Kind = Literal["hu", "labels", "native_labels"]
 
@@ -182,9 +183,7 @@ def open_store(folder: Path) -> Store:
 
 def hu_histogram(pixels: Int16[np.ndarray, "y x"]) -> Int64[np.ndarray, " bins"]:
     """Counts of a slice's HU, which lie in HU_RANGE, in bins of HU_BIN."""
-    bins = (HU_RANGE[1] - HU_RANGE[0]) // HU_BIN + 1
-    of_pixel = (pixels - np.int16(HU_RANGE[0])) >> (HU_BIN.bit_length() - 1)
-    return np.bincount(of_pixel.ravel(), minlength=bins)
+    return np.bincount(((pixels - np.int16(HU_RANGE[0])) // np.int16(HU_BIN)).ravel(), minlength=HU_BINS)
 
 
 def intensity(records: Iterable[CaseRecord], window_hu: tuple[float, float]) -> tuple[float, float]:

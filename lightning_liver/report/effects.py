@@ -72,12 +72,12 @@ def effects(table: Scores, chosen: Mapping[str, Mapping[str, str]]) -> list[Effe
     """
     told = [(chosen[name], patient, score) for name, found in table.items() for patient, score in found.items()]
     patients = sorted({patient for _, patient, _ in told})
-    pairs = {option: sorted({levels[option] for levels, _, _ in told}) for option in next(iter(chosen.values()), {})}
+    pairs = {option: sorted({had[option] for had, _, _ in told}) for option in next(iter(chosen.values()), {})}
     if many := [f"{option} has {', '.join(found)}" for option, found in pairs.items() if len(found) != 2]:
         raise LiverError(f"--effects is for options with two levels each, and {'; '.join(many)}.")
     y = np.array([score for _, _, score in told])
     own = np.array([[patient == each for each in patients] for _, patient, _ in told], float)
-    second = np.array([[levels[option] == pairs[option][1] for option in pairs] for levels, _, _ in told], float) - 0.5
+    second = np.array([[had[option] == pairs[option][1] for option in pairs] for had, _, _ in told], float) - 0.5
     x = np.concatenate([own, second], axis=1)
     rank = int(np.linalg.matrix_rank(x))
     if rank < x.shape[1] or len(y) <= rank:
@@ -97,8 +97,8 @@ def effects(table: Scores, chosen: Mapping[str, Mapping[str, str]]) -> list[Effe
         sign = 1 if gains[n] >= 0 else -1
         half = float(student.ppf(1 - ALPHA / 2, freedom) * errors[n])
         gain = abs(float(gains[n]))
-        levels = [(y[mine & (second[:, n] > 0)], y[mine & (second[:, n] < 0)]) for mine in own.T > 0]
-        own_gains = [sign * (above.mean() - below.mean()) for above, below in levels if above.size and below.size]
+        met = [(y[mine & (second[:, n] > 0)], y[mine & (second[:, n] < 0)]) for mine in own.T > 0]
+        own_gains = [sign * (above.mean() - below.mean()) for above, below in met if above.size and below.size]
         better, worse = (last, first) if sign > 0 else (first, last)
         agree = f"{sum(each > 0 for each in own_gains)} of {len(own_gains)}"
         found.append(Effect(option, better, worse, Mean(gain, gain - half, gain + half), p[n], agree))

@@ -11,13 +11,11 @@ from torch.utils.data import DataLoader
 
 from lightning_liver.data import sources
 from lightning_liver.data.prepare import prepare
+from lightning_liver.data.sampling import Draw, EpochSampler, Pools
 from lightning_liver.data.slices import (
     Appearance,
     Augment,
     CaseBatches,
-    Draw,
-    EpochSampler,
-    Pools,
     TrainingSlices,
     WholeSlices,
     _evenly,
