@@ -92,13 +92,14 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         shape = (slices.batch_size, slices.channels, *slices.size_yx)
         options = replace(options, channels_last=lay_out(parts.network, options, shape))
         record(folder, channels_last=options.channels_last)
+        in_training = compiled(parts.network, options)
         store = prepared(cfg.data)
         split = _split(cfg.data, store, folder)
         target = target_store(strategy, cfg.data) if strategy and needs_target(strategy) else None
         data = SliceDataModule(store, split, parts.augment, slices, seed=cfg.seed, target=target)
         start = begin(strategy, parts.network, parts.copied, data, options, folder) if strategy else SCRATCH
         task = parts.task(terms=start.terms, groups=start.groups)
-        task.in_training = compiled(parts.network, options)
+        task.in_training = in_training
 
         throughput = Throughput()
         callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4), *start.callbacks]

@@ -11,7 +11,7 @@ class DesignSweeper(BasicSweeper):
     """A plain sweep in which each job is a whole design; its options are in conf/hydra/sweeper/design.yaml."""
 
     def __init__(
-        self, factors: dict[str, Any] | None, params: dict[str, str] | None = None, max_batch_size: int | None = None
+        self, factors: dict[str, Any] | None, params: dict[str, str] | None, max_batch_size: int | None
     ) -> None:
         super().__init__(max_batch_size, params)
         self.factors = factors or {}
