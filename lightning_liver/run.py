@@ -2,45 +2,36 @@
 
 import json
 import logging
-import math
 import time
 import warnings
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ValidationError
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
-from torch import nn
 
-from lightning_liver.build import build, explain, prepared
+from lightning_liver.assembly import assemble
+from lightning_liver.build import build, prepared
 from lightning_liver.config import folder as conf
 from lightning_liver.config import identity
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
-from lightning_liver.data.slices import Augment
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError, Pruned, Unfinished
-from lightning_liver.finetune.strategy import Strategy
 from lightning_liver.finetuning import (
     SCRATCH,
     begin,
-    chosen_strategy,
-    copy_source,
     forgetting,
     needs_target,
     target_store,
-    try_strategy,
 )
 from lightning_liver.inference import thresholds
 from lightning_liver.inference.decision import Gain, post_process_of, thresholds_of, write_decision
-from lightning_liver.inference.tta import flips_for
 from lightning_liver.report.cases import data_rows, draw_cases, loss_rows, result_table, run_figures, write_scores
 from lightning_liver.report.done import is_listed
 from lightning_liver.report.tables import write_cases_csv, write_json_whole
@@ -48,7 +39,6 @@ from lightning_liver.reporting import finish, wants_report
 from lightning_liver.task import SegmentationTask
 from lightning_liver.text import or_none
 from lightning_liver.training.callbacks import Budget, EpochSeeds, Throughput
-from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
 from lightning_liver.training.chosen import alone_in, budget_of, chosen_for, is_fitted, pruned_for, record
 from lightning_liver.training.compiling import compiled
 from lightning_liver.training.layout import lay_out
@@ -56,7 +46,7 @@ from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.pruning import Pruning
 from lightning_liver.training.settings import TrainerOptions
 from lightning_liver.training.trainer import summary_table, trainer
-from lightning_liver.training.volumes import Gains, VolumeScores, check_scoring
+from lightning_liver.training.volumes import Gains, VolumeScores
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +77,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
             _stop_if_pruned(folder)
         began = time.perf_counter()
         with_report = wants_report(cfg)
-        parts = _assemble(cfg, folder)
+        parts = assemble(cfg, folder)
         strategy, slices = parts.strategy, parts.slices
         shape = (slices.batch_size, slices.channels, *slices.size_yx)
         options = replace(options, channels_last=lay_out(parts.network, options, shape))
@@ -154,75 +144,6 @@ def summarise(cfg: DictConfig, folder: Path) -> None:
     table = summary_table(build(cfg.model), slices.channels, slices.size_yx)
     path.write_text(table + "\n")
     log.info(f"{table}\n{path}")
-
-
-class _Parts(NamedTuple):
-    """What a config names, made and tried; `task` waits for its terms and groups."""
-
-    network: nn.Module
-    task: Callable[..., SegmentationTask]
-    slices: SliceOptions
-    augment: Augment
-    strategy: Strategy | None
-    copied: frozenset[str]
-
-
-def _assemble(cfg: DictConfig, folder: Path) -> _Parts:
-    """All that needs no scan, so that a mistake shows before anything is prepared."""
-    if not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
-        raise LiverError(f"seed={cfg.seed!r}: it must be a whole number from 0 to {2**32 - 1}")
-    pl.seed_everything(cfg.seed, verbose=False)
-    slices: SliceOptions = build(cfg.data.slices)
-    network, loss, augment = build(cfg.model), build(cfg.loss), build(cfg.augment)
-    if augment.mixup is not None and (few := min(slices.batch_size, slices.slices_per_epoch)) < 2:
-        raise LiverError(
-            f"data.batch_size={slices.batch_size} makes batches of {few}: mixup blends slices, and needs two"
-        )
-    multiple = _multiple(cfg.inference, network)
-    _check_decision(cfg)
-    check_network_and_loss(network, loss, slices.channels, slices.size_yx, multiple)
-    optimizer, scheduler = build(cfg.optimizer), build(cfg.scheduler)
-    try:
-        check_optimizer_and_scheduler(optimizer, scheduler)
-    except ValidationError as error:
-        raise LiverError(explain(error, "scheduler")) from error
-    (folder / "model.txt").write_text(summary_table(network, slices.channels, slices.size_yx) + "\n")
-    task = partial(
-        SegmentationTask,
-        network,
-        loss,
-        test_losses={name: build(cfg.test_losses[name]) for name in cfg.test_losses or ()},
-        optimizer=optimizer,
-        scheduler=scheduler,
-        multiple=multiple,
-        flips=flips_for(cfg.inference.flips),
-    )
-    strategy = chosen_strategy(cfg.get("finetune"))
-    if strategy:
-        if strategy.terms and cfg.trainer.compile:
-            names = ", ".join(strategy.terms)
-            raise LiverError(f"trainer.compile=true does without what looks into the network, as {names} may")
-        try_strategy(strategy, network, slices)
-    copied = copy_source(strategy, network, folder) if strategy else frozenset()
-    return _Parts(network, task, slices, augment, strategy, copied)
-
-
-def _multiple(inference: DictConfig, network: nn.Module) -> int:
-    if not isinstance(inference.multiple, int) or inference.multiple < 1:
-        raise LiverError(f"inference.multiple={inference.multiple!r}: it must be a whole number of at least 1")
-    if inference.flips not in (None, True, False):
-        raise LiverError(f"inference.flips={inference.flips!r}: it is true or false")
-    own: Any = getattr(network, "multiple", 1)
-    return math.lcm(inference.multiple, own)
-
-
-def _check_decision(cfg: DictConfig) -> None:
-    """What comes after the network, before anything is trained."""
-    given: Any = OmegaConf.to_container(cfg.inference)
-    post_process_of(given.get("postprocess"))
-    if given.get("thresholds") != "tuned":
-        thresholds_of(given.get("thresholds"), None)
-    check_scoring(**cfg.scores)
 
 
 def _complete(folder: Path) -> Metrics | None:

@@ -16,6 +16,7 @@ FLOORS = (
     ("build",),
     ("finished", "design"),
     ("finetuning", "reporting"),
+    ("assembly",),
     (
         *("run", "evaluation", "run_evaluation", "mask_evaluation", "prediction", "exporting", "viewing"),
         *("clustering", "estimate", "preview", "sweep"),
@@ -84,6 +85,7 @@ def test_only_run_and_what_stands_above_know_hydra() -> None:
     knowing = {part(path) for path in MODULES if re.search(r"^(from|import) (hydra|omegaconf)", path.read_text(), re.M)}
     assert knowing <= {
         "run",
+        "assembly",
         "evaluation",
         "run_evaluation",
         "mask_evaluation",
