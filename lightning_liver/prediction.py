@@ -43,6 +43,7 @@ class PredictOptions:
 
     Args:
         batch_size: slices at once.
+        coarse_mm: see inference.predictor.Options.
         tile: edge in pixels of the parts that larger slices are cut into; None takes them whole.
         overlap: share of a tile that its neighbour covers, too.
         uncertainty: the map that is written beside each mask, see inference.uncertainty.
@@ -53,6 +54,7 @@ class PredictOptions:
     """
 
     batch_size: Count
+    coarse_mm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     tile: Annotated[int, Field(ge=16)] | None
     overlap: Annotated[float, Field(ge=0, lt=1)]
     uncertainty: Literal["entropy", "mutual_information", "variance"] | None
@@ -180,6 +182,7 @@ def _predictor(cfg: DictConfig, chosen: PredictOptions) -> Predictor:
     flips = cfg.inference.flips if cfg.inference.flips is not None else finished[0].config.inference.get("flips")
     options = Options(
         batch_size=chosen.batch_size,
+        coarse_mm=chosen.coarse_mm,
         flips=flips_for(flips),
         tile=chosen.tile,
         overlap=chosen.overlap,

@@ -113,6 +113,7 @@ def _predictor(finished: Finished, run: Path, store: Store) -> Callable[[str], L
     member = Member(finished.network.to(device), appearance(finished, run), None, finished.multiple)
     options = Options(
         batch_size=finished.config.data.eval_batch_size,
+        coarse_mm=None,
         flips=flips_for(finished.config.inference.get("flips")),
         tile=None,
         overlap=0.0,

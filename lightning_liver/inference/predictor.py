@@ -1,6 +1,6 @@
 """From a scan to its labels: one network or several, batch by batch, on the scan's own grid."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lightning_liver.data.resample import grid_shape, resample_hu
 from lightning_liver.data.slices import Appearance
 from lightning_liver.data.store import HU_RANGE
+from lightning_liver.inference.coarse import coarse_places, places_between
 from lightning_liver.inference.thresholds import Thresholds
 from lightning_liver.inference.tiles import tiled_logits
 from lightning_liver.inference.tta import Axes, flipped_views
@@ -48,6 +49,8 @@ class Options:
 
     Args:
         batch_size: slices at once.
+        coarse_mm: a first pass looks at a slice in so many millimetres, and between two without liver none is looked
+            at; None looks at all. So do maps, which are of all slices.
         flips: views over whose logits the mean is taken.
         tile, overlap: see tiles.tiled_logits; a tile of None takes whole slices.
         uncertainty: which map is made beside the labels.
@@ -57,6 +60,7 @@ class Options:
     """
 
     batch_size: int
+    coarse_mm: float | None
     flips: Sequence[Axes]
     tile: int | None
     overlap: float
@@ -65,6 +69,11 @@ class Options:
     probabilities: bool
     autocast: torch.dtype | None
     device: torch.device
+
+    @property
+    def step_mm(self) -> float:
+        """From a slice of the first pass to the next one."""
+        return 0.0 if self.coarse_mm is None or self.uncertainty or self.probabilities else self.coarse_mm
 
 
 class Prediction(NamedTuple):
@@ -101,22 +110,33 @@ def predict_volume(
         tell: called with the number of slices that were done.
     """
     shape = volume.hu.shape
-    labels = np.empty(shape, np.uint8)
-    probabilities = {name: np.empty(shape, np.uint8) for name in STRUCTURES if options.probabilities}
-    uncertainty = np.empty(shape, np.uint8) if options.uncertainty else None
-    for places in _batches(shape[0], options.batch_size):
-        logits, unsure = _of_batch(volume, places, members, options)
-        labels[places] = label_maps(logits, thresholds).cpu().numpy()
-        for c, kept in enumerate(probabilities.values()):
-            kept[places] = _bytes(logits[:, c].sigmoid())
-        if uncertainty is not None and unsure is not None and options.uncertainty:
-            uncertainty[places] = _bytes(unsure / SCALE[options.uncertainty])
-        tell(places.stop - places.start)
-    return Prediction(labels, probabilities, uncertainty)
+    made = Prediction(
+        np.zeros(shape, np.uint8),
+        {name: np.empty(shape, np.uint8) for name in STRUCTURES if options.probabilities},
+        np.empty(shape, np.uint8) if options.uncertainty else None,
+    )
+
+    def look_at(chosen: Sequence[int]) -> None:
+        for start in range(0, len(chosen), options.batch_size):
+            places = chosen[start : start + options.batch_size]
+            logits, unsure = _of_batch(volume, places, members, options)
+            made.labels[places] = label_maps(logits, thresholds).cpu().numpy()
+            for c, kept in enumerate(made.probabilities.values()):
+                kept[places] = _bytes(logits[:, c].sigmoid())
+            if made.uncertainty is not None and unsure is not None and options.uncertainty:
+                made.uncertainty[places] = _bytes(unsure / SCALE[options.uncertainty])
+            tell(len(places))
+
+    first = coarse_places(shape[0], volume.spacing_mm[0], options.step_mm)
+    look_at(first)
+    near = places_between(first, np.array([made.labels[z].any() for z in first]))
+    look_at(near)
+    tell(shape[0] - len(first) - len(near))
+    return made
 
 
 def _of_batch(
-    volume: Volume, places: slice, members: Sequence[Member], options: Options
+    volume: Volume, places: Sequence[int], members: Sequence[Member], options: Options
 ) -> tuple[Masks, Float[Tensor, "batch y x"] | None]:
     """Logits of some slices on the scan's grid, and how unsure they are."""
     views = Members() if options.uncertainty else None
@@ -161,24 +181,18 @@ def _autocast(options: Options) -> AbstractContextManager[object]:
     return torch.autocast(options.device.type, dtype=options.autocast)
 
 
-def _images(volume: Volume, places: slice, member: Member) -> Images:
+def _images(volume: Volume, places: Sequence[int], member: Member) -> Images:
     """Slices with their neighbours, clipped and resampled as in the store, windowed and standardised as in training."""
     context, last = member.look.context, len(volume.hu) - 1
     height, width = grid_shape(volume.hu.shape, volume.spacing_mm, member.spacing_mm)[1:]
-    needed = range(places.start - context, places.stop + context)
-    slices = [resample_hu(volume.hu[min(max(z, 0), last)].clip(*HU_RANGE), (height, width)) for z in needed]
-    return torch.stack(
-        [_tensor(slices[n : n + 2 * context + 1], member.look) for n in range(places.stop - places.start)]
-    )
+    stacks = [[min(max(z, 0), last) for z in range(place - context, place + context + 1)] for place in places]
+    needed = sorted({z for stack in stacks for z in stack})
+    slices = {z: resample_hu(volume.hu[z].clip(*HU_RANGE), (height, width)) for z in needed}
+    return torch.stack([_tensor([slices[z] for z in stack], member.look) for stack in stacks])
 
 
 def _tensor(slices: Sequence[Int16[np.ndarray, "y x"]], look: Appearance) -> Float[Tensor, "channel y x"]:
     return look.tensor(np.stack(slices, axis=-1).astype(np.float32))
-
-
-def _batches(count: int, size: int) -> Iterator[slice]:
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
 
 
 def _bytes(share: Float[Tensor, "batch y x"]) -> Bytes:

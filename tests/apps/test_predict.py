@@ -179,6 +179,18 @@ def test_runs_together_are_the_mean_of_their_probabilities(place: Path, tmp_path
     assert np.allclose(variance, np.var(both, axis=0), atol=0.002)
 
 
+def test_it_looks_where_a_coarse_pass_found_something(tmp_path: Path, predict: Predict) -> None:
+    """Slices of 2 mm: every fifth first. What shows on two between them alone is found by looking at all."""
+    hu = np.full((9, 12, 41), -50, np.int16)
+    hu[2:5, 3:6, 7:9] = hu[2:5, 3:6, 22:37] = 100
+    nib.save(nib.Nifti1Image(hu, np.diag([1.5, 0.8, 2.0, 1])), tmp_path / "volume-7.nii.gz")
+    for arguments, first in (((), 22), (("options.coarse_mm=null",), 7), (("options.probabilities=true",), 7)):
+        predict(f"input={tmp_path / 'volume-7.nii.gz'}", *arguments)
+        labels = np.asarray(nib.load(tmp_path / "out" / "segmentation-7.nii.gz").dataobj)
+        assert np.array_equal(labels[:, :, first:], expected(hu)[:, :, first:]), arguments
+        assert not labels[:, :, :first].any(), arguments
+
+
 def test_options_change_what_is_labelled(tmp_path: Path, predict: Predict) -> None:
     hu = np.full((12, 12, 4), -100, np.int16)
     hu[1:8, 1:8], hu[10:, 10:] = 100, 100
@@ -213,6 +225,8 @@ def test_dropout_shows_where_it_is_unsure(tmp_path: Path, predict: Predict) -> N
         (("run=nowhere", "input=a.nii"), "not a run folder"),
         (("run=null", "input=."), "run is needed"),
         (("input=a.nii", "options.batch_size=0"), "batch_size"),
+        (("input=a.nii", "options.coarse_mm=0"), "coarse_mm"),
+        (("input=a.nii", "options.coarse_mm=inf"), "coarse_mm"),
         (("input=a.nii", "options.passes=2"), "name one of"),
         (("input=a.nii", "options.uncertainty=variance"), "several views"),
         (("input=a.nii", "inference.thresholds=[0.5]"), "two probabilities"),

@@ -42,6 +42,7 @@ def test_slices_are_those_of_the_store(tmp_path: Path, spacing_mm: float | None)
     network = Watched()
     options = Options(
         batch_size=4,
+        coarse_mm=None,
         flips=((),),
         tile=None,
         overlap=0.0,

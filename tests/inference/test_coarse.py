@@ -1,0 +1,107 @@
+"""What a coarse pass leaves out shows nothing, and what it takes is all of what shows."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightning_liver.data.slices import Appearance
+from lightning_liver.inference.coarse import coarse_places, places_between
+from lightning_liver.inference.predictor import Member, Options, predict_volume
+from lightning_liver.inference.thresholds import HALF
+from lightning_liver.volume import Volume
+
+ALL = Options(
+    batch_size=3,
+    coarse_mm=None,
+    flips=((),),
+    tile=None,
+    overlap=0.0,
+    uncertainty=None,
+    passes=0,
+    probabilities=False,
+    autocast=None,
+    device=torch.device("cpu"),
+)
+
+
+class Bright(torch.nn.Module):
+    """Liver is what is bright; counts the slices that it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.count += len(images)
+        middle = images[:, images.shape[1] // 2]
+        return torch.stack((middle - 0.6, middle - 0.9), dim=1)
+
+
+def scan(*livers: tuple[int, int], slices: int = 40, spacing_mm: float = 2.0) -> Volume:
+    hu = np.full((slices, 8, 8), -100, np.int16)
+    for first, last in livers:
+        hu[first : last + 1, 2:5, 2:5] = 150
+    return Volume(hu, (spacing_mm, 1.0, 1.0), np.diag([1.0, 1.0, spacing_mm, 1.0]))
+
+
+def predicted(volume: Volume, options: Options, context: int = 0) -> tuple[np.ndarray, int, list[int]]:
+    network, told = Bright(), []
+    look = Appearance((-160.0, 240.0), context=context, mean=0.0, std=1.0)
+    labels = predict_volume(volume, [Member(network, look, None, 1)], HALF, options, tell=told.append).labels
+    return labels, network.count, told
+
+
+@given(
+    count=st.integers(1, 300),
+    spacing_mm=st.floats(0.3, 12),
+    step_mm=st.floats(0, 40),
+    start=st.integers(0, 299),
+    thickness=st.integers(1, 300),
+)
+def test_what_is_as_thick_as_a_step_is_taken_whole(
+    count: int, spacing_mm: float, step_mm: float, start: int, thickness: int
+) -> None:
+    places = coarse_places(count, spacing_mm, step_mm)
+    assert places[0] == 0
+    assert places[-1] == count - 1
+    gaps = np.diff(places)
+    assert all(gap == 1 or gap * spacing_mm <= step_mm * (1 + 1e-9) for gap in gaps)
+    shows = np.zeros(count, bool)
+    shows[min(start, count - 1) :][:thickness] = True
+    between = places_between(places, shows[places])
+    assert not set(places) & set(between)
+    if shows.sum() >= max(gaps, default=1):
+        assert set(np.flatnonzero(shows)) <= set(places) | set(between)
+    if not shows[places].any():
+        assert between == []
+
+
+@pytest.mark.parametrize("context", [0, 1])
+def test_masks_are_those_of_a_pass_over_all(context: int) -> None:
+    volume = scan((7, 13), (30, 39))
+    labels, count, told = predicted(volume, replace(ALL, coarse_mm=10.0), context)
+    everything, count_of_all, told_of_all = predicted(volume, ALL, context)
+    assert everything.any()
+    assert np.array_equal(labels, everything)
+    assert count_of_all == len(volume.hu) == sum(told) == sum(told_of_all)
+    assert count < 32
+
+
+def test_slices_as_far_apart_as_a_step_are_all_looked_at() -> None:
+    volume = scan((7, 7), spacing_mm=10.0)
+    assert predicted(volume, replace(ALL, coarse_mm=10.0))[0][7].any()
+
+
+def test_what_is_thinner_than_a_step_may_be_missed_and_no_liver_costs_little() -> None:
+    labels, count, _ = predicted(scan((7, 8)), replace(ALL, coarse_mm=10.0))
+    assert not labels.any()
+    assert count == 9
+
+
+def test_maps_are_of_all_slices() -> None:
+    _, count, _ = predicted(scan(), replace(ALL, coarse_mm=10.0, probabilities=True))
+    assert count == 40
