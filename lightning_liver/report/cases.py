@@ -83,12 +83,13 @@ def result_table(rows: Sequence[Row]) -> str:
     return text_table(lines)
 
 
-def telling_slice(record: CaseRecord) -> int:
-    """The slice with most tumour, else with most liver, else the middle one."""
+def telling_slice(record: CaseRecord, among: Sequence[int] | None = None) -> int:
+    """The slice with most tumour, else with most liver, else the middle one; of all or among some."""
+    places = list(range(record.shape[0]) if among is None else among)
     for pixels in (record.tumour_pixels, record.liver_pixels):
-        if any(pixels):
-            return int(np.argmax(pixels))
-    return record.shape[0] // 2
+        if pixels and any(pixels[z] for z in places):
+            return max(places, key=lambda z: pixels[z])
+    return places[len(places) // 2]
 
 
 def draw_cases(

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,7 @@ class Budget(Callback):
         if self.steps is not None:
             return
         self._marks.append(_now(pl_module))
-        timed_s = self._marks[-1] - self._marks[0]
+        timed_s = self._marks[-1] - self._marks[min(self.SETTLING_STEPS, len(self._marks) - 1)]
         enough = len(self._marks) > self.SETTLING_STEPS + self.TIMED_STEPS
         slow = len(self._marks) > self.SETTLING_STEPS + 1 and timed_s > self.TIMED_SHARE * self.minutes * 60
         if enough or slow or batch_idx + 1 == trainer.num_training_batches:
@@ -130,11 +130,10 @@ class Budget(Callback):
     def _fix(self, trainer: pl.Trainer) -> None:
         timed = self._marks[min(self.SETTLING_STEPS, len(self._marks) - 2) :]
         step_s = (timed[-1] - timed[0]) / (len(timed) - 1)
-        spent = self._marks[0] - self._begin  # on the validation before the first step
         full = int(trainer.num_training_batches)
         self.steps = max(
             affordable_steps(
-                self.minutes * 60 - spent,
+                left_s(self._begin, self._marks, self.minutes * 60, step_s),
                 step_s=step_s,
                 validation_s=self._validation_s,
                 validate_every=full * (trainer.check_val_every_n_epoch or 1),
@@ -164,6 +163,18 @@ class Budget(Callback):
         trainer.fit_loop.max_batches = trainer.val_check_batch = batches
         trainer.fit_loop.max_epochs = trainer.current_epoch + 1
         trainer.check_val_every_n_epoch = 1
+
+
+def left_s(begin: float, marks: Sequence[float], budget_s: float, step_s: float) -> float:
+    """Of a budget, what its steps may take all in all, those that are done by now included.
+
+    What a first validation, a compiler and the start of the workers took beyond the time of their steps is gone.
+
+    Args:
+        begin: when the budget began to count.
+        marks: when the first step began and when each step ended.
+    """
+    return budget_s - (marks[-1] - begin) + (len(marks) - 1) * step_s
 
 
 def affordable_steps(seconds: float, *, step_s: float, validation_s: float, validate_every: int) -> int:

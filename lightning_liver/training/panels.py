@@ -19,10 +19,16 @@ class ValidationPanels(Callback):
     """Shows fixed validation slices in TensorBoard: CT, truth, prediction, error. At most `count` cases."""
 
     def __init__(self, data: SliceDataModule, *, count: int) -> None:
-        self.data = data
-        cases = data.split.val[:count]
-        self.wanted = {c: telling_slice(data.store.cases[name]) for c, name in enumerate(cases)}
+        self.data, self.count = data, count
+        self.wanted: dict[int, int] = {}
         self.kept: dict[int, np.ndarray] = {}
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Choose among the slices that validation looks at, which may not be all."""
+        slices: Any = trainer.val_dataloaders
+        for c, name in enumerate(self.data.split.val[: self.count]):
+            places = [z for case, z in slices.dataset.index if case == c]
+            self.wanted[c] = telling_slice(self.data.store.cases[name], among=places)
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any

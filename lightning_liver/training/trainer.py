@@ -55,6 +55,8 @@ def trainer(
         )
     except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
         raise LiverError(f"trainer: {error}") from error
+    # deterministic algorithms also fill all fresh memory, which changes no result and costs a write of every activation
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if made.world_size > 1:
         raise LiverError(
             f"trainer.devices={options.devices}: a run trains on one device for now; take trainer.devices=1"
