@@ -20,9 +20,9 @@ Overrides = list[str]
 
 
 def plackett_burman(options: int) -> Bool[np.ndarray, "configuration option"]:
-    """The smallest design for so many options: whether each configuration has the second level of each.
+    """Whether each configuration has the second level of each of so many options; the last has the first of all.
 
-    The last configuration has the first level of all.
+    It is the smallest design that quadratic residues make; there are some with four configurations fewer.
 
     Raises:
         LiverError: more options than the largest design has.

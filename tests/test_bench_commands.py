@@ -3,8 +3,10 @@ from argparse import Namespace
 from functools import partial
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from experiments.speed import command, growth, predict, prepare, slices, start
 from experiments.speed.full_size import write_scan
@@ -51,19 +53,48 @@ def test_a_start_is_judged_with_its_step_and_told_without() -> None:
 def test_predictions_are_judged_by_ratios_of_a_round() -> None:
     taken = {
         predict.OURS: [Watched(1.0, 10), Watched(2.0, 10)],
+        predict.ALL: [Watched(3.0, 10), Watched(6.0, 10)],
         predict.NNUNET: [Watched(4.0, 20), Watched(8.0, 20)],
         predict.MONAI: [Watched(2.0, 20), Watched(4.0, 20)],
     }
-    assert words(predict.verdict(taken)) == ["pass", "pass", "FAIL", "pass"]
+    assert words(predict.verdict(taken)) == ["pass", "pass", "FAIL", "pass", *["FAIL", "pass"] * 2]
     gflop = dict.fromkeys(taken, 6.0)
-    assert [row["s"] for row in predict.rows(taken, gflop)] == [1.5, 6, 3]
+    assert [row["s"] for row in predict.rows(taken, gflop)] == [1.5, 4.5, 6, 3]
 
 
-def test_a_made_run_can_be_read_and_finds_nothing(tmp_path: Path) -> None:
-    assert predict.made_run(tmp_path / "run") > 1e9
-    run = read_run(tmp_path / "run")
-    assert run.multiple == 32
-    assert run.network.head.bias.max() < -50  # type: ignore[union-attr, operator]
+def test_a_run_is_trained_whose_slices_cost_what_is_told(tmp_path: Path) -> None:
+    phantoms = [f"data.root={tmp_path / 'phantoms'}", "data.matrix=32", "data.cases=5"]
+    short = ["trainer.max_minutes=0.01", "data.size=32", "data.loaders=0", "model.base_channels=2"]
+    run = tmp_path / "run"
+    assert 1e7 < predict.trained_run(run, 12.0, *phantoms, *short) < 1e9
+    assert read_run(run).multiple == 32
+    assert torch.load(run / predict.FOR_MONAI, weights_only=True)["spacing_mm"] == 12
+
+
+def test_the_share_of_slices_is_of_those_that_show_anything(tmp_path: Path) -> None:
+    labels = np.zeros((4, 4, 10, 1, 2), np.uint8)
+    labels[1, 1, 3:5, 0, 0], labels[2, 2, 4:6, 0, 1] = 1, 1
+    nib.save(nib.Nifti1Image(labels, np.eye(4)), tmp_path / "mask.nii.gz")
+    assert predict.share_found(tmp_path) == pytest.approx(0.3)
+
+
+def test_masks_without_a_liver_are_no_comparison(tmp_path: Path) -> None:
+    def write(folder: str, first: int, last: int) -> None:
+        labels = np.zeros((4, 4, 20), np.uint8)
+        labels[1, 1, first:last] = 1
+        (tmp_path / folder).mkdir(exist_ok=True)
+        nib.save(nib.Nifti1Image(labels, np.eye(4)), tmp_path / folder / "mask.nii.gz")
+
+    for folder in ("ours", "all", "monai"):
+        write(folder, 5, 15)
+    assert predict.found(tmp_path).startswith("Slices with liver: 50% to liver-predict, 50% to")
+    write("monai", 5, 9)
+    with pytest.raises(RuntimeError, match="20% to MONAI"):
+        predict.found(tmp_path)
+    for folder in ("ours", "all", "monai"):
+        write(folder, 5, 5)
+    with pytest.raises(RuntimeError, match="0% to liver-predict"):
+        predict.found(tmp_path)
 
 
 def test_preparing_is_timed_beside_the_least_of_it(tmp_path: Path) -> None:
@@ -101,12 +132,14 @@ def test_a_table_stands_below_what_was_typed(tmp_path: Path, monkeypatch: pytest
     parser = command.parser_of("first line\n\nWhat it prints.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--typed", nargs="+", default=[])
     readme = tmp_path / "README.md"
     monkeypatch.setattr(command, "README", readme)
     for given, line in (
         ([], "make bench"),
         (["--rounds", "3"], "make bench"),
         (["--rounds", "2", "--data", "/somebody/scans"], "make bench    # with --rounds 2 --data DATA"),
+        (["--typed", "loss=focal", "seed=1"], "make bench    # with --typed loss=focal seed=1"),
     ):
         readme.write_text("<!-- x -->\n\n<!-- /x -->\n")
         command.publish("a table", parser, parser.parse_args(given), command="make bench", name="x")

@@ -29,5 +29,9 @@ def typed(parser: ArgumentParser, given: Namespace, command: str) -> str:
     words = []
     for option, value in vars(given).items():
         if option not in _OF_MAKE and value != parser.get_default(option):
-            words += [f"--{option}", option.upper() if isinstance(value, Path) else str(value)]
+            words += [f"--{option}", *(_word(option, one) for one in (value if isinstance(value, list) else [value]))]
     return f"{command}    # with {shlex.join(words)}" if words else command
+
+
+def _word(option: str, value: object) -> str:
+    return option.upper() if isinstance(value, Path) else str(value)

@@ -4,6 +4,7 @@ Trains what is missing of ours, a bare loop, MONAI and nnU-Net, each with a pati
 minute at which weights were kept: Dice on that patient's scans. --table prints what there is, --write keeps it.
 """
 
+import re
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -36,7 +37,8 @@ def train(given: Namespace) -> None:
 
 def rows_for(given: Namespace, name: str, held: str) -> list[Row]:
     minutes = given.minutes or CONTENDERS[name].minutes
-    folder = given.folder / f"{name}-{held}-seed-{given.seed}-{minutes:g}-minutes"
+    words = [name, held, "seed", str(given.seed), f"{minutes:g}", "minutes", *given.typed]
+    folder = given.folder / re.sub(r"[^\w.,=-]+", "_", "-".join(words))
     patients = given.patients or given.data / "patients.csv"
     job = job_of(given.data, patients, held, minutes=minutes, seed=given.seed, folder=folder, typed=given.typed)
     print(f"{name} without patient {held}: {minutes:g} minutes, in {folder}", flush=True)

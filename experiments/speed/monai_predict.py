@@ -1,12 +1,15 @@
-"""python -m experiments.speed.monai_predict RUN SCAN OUTPUT
+"""python -m experiments.speed.monai_predict WEIGHTS SCAN OUTPUT
 
-The network of one of our runs, as MONAI's transforms and its inferer for slices apply it: read, turned, resampled in
-plane, windowed, predicted window by window, brought back to the scan's grid and written.
+A network of ours as MONAI's transforms and its inferer for slices apply it: read, turned, resampled in plane, windowed,
+predicted window by window, brought back to the scan's grid, made a label map and written.
 """
 
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from monai.data import Dataset, decollate_batch, list_data_collate
 from monai.inferers import SliceInferer
@@ -15,6 +18,7 @@ from monai.transforms import (
     Compose,
     EnsureChannelFirstd,
     Invertd,
+    Lambdad,
     LoadImaged,
     Orientationd,
     SaveImaged,
@@ -22,15 +26,17 @@ from monai.transforms import (
     Spacingd,
 )
 
-from lightning_liver.finished import appearance, read_run
+from lightning_liver.models.unet import UNet
 
 MATRIX = 256
 
 
-def main(folder: Path, scan: Path, output: Path) -> None:
-    run = read_run(folder)
-    low, high = appearance(run, folder).window_hu
-    spacing_mm = run.config.data.spacing_mm
+def main(weights: Path, scan: Path, output: Path) -> None:
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    kept = torch.load(weights, weights_only=True)
+    network = UNet(in_channels=1, classes=2, base_channels=16, depth=4, norm="batch", dropout=0.0).eval()
+    network.load_state_dict(kept["weights"])
+    (low, high), spacing_mm = kept["window_hu"], kept["spacing_mm"]
     before = Compose(
         [
             LoadImaged("image"),
@@ -44,15 +50,21 @@ def main(folder: Path, scan: Path, output: Path) -> None:
         [
             Invertd("logits", before, orig_keys="image", nearest_interp=False, to_tensor=True),
             AsDiscreted("logits", threshold=0.0),
-            SaveImaged("logits", output_dir=output, separate_folder=False, print_log=False),
+            Lambdad("logits", labels),
+            SaveImaged("logits", output_dir=output, output_dtype=np.uint8, separate_folder=False, print_log=False),
         ]
     )
     inferer = SliceInferer(roi_size=(MATRIX, MATRIX), sw_batch_size=8, spatial_dim=2, overlap=0.25)
     batch = list_data_collate([Dataset([{"image": str(scan)}], before)[0]])
     with torch.inference_mode():
-        batch["logits"] = inferer(batch["image"], run.network)
+        batch["logits"] = inferer(batch["image"], network)
     for one in decollate_batch(batch):
         after(one)
+
+
+def labels(masks: Any) -> Any:
+    """Liver and tumour, one after the other, as 0, 1 and 2."""
+    return torch.where(masks[1:] > 0, 2.0, masks[:1])
 
 
 if __name__ == "__main__":

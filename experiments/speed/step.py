@@ -90,9 +90,16 @@ def now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def bare(setup: Setup, batch: Batch) -> float:
-    """Seconds a step of a loop as one writes it, with the same network, loss, optimizer, schedule and precision."""
+def bare(setup: Setup, batch: Batch, *, laid_out: bool) -> float:
+    """Seconds a step of a loop as one writes it, with the same network, loss, optimizer, schedule and precision.
+
+    Args:
+        laid_out: in memory as the framework does it; else as PyTorch does by itself.
+    """
+    torch.use_deterministic_algorithms(False)  # which the framework leaves behind
     task, options, device = setup.task().to(setup.device).train(), setup.options, setup.device
+    if laid_out:
+        lay_out(task.network, options, tuple(batch["image"].shape))
     if options.threads:
         torch.set_num_threads(options.threads)
     optimizer = task.optimizer(task.network.parameters())

@@ -43,10 +43,10 @@ def times(setup: Setup, count: int) -> dict[str, list[float]]:
     """Seconds a step of every contender in every round."""
     batch = setup.batch()
     contenders = {
-        BARE: partial(bare, setup, batch),
+        BARE: partial(bare, setup, batch, laid_out=True),
         MEMORY: partial(framework, setup, batch),
         STORE: partial(framework, setup, None),
-        FLOAT32: partial(bare, with_options(setup, precision="32-true"), batch),
+        FLOAT32: partial(bare, with_options(setup, precision="32-true"), batch, laid_out=False),
         COMPILED: partial(framework, with_options(setup, compile=True), batch),
     }
     return in_turns(contenders, count)

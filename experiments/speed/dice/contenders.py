@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.speed.dice.job import MIRRORED, TRAINING, Job, Scan, masks
+from experiments.speed.dice.job import JOB, MIRRORED, TRAINING, Job, Scan, masks
 from experiments.speed.machine import machine
 from lightning_liver.data.sources import lits
 from lightning_liver.errors import LiverError
@@ -61,8 +61,10 @@ def run_contender(name: str, job: Job, nnunet: Path) -> None:
     """Train and predict what of it is missing in the job's folder.
 
     Raises:
-        LiverError: the process failed; what it did is kept.
+        LiverError: the folder is that of another job, or the process failed; what it did is kept.
     """
+    if (job.folder / JOB).exists() and Job.read(job.folder) != job:
+        raise LiverError(f"{job.folder} was begun with other scans or options: delete it, or give another --folder")
     job.write()
     python = nnunet.absolute() if name == NNUNET else Path(sys.executable)
     if not python.exists():

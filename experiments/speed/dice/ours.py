@@ -103,9 +103,10 @@ def predict(job: Job, weights: Path, target: Path) -> None:
 
 
 def _options(autocast: torch.dtype | None) -> Options:
-    """As liver-predict has them by itself."""
+    """As liver-predict has them by itself, but for slices: all are looked at, as by the others."""
     return Options(
         batch_size=8,
+        coarse_mm=None,
         flips=flips_for(None),
         tile=None,
         overlap=0.25,

@@ -69,7 +69,9 @@ def verdict(rows: Sequence[Row]) -> list[str]:
 
 def _judged(rows: Sequence[Row], rival: str, minutes: float, structure: str) -> str:
     title = f"{structure}: ours at {OURS[1]:g} min >= {rival} at {minutes:g} min"
-    own, other = (_over_patients(rows, *which, structure) for which in (OURS, (rival, minutes)))
+    seeds = set.intersection(*({row["seed"] for row in rows if row["contender"] == one} for one in (OURS[0], rival)))
+    matched = [row for row in rows if row["seed"] in seeds]
+    own, other = (_over_patients(matched, *which, structure) for which in (OURS, (rival, minutes)))
     if own is None or other is None:
         return f"{title}: not run yet"
     return f"{title}: {own:.3f} and {other:.3f}: {'pass' if own >= other else 'FAIL'}"
