@@ -29,7 +29,9 @@ SMALL = (
 
 def start(app: str, *arguments: str, folder: Path) -> subprocess.Popen[str]:
     """A command that runs in `folder`, its output in one pipe."""
-    script = f"from lightning_liver.apps.{app} import main; main()"
+    # what a shell begins with & does not hear Ctrl-C, and neither do its children
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    script = f"{heard}; from lightning_liver.apps.{app} import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
         cwd=folder,
