@@ -36,7 +36,8 @@ def main(weights: Path, scan: Path, output: Path) -> None:
     kept = torch.load(weights, weights_only=True)
     network = UNet(in_channels=1, classes=2, base_channels=16, depth=4, norm="batch", dropout=0.0).eval()
     network.load_state_dict(kept["weights"])
-    (low, high), spacing_mm = kept["window_hu"], kept["spacing_mm"]
+    low, high = kept["window_hu"]
+    spacing_mm = kept["spacing_mm"] * (1 + 1 / MATRIX)  # from centre to centre of the outermost pixels, as MONAI counts
     before = Compose(
         [
             LoadImaged("image"),
@@ -56,6 +57,8 @@ def main(weights: Path, scan: Path, output: Path) -> None:
     )
     inferer = SliceInferer(roi_size=(MATRIX, MATRIX), sw_batch_size=8, spatial_dim=2, overlap=0.25)
     batch = list_data_collate([Dataset([{"image": str(scan)}], before)[0]])
+    if max(batch["image"].shape[2:4]) > MATRIX:
+        raise RuntimeError(f"slices of {tuple(batch['image'].shape[2:4])} pixels would take several windows each")
     with torch.inference_mode():
         batch["logits"] = inferer(batch["image"], network)
     for one in decollate_batch(batch):
