@@ -111,15 +111,9 @@ def _predictor(finished: Finished, run: Path, store: Store) -> Callable[[str], L
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = (json_of(run / "chosen.json") or {}).get("precision")
     member = Member(finished.network.to(device), appearance(finished, run), None, finished.multiple)
-    options = Options(
+    options = Options.masks_alone(
         batch_size=finished.config.data.eval_batch_size,
-        coarse_mm=None,
         flips=flips_for(finished.config.inference.get("flips")),
-        tile=None,
-        overlap=0.0,
-        uncertainty=None,
-        passes=0,
-        probabilities=False,
         autocast=AUTOCAST.get(str(precision)),
         device=device,
     )

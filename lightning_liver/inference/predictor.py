@@ -70,6 +70,24 @@ class Options:
     autocast: torch.dtype | None
     device: torch.device
 
+    @classmethod
+    def masks_alone(
+        cls, *, batch_size: int, flips: Sequence[Axes], autocast: torch.dtype | None, device: torch.device
+    ) -> "Options":
+        """Of all slices, each of them whole, and no maps."""
+        return cls(
+            batch_size=batch_size,
+            coarse_mm=None,
+            flips=flips,
+            tile=None,
+            overlap=0.0,
+            uncertainty=None,
+            passes=0,
+            probabilities=False,
+            autocast=autocast,
+            device=device,
+        )
+
     @property
     def step_mm(self) -> float:
         """From a slice of the first pass to the next one."""

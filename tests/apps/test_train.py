@@ -107,6 +107,17 @@ def test_tensorboard_has_scalars_pictures_and_hyperparameters(trained: Path) -> 
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
+def test_panels_are_of_slices_that_validation_looks_at(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of twelve slices the fourth and the tenth, neither of which is the one with most tumour."""
+    arguments = small_run(trained / "scans", "thinned", "data.val_slices=2", "trainer.max_epochs=1")
+    code, output = call("train", *arguments, folder=trained, capfd=capfd)
+    assert code == 0, output
+    events = EventAccumulator(str(trained / "thinned" / "tensorboard"))
+    events.Reload()
+    case = json.loads((trained / "thinned" / "split.json").read_text())["val"][0]
+    assert events.Tags()["images"] == [f"val/case {case} slice 3: CT, truth, prediction, error"]
+
+
 def test_same_command_makes_the_same_weights_and_metrics(trained: Path) -> None:
     code, output = run("train", *small_run(trained / "scans", "again", "trainer.max_epochs=3"), folder=trained)
     assert code == 0, output

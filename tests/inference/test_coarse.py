@@ -14,18 +14,7 @@ from lightning_liver.inference.predictor import Member, Options, predict_volume
 from lightning_liver.inference.thresholds import HALF
 from lightning_liver.volume import Volume
 
-ALL = Options(
-    batch_size=3,
-    coarse_mm=None,
-    flips=((),),
-    tile=None,
-    overlap=0.0,
-    uncertainty=None,
-    passes=0,
-    probabilities=False,
-    autocast=None,
-    device=torch.device("cpu"),
-)
+ALL = Options.masks_alone(batch_size=3, flips=((),), autocast=None, device=torch.device("cpu"))
 
 
 class Bright(torch.nn.Module):

@@ -40,17 +40,6 @@ def test_slices_are_those_of_the_store(tmp_path: Path, spacing_mm: float | None)
     store = prepare([case], store=tmp_path / "store", spacing_mm=spacing_mm, workers=0, skip_bad=False)
     expected = torch.stack([LOOK.tensor(LOOK.hu(store, "1", z)) for z in range(6)])
     network = Watched()
-    options = Options(
-        batch_size=4,
-        coarse_mm=None,
-        flips=((),),
-        tile=None,
-        overlap=0.0,
-        uncertainty=None,
-        passes=0,
-        probabilities=False,
-        autocast=None,
-        device=torch.device("cpu"),
-    )
+    options = Options.masks_alone(batch_size=4, flips=((),), autocast=None, device=torch.device("cpu"))
     predict_volume(read_volume(path), [Member(network, LOOK, spacing_mm, 1)], HALF, options)
     assert torch.equal(torch.cat(network.seen), expected)

@@ -95,27 +95,12 @@ def predict(job: Job, weights: Path, target: Path) -> None:
     look = appearance(finished, job.folder / "run")
     network = fused(finished.network).to(memory_format=torch.channels_last)
     member = Member(network, look, finished.config.data.spacing_mm, finished.multiple)
-    options = _options(AUTOCAST[settle(build(finished.config.trainer)).precision])
+    autocast = AUTOCAST[settle(build(finished.config.trainer)).precision]
+    options = Options.masks_alone(batch_size=8, flips=flips_for(None), autocast=autocast, device=torch.device("cpu"))
     for scan in job.held:
         volume = read_volume(Path(scan.volume))
         made = predict_volume(volume, [member], HALF, options)
         write_labels(target / scan.mask, made.labels, volume.affine)
-
-
-def _options(autocast: torch.dtype | None) -> Options:
-    """As liver-predict has them by itself, but for slices: all are looked at, as by the others."""
-    return Options(
-        batch_size=8,
-        coarse_mm=None,
-        flips=flips_for(None),
-        tile=None,
-        overlap=0.25,
-        uncertainty=None,
-        passes=0,
-        probabilities=False,
-        autocast=autocast,
-        device=torch.device("cpu"),
-    )
 
 
 if __name__ == "__main__":
