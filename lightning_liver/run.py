@@ -40,7 +40,7 @@ from lightning_liver.task import SegmentationTask
 from lightning_liver.text import or_none
 from lightning_liver.training.callbacks import Budget, EpochSeeds, Throughput
 from lightning_liver.training.chosen import alone_in, budget_of, chosen_for, is_fitted, pruned_for, record
-from lightning_liver.training.compiling import compiled
+from lightning_liver.training.compiling import compiled, is_wanted
 from lightning_liver.training.layout import lay_out
 from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.pruning import Pruning
@@ -80,6 +80,8 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         parts = assemble(cfg, folder)
         strategy, slices = parts.strategy, parts.slices
         shape = (slices.batch_size, slices.channels, *slices.size_yx)
+        looked_into = bool(strategy and strategy.terms)
+        options = replace(options, compile=is_wanted(options, looked_into=looked_into))
         options = replace(options, channels_last=lay_out(parts.network, options, shape))
         record(folder, channels_last=options.channels_last)
         in_training = compiled(parts.network, options)

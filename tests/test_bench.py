@@ -94,10 +94,14 @@ def test_steps_are_timed_and_judged_as_ratios_of_a_round(monkeypatch: pytest.Mon
         training.FLOAT32: [1.5, 3.0],
         training.COMPILED: [0.5, 1.0],
     }
-    *told, compiled = training.ratios(given, has_half=True)
+    *told, compiled = training.ratios(given, shipped=training.MEMORY, has_half=True)
     assert [line.split()[-1] for line in told] == ["pass", "pass", "FAIL"]
     assert "a step is 2.040 (" in compiled
-    assert training.ratios(given, has_half=False)[2].endswith("target >= 1: pass")
+    assert training.ratios(given, shipped=training.MEMORY, has_half=False)[2].endswith("target >= 1: pass")
+    made = training.ratios(given, shipped=training.COMPILED, has_half=True)
+    assert [line.split()[-1] for line in made[:3]] == ["pass", "FAIL", "pass"], (
+        "compiled, 1 s a round, waits for the store"
+    )
 
 
 def test_a_network_is_never_quicker_than_its_layers_must_be() -> None:

@@ -17,7 +17,7 @@ from lightning_liver.data.splits import Split
 from lightning_liver.inference.volumes import multi_hot
 from lightning_liver.losses.distance import signed_distance
 from lightning_liver.task import SegmentationTask
-from tests.apps.commands import call, small_run
+from tests.apps.commands import call, run, small_run
 from tests.conftest import write_scan
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
@@ -71,6 +71,14 @@ def test_every_precision_trains_and_the_processor_scores_its_weights_alike(
         for where in (name, f"evaluate-{name}")
     )
     assert gpu == pytest.approx(cpu, abs=0.02)
+
+
+def test_the_recipe_compiles_its_steps(place: Path) -> None:
+    """In a process of its own: here annotations are checked, which torch cannot compile."""
+    small = [option for option in small_run(place / "scans", "recipe") if not option.startswith("trainer")]
+    code, output = run("train", *small, "trainer=gpu", "trainer.max_epochs=1", "trainer.progress=false", folder=place)
+    assert code == 0, output
+    assert "channels last, compiled" in output
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(place: Path, train: Train) -> None:

@@ -24,7 +24,8 @@ class TrainerOptions:
         precision: as Lightning has it, or "auto".
         channels_last: whether the channels of a pixel lie side by side in memory; None is whichever is
             quicker: side by side on CUDA, elsewhere see layout.lay_out.
-        compile: the network of a training step with torch.compile; None is no.
+        compile: the network of a training step with torch.compile; "auto" is where a GPU trains and it can be done,
+            None is no.
         threads: of the processor's own arithmetic; None is all that there are when the processor trains, divided among
             the runs of a parallel sweep.
         max_epochs: unless max_minutes says otherwise.
@@ -41,7 +42,7 @@ class TrainerOptions:
     strategy: str
     precision: Precision
     channels_last: bool | None
-    compile: bool | None
+    compile: bool | Literal["auto"] | None
     threads: Count | None
     max_epochs: Count
     max_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None

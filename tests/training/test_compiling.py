@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from lightning_liver.errors import LiverError
 from lightning_liver.models.unet import UNet
 from lightning_liver.training import compiling
-from lightning_liver.training.compiling import compiled
+from lightning_liver.training.compiling import compiled, is_wanted
+from lightning_liver.training.settings import TrainerOptions
 from tests.apps.commands import call, run, small_run
 from tests.training.test_chosen import OPTIONS
 
@@ -35,10 +36,37 @@ def test_a_machine_without_a_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -
         compiled(network(), ASKED)
 
 
-def test_a_gpu_without_triton_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "find_spec", lambda name: None)
-    with pytest.raises(LiverError, match="triton"):
-        compiled(network(), replace(ASKED, accelerator="cuda"))
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TrainerOptions:
+    """A GPU, and all that it takes to compile for it."""
+    monkeypatch.setattr(compiling, "find_spec", lambda name: name)
+    monkeypatch.setattr(shutil, "which", lambda name: name or None)
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
+    (tmp_path / "Python.h").touch()
+    return replace(ASKED, accelerator="cuda", compile="auto")
+
+
+def test_auto_compiles_where_a_gpu_trains_and_nothing_looks_into_the_network(gpu: TrainerOptions) -> None:
+    assert is_wanted(gpu, looked_into=False)
+    assert not is_wanted(gpu, looked_into=True)
+    assert not is_wanted(replace(gpu, accelerator="cpu"), looked_into=False)
+    assert not is_wanted(replace(gpu, accelerator="mps"), looked_into=False)
+
+
+@pytest.mark.parametrize("lack", ["triton", "C compiler", "Python.h"])
+def test_auto_trains_without_where_something_is_missing_and_true_says_what(
+    gpu: TrainerOptions, lack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if lack == "triton":
+        monkeypatch.setattr(compiling, "find_spec", lambda name: None)
+    elif lack == "C compiler":
+        monkeypatch.setattr(shutil, "which", lambda name: None)
+    else:
+        (tmp_path / "Python.h").unlink()
+    assert not is_wanted(gpu, looked_into=False)
+    assert compiled(network(), gpu) is None
+    with pytest.raises(LiverError, match=f"{lack}.*trainer.compile=false"):
+        compiled(network(), replace(gpu, compile=True))
 
 
 class Counted(nn.Module):
