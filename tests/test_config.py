@@ -41,6 +41,24 @@ def test_what_the_user_types_wins_over_the_recipe() -> None:
     assert (cfg.data.size, cfg.data.spacing_mm, cfg.trainer.max_epochs) == (256, 1.0, 3)
 
 
+@pytest.mark.parametrize("study", sorted(path.stem for path in (folder() / "experiment").glob("*.yaml")))
+def test_what_a_study_says_is_what_is_run(study: str) -> None:
+    said = OmegaConf.load(folder() / "experiment" / f"{study}.yaml")
+    cfg = compose("train", [f"experiment={study}", "data.root=/lits"])
+    assert isinstance(said, DictConfig)
+    for name in said.keys() - {"defaults", "hydra"}:
+        assert_within(said[name], cfg[name])
+
+
+def assert_within(said: object, made: object) -> None:
+    if isinstance(said, DictConfig):
+        assert isinstance(made, DictConfig)
+        for name in said:
+            assert_within(said._get_node(name), made._get_node(name))
+    else:
+        assert said == made
+
+
 @pytest.mark.parametrize(("context", "channels"), [(0, 1), (1, 3), (3, 7)])
 def test_context_gives_the_network_its_channels(context: int, channels: int) -> None:
     cfg = compose("train", [f"data.context={context}"])
