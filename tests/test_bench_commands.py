@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from experiments.speed import command, growth, predict, prepare, slices, start
-from experiments.speed.full_size import write_scan
+from experiments.speed.full_size import made, write_scan
 from experiments.speed.growth import Size
 from experiments.speed.rounds import in_turns
 from experiments.speed.watched import Watched, watch
@@ -29,6 +29,18 @@ def test_a_made_scan_has_the_size_that_was_asked_for(tmp_path: Path) -> None:
     assert len({plane.tobytes() for plane in hu.hu}) == 40
     written = volume.stat().st_mtime_ns
     assert write_scan(tmp_path, 0, slices=40, matrix=32)[0].stat().st_mtime_ns == written
+
+
+def test_a_made_scan_shows_as_much_liver_as_was_asked_for() -> None:
+    whole = made(0, slices=40, matrix=32)[1:]
+    labels, affine = made(0, slices=90, matrix=32, liver=1 / 3)[1:]
+    shown = labels.any(axis=(1, 2))
+    assert len(labels) == 90
+    assert shown.sum() == pytest.approx(30, abs=1)
+    assert not shown[0]
+    assert not shown[-1]
+    heights = [each.any(axis=(1, 2)).sum() * grid[2, 2] for each, grid in (whole, (labels, affine))]
+    assert heights[0] == pytest.approx(heights[1], rel=0.1), "of the liver, in millimetres"
 
 
 def test_memory_of_all_processes_of_a_command_counts() -> None:

@@ -28,6 +28,7 @@ from experiments.speed.rounds import in_turns, middle_and_range
 from experiments.speed.watched import Watched, watch
 from lightning_liver.data.nifti import read_header
 from lightning_liver.finished import appearance, read_run
+from lightning_liver.inference.coarse import SPECK_MM2
 from lightning_liver.report.tables import Row, text_table
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ TRAINED_MINUTES = 2  # what finds nothing, or specks by the ten thousand, takes 
 UNSEEN = 100  # the phantom that is predicted: none of those that train
 OURS, ALL, NNUNET, MONAI = "liver-predict", "liver-predict, all slices", "nnUNetv2_predict", "MONAI, SliceInferer"
 FOR_MONAI = "monai.pt"  # in the run's folder: what another tool needs of it
-AREA_MM2 = 100  # of liver in a slice; less is a speck
+LIVER = 1 / 3  # of the slices show some, as of a scan from the lungs to the pelvis
 TARGETS = {"time": 0.25, "peak memory": 0.5}
 
 Contender = Callable[[], Watched]
@@ -127,7 +128,7 @@ def verdict(taken: Mapping[str, Sequence[Watched]]) -> list[str]:
 def found(work: Path) -> str:
     """Where liver is found, and a warning where that is no scan to compare by, or where masks differ."""
     shares = {name: share_found(work / folder) for name, folder in ((OURS, "ours"), (ALL, "all"), (MONAI, "monai"))}
-    text = f"Slices with {AREA_MM2 / 100:g} cm2 of liver: " + ", ".join(
+    text = f"Slices with {SPECK_MM2 / 100:g} cm2 of liver: " + ", ".join(
         f"{s:.0%} to {name}" for name, s in shares.items()
     )
     if not 0.1 < shares[ALL] < 0.9 or max(shares.values()) - min(shares.values()) > 0.1:
@@ -136,7 +137,7 @@ def found(work: Path) -> str:
 
 
 def section(given: Namespace, work: Path) -> str:
-    scan = given.data or write_scan(work / "scan", UNSEEN, slices=given.slices)[0]
+    scan = given.data or write_scan(work / "scan", UNSEEN, slices=given.slices, liver=LIVER)[0]
     header = read_header(scan)
     spacing_mm = header.spacing_mm[2] * header.shape[2] / MATRIX
     flops = trained_run(work / "run", spacing_mm)
@@ -180,7 +181,7 @@ def share_found(output: Path) -> float:
     mask: Any = nib.load(path)  # type: ignore[attr-defined]
     x_mm, y_mm = mask.header.get_zooms()[:2]
     areas_mm2 = np.count_nonzero(np.asarray(mask.dataobj), axis=(0, 1)).ravel() * x_mm * y_mm
-    return float((areas_mm2 >= AREA_MM2).mean())
+    return float((areas_mm2 >= SPECK_MM2).mean())
 
 
 def _done(watched: Watched, output: Path) -> Watched:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lightning_liver.data.resample import grid_shape, resample_hu
 from lightning_liver.data.slices import Appearance
 from lightning_liver.data.store import HU_RANGE
-from lightning_liver.inference.coarse import coarse_places, places_between
+from lightning_liver.inference.coarse import coarse_places, places_between, shows_liver
 from lightning_liver.inference.thresholds import Thresholds
 from lightning_liver.inference.tiles import tiled_logits
 from lightning_liver.inference.tta import Axes, flipped_views
@@ -147,7 +147,7 @@ def predict_volume(
 
     first = coarse_places(shape[0], volume.spacing_mm[0], options.step_mm)
     look_at(first)
-    near = places_between(first, np.array([made.labels[z].any() for z in first]))
+    near = places_between(first, np.array([shows_liver(made.labels[z], volume.spacing_mm) for z in first]))
     look_at(near)
     tell(shape[0] - len(first) - len(near))
     return made

@@ -34,7 +34,7 @@ def scan(*livers: tuple[int, int], slices: int = 40, spacing_mm: float = 2.0) ->
     hu = np.full((slices, 8, 8), -100, np.int16)
     for first, last in livers:
         hu[first : last + 1, 2:5, 2:5] = 150
-    return Volume(hu, (spacing_mm, 1.0, 1.0), np.diag([1.0, 1.0, spacing_mm, 1.0]))
+    return Volume(hu, (spacing_mm, 4.0, 4.0), np.diag([4.0, 4.0, spacing_mm, 1.0]))
 
 
 def predicted(volume: Volume, options: Options, context: int = 0) -> tuple[np.ndarray, int, list[int]]:
@@ -89,6 +89,14 @@ def test_what_is_thinner_than_a_step_may_be_missed_and_no_liver_costs_little() -
     labels, count, _ = predicted(scan((7, 8)), replace(ALL, coarse_mm=10.0))
     assert not labels.any()
     assert count == 9
+
+
+def test_specks_lead_nowhere() -> None:
+    specks = scan()
+    specks.hu[::5, 2:4, 2:4] = 150  # 64 mm2
+    labels, count, _ = predicted(specks, replace(ALL, coarse_mm=10.0))
+    assert count == 9
+    assert labels[5].any(), "what was found is told"
 
 
 def test_maps_are_of_all_slices() -> None:
