@@ -25,6 +25,7 @@ from lightning_liver.build import build, prepared
 from lightning_liver.config import compose
 from lightning_liver.data.nifti import read_header, read_volume, write_labels
 from lightning_liver.finished import appearance, read_run
+from lightning_liver.inference.decision import post_process_of
 from lightning_liver.inference.fusing import fused
 from lightning_liver.inference.predictor import AUTOCAST, Member, Options, predict_volume
 from lightning_liver.inference.thresholds import HALF
@@ -96,11 +97,12 @@ def predict(job: Job, weights: Path, target: Path) -> None:
     network = fused(finished.network).to(memory_format=torch.channels_last)
     member = Member(network, look, finished.config.data.spacing_mm, finished.multiple)
     autocast = AUTOCAST[settle(build(finished.config.trainer)).precision]
+    post_process = post_process_of(finished.config.inference.get("postprocess"))
     options = Options.masks_alone(batch_size=8, flips=flips_for(None), autocast=autocast, device=torch.device("cpu"))
     for scan in job.held:
         volume = read_volume(Path(scan.volume))
         made = predict_volume(volume, [member], HALF, options)
-        write_labels(target / scan.mask, made.labels, volume.affine)
+        write_labels(target / scan.mask, post_process(made.labels, volume.spacing_mm), volume.affine)
 
 
 if __name__ == "__main__":
