@@ -25,6 +25,13 @@ def test_defaults_are_phantoms_and_the_small_network() -> None:
     assert (cfg.loss.gamma, cfg.loss.alpha) == (2.0, 0.25)
 
 
+def test_a_run_keeps_the_largest_part_of_liver_and_other_commands_do_as_the_run() -> None:
+    assert compose("train", []).inference.postprocess.largest_liver is True
+    assert compose("train", ["inference.postprocess.largest_liver=false"]).inference.postprocess.largest_liver is False
+    for command in ("predict", "evaluate"):
+        assert compose(command, []).inference.postprocess.largest_liver is None
+
+
 def test_gpu_brings_the_full_network_on_the_scans_own_grid() -> None:
     cfg = compose("train", ["data=lits", "data.root=/lits", "trainer=gpu"])
     assert (cfg.model.base_channels, cfg.model.norm) == (64, "none")
