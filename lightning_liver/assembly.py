@@ -72,7 +72,7 @@ def assemble(cfg: DictConfig, folder: Path) -> Parts:
     )
     strategy = chosen_strategy(cfg.get("finetune"))
     if strategy:
-        if strategy.terms and cfg.trainer.compile is True:
+        if strategy.terms and cfg.trainer.compile not in (None, False, "auto"):
             names = ", ".join(strategy.terms)
             raise LiverError(f"trainer.compile=true does without what looks into the network, as {names} may")
         try_strategy(strategy, network, slices)

@@ -23,7 +23,7 @@ from lightning_liver.data.store import CaseRecord, open_store
 from lightning_liver.design import jobs as designed
 from lightning_liver.errors import LiverError
 from lightning_liver.machine import threads
-from lightning_liver.report.done import is_done
+from lightning_liver.report.done import is_done, is_listed
 from lightning_liver.training.layout import lay_out
 from lightning_liver.training.settings import TrainerOptions, settle
 from lightning_liver.types import STRUCTURES
@@ -46,8 +46,11 @@ def estimate(arguments: Sequence[str]) -> str:
         arguments: of liver-train, without `estimate=`.
     """
     plan = plan_of(arguments)
-    left = [cfg for cfg in plan.runs if not is_done(run_folder(cfg), cfg.results)]
+    left = [cfg for cfg in plan.runs if not is_done(run_folder(cfg), cfg.results, cfg.trainer)]
     count = f"{len(plan.runs)} run{'s' * (len(plan.runs) > 1)}, {len(plan.runs) - len(left)} of them done"
+    listed = sum(is_listed(run_folder(cfg).name, cfg.results, cfg.trainer) for cfg in plan.runs)
+    if listed:
+        count += f", {listed} in {plan.runs[0].results} (results=null runs them here)"
     if not left:
         return f"{count}."
     seconds, how = _seconds_a_run(plan, left[0])

@@ -63,7 +63,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         LiverError: something that the user can mend.
         Pruned: the trial that it is was given up.
     """
-    if is_listed(folder.name, cfg.results):
+    if is_listed(folder.name, cfg.results, cfg.trainer):
         log.info(f"{folder.name} is in {cfg.results}: not run again. With results=null it would be.")
         return {}
     with alone_in(folder):
@@ -82,6 +82,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         shape = (slices.batch_size, slices.channels, *slices.size_yx)
         looked_into = bool(strategy and strategy.terms)
         options = replace(options, compile=is_wanted(options, looked_into=looked_into))
+        record(folder, compile=options.compile)
         options = replace(options, channels_last=lay_out(parts.network, options, shape))
         record(folder, channels_last=options.channels_last)
         in_training = compiled(parts.network, options)

@@ -28,6 +28,7 @@ def test_defaults_are_phantoms_and_the_small_network() -> None:
 def test_a_run_keeps_the_largest_part_of_liver_and_other_commands_do_as_the_run() -> None:
     assert compose("train", []).inference.postprocess.largest_liver is True
     assert compose("train", ["inference.postprocess.largest_liver=false"]).inference.postprocess.largest_liver is False
+    assert compose("train", ["inference=default"]).inference.postprocess.largest_liver is None
     for command in ("predict", "evaluate"):
         assert compose(command, []).inference.postprocess.largest_liver is None
 

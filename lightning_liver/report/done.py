@@ -1,18 +1,23 @@
 """Which runs of a study are done: here, or elsewhere, as its results.csv says."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning_liver.errors import LiverError
 
 
-def is_done(folder: Path, results: str | None) -> bool:
-    """Whether a run folder is complete, or a results.csv has its name."""
-    return (folder / "metrics.json").exists() or is_listed(folder.name, results)
+def is_done(folder: Path, results: str | None, trainer: Any) -> bool:
+    """Whether a run folder is complete, or a results.csv has its name; see is_listed."""
+    return (folder / "metrics.json").exists() or is_listed(folder.name, results, trainer)
 
 
-def is_listed(run: str, results: str | None) -> bool:
-    """Whether a results.csv has a run. One that is not there (yet) has none.
+def is_listed(run: str, results: str | None, trainer: Any) -> bool:
+    """Whether a results.csv has a run, as long a one as is wanted. One that is not there (yet) has none.
+
+    Args:
+        trainer: the config's, with max_epochs and max_minutes, which are no part of a run's name.
 
     Raises:
         LiverError: it is no table of runs.
@@ -22,9 +27,18 @@ def is_listed(run: str, results: str | None) -> bool:
         return False
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return any(row["run"] == run for row in csv.DictReader(file))
+            return any(row["run"] == run and _is_as_long(row, trainer) for row in csv.DictReader(file))
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise LiverError(
             f"results={path}: not a table of runs with a column `run` ({error}). Write it anew with "
             "liver-compare --write, or give results=null to run everything here"
         ) from error
+
+
+def _is_as_long(row: Mapping[str, str], trainer: Any) -> bool:
+    """Whether a run had as many epochs or minutes; a table that says nothing of them is believed."""
+    name = "max_epochs" if trainer.max_minutes is None else "max_minutes"
+    had = row.get(f"trainer.{name}")
+    if had is None:
+        return True
+    return had not in ("", "null") and float(had) >= trainer[name]

@@ -64,7 +64,10 @@ def study(
     _check_strata([run.settings for run in completed(runs)], within)
     rows = scores(runs, within)
     if not rows:
-        raise LiverError("There is no complete run with test cases. See liver-compare --status for why.")
+        raise LiverError(
+            "There is no complete run with test cases. See liver-compare --status for why. What a results.csv has is "
+            "not run again by itself; --write README.md takes the rows of the one beside it."
+        )
     sections = _sections(rows, structures)
     for structure in structures:
         if not any(section.table for section in sections if section.structure == structure):

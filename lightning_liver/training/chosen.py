@@ -62,7 +62,7 @@ def chosen_for(options: TrainerOptions, folder: Path, config: str) -> tuple[Trai
         _copy(folder / _HYDRA_KEPT, folder / ".hydra")  # Hydra wrote the new config before anyone was asked
         raise LiverError(f"{folder} holds a run with another config. Name another folder: hydra.run.dir=...")
     earlier.setdefault("channels_last", earlier["accelerator"] == "cuda")  # as it was before it could be chosen
-    options = replace(options, **{name: earlier[name] for name in _KEPT})
+    options = replace(options, **{name: earlier[name] for name in (*_KEPT, "compile") if name in earlier})
     steps = earlier.get("steps")
     if _longer(options, earlier):
         if steps is not None and options.max_minutes is not None:

@@ -16,6 +16,7 @@ from lightning_liver.training.settings import TrainerOptions
 
 _OF_CPP = ("g++", "c++", "clang++")
 _OF_C = ("gcc", "cc", "clang")
+_OLDEST = (7, 0)  # Volta: Triton makes nothing for what is older
 
 
 def is_wanted(options: TrainerOptions, *, looked_into: bool) -> bool:
@@ -45,7 +46,7 @@ def compiled(network: nn.Module, options: TrainerOptions) -> Callable[[Tensor], 
         return None
     missing = _missing(options.accelerator)
     if missing:
-        raise LiverError(f"trainer.compile=true needs {missing}. Install it, or train with trainer.compile=false.")
+        raise LiverError(f"trainer.compile=true needs {missing}. Or train with trainer.compile=false.")
     made = torch.compile(network, dynamic=False)
     return lambda images: made(images)  # as a module it would be a part of the task, with weights of its own name
 
@@ -56,6 +57,8 @@ def _missing(accelerator: str) -> str | None:
         return None if _has_compiler("CXX", _OF_CPP) else f"a C++ compiler ({', '.join(_OF_CPP)})"
     if accelerator != "cuda":
         return None
+    if torch.version.hip is None and torch.cuda.get_device_capability() < _OLDEST:
+        return f"a GPU of compute capability {_OLDEST[0]}.{_OLDEST[1]} or newer"
     if find_spec("triton") is None:
         return "the package triton on a GPU"
     if os.name == "nt":  # its Triton brings a compiler along

@@ -37,7 +37,7 @@ def test_leaves_out_what_is_done_and_goes_by_the_time_that_it_took(
     assert "mean of 2 complete" in output
     (tmp_path / "results.csv").write_text(f"run\n{done.name}\n")
     code, output = estimate(*arguments, "results=results.csv")
-    assert "2 of them done" in output
+    assert "2 of them done, 1 in results.csv (results=null runs them here)" in output
 
 
 def test_a_study_brings_its_own_sweep_and_runs_in_parallel(estimate) -> None:

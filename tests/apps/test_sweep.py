@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from lightning_liver.report.done import is_listed
 from tests.apps.commands import call, run, small_run, start
 
 
@@ -69,6 +71,26 @@ def test_a_run_that_the_results_have_is_not_run_again(
     done = [path.parent.name for path in (tmp_path / "second").glob("multirun/*/*/metrics.json")]
     assert len(done) == 1
     assert "bce" in done[0]
+
+
+@pytest.mark.parametrize(
+    ("had", "wanted", "listed"),
+    [
+        (("8", "null"), (8, None), True),
+        (("8", "null"), (9, None), False),
+        (("8", "null"), (8, 1.0), False),
+        (("8", "1.5"), (8, 1.5), True),
+        (("8", "1.5"), (8, 3.0), False),
+    ],
+)
+def test_results_of_a_shorter_run_are_not_those_of_a_longer_one(
+    tmp_path: Path, had: tuple[str, str], wanted: tuple[int, float | None], listed: bool
+) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text(f"run,trainer.max_epochs,trainer.max_minutes\na,{','.join(had)}\n")
+    trainer = OmegaConf.create(dict(zip(("max_epochs", "max_minutes"), wanted, strict=True)))
+    assert is_listed("a", str(path), trainer) == listed
+    assert not is_listed("b", str(path), trainer)
 
 
 def test_a_damaged_table_of_results_is_told(scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -64,6 +64,14 @@ def test_a_run_keeps_what_it_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert chosen_for(OPTIONS, tmp_path, "a") == (first, None)
 
 
+def test_a_run_goes_on_compiled_or_not_as_it_began(tmp_path: Path) -> None:
+    asked = replace(OPTIONS, compile="auto")
+    chosen_for(asked, tmp_path, "a")
+    assert chosen_for(asked, tmp_path, "a")[0].compile == "auto", "as long as nothing was chosen"
+    record(tmp_path, compile=True)
+    assert chosen_for(asked, tmp_path, "a")[0].compile is True
+
+
 def test_a_longer_budget_reopens_a_run(tmp_path: Path) -> None:
     chosen_for(OPTIONS, tmp_path, "a")
     record(tmp_path, fitted=True)

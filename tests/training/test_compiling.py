@@ -42,6 +42,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TrainerOptions:
     monkeypatch.setattr(compiling, "find_spec", lambda name: name)
     monkeypatch.setattr(shutil, "which", lambda name: name or None)
     monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
     (tmp_path / "Python.h").touch()
     return replace(ASKED, accelerator="cuda", compile="auto")
 
@@ -53,7 +54,7 @@ def test_auto_compiles_where_a_gpu_trains_and_nothing_looks_into_the_network(gpu
     assert not is_wanted(replace(gpu, accelerator="mps"), looked_into=False)
 
 
-@pytest.mark.parametrize("lack", ["triton", "C compiler", "Python.h"])
+@pytest.mark.parametrize("lack", ["triton", "C compiler", "Python.h", "compute capability 7.0"])
 def test_auto_trains_without_where_something_is_missing_and_true_says_what(
     gpu: TrainerOptions, lack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,8 +62,10 @@ def test_auto_trains_without_where_something_is_missing_and_true_says_what(
         monkeypatch.setattr(compiling, "find_spec", lambda name: None)
     elif lack == "C compiler":
         monkeypatch.setattr(shutil, "which", lambda name: None)
-    else:
+    elif lack == "Python.h":
         (tmp_path / "Python.h").unlink()
+    else:
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (6, 1))
     assert not is_wanted(gpu, looked_into=False)
     assert compiled(network(), gpu) is None
     with pytest.raises(LiverError, match=f"{lack}.*trainer.compile=false"):
@@ -99,10 +102,11 @@ def test_training_steps_use_it_and_weights_keep_their_names(
     assert all(torch.equal(plain["state_dict"][name], other["state_dict"][name]) for name in plain["state_dict"])
 
 
+@pytest.mark.parametrize("word", ["true", "yes", "1"])
 def test_terms_that_look_into_the_network_are_refused(
-    scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], word: str
 ) -> None:
-    arguments = small_run(scans, "run", "finetune=multitask", "finetune.source=run", "trainer.compile=true")
+    arguments = small_run(scans, "run", "finetune=multitask", "finetune.source=run", f"trainer.compile={word}")
     code, output = call("train", *arguments, folder=tmp_path, capfd=capfd)
     assert code == 2, output
     assert "trainer.compile=true does without" in output
