@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from lightning_liver.errors import LiverError
 from lightning_liver.report.done import is_listed
 from tests.apps.commands import call, run, small_run, start
 
@@ -91,6 +92,9 @@ def test_results_of_a_shorter_run_are_not_those_of_a_longer_one(
     trainer = OmegaConf.create(dict(zip(("max_epochs", "max_minutes"), wanted, strict=True)))
     assert is_listed("a", str(path), trainer) == listed
     assert not is_listed("b", str(path), trainer)
+    path.write_text("run,trainer.max_epochs,trainer.max_minutes\na,many,many\n")
+    with pytest.raises(LiverError, match="not a table of runs"):
+        is_listed("a", str(path), trainer)
 
 
 def test_a_damaged_table_of_results_is_told(scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
