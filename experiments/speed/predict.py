@@ -29,6 +29,7 @@ from experiments.speed.watched import Watched, watch
 from lightning_liver.data.nifti import read_header
 from lightning_liver.finished import appearance, read_run
 from lightning_liver.inference.coarse import SPECK_MM2
+from lightning_liver.inference.postprocess import largest_liver
 from lightning_liver.report.tables import Row, text_table
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +127,10 @@ def verdict(taken: Mapping[str, Sequence[Watched]]) -> list[str]:
 
 
 def found(work: Path) -> str:
-    """Where liver is found, and a warning where that is no scan to compare by, or where masks differ."""
+    """Where liver is found, and a warning where that is no scan to compare by, or where masks differ.
+
+    MONAI's way keeps all parts of liver, ours the largest one; so of its mask, too, that one alone is counted.
+    """
     shares = {name: share_found(work / folder) for name, folder in ((OURS, "ours"), (ALL, "all"), (MONAI, "monai"))}
     text = f"Slices with {SPECK_MM2 / 100:g} cm2 of liver: " + ", ".join(
         f"{s:.0%} to {name}" for name, s in shares.items()
@@ -176,11 +180,12 @@ def _empty(folder: Path) -> Path:
 
 
 def share_found(output: Path) -> float:
-    """Of slices, those whose mask has an area that is worth the name."""
+    """Of slices, those on which the largest part of a mask has an area that is worth the name."""
     (path,) = output.glob("*.nii.gz")
     mask: Any = nib.load(path)  # type: ignore[attr-defined]
     x_mm, y_mm = mask.header.get_zooms()[:2]
-    areas_mm2 = np.count_nonzero(np.asarray(mask.dataobj), axis=(0, 1)).ravel() * x_mm * y_mm
+    labels = np.asarray(mask.dataobj).astype(np.uint8)
+    areas_mm2 = np.count_nonzero(largest_liver(labels, (1.0, 1.0, 1.0)), axis=(0, 1)) * x_mm * y_mm
     return float((areas_mm2 >= SPECK_MM2).mean())
 
 

@@ -181,7 +181,7 @@ def test_runs_together_are_the_mean_of_their_probabilities(place: Path, tmp_path
 
 
 def test_it_looks_where_a_coarse_pass_found_something(tmp_path: Path, predict: Predict) -> None:
-    """Slices of 2 mm: every fifth first. What shows on two between them alone is found by looking at all."""
+    """Slices of 2 mm: every tenth first. What shows on two between them alone is found by looking at all."""
     hu = np.full((9, 12, 41), -50, np.int16)
     hu[2:6, 3:6, 7:9] = hu[2:6, 3:6, 22:37] = 100
     nib.save(nib.Nifti1Image(hu, np.diag([4.5, 2.4, 2.0, 1])), tmp_path / "volume-7.nii.gz")
