@@ -11,7 +11,15 @@ from lightning_liver.config import compose, folder
 from lightning_liver.volume import Slice
 
 POLICIES = sorted(path.stem for path in (folder() / "augment").glob("*.yaml"))
-MOVING = ("all", "basic", "elastic", "flip", "geometric", "rotate")  # besides these, only copy_paste changes labels
+MOVING = (
+    "all",
+    "basic",
+    "elastic",
+    "flip",
+    "geometric",
+    "rotate",
+    "varied",
+)  # besides these, only copy_paste changes labels
 
 MARKS_HU = np.array([-160, 40, 240], np.float32)  # of background, liver and tumour
 
