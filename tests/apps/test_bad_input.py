@@ -18,7 +18,7 @@ from tests.apps.commands import call, run, small_run
         (("loss=focal", "loss.gamma=-1"), ["loss.gamma", "-1"]),
         (("model.depth=0",), ["model.depth"]),
         (("data.size=50",), ["50", "multiple"]),
-        (("augment.scale=3",), ["augment.scale=3"]),
+        (("augment=basic", "augment.scale=3"), ["augment.scale=3"]),
         (("augment=all", "augment.perlin.amplitude_hu=-5"), ["augment.perlin.amplitude_hu=-5", "greater than"]),
         (("augment=perlin", "augment.octaves=0.5"), ["augment.octaves=0.5", "integer"]),
         (("augment=elastic", "augment.amplitude_mm=40"), ["amplitude_mm=40", "grid_mm=48", "at most a sixth"]),
