@@ -43,7 +43,7 @@ def test_a_choice_is_told_once_and_an_option_with_its_default(tmp_path: Path) ->
 def test_what_an_experiment_brings_differs_too(tmp_path: Path) -> None:
     found = differences(hydra_folder(tmp_path / "run", "experiment=demo"))
     assert found is not None
-    assert found["choices"] == {"inference": ["training", "default"]}
+    assert found["choices"] == {"augment": ["varied", "basic"], "inference": ["training", "default"]}
     assert found["options"]["data.spacing_mm"] == [2, 3]
     assert found["options"]["trainer.max_minutes"] == [None, 4]
 
