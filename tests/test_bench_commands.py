@@ -84,7 +84,7 @@ def test_a_run_is_trained_whose_slices_cost_what_is_told(tmp_path: Path) -> None
 
 
 def test_masks_without_a_liver_are_no_comparison(tmp_path: Path) -> None:
-    """Of 20 slices; a pixel is half a square centimetre. MONAI's way keeps all parts, of which the largest is counted."""
+    """Of 20 slices; a pixel is half a square centimetre. MONAI keeps all parts, of which the largest is counted."""
 
     def write(folder: str, first: int, last: int) -> None:
         labels = np.zeros((4, 4, 20), np.uint8)
