@@ -28,12 +28,7 @@ def is_listed(run: str, results: str | None, trainer: Any) -> bool:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return any(row["run"] == run and _is_as_long(row, trainer) for row in csv.DictReader(file))
-    except (
-        OSError,
-        KeyError,
-        ValueError,
-        csv.Error,
-    ) as error:  # of text that is no UTF-8, of a budget that is no number
+    except (OSError, KeyError, ValueError, csv.Error) as error:  # ValueError: no UTF-8, or a budget that is no number
         raise LiverError(
             f"results={path}: not a table of runs with a column `run` ({error}). Write it anew with "
             "liver-compare --write, or give results=null to run everything here"

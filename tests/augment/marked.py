@@ -11,15 +11,9 @@ from lightning_liver.config import compose, folder
 from lightning_liver.volume import Slice
 
 POLICIES = sorted(path.stem for path in (folder() / "augment").glob("*.yaml"))
-MOVING = (
-    "all",
-    "basic",
-    "elastic",
-    "flip",
-    "geometric",
-    "rotate",
-    "varied",
-)  # besides these, only copy_paste changes labels
+# besides these, only copy_paste changes labels
+MOVING = ("all", "basic", "elastic", "flip", "geometric", "rotate", "varied")
+NOISY = ("all", "basic", "ct_noise", "gaussian", "poisson", "speckle", "varied")  # independent in each channel
 
 MARKS_HU = np.array([-160, 40, 240], np.float32)  # of background, liver and tumour
 

@@ -9,7 +9,7 @@ from lightning_liver.build import build
 from lightning_liver.config import compose
 from lightning_liver.errors import LiverError
 from lightning_liver.volume import Slice
-from tests.augment.marked import MOVING, POLICIES, itself, marked, nobody, policy, shown
+from tests.augment.marked import MOVING, NOISY, POLICIES, itself, marked, nobody, policy, shown
 
 pytestmark = pytest.mark.parametrize("name", POLICIES)
 
@@ -65,15 +65,7 @@ def test_neighbouring_slices_come_along(name: str, channels: int) -> None:
     for seed in range(5):
         changed = policy(name)(several, seed, itself(several))
         assert changed.hu.shape == (128, 128, channels)
-        if name not in (
-            "all",
-            "basic",
-            "varied",
-            "gaussian",
-            "poisson",
-            "speckle",
-            "ct_noise",
-        ):  # independent in each channel
+        if name not in NOISY:
             single = policy(name)(alone, seed, itself(alone))
             np.testing.assert_allclose(changed.hu, np.repeat(single.hu, channels, axis=-1), atol=2e-3)
             np.testing.assert_array_equal(changed.labels, single.labels)
