@@ -4,7 +4,6 @@ import logging
 import re
 import warnings
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -59,12 +58,6 @@ def prepared(data: DictConfig) -> Store:
         log.warning(str(warning.message))
     store: Store = build(data.prepare, cases)
     return store
-
-
-def prepare(cfg: DictConfig, folder: Path) -> None:
-    """Bring a store up to date and say where it is."""
-    store = prepared(cfg.data)
-    log.info(f"{len(store.cases)} cases are ready in {store.folder}")
 
 
 def explain(error: ValidationError, group: str) -> str:

@@ -5,6 +5,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from warnings import warn
+
+from lightning_liver.errors import LiverWarning
 
 if sys.platform != "win32":
     import fcntl
@@ -56,3 +59,19 @@ def is_held(lock: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def visible_files(root: Path) -> Iterator[Path]:
+    """Files below root, links to folders followed, hidden ones (such as macOS's ._volume-3.nii) left out."""
+    seen = set()  # a link can lead to a folder above it
+    for folder, below, names in os.walk(root, followlinks=True, onerror=_warn_unreadable):
+        real = Path(folder).resolve()
+        below[:] = [] if real in seen else sorted(name for name in below if not name.startswith("."))
+        if real not in seen:
+            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+        seen.add(real)
+
+
+def _warn_unreadable(error: OSError) -> None:
+    """A disk's own lost+found is no reason to stop."""
+    warn(f"{error.filename}: a folder that cannot be read, it is left out", LiverWarning, stacklevel=5)

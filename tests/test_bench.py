@@ -11,8 +11,8 @@ from experiments.speed.made_masks import SETS
 from experiments.speed.official import NAMES, Printed, program_of, run_official
 from experiments.speed.scans import scan
 from experiments.speed.step import Setup
+from lightning_liver.comparison.readme import check_marks
 from lightning_liver.errors import LiverError
-from lightning_liver.report.readme import check_marks
 from tests.metrics.printed import PRINTED
 
 STUDY = Path(__file__).parents[1] / "experiments" / "speed"

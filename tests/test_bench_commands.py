@@ -13,8 +13,8 @@ from experiments.speed.full_size import made, write_scan
 from experiments.speed.growth import Size
 from experiments.speed.rounds import in_turns
 from experiments.speed.watched import Watched, watch
-from lightning_liver.data.nifti import read_labels, read_volume
-from lightning_liver.finished import read_run
+from lightning_liver.imageio.nifti import read_labels, read_volume
+from lightning_liver.runs.trained import read_run
 
 
 def words(lines: list[str]) -> list[str]:

@@ -9,9 +9,9 @@ from experiments.speed import dice_over_minutes
 from experiments.speed.dice import bare, clock, figure, results
 from experiments.speed.dice.contenders import CONTENDERS, NNUNET_MIRRORED, job_of, rows_of, run_contender
 from experiments.speed.dice.job import TRAINING, Job, Progress, masks, missing, weights
+from lightning_liver.comparison.readme import check_marks
 from lightning_liver.errors import LiverError
-from lightning_liver.report.readme import check_marks
-from lightning_liver.report.tables import Row
+from lightning_liver.tables import Row
 from tests.conftest import write_scan
 
 ENDS = {"ours": 10.0, "bare": 10.0, "monai": 20.0, "nnunet": 60.0, NNUNET_MIRRORED: 60.0}

@@ -14,9 +14,9 @@ from lightning_liver.build import build, prepared
 from lightning_liver.config import compose, folder
 from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
-from lightning_liver.inference.volumes import multi_hot
+from lightning_liver.inference.label_maps import multi_hot
 from lightning_liver.losses.distance import signed_distance
-from lightning_liver.task import SegmentationTask
+from lightning_liver.training.task import SegmentationTask
 from tests.apps.commands import call, run, small_run
 from tests.conftest import write_scan
 

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from lightning_liver.report.drawing import FAINT, INK, RULE, SMALL, write_png
-from lightning_liver.report.scalars import Curve, read_scalars, while_training
-from lightning_liver.report.tables import Row, text_table, write_cases_csv
+from lightning_liver.runs.scalars import Curve, read_scalars, while_training
+from lightning_liver.tables import Row, text_table, write_cases_csv
 
 HERE = Path(__file__).parent
 STRUCTURES = ("tumour", "liver")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from lightning_liver.report.tables import Row, text_table, write_cases_csv
+from lightning_liver.tables import Row, text_table, write_cases_csv
 
 STRUCTURES = ("liver", "tumour")
 

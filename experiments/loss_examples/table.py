@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_liver.build import build
 from lightning_liver.config import compose, folder
 from lightning_liver.losses.region import dice
-from lightning_liver.report.tables import Row, text_table
+from lightning_liver.tables import Row, text_table
 
 SURE = 20.0  # a logit of +-20 is a probability of 1 or 0 to 2e-9
 WRAPPER = "deep_supervision"  # of one resolution it is the loss that it wraps

@@ -18,8 +18,8 @@ import torch
 from experiments.speed import batchgenerators_set, monai_set, ours, peers, policies, waiting
 from experiments.speed.machine import machine
 from experiments.speed.scans import scan
-from lightning_liver.report.readme import Block, write_block
-from lightning_liver.report.tables import text_table
+from lightning_liver.comparison.readme import Block, write_block
+from lightning_liver.tables import text_table
 
 COMMAND = "make bench-augment"
 README = Path(__file__).with_name("README.md")

@@ -4,7 +4,7 @@ import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from lightning_liver.report.readme import Block, write_block
+from lightning_liver.comparison.readme import Block, write_block
 
 README = Path(__file__).with_name("README.md")
 _OF_MAKE = ("write", "nnunet", "python", "scorer", "recipe")  # given by the target of make, whose line says them

@@ -14,10 +14,10 @@ from experiments.speed.dice.contenders import CONTENDERS, job_of, rows_of, run_c
 from experiments.speed.dice.figure import draw
 from experiments.speed.dice.results import HELD, append, costs, is_done, read, table, verdict
 from experiments.speed.machine import machine
+from lightning_liver.comparison.readme import Block, write_block
 from lightning_liver.errors import LiverError
 from lightning_liver.report.drawing import write_png
-from lightning_liver.report.readme import Block, write_block
-from lightning_liver.report.tables import Row, text_table
+from lightning_liver.tables import Row, text_table
 from lightning_liver.types import STRUCTURES
 
 HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ import numpy as np
 from isal import igzip
 from jaxtyping import Int16, UInt8
 
-from lightning_liver.data.phantom import render
+from lightning_liver.data.phantom.data_set import render
 from lightning_liver.volume import from_canonical
 
 MATRIX = 512

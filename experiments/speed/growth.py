@@ -20,10 +20,10 @@ from experiments.speed.command import parser_of, publish
 from experiments.speed.machine import machine
 from experiments.speed.rounds import in_turns
 from experiments.speed.watched import Watched, watch
-from lightning_liver.data.phantom import cases as phantoms
+from lightning_liver.data.phantom.data_set import cases as phantoms
 from lightning_liver.data.prepare import prepare
 from lightning_liver.data.sources import Case
-from lightning_liver.report.tables import Row, text_table
+from lightning_liver.tables import Row, text_table
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "make bench-growth"

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.speed.contender import FLIP, MOVE, TRANSFORMS, Contender
 from experiments.speed.rounds import middle_and_range, seconds_a_call
-from lightning_liver.report.tables import Row
+from lightning_liver.tables import Row
 
 TARGET = 2.0  # times the quicker peer
 LEAST_CHANGE = 0.001  # of the window: the mean over the slice and over seeds

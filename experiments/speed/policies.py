@@ -9,7 +9,7 @@ from experiments.speed.scans import Scan, config, scan
 from lightning_liver.augment.policy import Policy
 from lightning_liver.build import build
 from lightning_liver.config import folder
-from lightning_liver.report.tables import Row
+from lightning_liver.tables import Row
 
 BATCH = 8
 LIMIT_MS = 3.0  # at 512x512

@@ -26,11 +26,11 @@ from experiments.speed.full_size import write_scan
 from experiments.speed.machine import machine
 from experiments.speed.rounds import in_turns, middle_and_range
 from experiments.speed.watched import Watched, watch
-from lightning_liver.data.nifti import read_header
-from lightning_liver.finished import appearance, read_run
+from lightning_liver.imageio.nifti import read_header
 from lightning_liver.inference.coarse import SPECK_MM2
 from lightning_liver.inference.postprocess import largest_liver
-from lightning_liver.report.tables import Row, text_table
+from lightning_liver.runs.trained import appearance, read_run
+from lightning_liver.tables import Row, text_table
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "make bench-predict"

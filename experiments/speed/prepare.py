@@ -23,7 +23,7 @@ from experiments.speed.rounds import middle_and_range
 from experiments.speed.watched import watch
 from lightning_liver.data.convert import prepare_case
 from lightning_liver.data.sources import Case
-from lightning_liver.report.tables import Row, text_table
+from lightning_liver.tables import Row, text_table
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "make bench-prepare"

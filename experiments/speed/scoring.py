@@ -17,11 +17,11 @@ from experiments.speed.machine import machine
 from experiments.speed.made_masks import SETS, Labels, Pair, write_set
 from experiments.speed.official import NAMES, Printed, program_of, run_official
 from experiments.speed.rounds import middle_and_range
-from lightning_liver.data.phantom import render
-from lightning_liver.metrics.data_set import Figures, data_set_figures
-from lightning_liver.report.tables import Row, text_table
-from lightning_liver.scoring.masks import score_pairs
-from lightning_liver.scoring.pairs import match_files
+from lightning_liver.data.phantom.data_set import render
+from lightning_liver.evaluation.pairs import match_files
+from lightning_liver.evaluation.score import score_pairs
+from lightning_liver.metrics.aggregate import Figures, data_set_figures
+from lightning_liver.tables import Row, text_table
 
 COMMAND = "make bench SCORER=FOLDER"
 PHANTOMS = (0, 1, 2)

@@ -18,7 +18,7 @@ from experiments.speed.rounds import Work, middle_and_range, seconds_a_call
 from lightning_liver.build import prepared
 from lightning_liver.config import compose
 from lightning_liver.data.store import Store
-from lightning_liver.report.tables import Row, text_table
+from lightning_liver.tables import Row, text_table
 
 COMMAND = "make bench-slices"
 STORE, MAP = "our store", "memory map of int16"

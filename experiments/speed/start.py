@@ -18,7 +18,7 @@ from experiments.speed.command import parser_of, publish
 from experiments.speed.first_step import TOLD
 from experiments.speed.machine import machine
 from experiments.speed.rounds import middle_and_range
-from lightning_liver.report.tables import Row, text_table
+from lightning_liver.tables import Row, text_table
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "make bench-start"

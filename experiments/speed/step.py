@@ -18,14 +18,14 @@ from lightning_liver.config import compose
 from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
-from lightning_liver.inference.predictor import AUTOCAST
-from lightning_liver.inference.volumes import multi_hot
-from lightning_liver.task import Batch, SegmentationTask
+from lightning_liver.inference.label_maps import multi_hot
+from lightning_liver.inference.predict_volume import AUTOCAST
 from lightning_liver.training.callbacks import EpochSeeds, Throughput
 from lightning_liver.training.compiling import compiled
-from lightning_liver.training.layout import lay_out
+from lightning_liver.training.memory_format import lay_out
 from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.settings import TrainerOptions, settle
+from lightning_liver.training.task import Batch, SegmentationTask
 from lightning_liver.training.trainer import trainer
 
 WARM_UP = 10  # steps that pay for caches, kernels that are chosen, workers that start

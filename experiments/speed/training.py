@@ -17,8 +17,8 @@ from experiments.speed.command import parser_of, publish
 from experiments.speed.machine import machine
 from experiments.speed.rounds import in_turns, middle_and_range
 from experiments.speed.step import Setup, bare, framework, with_options
-from lightning_liver.inference.predictor import AUTOCAST
-from lightning_liver.report.tables import Row, text_table
+from lightning_liver.inference.predict_volume import AUTOCAST
+from lightning_liver.tables import Row, text_table
 from lightning_liver.training.compiling import is_wanted
 
 BARE, MEMORY, STORE, FLOAT32 = "bare loop", "framework, batch in memory", "framework, from the store", "bare, float32"

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from experiments.speed.rounds import middle_and_range
-from lightning_liver.report.tables import Row
+from lightning_liver.tables import Row
 
 ROOT = Path(__file__).parents[2]
 ONE_THREAD = "OPENBLAS_NUM_THREADS"  # of the process that measures, not of training

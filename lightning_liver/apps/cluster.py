@@ -5,4 +5,4 @@ from lightning_liver.apps.main import launch
 
 def main() -> None:
     """Cluster slices by the features of a trained network, and compare with k-means on pixels."""
-    launch("cluster", "lightning_liver.clustering.cluster")
+    launch("cluster", "lightning_liver.commands.cluster.cluster")

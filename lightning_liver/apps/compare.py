@@ -29,9 +29,9 @@ def main() -> None:
 def _answer(given: Namespace) -> str:
     # imported when it runs, so that --help is quick
     if given.status:
-        status: Callable[..., str] = get_method("lightning_liver.report.comparison.status")
+        status: Callable[..., str] = get_method("lightning_liver.commands.compare.status")
         return status(given.folders)
-    compare: Callable[..., str] = get_method("lightning_liver.report.comparison.comparison")
+    compare: Callable[..., str] = get_method("lightning_liver.commands.compare.comparison")
     command = shlex.join(["liver-compare", *sys.argv[1:]])
     what = (given.folders, given.metric, given.baseline, given.within, given.effects)
     return compare(*what, given.write, given.figures, command)

@@ -5,4 +5,4 @@ from lightning_liver.apps.main import launch
 
 def main() -> None:
     """Score a run on its test cases or, with data=..., on scans that it never saw; or masks of any tool."""
-    launch("evaluate", "lightning_liver.evaluation.evaluate")
+    launch("evaluate", "lightning_liver.commands.evaluate.evaluate")

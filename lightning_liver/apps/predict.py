@@ -5,4 +5,4 @@ from lightning_liver.apps.main import launch
 
 def main() -> None:
     """Write masks for NIfTI files or DICOM series, on their own grids."""
-    launch("predict", "lightning_liver.prediction.predict")
+    launch("predict", "lightning_liver.commands.predict.predict")

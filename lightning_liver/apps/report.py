@@ -5,4 +5,4 @@ from lightning_liver.apps.main import launch
 
 def main() -> None:
     """Make the report.html of a run again, from the files of its folder."""
-    launch("report", "lightning_liver.reporting.report")
+    launch("report", "lightning_liver.commands.report.report")

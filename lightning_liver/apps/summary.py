@@ -5,7 +5,7 @@ from lightning_liver.apps.main import launch
 
 def main() -> None:
     """Print the layer table of a model and write it to the run folder."""
-    launch("summary", "lightning_liver.run.summarise")
+    launch("summary", "lightning_liver.commands.summary.summarise")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main() -> None:
         return _estimate([argument for argument in given if not argument.startswith("estimate=")])
     resumed = [argument.partition("=")[2] for argument in given if argument.startswith("resume=")]
     if not resumed or resumed[-1] in ("", "null"):
-        return launch("train", "lightning_liver.run.train")
+        return launch("train", "lightning_liver.commands.train.train")
     try:
         folder = _run_folder(resumed[-1])
         _refuse_changes([argument for argument in given if not argument.startswith("resume=")])
@@ -34,13 +34,13 @@ def main() -> None:
     # the folder's own .hydra stays as it is
     sys.argv += [f"hydra.run.dir='{folder}'", "hydra.output_subdir=null"]
     _go_where_it_began(folder)
-    return launch("train", "lightning_liver.run.resume")
+    return launch("train", "lightning_liver.commands.train.resume")
 
 
 def _estimate(arguments: list[str]) -> None:
     sys.argv = [sys.argv[0], *arguments]  # by which the names of runs are made
     try:
-        print(get_method("lightning_liver.estimate.estimate")(arguments))
+        print(get_method("lightning_liver.commands.estimate.estimate")(arguments))
     except (LiverError, HydraException, OmegaConfBaseException) as error:
         stop(error)
 

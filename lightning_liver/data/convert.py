@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from jaxtyping import Int16, Int64, UInt8
 
-from lightning_liver.data.nifti import read_labels, read_volume
 from lightning_liver.data.resample import grid_shape, resample_hu, resample_labels
 from lightning_liver.data.sources import Case
 from lightning_liver.data.store import FORMAT, HU_BINS, HU_RANGE, CaseRecord, SliceWriter, hu_histogram, replace_case
 from lightning_liver.errors import LiverError
+from lightning_liver.imageio.nifti import read_labels, read_volume
 from lightning_liver.volume import Volume
 
 

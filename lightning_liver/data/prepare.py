@@ -19,7 +19,6 @@ from pydantic import ConfigDict, Field, validate_call
 from tqdm import tqdm
 
 from lightning_liver.data.convert import fingerprint, prepare_case
-from lightning_liver.data.nifti import read_header
 from lightning_liver.data.resample import grid_shape
 from lightning_liver.data.sources import Case
 from lightning_liver.data.store import (
@@ -30,6 +29,7 @@ from lightning_liver.data.store import (
     write_manifest,
 )
 from lightning_liver.errors import LiverError, LiverWarning
+from lightning_liver.imageio.nifti import read_header
 from lightning_liver.machine import cores
 
 log = logging.getLogger(__name__)

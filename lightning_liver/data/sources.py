@@ -4,13 +4,14 @@ import csv
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from warnings import warn
 
 from lightning_liver.errors import LiverError, LiverWarning
+from lightning_liver.files import visible_files
 
 _LITS_LAYOUT = (
     "volume-N.nii and segmentation-N.nii (or .nii.gz) in any folders below it, as Kaggle and CodaLab have them"
@@ -160,22 +161,6 @@ def _folder(root: str | Path, layout: str, option: str = "data.root") -> Path:
     except OSError as error:
         raise LiverError(f"{root}: cannot be read ({error.strerror}); check {option} and its permissions") from None
     return root
-
-
-def visible_files(root: Path) -> Iterator[Path]:
-    """Files below root, links to folders followed, hidden ones (such as macOS's ._volume-3.nii) left out."""
-    seen = set()  # a link can lead to a folder above it
-    for folder, below, names in os.walk(root, followlinks=True, onerror=_warn_unreadable):
-        real = Path(folder).resolve()
-        below[:] = [] if real in seen else sorted(name for name in below if not name.startswith("."))
-        if real not in seen:
-            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
-        seen.add(real)
-
-
-def _warn_unreadable(error: OSError) -> None:
-    """A disk's own lost+found is no reason to stop."""
-    warn(f"{error.filename}: a folder that cannot be read, it is left out", LiverWarning, stacklevel=5)
 
 
 def _numbered(files: Iterable[Path], prefix: str) -> dict[int, list[Path]]:

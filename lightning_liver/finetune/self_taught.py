@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from lightning_liver.finetune.terms import Features, channels_of
+from lightning_liver.finetune.features import Features, channels_of
 from lightning_liver.types import Images, Scalar
 
 

@@ -11,7 +11,7 @@ from lightning_liver.errors import LiverError
 from lightning_liver.finetune.matching import Fate, Kind, Renaming, Shape, best_renaming, match, renamed
 from lightning_liver.finetune.parts import parts as parts_of
 from lightning_liver.finetune.parts import select
-from lightning_liver.text import Row, text_table
+from lightning_liver.tables import Row, text_table
 
 _SHOWN = 20  # tensors that nothing asked for; an encoder's source may have hundreds
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lightning_liver.inference.volumes import Network, whole_slice_logits
+from lightning_liver.inference.label_maps import Network, whole_slice_logits
 from lightning_liver.types import Images, Masks
 
 

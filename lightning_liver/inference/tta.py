@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lightning_liver.inference.volumes import Network
+from lightning_liver.inference.label_maps import Network
 from lightning_liver.types import Images
 
 Axes = tuple[int, ...]  # of (batch, channel, height, width), counted from the end

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from lightning_liver.errors import LiverError
-from lightning_liver.text import Row
+from lightning_liver.tables import Row
 from lightning_liver.types import STRUCTURES
 
 Bins = Float64[Tensor, "cls bin 3"]  # voxels, the sum of their probabilities, true voxels; exact below 2 ** 53

@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from lightning_liver.metrics.components import Affine, Components, axial_diameters_mm, components, masks_of
-from lightning_liver.metrics.masks import MaskScore, mask_score
-from lightning_liver.metrics.matching import Detection, Pair, overlaps
+from lightning_liver.metrics.lesion_matching import Detection, Pair, overlaps
+from lightning_liver.metrics.mask_score import MaskScore, mask_score
 from lightning_liver.metrics.modes import Mode
-from lightning_liver.metrics.volumes import SpacingMm, voxel_ml
+from lightning_liver.metrics.voxel_counts import SpacingMm, voxel_ml
 
 THRESHOLDS = {"0": 0.0, "50": 0.5}  # of intersection over union: a lesion is detected above it
 KINDS = ("reference", "predicted")

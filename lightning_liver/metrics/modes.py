@@ -13,7 +13,7 @@ veugene/lits-challenge-scoring does, and leaves undefined what is.
 | distances from or to nothing   | None                                         | None                       |
 | their mean over livers         | None counts as 9001 (also of RVD)            | over those that have one   |
 | RVD                            | (true - predicted) / predicted               | (predicted - true) / true  |
-| lesions                        | matching.official                            | matching.corrected         |
+| lesions                        | lesion_matching.official                     | lesion_matching.corrected  |
 | no lesion to find, or found    | recall, precision 0                          | None                       |
 | no lesion detected             | lesion Dice 0, VOE 1, RVD and distances 9001 | None                       |
 | Dice global, nothing anywhere  | 0                                            | 1                          |
@@ -28,8 +28,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lightning_liver.errors import LiverError
-from lightning_liver.metrics import matching, volumes
-from lightning_liver.metrics.volumes import Voxels
+from lightning_liver.metrics import lesion_matching, voxel_counts
+from lightning_liver.metrics.voxel_counts import Voxels
 
 PENALTY = 9001.0  # what the official scorer puts in the place of an undefined distance
 
@@ -47,15 +47,15 @@ class Mode:
     """
 
     name: str
-    match: matching.Match
+    match: lesion_matching.Match
     rvd: Callable[[Voxels], float | None]
     penalty: float | None
     is_official: bool
 
 
 MODES = {
-    "official": Mode("official", matching.official, volumes.swapped_rvd, PENALTY, True),
-    "corrected": Mode("corrected", matching.corrected, volumes.rvd, None, False),
+    "official": Mode("official", lesion_matching.official, voxel_counts.swapped_rvd, PENALTY, True),
+    "corrected": Mode("corrected", lesion_matching.corrected, voxel_counts.rvd, None, False),
 }
 
 

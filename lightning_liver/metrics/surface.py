@@ -21,7 +21,7 @@ from scipy.spatial import KDTree
 
 from lightning_liver.errors import LiverError
 from lightning_liver.metrics.components import box_of, widened
-from lightning_liver.metrics.volumes import SpacingMm
+from lightning_liver.metrics.voxel_counts import SpacingMm
 
 Mask = Bool[np.ndarray, "z y x"]
 

@@ -9,12 +9,12 @@ from jaxtyping import UInt8
 from lightning_liver.data.resample import resample_hu
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import CaseRecord, Store
+from lightning_liver.metrics.aggregate import LESION_COLUMNS, case_rows, data_set_figures, lesion_rows
 from lightning_liver.metrics.calibration import Bins, calibration_rows
-from lightning_liver.metrics.data_set import LESION_COLUMNS, case_rows, data_set_figures, lesion_rows
-from lightning_liver.metrics.scores import CaseScore
-from lightning_liver.report.intervals import mean_over_patients
+from lightning_liver.metrics.case_score import CaseScore
+from lightning_liver.metrics.intervals import mean_over_patients
 from lightning_liver.report.pictures import Slice, choose, write_pictures
-from lightning_liver.report.tables import Row, text_table, write_cases_csv
+from lightning_liver.tables import Row, text_table, write_cases_csv
 from lightning_liver.types import STRUCTURES
 
 

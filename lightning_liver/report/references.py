@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from lightning_liver.report.statistics import Scores, mean_interval
-from lightning_liver.report.tables import Row, text_table
-
 NOT_COMPARABLE = "not comparable"
 REASON = (
     "another data set, other patients: published figures are mostly of LiTS's hidden test set, whose masks only the "
@@ -71,41 +68,6 @@ def line_label(reference: Reference) -> str:
     return f"{reference.label} {reference.dice} ({NOT_COMPARABLE})"
 
 
-def reference_text(structure: str, table: Scores) -> str:
-    """The published figures, and where the best configuration's interval lies among them; nothing if there are none."""
-    known = references(structure)
-    if not known or not table:
-        return ""
-    rows: list[Row] = [
-        {
-            "published": each.label,
-            "Dice": str(each.dice),
-            "with ours": NOT_COMPARABLE,
-            "measured on": each.of,
-            "source": each.source,
-        }
-        for each in known
-    ]
-    title = f"Published {structure} Dice, to orient oneself by"
-    return f"{title}\n\n{text_table(rows)}\n\n{good_enough(table, known)}"
-
-
-def good_enough(table: Scores, known: Sequence[Reference]) -> str:
-    """Whether the best configuration's interval lies below the published figures, holds them or lies above."""
-    intervals = {name: mean_interval(list(patients.values())) for name, patients in table.items()}
-    best = max(intervals, key=lambda name: intervals[name].mean or 0)
-    mean, low, high = intervals[best]
-    who = f"{best}, the best of {len(table)} configurations," if len(table) > 1 else best
-    if low is None or high is None:
-        places = [f"{who} has {mean or 0:.3f}."]
-    else:
-        places = [f"{who} has {mean:.3f} (95 % {low:.3f} to {high:.3f}), and this interval", *_places(low, high, known)]
-    lines = [f"Is it good enough? {place(low, high, known).value}", *places, f"These are {NOT_COMPARABLE}: {REASON}."]
-    if len(table) > 1:
-        lines.append("The best was picked by the very scores shown here, which flatters it a little.")
-    return "\n".join(lines)
-
-
 def place(low: float | None, high: float | None, known: Sequence[Reference]) -> Place:
     """Where an interval lies among published figures; UNKNOWN without an interval."""
     if low is None or high is None or not known:
@@ -115,13 +77,3 @@ def place(low: float | None, high: float | None, known: Sequence[Reference]) -> 
     if all(low > each.dice for each in known):
         return Place.ABOVE
     return Place.ABOVE_SOME if any(low > each.dice for each in known) else Place.WITHIN
-
-
-def _places(low: float, high: float, known: Sequence[Reference]) -> list[str]:
-    places = {
-        "lies below": [each for each in known if high < each.dice],
-        "holds": [each for each in known if low <= each.dice <= high],
-        "lies above": [each for each in known if low > each.dice],
-    }
-    named = {place: "; ".join(f"{each.label} {each.dice}" for each in found) for place, found in places.items()}
-    return [f"- {place} {names}" for place, names in named.items() if names]

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from lightning_liver.build import build, explain
 from lightning_liver.errors import LiverError
-from lightning_liver.optimise.study import Direction
+from lightning_liver.sweep.study import Direction
 
 Count = Annotated[int, Field(ge=1)]
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lightning_liver.errors import LiverError
-from lightning_liver.inference.volumes import whole_slice_logits
+from lightning_liver.inference.label_maps import whole_slice_logits
 from lightning_liver.types import STRUCTURES, Masks, Scalar
 
 

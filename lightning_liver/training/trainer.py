@@ -1,5 +1,7 @@
 """Lightning's Trainer, its checkpoints and its bars."""
 
+import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,14 +9,16 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
 from lightning_liver.training.settings import TrainerOptions
+from lightning_liver.types import Metrics
 
 MONITORED = "val/mean/dice_per_case"
 
@@ -169,3 +173,43 @@ class _Summarised(pl.LightningModule):
 
     def forward(self, images: torch.Tensor) -> Any:
         return self.network(images)
+
+
+def log_hyperparameters(logger: Logger | None, cfg: DictConfig, metrics: Metrics) -> None:
+    """The choices, not the paths, and what came of them: TensorBoard's table of runs."""
+    if not isinstance(logger, TensorBoardLogger):
+        return
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    chosen = {
+        f"{group}.{name}".removesuffix("._target_"): value
+        for group in ("loss", "model", "augment", "finetune", "optimizer", "scheduler")
+        for name, value in (plain.get(group) or {}).items()
+        if name != "_partial_"
+    }
+    chosen |= {f"data.{name}": plain["data"][name] for name in ("fold", "spacing_mm", "size", "context", "window_hu")}
+    chosen["seed"] = plain["seed"]
+    logger.log_hyperparams(
+        {name: _short(value) for name, value in chosen.items()},
+        {name: value for name, value in metrics.items() if value is not None and "/" in name},
+    )
+    logger.finalize("success")
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.removeprefix("lightning_liver.")
+    return value if isinstance(value, int | float | bool) else str(value)
+
+
+def quieten() -> None:
+    """Leave out what Lightning says of itself and advice that does not fit here."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for text in (
+        ".*does not have many workers.*",
+        ".*exists and is not empty.*",
+        ".*log_every_n_steps.*",
+        ".*in eval mode at the start of training.*",  # frozen parts and teachers
+        ".*ended before the epoch ended.*",  # the last epoch of a budget in minutes may be a short one
+    ):
+        warnings.filterwarnings("ignore", text)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="pytorch_lightning.*")

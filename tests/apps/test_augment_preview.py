@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-import lightning_liver.preview
+import lightning_liver.commands.augment_preview
 from lightning_liver.config import folder
 from tests.apps.commands import call, run
 from tests.report.test_contact_sheet import said
@@ -19,7 +19,9 @@ SHEET = Path("outputs") / "augment-preview" / "sheet.png"
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Figures instead of files."""
     figures: list[Figure] = []
-    monkeypatch.setattr(lightning_liver.preview, "write_png", lambda figure, path, **options: figures.append(figure))
+    monkeypatch.setattr(
+        lightning_liver.commands.augment_preview, "write_png", lambda figure, path, **options: figures.append(figure)
+    )
     return figures
 
 

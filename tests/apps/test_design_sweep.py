@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_liver.report.runs import read_runs
+from lightning_liver.comparison.runs import read_runs
 from tests.apps.commands import call
 from tests.apps.test_sweep import sweep
 

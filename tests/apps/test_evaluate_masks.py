@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from experiments.speed.made_masks import LPS, SETS
-from lightning_liver.metrics.data_set import data_set_figures
-from lightning_liver.metrics.scores import score_case
+from lightning_liver.metrics.aggregate import data_set_figures
+from lightning_liver.metrics.case_score import score_case
 from lightning_liver.volume import from_canonical
 from tests.apps.commands import call, run
 from tests.metrics.printed import PRINTED

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from lightning_liver.build import build, prepared
 from lightning_liver.config import compose
 from lightning_liver.data.slices import WholeSlices
-from lightning_liver.finished import appearance, read_run
 from lightning_liver.formats import onnx, torch_export
 from lightning_liver.inference.decision import write_decision
+from lightning_liver.inference.label_maps import to_grid, whole_slice_logits
 from lightning_liver.inference.thresholds import HALF
-from lightning_liver.inference.volumes import to_grid, whole_slice_logits
+from lightning_liver.runs.trained import appearance, read_run
 from lightning_liver.volume import from_canonical
 from tests.apps.commands import call
 from tests.conftest import write_scan

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from tests.apps.commands import call, run, small_run
 from tests.conftest import write_scan
-from tests.data.dicom_files import ORIGIN_MM, PIXEL_MM, SHAPE, STEP_MM, write_series
+from tests.imageio.dicom_files import ORIGIN_MM, PIXEL_MM, SHAPE, STEP_MM, write_series
 
 CPU = ("trainer=cpu", "trainer.threads=1", "trainer.precision=32-true")
 LIVER_HU, TUMOUR_HU = 60.0, 130.0

@@ -17,10 +17,10 @@ from filelock import FileLock
 
 from lightning_liver.data import prepare as preparing
 from lightning_liver.data import sources
-from lightning_liver.data.nifti import read_labels, read_volume
 from lightning_liver.data.prepare import prepare
 from lightning_liver.data.store import HU_BIN, HU_RANGE, SliceWriter, Store, intensity, open_store
 from lightning_liver.errors import LiverError, LiverWarning
+from lightning_liver.imageio.nifti import read_labels, read_volume
 from tests.conftest import write_scan
 
 

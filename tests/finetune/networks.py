@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_liver.models.unet import UNet
-from lightning_liver.task import SegmentationTask
+from lightning_liver.training.task import SegmentationTask
 
 TINY = {"in_channels": 1, "classes": 2, "base_channels": 4, "depth": 2, "norm": "batch", "dropout": 0.0}
 

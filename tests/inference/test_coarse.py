@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lightning_liver.data.slices import Appearance
 from lightning_liver.inference.coarse import coarse_places, places_between
-from lightning_liver.inference.predictor import Member, Options, predict_volume
+from lightning_liver.inference.predict_volume import Member, Options, predict_volume
 from lightning_liver.inference.thresholds import HALF
 from lightning_liver.volume import Volume
 

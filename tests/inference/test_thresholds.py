@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_liver.inference import thresholds
-from lightning_liver.inference.volumes import label_maps, multi_hot
+from lightning_liver.inference.label_maps import label_maps, multi_hot
 from lightning_liver.metrics import overlap
 
 EDGES = [k / thresholds.BINS for k in (1, 13, 64, 100, 127)]

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from lightning_liver.inference.label_maps import whole_slice_logits
 from lightning_liver.inference.tiles import tiled_logits
-from lightning_liver.inference.volumes import whole_slice_logits
 
 torch.manual_seed(0)
 NETWORK = nn.Conv2d(1, 2, kernel_size=1).eval().requires_grad_(False)

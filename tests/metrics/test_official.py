@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from experiments.speed.made_masks import SETS, SPACING_MM
-from lightning_liver.data.nifti import read_labels, read_volume
-from lightning_liver.metrics.data_set import data_set_figures
-from lightning_liver.metrics.masks import mask_score
+from lightning_liver.imageio.nifti import read_labels, read_volume
+from lightning_liver.metrics.aggregate import data_set_figures
+from lightning_liver.metrics.case_score import score_case
+from lightning_liver.metrics.mask_score import mask_score
 from lightning_liver.metrics.modes import mode_of
-from lightning_liver.metrics.scores import score_case
 from lightning_liver.metrics.surface import CHAOS, surface_figures
 from tests.metrics.printed import PRINTED
 

@@ -1,13 +1,7 @@
 import pytest
 
-from lightning_liver.report.references import (
-    NOT_COMPARABLE,
-    REASON,
-    good_enough,
-    line_label,
-    reference_text,
-    references,
-)
+from lightning_liver.comparison.text import good_enough, reference_text
+from lightning_liver.report.references import NOT_COMPARABLE, REASON, line_label, references
 
 
 def around(mean: float) -> dict[str, float]:

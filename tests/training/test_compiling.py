@@ -15,7 +15,7 @@ from lightning_liver.training import compiling
 from lightning_liver.training.compiling import compiled, is_wanted
 from lightning_liver.training.settings import TrainerOptions
 from tests.apps.commands import call, run, small_run
-from tests.training.test_chosen import OPTIONS
+from tests.training.test_run_state import OPTIONS
 
 ASKED = replace(OPTIONS, precision="32-true", threads=1, compile=True)
 

@@ -12,9 +12,9 @@ from experiments.speed.dice.job import JOB, MIRRORED, TRAINING, Job, Scan, masks
 from experiments.speed.machine import machine
 from lightning_liver.data.sources import lits
 from lightning_liver.errors import LiverError
-from lightning_liver.report.tables import Row, Value
-from lightning_liver.scoring.masks import Scored, score_pairs
-from lightning_liver.scoring.pairs import Pair
+from lightning_liver.evaluation.pairs import Pair
+from lightning_liver.evaluation.score import Scored, score_pairs
+from lightning_liver.tables import Row, Value
 from lightning_liver.types import STRUCTURES
 
 CHECKOUT = Path(__file__).parents[3]

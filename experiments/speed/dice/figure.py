@@ -10,7 +10,7 @@ from experiments.speed.dice.clock import MARKS
 from experiments.speed.dice.contenders import NNUNET, NNUNET_MIRRORED
 from experiments.speed.dice.results import mean_dice
 from lightning_liver.report.drawing import BLUE, FAINT, INK, RULE, SMALL, VERMILION, framed
-from lightning_liver.report.tables import Row
+from lightning_liver.tables import Row
 
 # the other two from Okabe and Ito, too
 COLOURS = {"ours": VERMILION, "bare": "#009E73", "monai": "#CC79A7", NNUNET: BLUE, NNUNET_MIRRORED: BLUE}

@@ -18,18 +18,18 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-import lightning_liver.run
+import lightning_liver.commands.train
 from experiments.speed.dice.job import Job, Progress, run
 from lightning_liver.apps.train import main as train_py
 from lightning_liver.build import build, prepared
 from lightning_liver.config import compose
-from lightning_liver.data.nifti import read_header, read_volume, write_labels
-from lightning_liver.finished import appearance, read_run
+from lightning_liver.imageio.nifti import read_header, read_volume, write_labels
 from lightning_liver.inference.decision import post_process_of
 from lightning_liver.inference.fusing import fused
-from lightning_liver.inference.predictor import AUTOCAST, Member, Options, predict_volume
+from lightning_liver.inference.predict_volume import AUTOCAST, Member, Options, predict_volume
 from lightning_liver.inference.thresholds import HALF
 from lightning_liver.inference.tta import flips_for
+from lightning_liver.runs.trained import appearance, read_run
 from lightning_liver.training.settings import settle
 from lightning_liver.training.trainer import trainer
 
@@ -81,7 +81,7 @@ def train(job: Job, progress: Progress) -> None:
     precision = settle(build(compose("train", typed).trainer)).precision
     progress.notes |= {"validates": validating(job), "precision": precision}
     sys.argv = ["train.py", *typed, "trainer.progress=false", f"hydra.run.dir='{folder}'"]
-    with patch.object(lightning_liver.run, "trainer", partial(_watched, Minutes(progress))):
+    with patch.object(lightning_liver.commands.train, "trainer", partial(_watched, Minutes(progress))):
         train_py()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from experiments.speed.dice.clock import marks
 from experiments.speed.dice.contenders import CONTENDERS, NNUNET, NNUNET_MIRRORED
-from lightning_liver.report.tables import Row, write_cases_csv
+from lightning_liver.tables import Row, write_cases_csv
 from lightning_liver.types import STRUCTURES
 
 HELD = ("B", "D")

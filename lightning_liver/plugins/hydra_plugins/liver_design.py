@@ -25,5 +25,5 @@ class DesignSweeper(BasicSweeper):
             LiverError: an option of the design is wrong.
         """
         (repeats,) = BasicSweeper.split_arguments(overrides, None)
-        jobs = list(get_method("lightning_liver.design.jobs")(self.factors, repeats))
+        jobs = list(get_method("lightning_liver.sweep.design.jobs")(self.factors, repeats))
         return list(self.split_overrides_to_chunks(jobs, max_batch_size))  # type: ignore[arg-type]

@@ -36,4 +36,4 @@ class OptunaSweeper(Sweeper):
         """
         if find_spec("optuna") is None:
             raise LiverError("hydra/sweeper=optuna needs the package optuna: pip install 'lightning-liver[optuna]'")
-        return get_method("lightning_liver.sweep.trials.sweep")(self, arguments)
+        return get_method("lightning_liver.sweep.search.sweep")(self, arguments)

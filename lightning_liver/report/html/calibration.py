@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lightning_liver.report.html.blocks import Block, Chart, Row, Section, Text, missing, note
-from lightning_liver.report.html.contents import Contents, Line, number
 from lightning_liver.report.html.theme import COLOURS, FAINT, RULE, SMALL, axes_of, chart
+from lightning_liver.runs.contents import Contents, Line, number
 from lightning_liver.types import STRUCTURES
 
 

@@ -6,10 +6,10 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from lightning_liver.report.html.blocks import Block, Chart, Row, Section, Text, missing, note
-from lightning_liver.report.html.contents import Contents
 from lightning_liver.report.html.results import counted
 from lightning_liver.report.html.theme import COLOURS, FAINT, INK, RULE, SMALL, axes_of, chart
-from lightning_liver.report.scalars import Curve, Point, epochs_of, while_training
+from lightning_liver.runs.contents import Contents
+from lightning_liver.runs.scalars import Curve, Point, epochs_of, while_training
 from lightning_liver.types import STRUCTURES
 
 _MONITORED = "val/mean/dice_per_case"

@@ -5,8 +5,8 @@ from statistics import median
 
 from lightning_liver.data.splits import PARTS
 from lightning_liver.report.html.blocks import Block, Cell, Column, Folded, Section, Table, Text, missing
-from lightning_liver.report.html.contents import Contents, Line
 from lightning_liver.report.html.standing import is_phantom
+from lightning_liver.runs.contents import Contents, Line
 
 _NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
 _AXES = (("slice_mm", "mm between slices"), ("pixel_mm", "mm a pixel"))

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning_liver.report.html.blocks import Block, Cell, Column, Section, Table, Text, missing, note
-from lightning_liver.report.html.contents import Contents
 from lightning_liver.report.html.results import formatted
+from lightning_liver.runs.contents import Contents
 from lightning_liver.types import STRUCTURES
 
 

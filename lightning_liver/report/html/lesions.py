@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from scipy.stats import binomtest
 
-from lightning_liver.metrics.data_set import BANDS_MM
+from lightning_liver.metrics.aggregate import BANDS_MM
 from lightning_liver.report.html.blocks import Block, Cell, Chart, Column, Row, Section, Table, Text, missing, note
-from lightning_liver.report.html.contents import Contents, Line, mode_of, number
 from lightning_liver.report.html.theme import COLOURS, FAINT, INK, RULE, SMALL, axes_of, chart
+from lightning_liver.runs.contents import Contents, Line, mode_of, number
 
 OVERLAPS = {"detected_0": "Overlap > 0", "detected_50": "Overlap > 0.5"}
 

@@ -11,7 +11,6 @@ from markupsafe import Markup
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
 from lightning_liver.report.html.calibration import calibration_section
-from lightning_liver.report.html.contents import Contents, read_contents
 from lightning_liver.report.html.curves import curves_section, duration
 from lightning_liver.report.html.data import data_section
 from lightning_liver.report.html.decisions import decision_section
@@ -20,6 +19,7 @@ from lightning_liver.report.html.results import counted, results_section
 from lightning_liver.report.html.setup import configuration_section, reproduction_section
 from lightning_liver.report.html.shown_cases import cases_section
 from lightning_liver.report.html.standing import caveat, headlines, standing_section, verdict
+from lightning_liver.runs.contents import Contents, read_contents
 
 _SECTIONS = (
     results_section,

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lightning_liver.metrics.intervals import Mean, mean_over_patients
 from lightning_liver.report.html.blocks import Block, Cell, Column, Folded, Section, Table, Text, missing, note
-from lightning_liver.report.html.contents import Contents, Line, mode_of, number
-from lightning_liver.report.intervals import Mean, mean_over_patients
-from lightning_liver.report.tables import MISSING
+from lightning_liver.runs.contents import Contents, Line, mode_of, number
+from lightning_liver.tables import MISSING
 from lightning_liver.types import STRUCTURES
 
 

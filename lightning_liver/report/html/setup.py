@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 
 from lightning_liver.report.html.blocks import Block, Cell, Code, Column, Folded, Section, Table, Text, missing, note
-from lightning_liver.report.html.contents import Contents
+from lightning_liver.runs.contents import Contents
 
 _NOT_THE_RUN = ("trial=", "results=", "resume=", "report=", "estimate=")  # where a sweep put it, not what it is
 _MACHINE = ("finished", "code", "machine", "processor", "cores", "memory_gib", "gpu", "python")

@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image
 
 from lightning_liver.report.html.blocks import Block, Folded, Picture, Row, Section, Text, missing, note
-from lightning_liver.report.html.contents import Contents, Line, number
 from lightning_liver.report.html.results import formatted
 from lightning_liver.report.pictures import DESCRIPTION
+from lightning_liver.runs.contents import Contents, Line, number
 from lightning_liver.types import STRUCTURES
 
 ROLES = ("best", "median", "worst")

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from lightning_liver.metrics.intervals import Mean, patient_means
 from lightning_liver.report.html.blocks import Block, Cell, Chart, Column, Row, Section, Table, Text, note
-from lightning_liver.report.html.contents import Contents, Line, number
 from lightning_liver.report.html.results import formatted, interval, of_structure, range_text
 from lightning_liver.report.html.theme import COLOURS, FAINT, HUMAN, INK, PAPER, RULE, SMALL, axes_of, chart
-from lightning_liver.report.intervals import Mean, patient_means
 from lightning_liver.report.references import NOT_COMPARABLE, REASON, Place, Reference, place, references
+from lightning_liver.runs.contents import Contents, Line, number
 from lightning_liver.types import STRUCTURES
 
 _WORDS = {

@@ -9,9 +9,9 @@ from threading import Lock
 from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError
 from lightning_liver.report.cases import telling_slice
-from lightning_liver.report.html.contents import Line, number
 from lightning_liver.report.viewer.server import Answer, Routes, whole
 from lightning_liver.report.viewer.volumes import Labels, errors, mask, scan, truth
+from lightning_liver.runs.contents import Line, number
 from lightning_liver.types import STRUCTURES
 
 Predict = Callable[[str], Labels]

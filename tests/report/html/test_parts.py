@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+from lightning_liver.metrics.intervals import mean_over_patients
 from lightning_liver.report.html.blocks import Table
 from lightning_liver.report.html.calibration import Bin, bins_of, ece
-from lightning_liver.report.html.contents import read_contents
 from lightning_liver.report.html.curves import thinned
 from lightning_liver.report.html.decisions import decision_section
 from lightning_liver.report.html.lesions import band_name, band_of, lesions_section, share
 from lightning_liver.report.html.results import interval, results_section
 from lightning_liver.report.html.setup import command
 from lightning_liver.report.html.theme import LIVER, axes_of, chart
-from lightning_liver.report.intervals import mean_over_patients
-from lightning_liver.report.scalars import Point
+from lightning_liver.runs.contents import read_contents
+from lightning_liver.runs.scalars import Point
 from tests.report.html.whole_run import CASES, lesion_rows
 
 

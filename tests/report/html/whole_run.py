@@ -10,7 +10,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from lightning_liver.report.pictures import Slice, write_pictures
-from lightning_liver.report.tables import Row, write_cases_csv, write_json_whole
+from lightning_liver.tables import Row, write_cases_csv, write_json_whole
 from lightning_liver.types import STRUCTURES
 
 PATIENTS = 26

@@ -1,0 +1,191 @@
+"""How many runs a command line means, and how long they take, before any of them starts."""
+
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hydra
+import torch
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from lightning_liver.build import build
+from lightning_liver.config import folder
+from lightning_liver.data.datamodule import SliceOptions
+from lightning_liver.data.store import CaseRecord, open_store
+from lightning_liver.errors import LiverError
+from lightning_liver.machine import threads
+from lightning_liver.runs.done import is_done, is_listed
+from lightning_liver.sweep.design import jobs as designed
+from lightning_liver.training.memory_format import lay_out
+from lightning_liver.training.settings import TrainerOptions, settle
+from lightning_liver.types import STRUCTURES
+
+_TIMED_S = 3.0  # spent on timing one kind of step
+_FEWEST_STEPS = 3
+
+
+class Plan(NamedTuple):
+    """A command's runs, each its config with Hydra's own part, and how many of them run at once."""
+
+    runs: Sequence[DictConfig]
+    at_once: int
+
+
+def estimate(arguments: Sequence[str]) -> str:
+    """What a command would do: its number of runs, how many are done, about how long the others take.
+
+    Args:
+        arguments: of liver-train, without `estimate=`.
+    """
+    plan = plan_of(arguments)
+    left = [cfg for cfg in plan.runs if not is_done(run_folder(cfg), cfg.results, cfg.trainer)]
+    count = f"{len(plan.runs)} run{'s' * (len(plan.runs) > 1)}, {len(plan.runs) - len(left)} of them done"
+    listed = sum(is_listed(run_folder(cfg).name, cfg.results, cfg.trainer) for cfg in plan.runs)
+    if listed:
+        count += f", {listed} in {plan.runs[0].results} (results=null runs them here)"
+    if not left:
+        return f"{count}."
+    seconds, how = _seconds_a_run(plan, left[0])
+    total = math.ceil(len(left) / plan.at_once) * seconds
+    return (
+        f"{count}; {plan.at_once} at a time.\n"
+        f"About {seconds:.0f} s a run ({how}): {_duration(total)} for the {len(left)} that are left."
+    )
+
+
+def plan_of(arguments: Sequence[str]) -> Plan:
+    """The runs as Hydra will compose them, from the experiment's own sweep and what was typed.
+
+    Raises:
+        HydraException: what Hydra itself would refuse.
+        LiverError: the sweep chooses its runs as it goes, so that they cannot be listed.
+    """
+    typed = [argument for argument in arguments if not argument.startswith("-")]
+    parser = OverridesParser.create()
+    fixed = [
+        override.input_line or "" for override in parser.parse_overrides(typed) if not override.is_sweep_override()
+    ]
+    with hydra.initialize_config_dir(str(folder()), version_base="1.3"):
+        whole = hydra.compose("train", fixed, return_hydra_config=True)
+        if whole.hydra.mode != RunMode.MULTIRUN and not {"-m", "--multirun"} & set(arguments):
+            return Plan([whole], 1)
+        sweeper = whole.hydra.sweeper
+        is_design = "factors" in sweeper
+        if not is_design and not sweeper._target_.endswith(BasicSweeper.__name__):
+            raise LiverError(
+                "estimate=true counts the runs of a plain sweep or a design; "
+                f"hydra/sweeper={whole.hydra.runtime.choices['hydra/sweeper']} chooses them as it goes"
+            )
+        swept = [f"{name}={value}" for name, value in (sweeper.params or {}).items()]
+        (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides([*swept, *typed]), None)
+        jobs = list(designed(sweeper.factors or {}, jobs)) if is_design else jobs
+        runs = [hydra.compose("train", job, return_hydra_config=True) for job in jobs]
+    jobs_wanted = OmegaConf.select(whole, "hydra.launcher.n_jobs", default=1)
+    return Plan(runs, min(len(runs), jobs_wanted if jobs_wanted > 0 else threads()))
+
+
+def run_folder(cfg: DictConfig) -> Path:
+    """Where Hydra puts a run of a sweep."""
+    return Path(cfg.hydra.sweep.dir) / cfg.hydra.sweep.subdir
+
+
+def _seconds_a_run(plan: Plan, cfg: DictConfig) -> tuple[float, str]:
+    """From the runs of this study that are complete here, else measured."""
+    files = [run_folder(run) / "timing.json" for run in plan.runs]
+    timings = [json.loads(file.read_text()) for file in files if file.exists()]
+    if timings:
+        mean = statistics.mean(sum(timing[part] for part in ("prepare_s", "fit_s", "test_s")) for timing in timings)
+        return mean, f"mean of {len(timings)} complete"
+    return _measured(cfg, plan.at_once)
+
+
+def _measured(cfg: DictConfig, at_once: int) -> tuple[float, str]:
+    """A few steps of training and of evaluation, times their number."""
+    options = settle(build(cfg.trainer))
+    torch.set_num_threads(cfg.trainer.threads or max(threads() // at_once, 1))
+    slices: SliceOptions = build(cfg.data.slices)
+    step = _Step(build(cfg.model), build(cfg.loss), build(cfg.optimizer), options)
+    lay_out(step.network, options, (slices.batch_size, slices.channels, *slices.size_yx))
+    step_s = _seconds(lambda: step.train(*_batch(slices, slices.batch_size, slices.size_yx)))
+    steps = options.max_epochs * max(slices.slices_per_epoch // slices.batch_size, 1)
+    fit_s = 60 * options.max_minutes if options.max_minutes else steps * step_s
+    records = _records(cfg.data)
+    if not records:
+        return fit_s, f"{step_s * 1000:.0f} ms a step; preparing and testing come on top"
+    slice_s = _seconds(lambda: step.predict(*_batch(slices, 1, records[0].shape[1:])))
+    validations = 0 if options.max_minutes else max(options.max_epochs // options.validate_every, 1)
+    fold = sum(record.shape[0] for record in records) / cfg.data.folds
+    # all of the fold once more with the best weights, and as many of the test cases
+    evaluated = validations * min(fold, slices.val_slices or math.inf) + 2 * fold
+    return fit_s + slice_s * evaluated, f"{step_s * 1000:.0f} ms a step, {slice_s * 1000:.0f} ms a slice to evaluate"
+
+
+def _records(data: DictConfig) -> list[CaseRecord]:
+    """The prepared cases, none before they are prepared."""
+    try:
+        grid = "native" if data.spacing_mm is None else f"{data.spacing_mm:g}mm"
+        return list(open_store(Path(data.store).expanduser() / grid).cases.values())
+    except LiverError:
+        return []
+
+
+class _Step:
+    """A network that takes steps on made-up slices, as the trainer would."""
+
+    def __init__(
+        self, network: nn.Module, loss: Callable[..., Tensor], optimizer: Any, options: TrainerOptions
+    ) -> None:
+        self.device = torch.device("cpu" if options.accelerator == "cpu" else options.accelerator)
+        self.network, self.loss = network.to(self.device), loss
+        self.optimizer = optimizer(self.network.parameters())
+        half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(options.precision)
+        self.autocast = torch.autocast(self.device.type, dtype=half, enabled=half is not None)
+
+    def train(self, images: Tensor, target: Tensor) -> None:
+        self.network.train()
+        self._cost(images, target).backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    @torch.no_grad()
+    def predict(self, images: Tensor, target: Tensor) -> None:
+        self.network.eval()
+        self._cost(images, target)
+
+    def _cost(self, images: Tensor, target: Tensor) -> Tensor:
+        with self.autocast:
+            logits: Any = self.network(images.to(self.device))
+        levels = [logits.float()] if isinstance(logits, Tensor) else [level.float() for level in logits]
+        cost = self.loss(levels[0] if isinstance(logits, Tensor) else levels, target.to(self.device))
+        cost.item()  # waits for the device
+        return cost
+
+
+def _batch(slices: SliceOptions, count: int, size_yx: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    height, width = (side + -side % 32 for side in size_yx)
+    target = torch.zeros(count, len(STRUCTURES), height, width)
+    target[..., : height // 2, : width // 3] = 1
+    return torch.randn(count, slices.channels, height, width), target
+
+
+def _seconds(step: Callable[[], None]) -> float:
+    """Median of a few, after one to warm up."""
+    step()
+    times: list[float] = []
+    while len(times) < _FEWEST_STEPS or sum(times) < _TIMED_S:
+        begin = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds > 7200 else f"{max(round(seconds / 60), 1)} min"

@@ -1,0 +1,218 @@
+"""The network of a finished run as a file that runs without this package, checked against the original."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from pydantic import Field, ValidationError
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from lightning_liver.build import build
+from lightning_liver.data.datamodule import Natural
+from lightning_liver.data.prepare import folder_of
+from lightning_liver.data.slices import Appearance, WholeSlices
+from lightning_liver.data.store import HU_RANGE, open_store
+from lightning_liver.errors import LiverError
+from lightning_liver.files import replacing
+from lightning_liver.inference.decision import read_decision
+from lightning_liver.inference.label_maps import Network, whole_slice_logits
+from lightning_liver.runs.trained import Finished, appearance, read_run
+from lightning_liver.types import STRUCTURES, Images
+
+log = logging.getLogger(__name__)
+
+# batch, height and width of random slices, in multiples of what the network accepts; none is the example's own
+_SIZES = ((1, 2, 2), (1, 4, 3), (3, 2, 5), (4, 3, 1))
+_EXAMPLE = (2, 2, 3)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What conf/export.yaml says, checked.
+
+    Args:
+        run: a run folder.
+        output: the file; None is network.SUFFIX in the run folder.
+        tolerance: most by which a logit of the file may differ from the original's.
+        slices: of the run's store that are compared, beside random ones.
+        seed: of the random ones.
+    """
+
+    run: Path
+    output: Path | None
+    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    slices: Natural
+    seed: Natural
+
+
+def export(cfg: DictConfig, folder: Path) -> Path:
+    """Write the network of a run, with all that turns HU into its input and its logits into labels.
+
+    Raises:
+        LiverError: no run or none with weights; a package that the format needs is missing; the network cannot be
+            exported, or computes something else in the file: then no file is left, and what was there stays.
+    """
+    options = _options(cfg)
+    write, read = build(cfg.format.write), build(cfg.format.read)
+    finished = read_run(options.run)
+    look = appearance(finished, options.run)
+    example = _random(look, finished.multiple, _EXAMPLE, np.random.default_rng(options.seed))
+    _refuse_other_output(finished.network, example)
+    document = describe(finished, look, thresholds(options.run))
+    path = options.output or options.run / f"network{cfg.format.suffix}"
+    with _writing(path) as partial:
+        with _followed():
+            write(finished.network, example, document, partial)
+            exported, kept = read(partial)
+        assert kept == document
+        told = _compared(exported, finished, look, options)
+    log.info(f"{told}\n{json.dumps(document)}\n\n{path}")
+    return path
+
+
+def describe(run: Finished, look: Appearance, thresholds: dict[str, float]) -> dict[str, Any]:
+    """What a file says of its network, for whoever gives it a scan.
+
+    Scans are (z, y, x) with x to the patient's left, y to the back and z to the head (LPS). HU are clipped to
+    `hu_range`, resampled in plane to `spacing_mm` where that is not null, and rounded; `window_hu` becomes [0, 1],
+    clipped, less `mean`, over `std`. Channels are the slice with `context` neighbours on each side; height and width
+    are padded to multiples of `multiple`. The logits, cut and interpolated back to the scan's grid, mean `classes`
+    where their logistic function exceeds the class's threshold.
+    """
+    return {
+        "orientation": "LPS",
+        "hu_range": list(HU_RANGE),
+        "spacing_mm": run.config.data.spacing_mm,
+        "window_hu": list(look.window_hu),
+        "mean": look.mean,
+        "std": look.std,
+        "context": look.context,
+        "multiple": run.multiple,
+        "classes": list(STRUCTURES),
+        "thresholds": thresholds,
+    }
+
+
+def thresholds(run: Path) -> dict[str, float]:
+    """The probabilities with which the run's decision.json labels; one half where it has none.
+
+    Raises:
+        LiverError: the file is damaged.
+    """
+    kept = read_decision(run)
+    return kept["thresholds"] if kept is not None else dict.fromkeys(STRUCTURES, 0.5)
+
+
+def _options(cfg: DictConfig) -> Options:
+    if cfg.run is None:
+        raise LiverError("run is needed: liver-export run=RUN_FOLDER")
+    paths = {name: None if cfg[name] is None else Path(str(cfg[name])).expanduser() for name in ("run", "output")}
+    try:
+        options = Options(**paths, tolerance=cfg.tolerance, slices=cfg.slices, seed=cfg.seed)  # type: ignore[arg-type]
+    except ValidationError as error:
+        faults = [f"{fault['loc'][0]}={fault['input']!r}: {fault['msg']}" for fault in error.errors()]
+        raise LiverError("\n".join(faults)) from error
+    if options.output is not None and options.output.is_dir():
+        raise LiverError(f"output={options.output} is a folder: name a file in it")
+    return options
+
+
+def _refuse_other_output(network: nn.Module, images: Images) -> None:
+    with torch.inference_mode():
+        logits = network(images)
+    wanted = (len(images), len(STRUCTURES), *images.shape[-2:])
+    given = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+    if given != wanted:
+        raise LiverError(
+            f"the network makes {given} of slices {tuple(images.shape)}, but a mask is made of logits {wanted} alone. "
+            "One that is supervised at several resolutions must give the finest alone when it does not train"
+        )
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            yield partial
+    except OSError as error:
+        raise LiverError(f"{path}: cannot be written ({error.strerror or error}); check folder and space") from error
+
+
+@contextmanager
+def _followed() -> Iterator[None]:
+    try:
+        yield
+    except (LiverError, OSError):
+        raise
+    except Exception as error:  # torch raises many kinds
+        root: BaseException = error
+        while root.__cause__ is not None:
+            root = root.__cause__
+        reason = (str(root).strip().splitlines() or [type(root).__name__])[0]
+        raise LiverError(
+            f"torch cannot export this network: {reason}. What it does may depend neither on the values of pixels "
+            "nor on the size of slices"
+        ) from error
+
+
+def _compared(exported: Network, run: Finished, look: Appearance, options: Options) -> str:
+    """How much the file's logits differ from the original's, in words.
+
+    Raises:
+        LiverError: by more than is allowed, or the file takes slices of some sizes only.
+    """
+    rng = np.random.default_rng(options.seed)
+    made = [_random(look, run.multiple, size, rng) for size in _SIZES]
+    told = [f"{_difference(exported, run, made, options.tolerance):.1e} on {len(made)} batches of random slices"]
+    if own := _of_store(run, look, options.slices):
+        told.append(f"{_difference(exported, run, own, options.tolerance):.1e} on {len(own)} slices of the run's store")
+    return f"Largest difference from a logit of the original, of which {options.tolerance:g} is allowed: " + ", ".join(
+        told
+    )
+
+
+@torch.inference_mode()
+def _difference(exported: Network, run: Finished, batches: Sequence[Tensor], tolerance: float) -> float:
+    worst = 0.0
+    for images in batches:
+        original = whole_slice_logits(run.network, images, multiple=run.multiple)
+        with _followed():
+            copy = whole_slice_logits(exported, images, multiple=run.multiple)
+        difference = float((copy - original).abs().max()) if copy.shape == original.shape else float("inf")
+        if not difference <= tolerance:
+            raise LiverError(
+                f"the exported network differs from the original by {difference:.2g} in a logit of slices "
+                f"{tuple(images.shape)}, but tolerance={tolerance:g}: no file was left. Try another format; if you can "
+                "live with that difference, allow it"
+            )
+        worst = max(worst, difference)
+    return worst
+
+
+def _random(look: Appearance, multiple: int, size: tuple[int, int, int], rng: np.random.Generator) -> Images:
+    """Slices of noise that the window clips on both sides."""
+    batch, height, width = size
+    low, high = look.window_hu
+    shape = (batch, height * multiple, width * multiple, 2 * look.context + 1)
+    hu = rng.uniform(low - (high - low) / 4, high + (high - low) / 4, shape).astype(np.float32)
+    return torch.stack([look.tensor(each) for each in hu])
+
+
+def _of_store(run: Finished, look: Appearance, count: int) -> list[Tensor]:
+    """Slices from all over the store, each a batch since cases differ in size; none where the store is gone."""
+    try:
+        store = open_store(folder_of(Path(str(run.config.data.store)), run.config.data.spacing_mm))
+        slices = WholeSlices(store, look, cases=list(store.cases), native=False)
+        places = np.linspace(0, len(slices) - 1, min(count, len(slices))).round().astype(int)
+        return [slices[place]["image"][None] for place in places.tolist()]
+    except (LiverError, OSError) as error:
+        log.warning(f"Not compared on slices of the run's store: {error}")
+        return []

@@ -1,0 +1,152 @@
+"""A test case of a run in the browser: the volume with truth, prediction and errors."""
+
+import logging
+import webbrowser
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+
+from lightning_liver.build import prepared
+from lightning_liver.data.resample import resample_labels
+from lightning_liver.data.store import CaseRecord, Store
+from lightning_liver.errors import LiverError
+from lightning_liver.imageio.nifti import read_labels
+from lightning_liver.inference.predict_volume import AUTOCAST, Member, Options, predict_volume
+from lightning_liver.inference.tta import flips_for
+from lightning_liver.report.viewer.pages import routes
+from lightning_liver.report.viewer.server import LOOPBACK, loopback_server
+from lightning_liver.report.viewer.volumes import Labels, reading
+from lightning_liver.runs.contents import read_lines
+from lightning_liver.runs.status import json_of
+from lightning_liver.runs.trained import Finished, appearance, decision_of, read_run, tested_cases
+from lightning_liver.volume import Volume
+
+log = logging.getLogger(__name__)
+
+_MASKS = ("segmentation-{0}", "{0}-segmentation", "{1}-segmentation")  # of a case's name and of its volume's
+
+
+def view(cfg: DictConfig, folder: Path) -> None:
+    """Serve the viewer of a run on loopback, until Ctrl-C.
+
+    Raises:
+        LiverError: no run, one without weights, test cases or this case; a folder without a mask of it; a port that is
+            taken; NiiVue is not installed.
+    """
+    run, port = _checked(cfg)
+    cases = _tested(run)
+    first = str(cases[0] if cfg.case is None else cfg.case)
+    if first not in cases:
+        raise LiverError(f"case={first}: not a test case of {run}; these are: {', '.join(cases)}")
+    finished = read_run(run)
+    store = prepared(finished.config.data)
+    if gone := [name for name in cases if name not in store.cases]:
+        raise LiverError(f"{run} tested cases that data.root no longer has: {', '.join(gone)}")
+    if cfg.predictions is None:
+        predict = _predictor(finished, run, store)
+    else:
+        predict = masks_of_folder(Path(str(cfg.predictions)).expanduser(), store, first)
+    shown = routes(
+        store,
+        cases,
+        predict,
+        run=run.resolve().name,
+        first=first,
+        window_hu=tuple(finished.look["window_hu"]),
+        scores=read_lines(run / "cases.csv") or (),
+    )
+    with loopback_server(shown, port) as server:
+        address = f"http://{LOOPBACK}:{server.server_port}/"
+        log.info(f"Case {first} of {run}: {address}\nCtrl-C ends it.")
+        if cfg.browser:
+            webbrowser.open(address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            log.info("Ended.")
+
+
+def masks_of_folder(folder: Path, store: Store, first: str) -> Callable[[str], Labels]:
+    """What reads the masks of cases from a folder and brings them to the store's grid.
+
+    Args:
+        folder: with segmentation-CASE, CASE-segmentation or VOLUME-segmentation, .nii.gz or .nii.
+        first: a case that must have one.
+
+    Raises:
+        LiverError: no such folder, or no mask of the first case.
+    """
+    if not folder.is_dir():
+        raise LiverError(f"predictions={folder}: no such folder")
+    _mask_file(folder, store.cases[first])
+    return partial(_from_folder, folder, store)
+
+
+def _checked(cfg: DictConfig) -> tuple[Path, int]:
+    if cfg.run is None:
+        raise LiverError("run is needed: liver-view run=RUN_FOLDER case=N")
+    if not isinstance(cfg.port, int) or not 0 <= cfg.port < 2**16:
+        raise LiverError(f"port={cfg.port!r}: it must be a whole number from 0 to {2**16 - 1}")
+    if not isinstance(cfg.browser, bool):
+        raise LiverError(f"browser={cfg.browser!r}: it is true or false")
+    return Path(str(cfg.run)).expanduser(), cfg.port
+
+
+def _tested(run: Path) -> tuple[str, ...]:
+    if not run.is_dir():
+        raise LiverError(f"run={run}: no such folder")
+    cases = tested_cases(run)
+    if not cases:
+        raise LiverError(f"{run} has no test cases to look at; give another run")
+    return cases
+
+
+def _predictor(finished: Finished, run: Path, store: Store) -> Callable[[str], Labels]:
+    """What the network says, decided and computed as when the run was scored, but on the store's grid."""
+    thresholds, post_process = decision_of(finished.config.inference, finished, run)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = (json_of(run / "chosen.json") or {}).get("precision")
+    member = Member(finished.network.to(device), appearance(finished, run), None, finished.multiple)
+    options = Options.masks_alone(
+        batch_size=finished.config.data.eval_batch_size,
+        flips=flips_for(finished.config.inference.get("flips")),
+        autocast=AUTOCAST.get(str(precision)),
+        device=device,
+    )
+
+    def predict(case: str) -> Labels:
+        volume = _volume(store, case)
+        labels = predict_volume(volume, [member], thresholds, options).labels
+        return post_process(labels, volume.spacing_mm)
+
+    return predict
+
+
+def _volume(store: Store, case: str) -> Volume:
+    record = store.cases[case]
+    with reading:
+        hu = np.stack([store.read(case, "hu", z) for z in range(record.shape[0])])
+    return Volume(hu, record.spacing_mm, np.array(record.affine))
+
+
+def _from_folder(folder: Path, store: Store, case: str) -> Labels:
+    """The mask of a case in a folder, brought to the store's grid."""
+    record = store.cases[case]
+    grid = Volume(np.broadcast_to(np.int16(0), record.native_shape), record.native_spacing_mm, np.array(record.affine))
+    native = read_labels(_mask_file(folder, record), grid)
+    height, width = record.shape[1:]
+    return np.stack([resample_labels(labels, (height, width)) for labels in native])
+
+
+def _mask_file(folder: Path, record: CaseRecord) -> Path:
+    volume = Path(record.volume).name.removesuffix(".gz").removesuffix(".nii")
+    stems = dict.fromkeys(stem.format(record.name, volume) for stem in _MASKS)
+    names = [f"{stem}{end}" for stem in stems for end in (".nii.gz", ".nii")]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise LiverError(f"predictions={folder}: no mask of case {record.name} there; looked for {', '.join(names)}")

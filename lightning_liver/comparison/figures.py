@@ -1,0 +1,69 @@
+"""All that liver-compare draws, and the lines of a README that show it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from lightning_liver.comparison.forest import forest, seed_means
+from lightning_liver.comparison.heatmap import heatmap
+from lightning_liver.comparison.loss_metric import Matrix, matrix_rows
+from lightning_liver.comparison.losses import Measured
+from lightning_liver.comparison.rank_map import rank_map
+from lightning_liver.comparison.study import Study
+from lightning_liver.errors import LiverError
+from lightning_liver.report.drawing import write_png
+from lightning_liver.report.references import references
+from lightning_liver.tables import write_cases_csv
+
+LOSS_BY_METRIC = "loss_by_metric"
+_ALT = {
+    "forest": "Mean {} Dice of each configuration with its 95 % interval, patients, seeds and published figures",
+    "heatmap": "Mean {} Dice over the grid of the two options",
+    LOSS_BY_METRIC: "Rank of each training configuration under each metric",
+}
+
+
+def draw(study: Study, losses: Measured) -> dict[str, Figure]:
+    """The figures of a comparison by the names of their files: for each section, and of the losses if some were
+    measured."""
+    figures: dict[str, Figure] = {}
+    for section in study.sections:
+        structure, table = section.structure, section.table
+        name = f"{structure}{re.sub('[^A-Za-z0-9.]+', '-', f' {section.stratum}').rstrip('-')}"
+        if table:
+            means = seed_means(section.rows, structure)
+            figures[f"forest-{name}.png"] = forest(table, means, structure, references(structure), study.baseline)
+        if section.grid:
+            grid = heatmap(section.grid, table, structure, section.every, study.tests_of_all_pairs)
+            figures[f"heatmap-{name}.png"] = grid
+    if losses.matrix:
+        figures[f"{LOSS_BY_METRIC}.png"] = rank_map(losses.matrix, losses.own)
+    return figures
+
+
+def write_figures(folder: Path, figures: Mapping[str, Figure], losses: Matrix) -> None:
+    """Write figures, and what the losses measured as loss_by_metric.csv, into a folder that is made if need be.
+
+    Raises:
+        LiverError: the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LiverError(f"--figures {folder}: no folder can be made there ({error}). Choose another one.") from error
+    for name, figure in figures.items():
+        write_png(figure, folder / name)
+    if losses:
+        write_cases_csv(folder / f"{LOSS_BY_METRIC}.csv", matrix_rows(losses))
+
+
+def image_lines(names: Sequence[str]) -> list[str]:
+    """Markdown that shows the figures, which lie beside it."""
+    return [f"![{_alt(name)}]({name})" for name in names]
+
+
+def _alt(name: str) -> str:
+    kind, _, structure = name.removesuffix(".png").partition("-")
+    return _ALT[kind].format(structure)

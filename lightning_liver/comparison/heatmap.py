@@ -1,0 +1,155 @@
+"""A sweep of two options as a grid: how they act together, as text and as a heat map."""
+
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from lightning_liver.comparison.statistics import Comparison, Scores
+from lightning_liver.metrics.intervals import mean_interval
+from lightning_liver.report.drawing import FAINT, INK, SIZE, SMALL, VERMILION, framed, text_inches
+from lightning_liver.tables import MISSING, Row, text_table
+
+BEST, ALIKE = "*", "~"
+
+_CELL_INCHES = (1.2, 0.48)
+_COLOURS = "cividis"  # even for the colour-blind, and in grey
+_PART = re.compile(r"(?:^|\s)([\w.@+-]+)=")
+
+
+class Sweep(NamedTuple):
+    """The names of configurations by the values of two options, each in its order; rows has more values."""
+
+    row: str
+    column: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    names: Mapping[tuple[str, str], str]
+
+
+def sweep(names: Collection[str]) -> Sweep | None:
+    """The grid of configurations that differ in exactly two options, or None for any other study.
+
+    A study where no two configurations share a value is not a grid: it says nothing of how the options act together.
+    """
+    settings = {name: _settings(name) for name in names}
+    options = {tuple(sorted(each)) for each in settings.values()}
+    if len(options) != 1 or len(next(iter(options))) != 2:
+        return None
+    first, second = next(iter(settings.values()))
+    values = {option: sorted({each[option] for each in settings.values()}, key=_order) for option in (first, second)}
+    fewest, most = sorted(map(len, values.values()))
+    if fewest < 2 or len(names) <= most:
+        return None
+    row, column = (second, first) if len(values[second]) > len(values[first]) else (first, second)
+    cells = {(each[row], each[column]): name for name, each in settings.items()}
+    return Sweep(row, column, tuple(values[row]), tuple(values[column]), cells)
+
+
+def best_and_alike(table: Scores, pairs: Sequence[Comparison]) -> tuple[str, set[str]]:
+    """The configuration with the best mean, and those that the tests do not tell from it."""
+    best = max(table, key=lambda name: np.mean(list(table[name].values())))
+    told = {name for pair in pairs if pair.is_told_apart for name in pair[:2] if best in pair[:2]}
+    return best, set(table) - told - {best}
+
+
+def sweep_text(grid: Sweep, table: Scores, structure: str, pairs: Sequence[Comparison], tests: int) -> str:
+    """The grid as text: mean and 95 % interval in each cell.
+
+    Args:
+        pairs: all pairs of configurations, tested.
+        tests: over how many Holm's correction was.
+    """
+    best, alike = best_and_alike(table, pairs)
+    signs = {best: f" {BEST}"} | dict.fromkeys(alike, f" {ALIKE}")
+    rows: list[Row] = []
+    for value in grid.rows:
+        names = {column: grid.names.get((value, column)) for column in grid.columns}
+        cells = {c: _cell(table, name, " ") + signs.get(name, "") if name else MISSING for c, name in names.items()}
+        rows.append({f"{grid.row} \\ {grid.column}": value} | cells)
+    title = f"{structure.capitalize()} Dice by {grid.row} and {grid.column}: mean over patients (95 % interval)"
+    return f"{title}\n\n{text_table(rows)}\n\n{_caption(f'{BEST} best mean', tests, alike)}"
+
+
+def heatmap(grid: Sweep, table: Scores, structure: str, pairs: Sequence[Comparison], tests: int) -> Figure:
+    """Draw the grid; the arguments are those of sweep_text."""
+    best, alike = best_and_alike(table, pairs)
+    caption = _caption("Outlined: best mean", tests, alike)
+    missing = len(grid.names) < len(grid.rows) * len(grid.columns)
+    title = f"{structure.capitalize()} Dice by {grid.row} and {grid.column}"
+    width = max(_CELL_INCHES[0], *(text_inches(value) + 0.15 for value in grid.columns))
+    figure, axes = framed(
+        title,
+        f"Mean over patients and its 95 % interval. {caption}{' Hatched: not run.' * missing}",
+        plot=(width * len(grid.columns), _CELL_INCHES[1] * len(grid.rows)),
+        left=max(text_inches(value) for value in grid.rows) + 0.5,
+        right=0.9,
+        below=0.42,
+    )
+    means = np.full((len(grid.rows), len(grid.columns)), np.nan)
+    for (row, column), cell in grid.names.items():
+        means[grid.rows.index(row), grid.columns.index(column)] = np.mean(list(table[cell].values()))
+    drawn = axes.imshow(means, cmap=_COLOURS, aspect="auto")
+    shades = np.asarray(drawn.norm(means))
+    _label(axes, grid)
+    for y, x in np.ndindex(means.shape):
+        name = grid.names.get((grid.rows[y], grid.columns[x]), "")
+        if not name:
+            hatched = Rectangle((x - 0.5, y - 0.5), 1, 1, fc="#EEEEEE", ec="#9A9A9A", hatch="///", lw=0, gid="missing")
+            axes.add_patch(hatched)
+            continue
+        sign = f" {ALIKE}" if name in alike else ""
+        text = _cell(table, name, "\n", sign)
+        color = "white" if shades[y, x] < 0.48 else INK
+        axes.text(x, y, text, ha="center", va="center", fontsize=SIZE, color=color, linespacing=1.4)
+        if name == best:
+            axes.add_patch(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, fill=False, ec=VERMILION, lw=2.5, gid="best"))
+    box = axes.get_position()
+    bar = figure.add_axes((box.x1 + 0.15 / figure.get_figwidth(), box.y0, 0.14 / figure.get_figwidth(), box.height))
+    figure.colorbar(drawn, cax=bar).outline.set_visible(False)
+    bar.tick_params(labelsize=SMALL, colors=FAINT, length=2)
+    return figure
+
+
+def _settings(name: str) -> dict[str, str]:
+    """The options in a configuration's name; a value may have spaces."""
+    _, *parts = _PART.split(name)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _order(value: str) -> tuple[bool, float, str]:
+    """Numbers as numbers and before words."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    return (False, number, value) if math.isfinite(number) else (True, 0.0, value)
+
+
+def _cell(table: Scores, name: str, between: str, sign: str = "") -> str:
+    mean, low, high = mean_interval(list(table[name].values()))
+    interval = "" if low is None or high is None else f"{between}({low:.3f} to {high:.3f})"
+    return f"{MISSING if mean is None else f'{mean:.3f}'}{sign}{interval}"
+
+
+def _caption(best: str, tests: int, alike: Collection[str]) -> str:
+    test = f"Wilcoxon's signed-rank test after Holm's correction over {tests} test{'s' * (tests > 1)}, all pairs"
+    if not alike:
+        return f"{best}; all others are told apart from it by {test}."
+    return f"{best}; {ALIKE} not told apart from it by {test}: it may yet be as good."
+
+
+def _label(axes: Axes, grid: Sweep) -> None:
+    axes.set_xticks(range(len(grid.columns)), labels=grid.columns, parse_math=False, fontsize=SIZE, color=INK)
+    axes.set_yticks(range(len(grid.rows)), labels=grid.rows, parse_math=False, fontsize=SIZE, color=INK)
+    axes.set_xlabel(grid.column, fontsize=SIZE, color=INK, parse_math=False)
+    axes.set_ylabel(grid.row, fontsize=SIZE, color=INK, parse_math=False)
+    axes.tick_params(length=0)
+    axes.hlines(np.arange(1, len(grid.rows)) - 0.5, -0.5, len(grid.columns) - 0.5, color="white", lw=1)
+    axes.vlines(np.arange(1, len(grid.columns)) - 0.5, -0.5, len(grid.rows) - 0.5, color="white", lw=1)
+    axes.set_frame_on(False)

@@ -1,0 +1,52 @@
+"""The losses that were measured on the test cases of runs, whatever each was trained with."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lightning_liver.comparison.loss_metric import DICE, ONE_MINUS, Matrix, Value, matrix
+from lightning_liver.comparison.runs import Run, Score, completed, configurations, scores
+from lightning_liver.comparison.statistics import patient_scores
+
+
+class Measured(NamedTuple):
+    """What configurations scored under each metric, the loss that each was trained with, and how many runs lack it.
+
+    `matrix` is empty where no loss was measured.
+    """
+
+    matrix: Matrix
+    own: Mapping[str, str]
+    left_out: int
+
+
+def measured(runs: Sequence[Run], within: Sequence[str] = ()) -> Measured:
+    """What the complete runs with measured losses say.
+
+    Args:
+        within: options that are not told in the names of configurations.
+    """
+    done = completed(runs)
+    with_losses = [run for run in done if run.losses]
+    names = configurations(done, within)
+    values = [
+        Value(names[run.folder], f"{ONE_MINUS}{loss}", 1 - value)
+        for run in with_losses
+        for loss, value in run.losses.items()
+    ]
+    known = {run.name for run in with_losses}
+    values += _dice([row for row in scores(runs, within) if row.run in known])
+    own = {names[run.folder]: _own_loss(run) for run in with_losses if "loss._target_" in run.settings}
+    return Measured(matrix(values), own, len(done) - len(with_losses))
+
+
+def _own_loss(run: Run) -> str:
+    """Its yaml's name, else its function's."""
+    return str(run.settings.get("loss._choice_") or str(run.settings["loss._target_"]).rpartition(".")[2])
+
+
+def _dice(rows: Sequence[Score]) -> Iterator[Value]:
+    for metric in DICE:
+        for name, patients in patient_scores(rows, metric.removesuffix(" Dice")).items():
+            yield Value(name, metric, float(np.mean(list(patients.values()))))

@@ -1,0 +1,194 @@
+"""results.csv: a row a complete run with all that a comparison needs of it, so that no run folder is needed."""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_liver.comparison.runs import COMPLETE, Case, Run, completed, configurations, read_runs
+from lightning_liver.errors import LiverError
+from lightning_liver.files import replacing
+from lightning_liver.metrics.intervals import patient_means
+from lightning_liver.runs.settings import learnt
+
+NAME = "results.csv"
+
+_STRUCTURES = ("liver", "tumour")
+_DICE = tuple(f"{structure}_dice" for structure in _STRUCTURES)
+_HEAD = ("run", "configuration", "seed", "fold", "epochs", "steps", "seconds", "patients", "scans", *_DICE)
+_LOSS, _CASES = "loss/", "cases"  # what follows the cases are settings
+_DECIMALS = 6
+_LONGEST_CELL = 2**31 - 1  # the cases of a run with thousands of them
+
+
+def gather(places: Iterable[Path]) -> list[Run]:
+    """The runs of run folders, folders above them, results.csv files and folders that hold one; each run once, by name.
+
+    What is complete comes before what is not, then a folder before a row, then a row before those of later places.
+
+    Raises:
+        LiverError: nothing there, or damaged.
+    """
+    folders, tables = [], []
+    for place in places:
+        table = place if place.is_file() else place / NAME
+        if table.is_file():
+            tables.append(table)
+        if not table.is_file() or (place.is_dir() and any(place.rglob(".hydra/config.yaml"))):
+            folders.append(place)
+    runs = read_runs(folders)
+    rows: dict[str, Run] = {}
+    for run in (run for table in tables for run in read_results(table)):
+        rows.setdefault(run.name, run)
+    complete = {run.name for run in completed(runs)}
+    kept = [run for run in runs if run.status == COMPLETE or run.name not in rows]
+    return kept + [run for name, run in rows.items() if name not in complete]
+
+
+def write_results(path: Path, runs: Sequence[Run], within: Sequence[str] = ()) -> None:
+    """Write the complete runs, by configuration, fold, seed and name; equal runs make equal files.
+
+    Args:
+        within: options that are not told in the names of configurations.
+
+    Raises:
+        LiverError: two runs have the same name.
+    """
+    done = completed(runs)
+    for run, other in pairwise(done):
+        if run.name == other.name:
+            raise LiverError(
+                f"{run.folder} and {other.folder} have the same name, by which {NAME} knows a run. Rename one of them."
+            )
+    names = configurations(done, within)
+    losses = sorted({loss for run in done for loss in run.losses})
+    options = sorted({option for run in done for option in run.settings})
+    done.sort(key=lambda run: (names[run.folder], run.fold, run.seed, run.name))
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*_HEAD, *(f"{_LOSS}{loss}" for loss in losses), _CASES, *options])
+        for run in done:
+            writer.writerow(
+                [
+                    *_head(run, names[run.folder]),
+                    *(run.losses.get(loss) for loss in losses),
+                    json.dumps(_by_case(run.cases), ensure_ascii=False, separators=(",", ":")),
+                    *(_cell(run.settings[option]) if option in run.settings else "" for option in options),
+                ]
+            )
+
+
+def read_results(path: Path) -> list[Run]:
+    """The runs in a results.csv, all of them complete.
+
+    Raises:
+        LiverError: the file is damaged, or no results.csv of liver-compare.
+    """
+    csv.field_size_limit(_LONGEST_CELL)
+    runs: dict[str, Run] = {}
+    line = 1
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            _check(header)
+            for cells in reader:
+                line = reader.line_num
+                run = _run(header, cells)
+                if run.name in runs:
+                    raise ValueError(f"the run {run.name} is there twice")
+                runs[run.name] = run
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
+        raise LiverError(
+            f"{path}, line {line}: not what liver-compare --write writes: {error}. Mend the line, take the file as it "
+            f"was committed (git checkout -- {path}), or move it away and write it from the run folders again."
+        ) from error
+    return list(runs.values())
+
+
+def _head(run: Run, configuration: str) -> list[object]:
+    counts = len({case.patient for case in run.cases}), len({case.case for case in run.cases})
+    trained = (run.epochs, run.steps, run.seconds)
+    return [run.name, configuration, run.seed, run.fold, *trained, *counts, *(_mean(run, s) for s in _STRUCTURES)]
+
+
+def _mean(run: Run, structure: str) -> float | None:
+    mine = [case for case in run.cases if case.structure == structure]
+    means = patient_means([case.dice for case in mine], [case.patient for case in mine])
+    return round(float(means.mean()), _DECIMALS) if means.size else None
+
+
+def _by_case(cases: Iterable[Case]) -> list[dict[str, object]]:
+    found: dict[tuple[str, str], dict[str, object]] = {}
+    for patient, case, structure, dice in cases:
+        empty = {"case": case, "patient": patient} | dict.fromkeys(_STRUCTURES)
+        found.setdefault((patient, case), empty)[structure] = dice
+    return list(found.values())
+
+
+def _cell(value: object) -> str:
+    """A value as YAML in a line that is never empty, which stands for an option that is not there."""
+    style = '"' if isinstance(value, str) and "\n" in value else None
+    text: str = yaml.safe_dump(value, default_flow_style=True, default_style=style, sort_keys=False, width=float("inf"))
+    return text.removesuffix("...\n").removesuffix("\n")
+
+
+def _check(header: Sequence[str]) -> None:
+    if missing := [name for name in (*_HEAD, _CASES) if name not in header]:
+        raise ValueError(f"it has no column {', '.join(missing)}")
+    before = header[: header.index(_CASES)]
+    if strange := [name for name in before if name not in _HEAD and not name.startswith(_LOSS)]:
+        raise ValueError(f"it has a column {', '.join(strange)} before {_CASES}")
+
+
+def _run(header: Sequence[str], cells: Sequence[str]) -> Run:
+    if len(cells) != len(header):
+        raise ValueError(f"{len(cells)} cells under {len(header)} columns")
+    last = header.index(_CASES)
+    row = dict(zip(header[: last + 1], cells, strict=False))
+    options = zip(header[last + 1 :], cells[last + 1 :], strict=True)
+    if not Path(row["run"]).name:
+        raise ValueError("a run without a name")
+    return Run(
+        folder=Path(row["run"]),
+        status=COMPLETE,
+        reason="",
+        settings=learnt({option: _value(option, cell) for option, cell in options if cell}),
+        seed=int(row["seed"]),
+        fold=int(row["fold"]),
+        cases=tuple(_case(each, structure) for each in json.loads(row[_CASES]) for structure in _STRUCTURES),
+        losses={name.removeprefix(_LOSS): _finite(row[name]) for name in row if name.startswith(_LOSS) and row[name]},
+        epochs=_whole(row["epochs"]),
+        steps=_whole(row["steps"]),
+        seconds=float(row["seconds"]) if row["seconds"] else None,
+    )
+
+
+def _case(each: Mapping[str, Any], structure: str) -> Case:
+    dice = each[structure]
+    return Case(str(each["patient"]), str(each["case"]), structure, None if dice is None else _finite(dice))
+
+
+def _finite(value: str | float) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value} is not a score")
+    return number
+
+
+@cache  # most cells of a column are equal, and YAML is slow
+def _value(option: str, cell: str) -> object:
+    try:
+        return yaml.safe_load(cell)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{option} is {cell}, which is not YAML") from error
+
+
+def _whole(cell: str) -> int | None:
+    return int(cell) if cell else None

@@ -1,0 +1,236 @@
+"""A made-up data set in the layout of LiTS, to try everything on before (or without) the download.
+
+Nothing in it is taken from a scan. Its ranges were measured on eight LiTS training scans (0-4 and 6-8; 1.5 mm pixels,
+HU clipped to [-160, 240], slices with liver only): median liver 85 to 124 HU; median tumour 29 to 73 HU, 30 to 60 below
+its liver; median standard deviation in 7x7 pixels of liver 9 to 20 HU, correlated by 0.2 to 0.6 from pixel to pixel;
+up to 12 tumours of 6 to 109 mm that are 0.1 % to 32 % of the liver; liver 1400 to 2200 cm3; muscle of the back 53 to 64
+HU; tissue of 75 to 135 HU that is not liver 0.5 to 0.7 of the liver's volume. The best two thresholds score a Dice per
+case of 0.62 on those livers and 0.05 on their tumours; about 0.57 and 0.03 here.
+
+Options shift it to another domain, as the target of transfer learning: another phase, noise or distance of slices. The
+anatomy of a case, its tumours included, is the same in every domain.
+
+Scores on it show that a program works, and nothing about patients.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import nibabel as nib
+import numpy as np
+from filelock import FileLock
+from isal import igzip
+from jaxtyping import UInt8
+from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
+from numpy.random import Generator, default_rng
+from scipy import ndimage
+from tqdm import tqdm
+
+from lightning_liver.data.phantom.anatomy import TRUNK_MM, draw
+from lightning_liver.data.phantom.canvas import Array, Enhancement, Patient
+from lightning_liver.data.phantom.domain import AS_MEASURED, NOISE_HU, PHASE_SHARES, PHASES, SLICES_MM, Domain
+from lightning_liver.data.phantom.liver import LIVER_MM
+from lightning_liver.data.sources import Case
+from lightning_liver.errors import LiverError
+from lightning_liver.files import clear_partials, write_whole
+from lightning_liver.machine import cores
+from lightning_liver.volume import Volume, from_canonical
+
+_VERSION = 2  # of the drawing: raise it when a case comes out different
+_TUMOUR_FREE = 8  # one case in so many
+_AXCODES = ("LPS", "RAS", "LAS", "RPS", "LPI")
+_MARKER = "phantom.json"
+
+
+def cases(
+    root: str | Path,
+    *,
+    count: int,
+    seed: int,
+    matrix: int,
+    tumour_fraction: float,
+    workers: int | None,
+    phase: str | None = None,  # these three have defaults since configs of earlier runs do not name them
+    noise_hu: Sequence[float] | None = None,
+    slice_mm: float | None = None,
+) -> list[Case]:
+    """Cases 0 to count - 1 in a folder; what is there already stays, what is missing is made.
+
+    Args:
+        root: made if it is missing; may hold nothing but this phantom.
+        count: number of scans, 1 to 1000.
+        seed, matrix, tumour_fraction: as for render; a folder keeps to one of each.
+        phase, noise_hu, slice_mm: of the Domain; a folder keeps to one of each.
+        workers: processes that draw; None is one a core, 0 draws in this one. They change nothing but the time.
+
+    Raises:
+        LiverError: a number out of range; a folder with other scans or another phantom, or that cannot be written.
+    """
+    workers = cores() if workers is None else workers
+    for name, seen, least, most in (
+        ("cases", count, 1, 1000),
+        ("phantom_seed", seed, 0, 2**63 - 1),
+        ("matrix", matrix, 32, 1024),
+        ("workers", workers, 0, 1024),
+    ):
+        _refuse_out_of_range(name, seen, least, most)
+    if not isinstance(tumour_fraction, float | int) or not 0.001 <= tumour_fraction <= 0.3:
+        raise LiverError(f"data.tumour_fraction is {tumour_fraction!r}; for a phantom, set it to 0.001 to 0.3")
+    domain = Domain(phase, noise_hu, slice_mm)
+    drawing: dict[str, Any] = {"seed": seed, "matrix": matrix, "tumour_fraction": tumour_fraction}
+    root = Path(root).expanduser()
+    wanted = [_case(root, case) for case in range(count)]
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / ".phantom.lock"):
+            _claim(root, {**drawing, "version": _VERSION, **domain.given()})
+            clear_partials(root)
+            missing = [case for case in range(count) if not all(path.exists() for path in _paths(root, case))]
+            _make(partial(_save, root, **drawing, domain=domain), missing, workers)
+    except OSError as error:
+        raise LiverError(f"{root}: cannot be written ({error.strerror}); choose another data.root") from error
+    return wanted
+
+
+def render(
+    case: int, *, seed: int, matrix: int, tumour_fraction: float, domain: Domain = AS_MEASURED
+) -> tuple[Volume, UInt8[np.ndarray, "z y x"]]:
+    """One scan and its labels (0, 1 liver, 2 tumour), canonical; it depends on these five things and nothing else.
+
+    Args:
+        case: number of the scan.
+        seed: of the whole data set.
+        matrix: pixels along a side of a slice. The anatomy and the field of view in millimetres do not depend on it.
+        tumour_fraction: median over scans of the share of the liver that is tumour; 0.012 is as measured.
+        domain: how it was scanned. What it leaves to chance is as if nothing had been given.
+    """
+    body, scanner, inside, noise = (default_rng([seed, case, stream]) for stream in range(4))
+    bears = (case + seed) % _TUMOUR_FREE != _TUMOUR_FREE - 1
+    patient = _patient(body, tumour_fraction if bears else 0.0, domain.phase)
+    spacing_mm, axes_mm = _grid(patient, matrix, scanner, domain.slice_mm)
+    hu, labels = draw(axes_mm, patient, inside)
+    hu += _noise(hu.shape, spacing_mm[2], noise, domain.noise_hu or NOISE_HU)
+    voxels = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
+    return Volume(voxels, spacing_mm, _affine(voxels.shape, spacing_mm, scanner)), labels
+
+
+def _patient(rng: Generator, tumour_fraction: float, phase: str | None) -> Patient:
+    drawn = str(rng.choice(list(PHASE_SHARES), p=list(PHASE_SHARES.values())))  # always, for what is drawn after it
+    seen = PHASES[drawn if phase is None else phase]
+    return Patient(
+        scale=(rng.uniform(0.93, 1.06), rng.uniform(0.93, 1.06), rng.uniform(0.93, 1.06)),
+        fat_mm=float(np.clip(rng.lognormal(np.log(18), 0.45), 6, 36)),
+        tumour_fraction=tumour_fraction,
+        hypervascular=seen.hypervascular,
+        tumour_below_hu=seen.tumour_below_hu,
+        tumour_hu=seen.tumour_hu,
+        hu=Enhancement(*(float(value) for value in rng.uniform(seen.lowest_hu, seen.highest_hu))),
+    )
+
+
+def _grid(
+    patient: Patient, matrix: int, rng: Generator, slice_mm: float | None
+) -> tuple[tuple[float, float, float], list[np.ndarray]]:
+    """Spacing and voxel centres in millimetres along z, y, x; slices go beyond the liver at both ends."""
+    z, y, x = patient.scale
+    drawn_mm = float(rng.choice(SLICES_MM))
+    thickness = drawn_mm if slice_mm is None else float(np.float32(slice_mm))  # as the header keeps it
+    low, high = LIVER_MM[0] * z - rng.uniform(30, 60), LIVER_MM[1] * z + rng.uniform(14, 26)
+    # whole quarters of a millimetre over a power of two survive the header's float32 exactly
+    field_mm = np.rint(4 * (2 * (TRUNK_MM[1] + patient.fat_mm) * x + rng.uniform(6, 50))) / 4
+    pixel = float(np.float32(field_mm / matrix))
+    centre = (rng.uniform(10, 18) * y, rng.uniform(-5, 5))
+    plane = (np.arange(matrix) - (matrix - 1) / 2) * pixel
+    return (thickness, pixel, pixel), [np.arange(low, high, thickness), plane + centre[0], plane + centre[1]]
+
+
+def _noise(shape: tuple[int, ...], pixel_mm: float, rng: Generator, sd_range_hu: Sequence[float]) -> Array:
+    """Grain as wide as the reconstruction's kernel, a little shared by neighbouring slices; stronger deep inside."""
+    low, high = sd_range_hu
+    sd_hu, kernel_mm = np.exp(rng.uniform(np.log(low), np.log(high))), rng.uniform(0.65, 1.05)
+    grain = rng.standard_normal(shape, np.float32)
+    for plane in grain:
+        cv2.GaussianBlur(plane, (0, 0), kernel_mm / pixel_mm, dst=plane)
+    grain = ndimage.correlate1d(grain, (0.2, 1.0, 0.2), axis=0)
+    y, x = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in shape[1:]), indexing="ij")
+    return grain * np.float32(sd_hu / grain.std()) * (1.1 - 0.4 * (x * x + y * y))
+
+
+def _affine(shape: tuple[int, ...], spacing_mm: tuple[float, float, float], rng: Generator) -> np.ndarray:
+    """RAS+ affine of a file stored in one of several orientations; its canonical voxels lie where the scanner says."""
+    z, y, x = spacing_mm
+    canonical = np.diag([-x, -y, z, 1.0])
+    canonical[:3, 3] = np.rint(rng.uniform((150, 150, -900), (220, 220, 100)))
+    way = ornt_transform(axcodes2ornt(("L", "P", "S")), axcodes2ornt(tuple(rng.choice(_AXCODES))))
+    return np.asarray(canonical @ inv_ornt_aff(way, shape[::-1]))
+
+
+def _refuse_out_of_range(name: str, seen: object, least: int, most: int) -> None:
+    if not isinstance(seen, int) or not least <= seen <= most:
+        raise LiverError(f"data.{name} is {seen!r}; for a phantom, set it to a whole number from {least} to {most}")
+
+
+def _claim(root: Path, content: dict[str, Any]) -> None:
+    """Mark the folder as this phantom's, or refuse it."""
+    marker = root / _MARKER
+    try:
+        found = json.loads(marker.read_text()) if marker.exists() else None
+    except ValueError as error:
+        raise LiverError(f"{marker}: cannot be read ({error}); delete the folder or choose another data.root") from None
+    if found is None and (other := next((file for file in root.rglob("*.nii*")), None)):
+        raise LiverError(f"{root}: holds {other.name} but no {_MARKER}, so not a phantom; choose another data.root")
+    if found not in (None, content):
+        raise LiverError(f"{root}: holds a phantom of {found}, not of {content}; choose another data.root or delete it")
+    if found is None:
+        write_whole(marker, json.dumps(content))
+
+
+def _case(root: Path, case: int) -> Case:
+    labels, volume = _paths(root, case)
+    return Case(name=str(case), patient=str(case), volume=volume, labels=labels)
+
+
+def _paths(root: Path, case: int) -> tuple[Path, Path]:
+    """Labels first: they are written first, so a volume that is there has its labels."""
+    return root / f"segmentation-{case}.nii.gz", root / f"volume-{case}.nii.gz"
+
+
+def _make(save: "partial[None]", missing: list[int], workers: int) -> None:
+    with tqdm(total=len(missing), desc="phantom", unit="case", dynamic_ncols=True, disable=not missing) as bar:
+        for _ in _results(save, missing, min(workers, len(missing))):
+            bar.update()
+
+
+def _results(save: "partial[None]", missing: list[int], workers: int) -> Iterator[None]:
+    if workers == 0:
+        yield from map(save, missing)
+        return
+    # spawn: a forked child would inherit the locks of whatever threads the caller runs
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            for future in as_completed([pool.submit(save, case) for case in missing]):
+                yield future.result()
+        except BrokenProcessPool:
+            text = "a process that draws was killed, most likely for want of memory; use fewer: data.workers=1"
+            raise LiverError(f"{text} (what is finished stays)") from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _save(
+    root: Path, case: int, *, seed: int, matrix: int, tumour_fraction: float, domain: Domain = AS_MEASURED
+) -> None:
+    cv2.setNumThreads(1)
+    volume, labels = render(case, seed=seed, matrix=matrix, tumour_fraction=tumour_fraction, domain=domain)
+    for path, voxels in zip(_paths(root, case), (labels, volume.hu), strict=True):
+        stored = from_canonical(voxels, volume.affine).transpose(2, 1, 0)
+        image = nib.Nifti1Image(stored, volume.affine)
+        image.header.set_xyzt_units("mm")
+        write_whole(path, igzip.compress(image.to_bytes(), 1, mtime=0))

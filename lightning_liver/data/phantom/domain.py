@@ -1,0 +1,91 @@
+"""How a phantom is scanned: the phases of the contrast medium, noise, distance of slices.
+
+What is left to chance is as measured on LiTS, see lightning_liver.data.phantom.data_set.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from lightning_liver.errors import LiverError
+
+Levels = tuple[float, float, float, float, float, float, float, float]  # of the fields of phantom_canvas.Enhancement
+
+
+class Phase(NamedTuple):
+    """What contrast medium makes of organs and tumours; the arguments that tumours need are those of Patient."""
+
+    lowest_hu: Levels
+    highest_hu: Levels
+    hypervascular: float = 0.0
+    tumour_below_hu: tuple[float, float] = (34.0, 62.0)
+    tumour_hu: tuple[float, float] = (33.0, 64.0)
+
+
+# liver, spleen, artery, vein, kidney cortex, medulla, gut wall, muscle
+PHASES = {
+    "arterial": Phase((85, 98, 220, 108, 160, 78, 85, 55), (96, 118, 330, 130, 220, 105, 110, 66), hypervascular=0.35),
+    "portal": Phase((86, 94, 128, 130, 145, 130, 80, 55), (124, 130, 165, 172, 190, 175, 112, 66)),
+    "late": Phase((85, 86, 104, 104, 110, 115, 75, 55), (98, 102, 122, 122, 140, 150, 98, 66)),
+    # No contrast medium. 64 livers without disease had 58 HU (standard deviation 9) after death, doi:10.1007/
+    # s00414-019-02016-1; blood 40 to 50 HU, 25 to 37 in anaemia, doi:10.1038/s41598-022-24265-8; spleen 35 to 55 and
+    # kidney 20 to 40, Prokop and Galanski 2003, Spiral and Multislice Computed Tomography of the Body.
+    # Tumours are chosen, not measured: in 11 of 28 patients metastases that take up much contrast medium were more than
+    # 15 HU below a liver without any, Bressler et al. 1987, doi:10.1148/radiology.162.1.3024210.
+    "native": Phase(
+        (50, 42, 34, 34, 28, 28, 35, 48),
+        (66, 52, 46, 46, 38, 38, 45, 60),
+        tumour_below_hu=(16.0, 36.0),
+        tumour_hu=(15.0, 50.0),
+    ),
+}
+PHASE_SHARES = {"arterial": 0.2, "portal": 0.6, "late": 0.2}
+NOISE_HU = (10.0, 20.0)
+SLICES_MM = (3.25, 3.5, 4.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a scanner and its protocol make of a patient; None leaves a thing to chance, as measured on LiTS.
+
+    Args:
+        phase: of the contrast medium: arterial, portal, late, or native for none at all.
+        noise_hu: standard deviation of the noise, lowest and highest over cases.
+        slice_mm: distance of slices.
+
+    Raises:
+        LiverError: one of them is not as said, or out of range.
+    """
+
+    phase: str | None = None
+    noise_hu: Sequence[float] | None = None
+    slice_mm: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.phase is not None and self.phase not in list(PHASES):
+            raise LiverError(f"data.phase={self.phase!r}: it is null (drawn for each case) or {', '.join(PHASES)}")
+        if self.noise_hu is not None and not _is_range(self.noise_hu, 1, 200):
+            wanted = "it is null or [lowest, highest] standard deviation in HU, from 1 to 200"
+            raise LiverError(f"data.noise_hu={self.noise_hu!r}: {wanted}")
+        if self.slice_mm is not None and not _is_number(self.slice_mm, 0.5, 20):
+            raise LiverError(f"data.slice_mm={self.slice_mm!r}: it is null or a distance of slices from 0.5 to 20 mm")
+
+    def given(self) -> dict[str, Any]:
+        """The options that are not left to chance."""
+        noise_hu = None if self.noise_hu is None else list(self.noise_hu)  # as JSON keeps it
+        options = {"phase": self.phase, "noise_hu": noise_hu, "slice_mm": self.slice_mm}
+        return {name: value for name, value in options.items() if value is not None}
+
+
+AS_MEASURED = Domain()
+
+
+def _is_number(seen: object, least: float, most: float) -> bool:
+    return isinstance(seen, float | int) and not isinstance(seen, bool) and least <= seen <= most
+
+
+def _is_range(seen: Any, least: float, most: float) -> bool:
+    """Whether it is [low, high] within the bounds; low may be high."""
+    if not isinstance(seen, list | tuple) or len(seen) != 2:
+        return False
+    return all(_is_number(end, least, most) for end in seen) and seen[0] <= seen[1]

@@ -1,0 +1,93 @@
+"""Which predicted mask belongs to which true one, by their files' names."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from lightning_liver.errors import LiverError
+from lightning_liver.files import visible_files
+
+NAMES = "segmentation-N, test-segmentation-N, NAME-segmentation, or NAME alone (.nii or .nii.gz)"
+
+_MASK = re.compile(r"(?:(?:test-)?segmentation-(.+)|(.+)-segmentation)\.nii(?:\.gz)?", re.IGNORECASE)
+_SCAN = re.compile(r"(?:test-)?volume-.+", re.IGNORECASE)
+_NIFTI = re.compile(r"(.+)\.nii(?:\.gz)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A case's true and predicted label map.
+
+    Args:
+        case: what the names of both files have in common: "17" of segmentation-017.nii and volume-17-segmentation.nii.
+    """
+
+    case: str
+    truth: Path
+    prediction: Path
+
+
+class Matched(NamedTuple):
+    """Pairs in the order of their names, numbers by size, and the files that are of no pair."""
+
+    pairs: list[Pair]
+    without_prediction: list[Path]
+    without_truth: list[Path]
+
+
+def match_files(truth: Path, predictions: Path) -> Matched:
+    """Pair the masks below two folders, or two files.
+
+    Where any file of a folder is called a segmentation, only those are masks; else all NIfTI files but volume-N.
+
+    Raises:
+        LiverError: a folder that is missing or without masks, two masks of one case, no case in both.
+    """
+    if truth.is_file() and predictions.is_file():
+        return Matched([Pair(case_of(truth), truth, predictions)], [], [])
+    true, predicted = _masks(truth, "truth"), _masks(predictions, "predictions")
+    pairs = [Pair(case, true[case], predicted[case]) for case in sorted(true.keys() & predicted.keys(), key=_by_number)]
+    if not pairs:
+        raise LiverError(
+            f"no case is both in truth={truth} ({_some(true)}) and in predictions={predictions} ({_some(predicted)}); "
+            f"masks are paired by their names: {NAMES}"
+        )
+    return Matched(pairs, _rest(true, predicted), _rest(predicted, true))
+
+
+def case_of(path: Path) -> str:
+    """The case that a file's name tells."""
+    match, any_nifti = _MASK.fullmatch(path.name), _NIFTI.fullmatch(path.name)
+    name = (match[1] or match[2]) if match else any_nifti[1] if any_nifti else path.name
+    number = re.fullmatch(r"(?:(?:test-)?volume-)?(\d+)", name, re.IGNORECASE)
+    return str(int(number[1])) if number else name
+
+
+def _masks(folder: Path, option: str) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise LiverError(f"{option}={folder}: there is no such folder; give one with masks named {NAMES}")
+    files = [file for file in visible_files(folder) if _NIFTI.fullmatch(file.name)]
+    named = [file for file in files if _MASK.fullmatch(file.name)]
+    masks: dict[str, Path] = {}
+    for file in named or [file for file in files if not _SCAN.fullmatch(file.name)]:
+        other = masks.setdefault(case_of(file), file)
+        if other != file:
+            raise LiverError(f"{option}: {other} and {file} are both masks of case {case_of(file)}; move one away")
+    if not masks:
+        raise LiverError(f"{option}={folder}: no masks below it; they are named {NAMES}")
+    return masks
+
+
+def _rest(masks: Mapping[str, Path], others: Mapping[str, Path]) -> list[Path]:
+    return [masks[case] for case in sorted(masks.keys() - others.keys(), key=_by_number)]
+
+
+def _by_number(case: str) -> tuple[int, str]:
+    return (int(case), "") if case.isdecimal() else (-1, case)
+
+
+def _some(cases: Iterable[str]) -> str:
+    names = sorted(cases, key=_by_number)
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

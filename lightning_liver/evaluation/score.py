@@ -1,0 +1,149 @@
+"""Pairs of masks read and scored, several at once where that pays. Nothing here needs torch: workers start quickly."""
+
+import multiprocessing
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from jaxtyping import UInt8
+from tqdm import tqdm
+
+from lightning_liver.errors import LiverError, LiverWarning
+from lightning_liver.evaluation.pairs import Pair
+from lightning_liver.imageio.nifti import Header, read_header, read_labels
+from lightning_liver.imageio.nifti_geometry import says_nothing
+from lightning_liver.imageio.nifti_header import read_layout
+from lightning_liver.machine import available_bytes, cores
+from lightning_liver.metrics.case_score import CaseScore, score_case
+from lightning_liver.volume import Volume
+
+_BYTES_PER_VOXEL = 12  # at the peak of reading and scoring a case; measured: 4, and 10 with specks all over
+_BYTES_OF_A_WORKER = 250_000_000
+_WORTH_A_WORKER = 150_000_000  # voxels that take as long as a worker's start
+
+LabelVolume = UInt8[np.ndarray, "z y x"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of a pair: its score, or what is wrong with its files; and what the user should know."""
+
+    pair: Pair
+    score: CaseScore | None
+    error: str | None
+    warnings: tuple[str, ...]
+
+
+def check_shapes(pairs: Sequence[Pair]) -> None:
+    """Read the headers of all pairs, so that what does not fit is told before anything is scored.
+
+    Raises:
+        LiverError: files that cannot be read, or whose shapes differ.
+    """
+    bad = [message for pair in pairs if (message := _wrong_shape(pair))]
+    if bad:
+        raise LiverError("\n".join(bad))
+
+
+def score_pairs(pairs: Sequence[Pair], *, mode: str, tolerance_mm: float, workers: int | None) -> list[Scored]:
+    """Score pairs; whatever is wrong with one of them, the others are scored.
+
+    Args:
+        mode, tolerance_mm: as of score_case.
+        workers: processes; 0 works in this one, None is as many as pay and as memory has room for.
+
+    Returns:
+        As many as pairs, in their order.
+    """
+    attempt = partial(_attempt, mode=mode, tolerance_mm=tolerance_mm)
+    count = _workers(pairs) if workers is None else min(workers, len(pairs))
+    with tqdm(total=len(pairs), desc="evaluate", unit="case", dynamic_ncols=True) as bar:
+        scored: dict[Pair, Scored] = {}
+        for outcome in _pooled(attempt, pairs, count) if count else map(attempt, pairs):
+            scored[outcome.pair] = outcome
+            bar.update()
+    return [scored[pair] for pair in pairs]
+
+
+def read_pair(pair: Pair) -> tuple[LabelVolume, LabelVolume, Volume]:
+    """Truth and prediction in canonical orientation, and the grid that they are on, without HU.
+
+    The grid is the one of the truth's header, or the prediction's if the truth's header says nothing of spacing and
+    orientation. Voxels are compared in the order of the files, as the official scorer does.
+
+    Raises:
+        LiverError: what read_labels refuses; unequal shapes.
+    """
+    if message := _wrong_shape(pair):
+        raise LiverError(message)
+    truth, prediction = read_header(pair.truth), read_header(pair.prediction)
+    takes_prediction = says_nothing(truth.affine) and not says_nothing(prediction.affine)
+    grid = _grid(prediction if takes_prediction else truth)
+    return read_labels(pair.truth, grid), read_labels(pair.prediction, grid), grid
+
+
+def _grid(header: Header) -> Volume:
+    nothing = np.broadcast_to(np.int16(0), header.shape)
+    return Volume(nothing, header.spacing_mm, header.affine)
+
+
+def _wrong_shape(pair: Pair) -> str | None:
+    try:
+        truth, prediction = read_layout(pair.truth).shape[::-1], read_layout(pair.prediction).shape[::-1]
+    except LiverError as error:
+        return str(error)
+    if truth == prediction:
+        return None
+    predicted, true = (" x ".join(map(str, shape)) for shape in (prediction, truth))
+    return (
+        f"{pair.prediction}: {predicted} voxels (i, j, k), but its truth {pair.truth} has {true}; "
+        "predict on the scan's own grid"
+    )
+
+
+def _attempt(pair: Pair, *, mode: str, tolerance_mm: float) -> Scored:
+    """Score a pair; whatever is wrong with its files becomes an outcome, not an exception."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LiverWarning)
+        try:
+            score, error = _score(pair, mode, tolerance_mm), None
+        except LiverError as wrong:
+            score, error = None, str(wrong)
+        except MemoryError:
+            score, error = None, f"{pair.prediction}: there is not enough memory for it"
+    return Scored(pair, score, error, tuple(str(one.message) for one in caught if one.category is LiverWarning))
+
+
+def _score(pair: Pair, mode: str, tolerance_mm: float) -> CaseScore:
+    truth, prediction, grid = read_pair(pair)
+    return score_case(
+        truth, prediction, spacing_mm=grid.spacing_mm, mode=mode, tolerance_mm=tolerance_mm, affine=grid.affine
+    )
+
+
+def _workers(pairs: Sequence[Pair]) -> int:
+    """0 where starting a process takes longer than it saves."""
+    voxels = [read_header(pair.truth).voxels for pair in pairs]
+    room = available_bytes()
+    fit = room // (_BYTES_PER_VOXEL * max(voxels) + _BYTES_OF_A_WORKER) if room else 1
+    count = min(cores(), len(pairs), sum(voxels) // _WORTH_A_WORKER, fit)
+    return int(count) if count > 1 else 0
+
+
+def _pooled(attempt: "partial[Scored]", pairs: Sequence[Pair], workers: int) -> Iterator[Scored]:
+    # spawn: a forked child would inherit the locks of whatever threads the caller runs
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        futures = {pool.submit(attempt, pair): pair for pair in pairs}
+        for future in as_completed(futures):
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                reason = "its worker process was killed, most likely for want of memory. Use fewer: workers=1"
+                yield Scored(futures[future], None, f"{futures[future].prediction}: {reason}", ())
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

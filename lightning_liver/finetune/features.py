@@ -1,0 +1,74 @@
+"""Features of one part of a network, kept while it is applied."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lightning_liver.finetune.parts import parts, select
+
+Batch = Mapping[str, Tensor]
+
+
+class Features:
+    """The output of one part of a network, kept while it is applied.
+
+    Args:
+        part: its name; the last part that a pattern such as encoder.* matches.
+    """
+
+    muted: ClassVar[bool] = False  # while a term applies the network to other images than the batch's
+
+    def __init__(self, network: nn.Module, part: str) -> None:
+        self.now: Tensor | None = None
+        self.listening = False
+        known = parts(network)
+        self.handle = known[select(known, [part], option="finetune: part")[-1]].register_forward_hook(self._keep)
+
+    def __call__(self) -> Tensor:
+        assert self.now is not None, "the network was not applied"
+        kept, self.now = self.now, None
+        return kept
+
+    def __deepcopy__(self, memo: Any) -> "Features":
+        """Hooks go with a copied network, such as a teacher: what it says is kept apart, and what was said is not."""
+        copy = Features.__new__(Features)
+        copy.now, copy.listening = None, False
+        return copy
+
+    def _keep(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if self.listening or not Features.muted:
+            self.now = output if isinstance(output, Tensor) else output[-1]
+
+
+def channels_of(network: nn.Module, part: str, example: Tensor) -> int:
+    """How many channels a part gives, found by applying the network to an empty image."""
+    features, training = Features(network, part), network.training
+    with torch.no_grad():
+        network.eval()(example)
+    network.train(training)
+    features.handle.remove()
+    return int(features().shape[1])
+
+
+def on_target(task: Any, batch: Batch, features: Features | None = None) -> Any:
+    """What the network says of the batch's target images, heard by `features` alone.
+
+    Batch norm takes the statistics of these images and forgets them: the running ones are of labelled slices.
+    """
+    norms = [m for m in task.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    tracked = [norm.track_running_stats for norm in norms]
+    Features.muted = True
+    if features:
+        features.listening = True
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        return task.network(batch["target"])
+    finally:
+        Features.muted = False
+        if features:
+            features.listening = False
+        for norm, before in zip(norms, tracked, strict=True):
+            norm.track_running_stats = before

@@ -1,0 +1,244 @@
+"""NIfTI files in and out, always in canonical orientation on our side, in bounded memory."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any
+from warnings import warn
+
+import nibabel as nib
+import numpy as np
+from isal.igzip import IGzipFile
+from jaxtyping import Bool, Float, Shaped, UInt8
+from nibabel.affines import voxel_sizes
+
+from lightning_liver.errors import LiverError, LiverWarning
+from lightning_liver.files import replacing
+from lightning_liver.imageio.nifti_geometry import Affine, mask_notes, read_geometry
+from lightning_liver.imageio.nifti_header import Layout, opened, read_layout, refuse_short_stream
+from lightning_liver.volume import Volume, canonical_spacing_mm, from_canonical, to_canonical
+
+_SLAB = 2**20  # voxels converted at once: 8 MiB of float64, whatever the file's shape
+_GZIP_LEVEL = 2  # of isal's 0 to 3
+_INT16 = np.iinfo(np.int16)
+_MOST_LISTED = 8
+
+Slab = Shaped[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of a file before its voxels are read.
+
+    Args:
+        shape: voxels along canonical z, y and x, as the array that read_volume gives.
+        spacing_mm: along z, y and x.
+        dtype: of a voxel in the file.
+        affine: from the file's voxel indices (i, j, k) to millimetres (RAS+), as in Volume.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    dtype: np.dtype[Any]
+    affine: Affine
+
+    @property
+    def voxels(self) -> int:
+        return self.shape[0] * self.shape[1] * self.shape[2]
+
+
+def read_header(path: Path) -> Header:
+    """Check a file's header, quietly: what read_volume would warn of is its to say.
+
+    Raises:
+        LiverError: a header that read_volume would refuse.
+    """
+    layout = read_layout(Path(path))
+    affine = read_geometry(layout.path, layout.header).affine
+    z, y, x = to_canonical(np.broadcast_to(np.uint8(0), layout.shape), affine).shape
+    return Header((z, y, x), _spacing_mm(affine), layout.dtype, affine)
+
+
+def read_volume(path: Path) -> Volume:
+    """Read a CT; values are scaled by the header, rounded to whole HU and clipped to int16. hu is C-contiguous.
+
+    Raises:
+        LiverError: a file that is not one whole 3-D NIfTI volume of finite numbers with a usable geometry.
+    """
+    layout = read_layout(Path(path))
+    geometry = read_geometry(layout.path, layout.header)
+    _warn_all(layout.path, geometry.notes)
+    voxels = _read(layout, np.int16, lambda stored: _to_hu(layout, stored))
+    hu = _contiguous(to_canonical(voxels, geometry.affine))
+    return Volume(hu, _spacing_mm(geometry.affine), geometry.affine)
+
+
+def read_labels(path: Path, volume: Volume) -> UInt8[np.ndarray, "z y x"]:
+    """Read the label map (0, 1, 2) of a volume, turned by the volume's affine whatever its own header says.
+
+    Raises:
+        LiverError: what read_volume refuses of voxels; another shape or (informative) spacing than the volume's; labels
+            other than 0, 1 and 2.
+    """
+    layout = read_layout(Path(path))
+    _refuse_other_shape(layout, from_canonical(volume.hu, volume.affine).shape)
+    _warn_all(layout.path, mask_notes(layout.path, layout.header, volume.affine))
+    strange: set[float] = set()
+    voxels = _read(layout, np.uint8, lambda stored: _to_labels(layout, stored, strange))
+    _refuse_strange(layout.path, strange)
+    return _contiguous(to_canonical(voxels, volume.affine))
+
+
+def write_labels(path: Path, labels: UInt8[np.ndarray, "z y x"], affine: Affine) -> None:
+    """Write a canonical label map on the grid and in the orientation of the file that has this affine.
+
+    What stands under `path` is always whole: the new file is written beside it and renamed.
+
+    Raises:
+        LiverError: a name that ends neither in .nii nor in .nii.gz; a folder that is missing, full or not writable.
+    """
+    _write(Path(path), labels, affine, slope=1.0)
+
+
+def write_map(path: Path, bytes_: UInt8[np.ndarray, "z y x"], affine: Affine, *, largest: float) -> None:
+    """Write a map of shares, a byte a voxel, which readers of NIfTI scale to 0 to `largest`.
+
+    Raises:
+        LiverError: as write_labels.
+    """
+    _write(Path(path), bytes_, affine, slope=largest / 255)
+
+
+def _write(path: Path, canonical: UInt8[np.ndarray, "z y x"], affine: Affine, *, slope: float) -> None:
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise LiverError(f"{path}: masks are written as .nii or .nii.gz; name it so")
+    voxels = from_canonical(canonical, affine)
+    with _replacing(path) as stream:
+        stream.write(_byte_header(voxels.shape, affine, slope).binaryblock + bytes(4))  # four zeros: no extensions
+        for plane in voxels:
+            stream.write(plane.tobytes())
+
+
+def _warn_all(path: Path, notes: tuple[str, ...]) -> None:
+    for note in notes:
+        warn(f"{path}: {note}", LiverWarning, stacklevel=3)
+
+
+def _spacing_mm(affine: Affine) -> tuple[float, float, float]:
+    i, j, k = (float(mm) for mm in voxel_sizes(affine))
+    return canonical_spacing_mm((i, j, k), affine)
+
+
+def _contiguous(view: Shaped[np.ndarray, "z y x"]) -> Shaped[np.ndarray, "z y x"]:
+    """An array that was turned, as one in order. What was only mirrored is mirrored in place, in half the memory."""
+    across, *within = (slice(None, None, -1 if stride < 0 else 1) for stride in view.strides)
+    stored = view[across, *within]
+    if not stored.flags.c_contiguous:
+        return np.ascontiguousarray(view)
+    for plane in stored if any(one.step < 0 for one in within) else ():
+        plane[...] = plane[tuple(within)].copy()
+    if across.step < 0:
+        for low, high in zip(stored[: len(stored) // 2], stored[::-1], strict=False):
+            low[...], high[...] = high.copy(), low.copy()
+    return stored
+
+
+def _read(layout: Layout, dtype: type, convert: Callable[[Slab], Slab]) -> Shaped[np.ndarray, "k j i"]:
+    with opened(layout.path) as stream:
+        voxels: np.ndarray = np.empty(layout.voxels, dtype)
+        stream.seek(layout.offset)
+        for start in range(0, layout.voxels, _SLAB):
+            stop = min(start + _SLAB, layout.voxels)
+            voxels[start:stop] = convert(_slab(layout, stream, start, stop))
+        while stream.read(_SLAB):  # gzip's checksum stands at the end
+            pass
+    return voxels.reshape(layout.shape)
+
+
+def _slab(layout: Layout, stream: BufferedIOBase, start: int, stop: int) -> Slab:
+    itemsize = layout.dtype.itemsize
+    stored = stream.read((stop - start) * itemsize)
+    if len(stored) < (stop - start) * itemsize:
+        refuse_short_stream(layout, start * itemsize + len(stored))
+    return np.frombuffer(stored, layout.dtype)
+
+
+def _to_hu(layout: Layout, stored: Slab) -> Slab:
+    if not layout.scaled and np.can_cast(stored.dtype, np.int16):
+        return stored
+    hu: Slab = np.rint(_scale(layout, stored)).clip(_INT16.min, _INT16.max)
+    return hu
+
+
+def _scale(layout: Layout, stored: Slab) -> Float[np.ndarray, " n"]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = stored.astype(np.float64)
+        if layout.scaled:
+            values *= layout.slope
+            values += layout.inter
+    finite = np.isfinite(values)
+    if not finite.all():
+        seen = values[~finite][0]
+        raise LiverError(
+            f"{layout.path}: a voxel is {seen}, finite numbers are needed; export the scan again or replace such voxels"
+        )
+    return values
+
+
+def _to_labels(layout: Layout, stored: Slab, strange: set[float]) -> UInt8[np.ndarray, " n"]:
+    if stored.dtype == np.uint8 and not layout.scaled and stored.max() <= 2:
+        return stored
+    values = stored if stored.dtype.kind in "iu" and not layout.scaled else _scale(layout, stored)
+    liver: Bool[np.ndarray, " n"] = values == 1
+    tumour: Bool[np.ndarray, " n"] = values == 2
+    known = liver | tumour | (values == 0)
+    if len(strange) < _MOST_LISTED and not known.all():
+        strange.update(np.unique(values[~known].astype(np.float64)).tolist())
+    return liver.view(np.uint8) + 2 * tumour.view(np.uint8)
+
+
+def _refuse_strange(path: Path, strange: set[float]) -> None:
+    if not strange:
+        return
+    seen = ", ".join(f"{value:g}" for value in sorted(strange)[:_MOST_LISTED])
+    whole = all(float(value).is_integer() for value in strange)
+    cure = "map them to these three" if whole else "resample the mask by nearest neighbour, without interpolation"
+    raise LiverError(f"{path}: labels are 0 background, 1 liver, 2 tumour, but the mask also has {seen}; {cure}")
+
+
+def _refuse_other_shape(layout: Layout, volume_shape: tuple[int, ...]) -> None:
+    if layout.shape != volume_shape:
+        mask, volume = (" x ".join(map(str, shape[::-1])) for shape in (layout.shape, volume_shape))
+        raise LiverError(
+            f"{layout.path}: the mask has {mask} voxels, its volume {volume} (i, j, k); "
+            "give the pair that belongs together"
+        )
+
+
+def _byte_header(shape: tuple[int, ...], affine: Affine, slope: float) -> Any:
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(shape[::-1])
+    header.set_qform(affine, code="scanner")
+    if not np.allclose(header.get_qform(), affine, atol=1e-3):  # a qform cannot shear
+        header.set_qform(affine, code="unknown")
+    header.set_sform(affine, code="scanner")
+    header.set_xyzt_units("mm")
+    header.set_slope_inter(slope, 0)
+    header["vox_offset"] = header.single_vox_offset
+    return header
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BufferedIOBase]:
+    try:
+        with replacing(path) as partial, partial.open("wb") as raw:
+            if path.suffix == ".gz":  # no name and no time inside: equal masks are equal files
+                with IGzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as stream:
+                    yield stream
+            else:
+                yield raw
+    except OSError as error:
+        raise LiverError(f"{path}: cannot be written ({error.strerror or error}); check folder and space") from None

@@ -1,0 +1,81 @@
+"""Scans to be predicted, wherever they lie: NIfTI files and DICOM series."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from lightning_liver.errors import LiverError
+from lightning_liver.files import visible_files
+from lightning_liver.imageio.dicom import read_series, series_folders
+from lightning_liver.imageio.nifti import read_volume
+from lightning_liver.volume import Volume
+
+_NIFTI = (".nii", ".nii.gz")
+_MAPS = r"(-(liver-probability|tumour-probability|entropy|mutual_information|variance))?"  # beside masks
+_MASK = re.compile(rf"(test-)?segmentation-\d+{_MAPS}|.*-segmentation{_MAPS}|labels?-\d+", re.IGNORECASE)
+
+
+class Scan(NamedTuple):
+    """A file or a folder of a series, and the name of the mask that is made of it."""
+
+    path: Path
+    name: str
+    is_dicom: bool
+
+    @property
+    def mask(self) -> str:
+        """The file name of its mask: segmentation-N for volume-N, as LiTS has it, else NAME-segmentation."""
+        numbered = re.fullmatch(r"volume-(\d+)", self.name)
+        return f"segmentation-{numbered[1]}.nii.gz" if numbered else f"{self.name}-segmentation.nii.gz"
+
+    def read(self) -> Volume:
+        """The scan.
+
+        Raises:
+            LiverError: what the reader of its format refuses.
+        """
+        return read_series(self.path) if self.is_dicom else read_volume(self.path)
+
+
+def find_scans(path: Path, *, output: Path | None = None) -> list[Scan]:
+    """A NIfTI file, a DICOM series, or all of them below a folder; masks among them and the maps beside are left out.
+
+    Args:
+        output: a folder; what lies in it is left out, too, unless the path does.
+
+    Raises:
+        LiverError: nothing is there, or two scans would have masks of one name.
+    """
+    if path.is_file():
+        return [_nifti(path)]
+    if not path.is_dir():
+        raise LiverError(f"input={path}: there is no such file or folder")
+    files = [file for file in visible_files(path) if file.name.endswith(_NIFTI)]
+    scans = [scan for scan in map(_nifti, files) if not _MASK.fullmatch(scan.name)]
+    scans += [Scan(folder, folder.name, True) for folder in series_folders(path)]
+    if output is not None and not _is_in(path, output):
+        scans = [scan for scan in scans if not _is_in(scan.path, output)]
+    if not scans:
+        raise LiverError(f"input={path}: neither NIfTI files (.nii, .nii.gz) nor a DICOM series are there")
+    _refuse_equal_names(scans)
+    return sorted(scans, key=lambda scan: (len(scan.name), scan.name))
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _nifti(file: Path) -> Scan:
+    if not file.name.endswith(_NIFTI):
+        raise LiverError(f"input={file}: a NIfTI file ends in .nii or .nii.gz; of a DICOM series give the folder")
+    return Scan(file, file.name.removesuffix(".gz").removesuffix(".nii"), False)
+
+
+def _refuse_equal_names(scans: Sequence[Scan]) -> None:
+    counted = Counter(scan.mask for scan in scans)
+    for name, count in counted.items():
+        if count > 1:
+            these = ", ".join(str(scan.path) for scan in scans if scan.mask == name)
+            raise LiverError(f"{these} would all have the mask {name}: rename them, or predict them one by one")

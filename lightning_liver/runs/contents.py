@@ -1,0 +1,159 @@
+"""The files of a run folder that a report is made of; a run need not have all of them."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_liver.data.splits import PARTS
+from lightning_liver.errors import LiverError
+from lightning_liver.runs.scalars import Curve, read_scalars
+from lightning_liver.runs.settings import Settings, read_settings
+from lightning_liver.runs.status import json_of
+
+Line = Mapping[str, str]
+
+_COLUMNS = {
+    "cases.csv": ("case", "patient", "structure", "dice"),
+    "lesions.csv": ("case", "patient", "kind", "lesion", "diameter_mm", "detected_0"),
+    "calibration.csv": ("structure", "bin_low", "bin_high", "voxels", "mean_probability", "true_share"),
+    "data.csv": ("part", "case", "patient", "slices", "slice_mm", "pixel_mm", "rows", "columns", "tumour_slices"),
+}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a run folder has; None or empty is what it does not have.
+
+    Args:
+        metrics: of metrics.json, or of a run that is about to write it.
+        differs: how its config differs from the defaults, see lightning_liver.runs.differences.differences.
+        overrides: as they were typed.
+        job: the name of the config that was run: train, or evaluate.
+        choices: of the config's groups.
+    """
+
+    folder: Path
+    settings: Settings
+    choices: Mapping[str, str | None]
+    overrides: Sequence[str] | None
+    swept: bool
+    job: str
+    differs: Mapping[str, Any] | None
+    metrics: Mapping[str, Any]
+    cases: Sequence[Line]
+    lesions: Sequence[Line] | None
+    calibration: Sequence[Line] | None
+    decision: Mapping[str, Any] | None
+    data: Sequence[Line] | None
+    split: Mapping[str, Sequence[str]] | None
+    timing: Mapping[str, float | None]
+    chosen: Mapping[str, Any]
+    environment: Mapping[str, Any] | None
+    transfer: str | None
+    curves: Mapping[str, Curve]
+    config: str | None
+
+
+def read_contents(folder: Path, metrics: Mapping[str, Any] | None = None) -> Contents:
+    """Read a run folder.
+
+    Args:
+        metrics: in place of metrics.json, which a run writes last.
+
+    Raises:
+        LiverError: a file is damaged, or of another kind than its name says.
+    """
+    hydra = _hydra(folder)
+    return Contents(
+        folder=folder,
+        settings=read_settings(folder),
+        choices=hydra.get("runtime", {}).get("choices", {}),
+        overrides=hydra.get("overrides", {}).get("task"),
+        swept=hydra.get("mode") == "MULTIRUN",
+        job=str(hydra.get("job", {}).get("name", "train")),
+        differs=json_of(folder / "differs.json"),
+        metrics=metrics if metrics is not None else json_of(folder / "metrics.json") or {},
+        cases=read_lines(folder / "cases.csv") or (),
+        lesions=read_lines(folder / "lesions.csv"),
+        calibration=read_lines(folder / "calibration.csv"),
+        decision=json_of(folder / "decision.json"),
+        data=read_lines(folder / "data.csv"),
+        split=_split(folder / "split.json"),
+        timing=json_of(folder / "timing.json") or {},
+        chosen=json_of(folder / "chosen.json") or {},
+        environment=json_of(folder / "environment.json"),
+        transfer=_text(folder / "transfer.txt"),
+        curves=read_scalars(folder / "tensorboard"),
+        config=_text(folder / ".hydra" / "config.yaml"),
+    )
+
+
+def read_lines(path: Path) -> tuple[Line, ...] | None:
+    """The lines of a table of a run folder; None if it is not there.
+
+    Raises:
+        LiverError: it is damaged or has other columns.
+    """
+    if not path.exists():
+        return None
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = csv.DictReader(file)
+            found = lines.fieldnames or _COLUMNS[path.name]  # a run without test cases leaves an empty file
+            if gone := [name for name in _COLUMNS[path.name] if name not in found]:
+                raise ValueError(f"no column {', '.join(gone)}")
+            return tuple(lines)
+    except (OSError, ValueError, csv.Error) as error:
+        raise _other(path, error) from error
+
+
+def number(text: str | None) -> float | None:
+    """The number in a cell; None if it is empty.
+
+    Raises:
+        ValueError: it is no number.
+    """
+    return float(text) if text else None
+
+
+def mode_of(contents: Contents) -> str:
+    """How a table's caption goes on: the rules by which the run was scored, if it knows of any."""
+    mode = contents.metrics.get("mode", contents.settings.get("scores.mode"))
+    return f"; mode {mode}" if mode else ""
+
+
+def _hydra(folder: Path) -> dict[str, Any]:
+    """Hydra's own part of the config; nothing of a run that was not started by a command."""
+    text = _text(folder / ".hydra" / "hydra.yaml")
+    try:
+        return dict(yaml.safe_load(text)["hydra"]) if text else {}
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise _other(folder / ".hydra" / "hydra.yaml", error) from error
+
+
+def _split(path: Path) -> dict[str, list[str]] | None:
+    content = json_of(path)
+    if content is None:
+        return None
+    try:
+        return {part: [str(name) for name in content[part]] for part in PARTS}
+    except (KeyError, TypeError) as error:
+        raise _other(path, error) from error
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _other(path, error) from error
+
+
+def _other(path: Path, error: Exception) -> LiverError:
+    return LiverError(
+        f"{path}: not what a run writes ({type(error).__name__}: {error}). Remove it, and the report goes without, or "
+        "run again"
+    )

@@ -1,0 +1,47 @@
+"""Differences between a run's config and the default one."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lightning_liver.config import compose
+from lightning_liver.runs.settings import flat
+
+_NOT_THE_RUN = ("resume", "results", "report", "estimate", "trial")
+
+
+def differences(run: Path) -> dict[str, dict[str, list[Any]]] | None:
+    """How a run's config differs from what would have been without a word: [default, own] of groups and of options.
+
+    The defaults of options are those of the groups that the run chose, so that a choice is told once and not by all it
+    brings. None for a run that was not started by a command, or whose groups are not of our conf/.
+    """
+    saved, hydra = (run / ".hydra" / name for name in ("config.yaml", "hydra.yaml"))
+    if not (saved.is_file() and hydra.is_file()):
+        return None
+    chosen: Any = OmegaConf.to_container(OmegaConf.load(hydra).hydra.runtime.choices)
+    try:
+        default = compose("train", [], return_hydra_config=True).hydra.runtime.choices
+        changed = {group: choice for group, choice in chosen.items() if _tells(group) and default.get(group) != choice}
+        alone = compose("train", [f"{group}={choice}" for group, choice in changed.items()])
+    except (HydraException, OmegaConfBaseException):
+        return None
+    own, usual = (_options(config) for config in (OmegaConf.load(saved), alone))
+    return {
+        "choices": {group: [default.get(group), choice] for group, choice in changed.items()},
+        "options": {
+            name: [usual.get(name), own.get(name)] for name in {**usual, **own} if usual.get(name) != own.get(name)
+        },
+    }
+
+
+def _tells(group: str) -> bool:
+    return not group.startswith("hydra/") and group != "experiment"
+
+
+def _options(config: Any) -> dict[str, object]:
+    tree: Any = OmegaConf.to_container(config)
+    return flat({name: value for name, value in tree.items() if name not in (*_NOT_THE_RUN, "hydra")})

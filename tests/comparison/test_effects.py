@@ -1,0 +1,103 @@
+"""The effect of each of several options that differ at once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import linregress, t
+
+from lightning_liver.comparison.effects import effects, effects_text
+from lightning_liver.comparison.results import gather
+from lightning_liver.errors import LiverError
+from lightning_liver.runs.settings import levels
+from lightning_liver.sweep.design import plackett_burman
+from tests.report.run_folders import write_run
+
+PATIENTS = {"A": 0.5, "B": 0.3, "C": 0.8}
+GAINS = {"loss": 0.1, "data.size": -0.05, "augment": 0.0}
+
+
+def laid_out() -> tuple[dict[str, dict[str, float]], dict[str, dict[str, str]]]:
+    """Scores that are each patient's own plus what the options add, in the configurations of a design."""
+    rows = enumerate(plackett_burman(len(GAINS)).tolist())
+    chosen = {f"c{n}": {o: "ab"[second] for o, second in zip(GAINS, row, strict=True)} for n, row in rows}
+    table = {
+        name: {patient: base + sum(GAINS[o] for o in GAINS if own[o] == "b") for patient, base in PATIENTS.items()}
+        for name, own in chosen.items()
+    }
+    return table, chosen
+
+
+def test_what_was_put_in_comes_out_with_the_better_level_named() -> None:
+    table, chosen = laid_out()
+    found = {each.option: each for each in effects(table, chosen)}
+    assert [each.option for each in effects(table, chosen)][:2] == ["loss", "data.size"], "the largest first"
+    assert found["loss"].gain.mean == pytest.approx(0.1)
+    assert (found["loss"].better, found["loss"].worse, found["loss"].agree) == ("b", "a", "3 of 3")
+    assert found["data.size"].gain.mean == pytest.approx(0.05)
+    assert (found["data.size"].better, found["data.size"].worse) == ("a", "b")
+    assert found["augment"].gain.mean == pytest.approx(0, abs=1e-9)
+
+
+def test_of_one_option_it_is_a_line_through_the_scores() -> None:
+    table = {name: {"A": y} for name, y in zip("pqrs", (0.2, 0.25, 0.5, 0.45), strict=True)}
+    chosen = {name: {"loss": "ab"[name in "rs"]} for name in table}
+    (found,) = effects(table, chosen)
+    line = linregress([0, 0, 1, 1], [0.2, 0.25, 0.5, 0.45])
+    half = t.ppf(0.975, 2) * line.stderr
+    assert found.gain == pytest.approx((line.slope, line.slope - half, line.slope + half))
+    assert found.p == pytest.approx(line.pvalue)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    rng, held = np.random.default_rng(1), 0
+    for _ in range(200):
+        table, chosen = laid_out()
+        noisy = {name: {p: y + 0.05 * rng.standard_normal() for p, y in row.items()} for name, row in table.items()}
+        (loss,) = [each for each in effects(noisy, chosen) if each.option == "loss"]
+        sign = 1 if loss.better == "b" else -1
+        low, high = sorted(sign * end for end in loss.gain[1:])
+        held += low <= 0.1 <= high
+    assert 180 <= held <= 199
+
+
+def test_a_patient_who_met_one_level_alone_has_no_say() -> None:
+    table, chosen = laid_out()
+    for name, own in chosen.items():
+        if own["loss"] == "a":
+            del table[name]["C"]
+    found = {each.option: each for each in effects(table, chosen)}
+    assert found["loss"].agree == "2 of 2"
+    assert found["loss"].gain.mean == pytest.approx(0.1)
+
+
+def test_options_that_always_change_together_are_refused() -> None:
+    table, chosen = laid_out()
+    for own in chosen.values():
+        own["data.size"] = own["loss"]
+    with pytest.raises(LiverError, match="cannot tell"):
+        effects(table, chosen)
+
+
+def test_a_third_level_is_refused_by_name() -> None:
+    table, chosen = laid_out()
+    chosen["c0"]["loss"] = "c"
+    with pytest.raises(LiverError, match="loss has a, b, c"):
+        effects(table, chosen)
+
+
+def test_a_group_is_one_option_and_a_list_is_told_as_it_is() -> None:
+    dice = {"loss._target_": "x.dice", "loss.smooth": 1.0, "data.window_hu": [-160, 240], "seed": 0}
+    focal = {"loss._target_": "x.focal", "loss.gamma": 2.0, "data.window_hu": [-60, 180], "seed": 0}
+    assert levels([dice, focal]) == {"loss": ["dice", "focal"], "data.window_hu": ["[-160, 240]", "[-60, 180]"]}
+
+
+def test_run_folders_are_told(tmp_path: Path) -> None:
+    for n, (size, context) in enumerate([(96, 0), (96, 1), (128, 0), (128, 1)]):
+        for fold, (patient, base) in enumerate(PATIENTS.items()):
+            scores = {(patient, f"case-{fold}"): base + 0.1 * (size == 128)}
+            write_run(tmp_path / f"{n}-{fold}", "dice", scores, data={"size": size, "context": context, "fold": fold})
+    text = effects_text(gather([tmp_path]), ("tumour",))
+    (line,) = [line for line in text.splitlines() if line.startswith("data.size")]
+    assert line.split()[1:4] == ["128", "96", "0.100"]
+    assert "4 configurations" in text

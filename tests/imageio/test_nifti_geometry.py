@@ -1,0 +1,142 @@
+import itertools
+import warnings
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from lightning_liver.errors import LiverError, LiverWarning
+from lightning_liver.imageio import nifti_geometry as geometry
+from lightning_liver.imageio.nifti import read_header, read_labels, read_volume
+from tests.imageio.nifti_files import (
+    LPS,
+    SPACING_MM,
+    UNIT,
+    affine_of,
+    canonical_labels,
+    labels_of,
+    numbers,
+    oblique,
+    refused,
+    save,
+    volume_at,
+)
+
+
+@pytest.mark.parametrize("spacing", [(0.7, 0, 2.5), (0.7, -0.8, 2.5), (0.7, np.nan, 2.5), (0.7, np.inf, 2.5)])
+def test_spacing_that_cannot_be_is_refused(tmp_path, spacing):
+    refused(save(tmp_path / "v.nii", numbers(), pixdim=spacing), "spacing")
+
+
+@pytest.mark.parametrize("row", [[0, 0, 0, 5], [-0.7, 0, 0, 5], [np.nan, 0, 2.5, 0], [0, 0, 2.5, np.inf]])
+def test_affine_that_is_singular_or_not_finite_is_refused(tmp_path, row):
+    refused(save(tmp_path / "v.nii", numbers(), srow_z=row), "singular or not finite")
+
+
+def test_qform_without_a_rotation_is_refused(tmp_path):
+    refused(save(tmp_path / "v.nii", numbers(), sform_code=0, qform_code=1, quatern_b=3), "qform gives no rotation")
+
+
+def test_qform_counts_where_there_is_no_sform(tmp_path):
+    path = save(tmp_path / "v.nii", numbers(), oblique(0.3, 0.2, 0.1), sform_code=0, srow_x=0)
+    np.testing.assert_allclose(read_volume(path).affine, oblique(0.3, 0.2, 0.1), atol=1e-5)
+
+
+def test_qfac_of_zero_means_one(tmp_path):
+    path = save(tmp_path / "v.nii", numbers(), np.diag([*SPACING_MM, 1]), sform_code=0)
+    block = bytearray(path.read_bytes())
+    block[76:80] = bytes(4)
+    path.write_bytes(block)
+    np.testing.assert_allclose(read_volume(path).affine, nib.load(path).affine)
+
+
+def test_pixdim_counts_where_there_is_neither_sform_nor_qform(tmp_path):
+    path = save(tmp_path / "v.nii", numbers(), sform_code=0, qform_code=0, pixdim=SPACING_MM)
+    volume = read_volume(path)
+    np.testing.assert_array_equal(volume.affine, nib.load(path).affine)
+    assert volume.spacing_mm == pytest.approx(SPACING_MM[::-1])
+
+
+def test_identity_affine_with_good_pixdim_takes_pixdim_with_one_warning(tmp_path):
+    path = save(tmp_path / "volume-1.nii", numbers(), UNIT, pixdim=SPACING_MM)
+    with pytest.warns(LiverWarning, match=f"volume-1.nii: {geometry.PIXDIM_TRUSTED}$") as seen:
+        volume = read_volume(path)
+    assert len(seen) == 1
+    np.testing.assert_allclose(volume.affine, np.diag([*SPACING_MM, 1]), rtol=1e-6)
+    assert volume.spacing_mm == pytest.approx(SPACING_MM[::-1])
+
+
+def test_mirrored_identity_with_good_pixdim_keeps_its_directions(tmp_path):
+    with pytest.warns(LiverWarning, match=geometry.PIXDIM_TRUSTED):
+        volume = volume_at(tmp_path, np.diag([-1, -1, 1, 1]), pixdim=SPACING_MM)
+    np.testing.assert_allclose(volume.affine, np.diag([-0.7, -0.8, 2.5, 1]), rtol=1e-6)
+
+
+def test_isotropic_millimetre_volume_is_nothing_to_warn_about(tmp_path):
+    assert volume_at(tmp_path, UNIT).spacing_mm == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("factor", "warned"), [(1.009, False), (1.02, True)])
+def test_affine_wins_over_another_pixdim_with_a_warning_beyond_one_percent(tmp_path, factor, warned):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        volume = volume_at(tmp_path, LPS, pixdim=np.multiply(SPACING_MM, [1, factor, 1]))
+    assert [geometry.PIXDIM_DISAGREES in str(w.message) for w in seen] == [True] * warned
+    assert volume.spacing_mm == pytest.approx(SPACING_MM[::-1])
+
+
+def test_reading_a_header_is_quiet(tmp_path):
+    path = save(tmp_path / "v.nii", numbers(), UNIT, pixdim=SPACING_MM)
+    assert read_header(path).spacing_mm == pytest.approx(SPACING_MM[::-1])
+
+
+@pytest.mark.parametrize("affine", [LPS, affine_of((2, 0, 1), (-1, 1, -1))])
+def test_mask_of_another_spacing_is_refused_with_both(tmp_path, affine):
+    other = affine @ np.diag([1, 1, 2.53 / 2.5, 1])
+    with pytest.raises(LiverError, match=r"spacing is 0\.7 x 0\.8 x 2\.53 mm, its volume's 0\.7 x 0\.8 x 2\.5 mm"):
+        read_labels(save(tmp_path / "s.nii", labels_of(), other), volume_at(tmp_path, affine))
+
+
+def test_mask_spacing_off_by_a_hundredth_is_accepted(tmp_path):
+    mask = save(tmp_path / "s.nii", labels_of(), LPS @ np.diag([1, 1, 2.509 / 2.5, 1]))
+    np.testing.assert_array_equal(read_labels(mask, volume_at(tmp_path)), canonical_labels(LPS, tmp_path))
+
+
+@pytest.mark.parametrize("signs", list(itertools.product((1, -1), repeat=3)))
+def test_mask_whose_header_says_nothing_takes_the_volumes_with_one_warning(tmp_path, signs):
+    volume = volume_at(tmp_path)
+    mask = save(tmp_path / "s.nii", labels_of(), np.diag([*signs, 1]))
+    with pytest.warns(LiverWarning, match=f"s.nii: {geometry.MASK_SAYS_NOTHING}$") as seen:
+        labels = read_labels(mask, volume)
+    assert len(seen) == 1
+    np.testing.assert_array_equal(labels, canonical_labels(LPS, tmp_path))
+
+
+def test_mask_with_an_unusable_header_takes_the_volumes_with_a_warning(tmp_path):
+    mask = save(tmp_path / "s.nii", labels_of(), pixdim=0, sform_code=0)
+    with pytest.warns(LiverWarning, match=geometry.MASK_SAYS_NOTHING):
+        labels = read_labels(mask, volume_at(tmp_path))
+    np.testing.assert_array_equal(labels, canonical_labels(LPS, tmp_path))
+
+
+def test_mask_of_an_isotropic_millimetre_volume_is_nothing_to_warn_about(tmp_path):
+    mask = save(tmp_path / "s.nii", labels_of(), UNIT)
+    np.testing.assert_array_equal(read_labels(mask, volume_at(tmp_path, UNIT)), canonical_labels(UNIT, tmp_path))
+
+
+def test_mask_and_volume_with_the_same_identity_and_pixdim_need_one_warning(tmp_path):
+    with pytest.warns(LiverWarning, match=geometry.PIXDIM_TRUSTED):
+        volume = volume_at(tmp_path, UNIT, pixdim=SPACING_MM)
+    labels = read_labels(save(tmp_path / "s.nii", labels_of(), UNIT, pixdim=SPACING_MM), volume)
+    np.testing.assert_array_equal(labels, canonical_labels(UNIT, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("volume_affine", "mask_affine"), [(LPS, LPS * [-1, -1, 1, 1]), (UNIT, np.diag([-1, -1, 1, 1]))]
+)
+def test_mask_of_another_orientation_goes_by_the_volumes_with_a_warning(tmp_path, volume_affine, mask_affine):
+    volume = volume_at(tmp_path, volume_affine)
+    mask = save(tmp_path / "s.nii", labels_of(), mask_affine)
+    with pytest.warns(LiverWarning, match=f"s.nii: {geometry.MASK_ORIENTED_OTHERWISE}$"):
+        labels = read_labels(mask, volume)
+    np.testing.assert_array_equal(labels, canonical_labels(volume_affine, tmp_path))

@@ -1,0 +1,45 @@
+"""A network sees of a scan that it is given what it saw of it in training."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from lightning_liver.data.prepare import prepare
+from lightning_liver.data.slices import Appearance
+from lightning_liver.data.sources import Case
+from lightning_liver.imageio.nifti import read_volume
+from lightning_liver.inference.predict_volume import Member, Options, predict_volume
+from lightning_liver.inference.thresholds import HALF
+
+LOOK = Appearance((-160.0, 240.0), context=1, mean=0.3, std=0.2)
+
+
+class Watched(torch.nn.Module):
+    """Keeps what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.seen.append(images)
+        return images[:, :2]
+
+
+@pytest.mark.parametrize("spacing_mm", [None, 1.7])
+def test_slices_are_those_of_the_store(tmp_path: Path, spacing_mm: float | None) -> None:
+    """Also where the scanner wrote what is no HU: -3024 around the field of view, metal."""
+    hu = np.random.default_rng(0).integers(-200, 300, (24, 20, 6)).astype(np.int16)
+    hu[:5], hu[12:15, 8:11] = -3024, 9000
+    path = tmp_path / "volume-1.nii.gz"
+    nib.save(nib.Nifti1Image(hu, np.diag([0.8, 1.1, 3.0, 1])), path)
+    case = Case("1", "1", path, None)
+    store = prepare([case], store=tmp_path / "store", spacing_mm=spacing_mm, workers=0, skip_bad=False)
+    expected = torch.stack([LOOK.tensor(LOOK.hu(store, "1", z)) for z in range(6)])
+    network = Watched()
+    options = Options.masks_alone(batch_size=4, flips=((),), autocast=None, device=torch.device("cpu"))
+    predict_volume(read_volume(path), [Member(network, LOOK, spacing_mm, 1)], HALF, options)
+    assert torch.equal(torch.cat(network.seen), expected)

@@ -1,0 +1,74 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from lightning_liver.errors import LiverError
+from lightning_liver.metrics.aggregate import BANDS_MM, case_rows, data_set_figures, lesion_rows
+from lightning_liver.metrics.case_score import CaseScore, score_case
+
+SHAPE = (3, 40, 60)
+SIDES = (4, 12, 24)  # of lesions, in pixels of a millimetre: below 10 mm, 10 to 20 mm, from 20 mm
+
+
+def case(found: tuple[int, ...], missed: tuple[int, ...], mode: str = "corrected") -> CaseScore:
+    """Squares of tumour side by side in one slice; those that were found are predicted as they are."""
+    truth, prediction = (np.ones(SHAPE, np.uint8) for _ in range(2))
+    x = 1
+    for side in (*found, *missed):
+        truth[1, 1 : 1 + side, x : x + side] = 2
+        x += side + 2
+    prediction[truth == 2] = 2
+    for side in missed:
+        prediction[1, :, x - side - 2 : x] = 1
+        x -= side + 2
+    return score_case(truth, prediction, spacing_mm=(3.0, 1.0, 1.0), mode=mode, tolerance_mm=1.0)
+
+
+def test_recall_by_size_counts_lesions_of_all_cases() -> None:
+    figures = data_set_figures([case(SIDES[:2], SIDES[2:]), case(SIDES[:1], SIDES[:1])], "test")
+    recall = [figures[f"test/lesion/recall_50_{band}"] for band in BANDS_MM]
+    assert recall == [pytest.approx(2 / 3), 1, 0]
+    assert figures["test/lesion/recall_50"] == 3 / 5
+    assert figures["test/lesion/precision_50"] == 1
+    assert figures["test/lesion/f1_50"] == pytest.approx(2 * 1 * 0.6 / 1.6)
+
+
+def test_bands_leave_no_lesion_out() -> None:
+    ends = list(BANDS_MM.values())
+    assert ends[0][0] == 0
+    assert ends[-1][1] == float("inf")
+    assert all(high == low for (_, high), (low, _) in pairwise(ends))
+
+
+def test_dice_per_case_weighs_cases_and_dice_global_voxels() -> None:
+    figures = data_set_figures([case((24,), (4,)), case((), (4,))], "test")
+    whole = 2 * 576 / (2 * 576 + 16)
+    assert figures["test/tumour/dice_per_case"] == pytest.approx(whole / 2)
+    assert figures["test/tumour/dice_global"] == pytest.approx(2 * 576 / (2 * 576 + 32))
+
+
+def test_rows_have_the_columns_that_others_read() -> None:
+    score = case((12,), (4,))
+    rows = case_rows("7", "B", score)
+    assert list(rows[0]) == [
+        *("case", "patient", "structure", "dice", "jaccard", "voe", "rvd", "assd_mm", "rmsd_mm", "mssd_mm", "hd95_mm"),
+        *("surface_dice", "true_ml", "predicted_ml", "true_voxels", "predicted_voxels", "common_voxels"),
+    ]
+    assert [(row["case"], row["patient"], row["structure"]) for row in rows] == [
+        ("7", "B", "liver"),
+        ("7", "B", "tumour"),
+    ]
+    found, missed, predicted = lesion_rows("7", "B", score)
+    assert list(found) == [
+        *("case", "patient", "kind", "lesion", "volume_ml", "diameter_mm", "overlap", "detected_0", "detected_50")
+    ]
+    assert [row["detected_50"] for row in (found, missed, predicted)] == [1, 0, 1]
+    assert (predicted["kind"], predicted["overlap"]) == ("predicted", 1)
+
+
+def test_modes_do_not_mix_and_a_data_set_has_cases() -> None:
+    with pytest.raises(LiverError, match="of corrected, official"):
+        data_set_figures([case((4,), ()), case((4,), (), mode="official")], "test")
+    with pytest.raises(LiverError, match="cases of one mode are needed, these are of none"):
+        data_set_figures([], "test")

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from lightning_liver.metrics.intervals import Mean, mean_interval, mean_over_patients
+
+
+def test_scans_of_one_patient_are_averaged_first() -> None:
+    result = mean_over_patients([0.2, 0.4, 0.9, 0.9], ["A", "A", "B", "C"])
+    assert result.mean == pytest.approx((0.3 + 0.9 + 0.9) / 3)
+
+
+def test_missing_scores_are_left_out() -> None:
+    assert mean_over_patients([0.5, None, float("nan")], ["A", "B", "A"]) == Mean(0.5, None, None)
+    assert mean_over_patients([None], ["A"]) == Mean(None, None, None)
+    assert mean_over_patients([], []) == Mean(None, None, None)
+
+
+def test_fewer_than_three_patients_have_no_interval() -> None:
+    assert mean_over_patients([0.4, 0.6, 0.5, 0.7], ["A", "A", "B", "B"]) == Mean(pytest.approx(0.55), None, None)
+    assert mean_over_patients([0.4, 0.6, 0.5], ["A", "B", "C"]).low is not None
+
+
+def test_equal_patients_have_an_interval_of_one_point() -> None:
+    assert mean_over_patients([0.75, 0.75, 0.75], ["A", "B", "C"]) == Mean(0.75, 0.75, 0.75)
+
+
+def test_interval_is_the_same_every_time_and_in_any_order() -> None:
+    scores, patients = [0.4, 0.6, 0.9, 0.8], ["A", "B", "C", "D"]
+    assert mean_over_patients(scores, patients) == mean_over_patients(scores[::-1], patients[::-1])
+
+
+def test_interval_is_near_that_of_the_normal_distribution_for_many_patients() -> None:
+    scores = np.random.default_rng(0).normal(0.6, 0.1, 200)
+    result = mean_over_patients(scores.tolist(), [str(patient) for patient in range(200)])
+    half = 1.96 * scores.std(ddof=1) / np.sqrt(200)
+    assert result.low == pytest.approx(scores.mean() - half, abs=0.1 * half)
+    assert result.high == pytest.approx(scores.mean() + half, abs=0.1 * half)
+
+
+def test_interval_is_that_of_students_t_for_many_values() -> None:
+    values = np.random.default_rng(0).normal(0.6, 0.1, 300)
+    mean, low, high = mean_interval(values.tolist())
+    half = 1.968 * values.std(ddof=1) / np.sqrt(300)
+    assert mean == pytest.approx(values.mean())
+    assert low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_interval_needs_three_values_and_is_a_point_where_all_are_equal() -> None:
+    assert mean_interval([]) == Mean(None, None, None)
+    assert mean_interval([0.4, 0.6]) == Mean(0.5, None, None)
+    assert mean_interval([0.75] * 3) == Mean(0.75, 0.75, 0.75)
+    assert mean_interval([0.2, 0.5, 0.6]) == mean_interval([0.2, 0.5, 0.6])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["normal", "skewed", "some_missed"])
+def test_interval_of_30_patients_holds_the_truth_in_93_to_97_percent_of_studies(shape: str) -> None:
+    random = np.random.default_rng(7)
+    draw, truth = {
+        "normal": (lambda: random.normal(0.6, 0.15, 30), 0.6),
+        "skewed": (lambda: random.beta(2, 0.8, 30), 2 / 2.8),
+        "some_missed": (lambda: random.beta(5, 2, 30) * (random.random(30) > 0.15), 0.85 * 5 / 7),
+    }[shape]
+    intervals = [mean_interval(draw().tolist()) for _ in range(1000)]
+    held = np.mean([(low or 0) <= truth <= (high or 0) for _, low, high in intervals])
+    assert 0.93 <= held <= 0.97, held

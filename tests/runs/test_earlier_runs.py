@@ -1,0 +1,48 @@
+"""Runs of earlier versions are rebuilt from their configs, so what those name by _target_ stays where it was."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_liver.build import build
+from lightning_liver.finetune.parts import parts
+from lightning_liver.models.unet import UNet
+
+CONFIGS = sorted((Path(__file__).parent / "earlier").glob("*.yaml"))
+
+
+@pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
+def config(request: pytest.FixtureRequest) -> DictConfig:
+    loaded = OmegaConf.load(request.param)
+    assert isinstance(loaded, DictConfig)
+    return loaded
+
+
+def test_network_and_loss_of_an_earlier_run_are_rebuilt(config: DictConfig) -> None:
+    network, loss = build(config.model), build(config.loss)
+    assert isinstance(network, UNet)
+    assert len(list(parts(network))) == 2 * config.model.depth + 2
+    logits = network(torch.zeros(1, 1, 32, 32))
+    assert loss(logits, torch.ones_like(logits)).isfinite()
+
+
+def test_augmentation_and_slices_of_an_earlier_run_are_rebuilt(config: DictConfig) -> None:
+    assert callable(build(config.augment))
+    assert build(config.data.slices).batch_size == config.data.batch_size
+
+
+def test_strategy_of_an_earlier_run_is_rebuilt(config: DictConfig) -> None:
+    assert set(build(config.finetune).terms) == set(config.finetune.terms)
+
+
+def test_optimizer_scheduler_and_trainer_of_an_earlier_run_are_rebuilt(config: DictConfig) -> None:
+    optimizer = build(config.optimizer)([torch.nn.Parameter(torch.zeros(1))])
+    build(config.scheduler)(optimizer, lambda: 10)
+    assert build(config.trainer).max_epochs == config.trainer.max_epochs
+
+
+def test_phantoms_of_an_earlier_run_are_made_again(config: DictConfig, tmp_path: Path) -> None:
+    config.data.root, config.data.cases, config.data.matrix, config.data.workers = str(tmp_path), 1, 32, 0
+    assert len(build(config.data.source)) == 1

@@ -1,0 +1,133 @@
+"""What --status says of a run folder."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from lightning_liver.comparison.runs import read_runs, status_rows
+from lightning_liver.errors import LiverError
+from lightning_liver.files import is_held
+from lightning_liver.training.run_state import alone_in
+from tests.report.run_folders import scores_of, write_config, write_run
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    write_config(tmp_path / "run", {"_target_": "package.losses.bce"})
+    return tmp_path / "run"
+
+
+def said(folder: Path) -> tuple[object, ...]:
+    ((row),) = status_rows(read_runs([folder]))
+    return row["status"], row["progress"], row["reason"]
+
+
+def choose(folder: Path, **chosen: object) -> None:
+    (folder / "chosen.json").write_text(json.dumps(chosen))
+
+
+def test_run_that_a_process_holds_is_running_until_it_lets_go(begun: Path) -> None:
+    choose(begun, max_epochs=40)
+    with alone_in(begun):
+        assert said(begun) == ("running", "of 40 epochs", "")
+    assert said(begun) == ("begun", "of 40 epochs", "")
+
+
+def test_looking_leaves_the_lock_as_it_is(begun: Path) -> None:
+    said(begun)
+    assert not (begun / ".lock").exists()
+    with alone_in(begun):
+        before = (begun / ".lock").stat()
+        said(begun)
+        after = (begun / ".lock").stat()
+        assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+        with pytest.raises(LiverError, match="another process"), alone_in(begun):
+            pass
+
+
+def test_who_looks_does_not_see_another_who_looks(tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".lock"):
+        assert is_held(tmp_path / ".lock")
+    fcntl = pytest.importorskip("fcntl")
+    with (tmp_path / ".lock").open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not is_held(tmp_path / ".lock")
+
+
+def test_run_starts_while_its_lock_is_looked_at(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with alone_in(begun):
+        pass
+    fcntl = pytest.importorskip("fcntl")
+    looking = os.open(begun / ".lock", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    waited: list[float] = []
+
+    def let_go(seconds: float) -> None:
+        waited.append(seconds)
+        fcntl.flock(looking, fcntl.LOCK_UN)
+
+    monkeypatch.setattr("time.sleep", let_go)
+    with alone_in(begun):
+        assert len(waited) == 1
+    os.close(looking)
+
+
+def test_folder_that_may_only_be_read_is_looked_at_all_the_same(begun: Path) -> None:
+    with alone_in(begun):
+        begun.chmod(0o500)
+        (begun / ".lock").chmod(0o400)
+        try:
+            assert said(begun)[0] == "running"
+        finally:
+            begun.chmod(0o700)
+            (begun / ".lock").chmod(0o600)
+    (begun / ".lock").unlink()
+    begun.chmod(0o500)
+    try:
+        assert said(begun)[0] == "empty"
+    finally:
+        begun.chmod(0o700)
+
+
+def test_complete_run_stays_complete_while_it_is_held(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "bce", scores_of(0.5))
+    with alone_in(run):
+        assert said(run) == ("complete", "3 epochs", "")
+
+
+def test_pruned_run_says_why_in_a_line(begun: Path) -> None:
+    choose(begun, max_epochs=40, pruned="val/tumour/dice below the median\nof 5 trials")
+    (begun / "train.log").write_text("FAILED: pruned\n")
+    assert said(begun) == ("pruned", "of 40 epochs", "val/tumour/dice below the median")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "progress"),
+    [
+        ({"max_epochs": 10, "max_minutes": None}, "of 10 epochs"),
+        ({"max_epochs": 10, "max_minutes": 3.5}, "of 3.5 minutes"),
+        ({"max_epochs": 10, "max_minutes": 3.5, "steps": 700}, "of 700 steps"),
+        ({"max_epochs": 10, "fitted": True}, "trained, not tested"),
+        ({}, ""),
+    ],
+)
+def test_begun_run_says_how_far_it_is(begun: Path, chosen: dict[str, object], progress: str) -> None:
+    choose(begun, **chosen)
+    assert said(begun) == ("begun", progress, "")
+
+
+def test_failure_that_takes_several_lines_is_told_by_its_first(begun: Path) -> None:
+    (begun / "train.log").write_text(
+        "[2026-01-31] - FAILED: RuntimeError: sizes differ:\n  256\n  128\nTraceback (most recent call last):\n"
+    )
+    assert said(begun) == ("failed", "", "RuntimeError: sizes differ:")
+
+
+def test_damaged_choice_is_told_by_name(begun: Path) -> None:
+    for content in ("", "[1]", "{"):
+        (begun / "chosen.json").write_text(content)
+        with pytest.raises(LiverError, match=r"run/chosen\.json"):
+            read_runs([begun])

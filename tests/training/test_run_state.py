@@ -1,0 +1,116 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from lightning_liver.errors import LiverError
+from lightning_liver.machine import threads
+from lightning_liver.training import settings as training
+from lightning_liver.training.run_state import alone_in, budget_of, chosen_for, is_fitted, record
+from lightning_liver.training.settings import TrainerOptions, settle
+
+OPTIONS = TrainerOptions(
+    accelerator="cpu",
+    devices=1,
+    strategy="auto",
+    precision="auto",
+    channels_last=None,
+    compile=None,
+    threads=None,
+    max_epochs=10,
+    max_minutes=None,
+    gradient_clip=1.0,
+    patience=None,
+    validate_every=1,
+    log_every=10,
+    deterministic=False,
+    progress=False,
+)
+
+
+@pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_processor_trains_in_bfloat16_where_it_has_it(
+    has_bf16: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_cpu_has_bf16", lambda: has_bf16)
+    settled = settle(OPTIONS)
+    assert settled.precision == precision
+    assert settled.threads == threads()
+    assert settle(replace(OPTIONS, precision="32-true", threads=1)).precision == "32-true"
+
+
+@pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16-mixed"), (False, "16-mixed")])
+def test_card_trains_in_what_it_has(has_bf16: bool, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has_bf16)
+    settled = settle(replace(OPTIONS, accelerator="gpu"))
+    assert (settled.accelerator, settled.precision, settled.threads) == ("cuda", precision, None)
+    assert settle(replace(OPTIONS, accelerator="auto")).accelerator == "cuda"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_missing_card_is_told_before_anything_is_prepared() -> None:
+    with pytest.raises(LiverError, match="trainer=cpu"):
+        settle(replace(OPTIONS, accelerator="cuda"))
+
+
+def test_a_run_keeps_what_it_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_cpu_has_bf16", lambda: True)
+    first, _ = chosen_for(OPTIONS, tmp_path, "a")
+    monkeypatch.setattr(training, "_cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(training, "available_threads", lambda: 64)
+    assert chosen_for(OPTIONS, tmp_path, "a") == (first, None)
+
+
+def test_a_run_goes_on_compiled_or_not_as_it_began(tmp_path: Path) -> None:
+    asked = replace(OPTIONS, compile="auto")
+    chosen_for(asked, tmp_path, "a")
+    assert chosen_for(asked, tmp_path, "a")[0].compile == "auto", "as long as nothing was chosen"
+    record(tmp_path, compile=True)
+    assert chosen_for(asked, tmp_path, "a")[0].compile is True
+
+
+def test_a_longer_budget_reopens_a_run(tmp_path: Path) -> None:
+    chosen_for(OPTIONS, tmp_path, "a")
+    record(tmp_path, fitted=True)
+    chosen_for(OPTIONS, tmp_path, "a")
+    assert is_fitted(tmp_path)
+    chosen_for(replace(OPTIONS, max_epochs=20), tmp_path, "a")
+    assert not is_fitted(tmp_path)
+    assert budget_of(tmp_path) == {"max_epochs": 20, "max_minutes": None}
+    with pytest.raises(LiverError, match="may only grow"):
+        chosen_for(replace(OPTIONS, max_epochs=15), tmp_path, "a")
+
+
+def test_more_minutes_hold_more_steps_in_proportion(tmp_path: Path) -> None:
+    timed = replace(OPTIONS, max_minutes=10)
+    chosen_for(timed, tmp_path, "a")
+    record(tmp_path, steps=40)
+    assert chosen_for(timed, tmp_path, "a")[1] == 40
+    assert chosen_for(replace(timed, max_minutes=15), tmp_path, "a")[1] == 60
+    with pytest.raises(LiverError, match="epochs or minutes"):
+        chosen_for(OPTIONS, tmp_path, "a")
+
+
+def test_a_folder_holds_one_run_only(tmp_path: Path) -> None:
+    chosen_for(OPTIONS, tmp_path, "a")
+    with pytest.raises(LiverError, match=r"hydra\.run\.dir"):
+        chosen_for(OPTIONS, tmp_path, "b")
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    with alone_in(tmp_path), pytest.raises(LiverError, match="another process"), alone_in(tmp_path):
+        pass
+    with alone_in(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"precision": "fp16"}, {"max_epochs": 0}, {"max_minutes": -1}, {"max_minutes": float("inf")}, {"devices": None}],
+)
+def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        replace(OPTIONS, **wrong)
