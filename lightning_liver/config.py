@@ -14,11 +14,24 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-_NOT_THE_RUN = ("resume", "results", "report", "estimate", "trial", "logger", "scores", "hydra")
-_FREE_TUNING = ("source_data", "target_root")
-_FREE_TRAINER = ("max_", "progress")
-_FREE = ("root", "patients", "store", "workers", "loaders", "prepare", "source", "skip_bad")
-_FREE_TYPED = ("hydra", *(f"{name}=" for name in _NOT_THE_RUN), *(f"data.{name}=" for name in _FREE))
+# What identifies a run is every option but these.
+COMMAND = ("resume", "results", "report", "estimate", "trial")  # how the command works, not what the run does
+PLACES = (
+    "root",
+    "patients",
+    "store",
+    "workers",
+    "num_workers",
+    "prepare",
+    "source",
+    "skip_bad",
+)  # of data
+_OUTPUT = ("logger", "scores", "hydra")
+_TUNING_PLACES = ("source_data", "target_root")
+_BUDGET = ("max_", "progress")  # of trainer: how its options begin
+
+_RENAMED_DATA = {"loaders": "num_workers", "shares": "sampling"}  # names that no other group has
+RENAMED = {f"data.{old}": f"data.{new}" for old, new in _RENAMED_DATA.items()}
 
 
 def folder() -> Path:
@@ -42,19 +55,41 @@ def compose(name: str, overrides: Sequence[str], *, return_hydra_config: bool = 
 
 
 def identity(cfg: DictConfig) -> str:
-    """A hash of all that makes a run what it is.
+    """Return a hash of every option that affects the result.
 
-    Where files lie, how many processes read them and how long it trains may differ when a run folder is used again. An
-    option that is null counts as absent, so that a new one that is off by default leaves earlier runs their names.
+    Paths, numbers of processes and the budget may differ when a run folder is used again. An option that is null counts
+    as absent, and a renamed option counts under its first name: earlier runs keep their names.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    plain["data"] = {name: value for name, value in plain["data"].items() if name not in _FREE}
-    plain["trainer"] = {name: value for name, value in plain["trainer"].items() if not name.startswith(_FREE_TRAINER)}
+    data = {name: value for name, value in plain["data"].items() if name not in PLACES}
+    plain["data"] = renamed(data, {new: old for old, new in _RENAMED_DATA.items()})
+    plain["trainer"] = {name: value for name, value in plain["trainer"].items() if not name.startswith(_BUDGET)}
     tuning = plain.pop("finetune", None) or {}
     if "_target_" in tuning:  # else it is scratch, which takes a source and does not read it
-        plain["finetune"] = {name: value for name, value in tuning.items() if name not in _FREE_TUNING}
-    kept = {name: value for name, value in plain.items() if name not in _NOT_THE_RUN}
+        plain["finetune"] = {name: value for name, value in tuning.items() if name not in _TUNING_PLACES}
+    kept = {name: value for name, value in plain.items() if name not in (*COMMAND, *_OUTPUT)}
     return hashlib.sha256(json.dumps(_without_nulls(kept), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def read_config(path: Path) -> DictConfig:
+    """Read the config that a run saved, with the options of earlier versions under their present names.
+
+    Raises:
+        OSError, yaml.YAMLError, OmegaConfBaseException, ValueError: the file is missing or not a config.
+    """
+    saved = OmegaConf.load(path)
+    if not isinstance(saved, DictConfig):
+        raise ValueError("a mapping is needed")
+    return OmegaConf.create(renamed(OmegaConf.to_container(saved)))
+
+
+def renamed(tree: Any, names: Mapping[str, str] = _RENAMED_DATA) -> Any:
+    """Rename the options of a config, nested or with dotted names, also where a value points to one of them."""
+    if isinstance(tree, Mapping):
+        new = {".".join(names.get(part, part) for part in str(name).split(".")): name for name in tree}
+        return {name: renamed(tree[old], names) for name, old in new.items()}
+    pointer = re.fullmatch(r"\$\{\.\.(\w+)\}", tree) if isinstance(tree, str) else None
+    return f"${{..{names.get(pointer[1], pointer[1])}}}" if pointer else tree
 
 
 def _without_nulls(tree: Any) -> Any:
@@ -64,10 +99,13 @@ def _without_nulls(tree: Any) -> Any:
     return {name: value for name, value in pruned.items() if value is not None and value != {}}
 
 
+_NOT_IN_NAMES = ("hydra", *(f"{name}=" for name in (*COMMAND, *_OUTPUT)), *(f"data.{name}=" for name in PLACES))
+
+
 def _study(default: str) -> str:
     """The experiment that is swept, else a name for this very sweep: the same command finds its folder again."""
     arguments = sorted(
-        argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith(_FREE_TYPED)
+        argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith(_NOT_IN_NAMES)
     )
     names = [argument.partition("=")[2] for argument in arguments if argument.startswith("experiment=")]
     return names[-1] if names else f"{default}-{_digest(' '.join(arguments))}"

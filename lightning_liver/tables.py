@@ -51,7 +51,7 @@ def _cell(value: Value) -> str:
     return f"{plain:.3f}" if isinstance(plain, float) else str(plain)
 
 
-def write_cases_csv(path: Path, rows: Sequence[Row], header: Sequence[str] = ()) -> None:
+def write_csv(path: Path, rows: Sequence[Row], header: Sequence[str] = ()) -> None:
     """Write a row for each case and structure, columns in order of appearance, None and NaN as empty cells.
 
     Args:

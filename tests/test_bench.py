@@ -82,7 +82,7 @@ def test_steps_are_timed_and_judged_as_ratios_of_a_round(monkeypatch: pytest.Mon
         torch, "compile", lambda network, dynamic: network
     )  # it cannot compile the checks of annotations
     setup = Setup.of(
-        "trainer=cpu", "model=unet_small", "model.base_channels=4", "data.loaders=0", matrix=32, cases=3, steps=2
+        "trainer=cpu", "model=unet_small", "model.base_channels=4", "data.num_workers=0", matrix=32, cases=3, steps=2
     )
     taken = training.times(setup, 1)
     assert [row["step"] for row in training.rows(taken, 8)] == [*taken]

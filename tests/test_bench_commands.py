@@ -76,7 +76,7 @@ def test_predictions_are_judged_by_ratios_of_a_round() -> None:
 
 def test_a_run_is_trained_whose_slices_cost_what_is_told(tmp_path: Path) -> None:
     phantoms = [f"data.root={tmp_path / 'phantoms'}", "data.matrix=32", "data.cases=5"]
-    short = ["trainer.max_minutes=0.01", "data.size=32", "data.loaders=0", "model.base_channels=2"]
+    short = ["trainer.max_minutes=0.01", "data.size=32", "data.num_workers=0", "model.base_channels=2"]
     run = tmp_path / "run"
     assert 1e7 < predict.trained_run(run, 12.0, *phantoms, *short) < 1e9
     assert read_run(run).multiple == 32

@@ -6,7 +6,7 @@ import pytest
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lightning_liver.config import compose, folder, identity
+from lightning_liver.config import compose, folder, identity, read_config, renamed
 from tests.optional import needs
 
 OF_OTHER_COMMANDS = {"format": "export"}  # group -> the command that has it
@@ -137,3 +137,13 @@ def test_every_command_has_its_config() -> None:
     apps = {path.stem for path in (folder().parent / "lightning_liver" / "apps").glob("*.py")}
     for name in sorted(apps - {"__init__", "main", "compare"}):
         compose(name, [])
+
+
+def test_options_of_earlier_versions_are_read_under_their_present_names(tmp_path: Path) -> None:
+    saved = tmp_path / "config.yaml"
+    saved.write_text("data: {loaders: 2, shares: {any: 1}, slices: {loaders: '${..loaders}', shares: '${..shares}'}}\n")
+    assert read_config(saved).data.slices == {"num_workers": 2, "sampling": {"any": 1}}
+    assert renamed({"data.shares.any": 1, "data.slices.loaders": "${..loaders}"}) == {
+        "data.sampling.any": 1,
+        "data.slices.num_workers": "${..num_workers}",
+    }

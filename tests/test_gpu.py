@@ -60,7 +60,7 @@ def test_every_precision_trains_and_the_processor_scores_its_weights_alike(
     place: Path, train: Train, capfd: pytest.CaptureFixture[str], precision: str
 ) -> None:
     name = f"precision-{precision}"
-    code, output = train(name, f"trainer.precision={precision}", "trainer.max_epochs=4", "data.loaders=1")
+    code, output = train(name, f"trainer.precision={precision}", "trainer.max_epochs=4", "data.num_workers=1")
     assert code == 0, output
     assert "Training on cuda" in output
     arguments = [f"run={name}", "trainer=cpu", "trainer.precision=32-true", f"hydra.run.dir=evaluate-{name}"]

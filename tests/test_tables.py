@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_liver.tables import text_table, write_cases_csv, write_json_whole
+from lightning_liver.tables import text_table, write_csv, write_json_whole
 
 ROWS = [
     {"case": "volume-3", "patient": "A", "structure": "liver", "dice": 0.9471234567, "true_ml": 1520.5},
@@ -15,7 +15,7 @@ ROWS = [
 
 
 def test_csv_has_a_row_each_and_empty_cells_for_what_is_undefined(tmp_path: Path) -> None:
-    write_cases_csv(tmp_path / "cases.csv", ROWS)
+    write_csv(tmp_path / "cases.csv", ROWS)
     with (tmp_path / "cases.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["case", "patient", "structure", "dice", "true_ml", "lesions"]
@@ -26,7 +26,7 @@ def test_csv_has_a_row_each_and_empty_cells_for_what_is_undefined(tmp_path: Path
 
 
 def test_csv_without_rows_is_a_file_all_the_same(tmp_path: Path) -> None:
-    write_cases_csv(tmp_path / "cases.csv", [])
+    write_csv(tmp_path / "cases.csv", [])
     assert (tmp_path / "cases.csv").read_text().strip() == ""
 
 
@@ -47,10 +47,10 @@ def test_json_refuses_what_is_not_flat(tmp_path: Path, value: object) -> None:
 
 def test_file_that_fails_halfway_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "cases.csv"
-    write_cases_csv(path, ROWS)
+    write_csv(path, ROWS)
     before = path.read_bytes()
     with pytest.raises(UnicodeEncodeError):
-        write_cases_csv(path, [*ROWS, {"case": "\ud800"}])
+        write_csv(path, [*ROWS, {"case": "\ud800"}])
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from lightning_liver.report.drawing import FAINT, INK, RULE, SMALL, write_png
 from lightning_liver.runs.scalars import Curve, read_scalars, while_training
-from lightning_liver.tables import Row, text_table, write_cases_csv
+from lightning_liver.tables import Row, text_table, write_csv
 
 HERE = Path(__file__).parent
 STRUCTURES = ("tumour", "liver")
@@ -118,10 +118,10 @@ def forgetting_rows(runs: Sequence[Tuned]) -> list[Row]:
 
 def main() -> None:
     runs = [read(path.parent) for path in sorted(Path(sys.argv[1]).glob("*/metrics.json"))]
-    write_cases_csv(HERE / "curves.csv", curve_rows(runs))
+    write_csv(HERE / "curves.csv", curve_rows(runs))
     write_png(draw(runs), HERE / "curves.png")
     rows = forgetting_rows(runs)
-    write_cases_csv(HERE / "forgetting.csv", rows)
+    write_csv(HERE / "forgetting.csv", rows)
     print(text_table(rows))
 
 

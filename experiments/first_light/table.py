@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from lightning_liver.tables import Row, text_table, write_cases_csv
+from lightning_liver.tables import Row, text_table, write_csv
 
 STRUCTURES = ("liver", "tumour")
 
@@ -35,7 +35,7 @@ def fold_row(run: Path) -> Row:
 def main() -> None:
     runs = [path.parent for path in Path(sys.argv[1]).glob("*/metrics.json")]
     rows = sorted((fold_row(run) for run in runs), key=lambda row: int(row["fold"] or 0))
-    write_cases_csv(Path(__file__).with_name("results.csv"), rows)
+    write_csv(Path(__file__).with_name("results.csv"), rows)
     medians: Row = {"fold": "median", "patient": ""} | {
         f"{s}_dice": statistics.median([float(row[f"{s}_dice"] or 0) for row in rows]) for s in STRUCTURES
     }

@@ -10,7 +10,7 @@ from lightning_liver.augment.policy import Donor, none
 from lightning_liver.build import prepared
 from lightning_liver.config import compose
 from lightning_liver.data.sampling import Pools
-from lightning_liver.data.slices import Appearance, Sample, TrainingSlices
+from lightning_liver.data.slices import Normalization, Sample, TrainingSlices
 from lightning_liver.volume import Slice
 
 CASES = 2  # phantoms: one that is augmented, both give tumours
@@ -22,7 +22,7 @@ class Scan:
 
     image: Slice
     donor: Donor
-    look: Appearance
+    look: Normalization
 
     def sample(self) -> Sample:
         return {"image": self.look.tensor(self.image.hu), "labels": torch.from_numpy(self.image.labels)}
@@ -38,7 +38,7 @@ def scan(matrix: int) -> Scan:
     """The first phantom's slice with most tumour."""
     cfg = config(matrix)
     store = prepared(cfg.data)
-    look = Appearance(tuple(cfg.data.window_hu), context=0, mean=0, std=1)
+    look = Normalization(tuple(cfg.data.window_hu), context=0, mean=0, std=1)
     tumours = Pools.of(list(store.cases.values())).kinds["tumour"]
     size = (matrix, matrix)
     slices = TrainingSlices(store, look, augment=none(), size=size, seed=0, tumours=tumours)

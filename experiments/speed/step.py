@@ -22,9 +22,9 @@ from lightning_liver.inference.label_maps import multi_hot
 from lightning_liver.inference.predict_volume import AUTOCAST
 from lightning_liver.training.callbacks import EpochSeeds, Throughput
 from lightning_liver.training.compiling import compiled
-from lightning_liver.training.memory_format import lay_out
+from lightning_liver.training.memory_format import choose_memory_format
 from lightning_liver.training.panels import ValidationPanels
-from lightning_liver.training.settings import TrainerOptions, settle
+from lightning_liver.training.settings import TrainerOptions, resolve_auto
 from lightning_liver.training.task import Batch, SegmentationTask
 from lightning_liver.training.trainer import trainer
 
@@ -52,7 +52,7 @@ class Setup:
         cfg = compose("train", [*data, *small, *overrides])
         cfg.data.slices_per_epoch = cfg.data.batch_size * (steps + WARM_UP)
         cfg.trainer.max_epochs = 1
-        return cls(cfg, prepared(cfg.data), settle(build(cfg.trainer)), steps)
+        return cls(cfg, prepared(cfg.data), resolve_auto(build(cfg.trainer)), steps)
 
     @property
     def device(self) -> torch.device:
@@ -99,7 +99,7 @@ def bare(setup: Setup, batch: Batch, *, laid_out: bool) -> float:
     torch.use_deterministic_algorithms(False)  # which the framework leaves behind
     task, options, device = setup.task().to(setup.device).train(), setup.options, setup.device
     if laid_out:
-        lay_out(task.network, options, tuple(batch["image"].shape))
+        choose_memory_format(task.network, options, tuple(batch["image"].shape))
     if options.threads:
         torch.set_num_threads(options.threads)
     optimizer = task.optimizer(task.network.parameters())
@@ -173,7 +173,7 @@ def framework(setup: Setup, batch: Batch | None) -> float:
         logger = build(setup.cfg.logger, save_dir=folder) if setup.cfg.logger else False
         lightning = trainer(setup.options, Path(folder), callbacks=callbacks, logger=logger)
         task = setup.task()
-        lay_out(task.network, setup.options, tuple(setup.batch()["image"].shape))
+        choose_memory_format(task.network, setup.options, tuple(setup.batch()["image"].shape))
         task.in_training = compiled(task.network, setup.options)
         lightning.fit(task, data)
     return (marks.ended - marks.began) / setup.steps

@@ -36,7 +36,7 @@ class Recipe:
 
 RECIPES = {
     "small": Recipe(
-        "unet_small, 256x256, batch 8, 1 worker", ("model=unet_small", "data.loaders=1", "augment=basic"), 256
+        "unet_small, 256x256, batch 8, 1 worker", ("model=unet_small", "data.num_workers=1", "augment=basic"), 256
     ),
     "gpu": Recipe("trainer=gpu: unet, 512x512, batch 8, 4 workers", ("trainer=gpu", "augment=basic"), 512),
 }

@@ -14,7 +14,7 @@ from lightning_liver.augment.policy import none
 from lightning_liver.build import build, prepared
 from lightning_liver.data.datamodule import SliceOptions
 from lightning_liver.data.sampling import Draw, Pools
-from lightning_liver.data.slices import Appearance, Augment, Sample, TrainingSlices
+from lightning_liver.data.slices import Augment, Normalization, Sample, TrainingSlices
 from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError
 from lightning_liver.report.contact_sheet import Block, Tile, contact_sheet
@@ -107,7 +107,7 @@ class _Bench:
         shapes = [store.cases[place.case].shape[1:] for place in self.places]
         self.size = (max(height for height, _ in shapes), max(width for _, width in shapes))
         self.store, self.seed, self.tumours = store, seed, Pools.of(records).kinds["tumour"]
-        self.look = Appearance(options.window_hu, options.context, mean=0.0, std=1.0)
+        self.look = Normalization(options.window_hu, options.context, mean=0.0, std=1.0)
         self.plain = self._batch(none(), 0)
 
     def untouched(self) -> Block:

@@ -29,13 +29,13 @@ from lightning_liver.clustering.kmeans import (
     standardised,
     tables,
 )
-from lightning_liver.data.slices import Appearance
+from lightning_liver.data.slices import Normalization
 from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.label_maps import whole_slice_logits
 from lightning_liver.report.drawing import write_png
 from lightning_liver.runs.trained import Weights, appearance, read_run
-from lightning_liver.tables import Row, write_cases_csv, write_json_whole
+from lightning_liver.tables import Row, write_csv, write_json_whole
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Trained(NamedTuple):
     """The network of a run, how it sees HU, to what size it pads, and the pixels in mm that it was trained on."""
 
     network: nn.Module
-    look: Appearance
+    look: Normalization
     multiple: int
     spacing_mm: float | None
 
@@ -192,7 +192,7 @@ def _batches(places: Sequence[Place]) -> list[list[Place]]:
     return [case[start : start + _BATCH] for case in cases.values() for start in range(0, len(case), _BATCH)]
 
 
-def _pixels(look: Appearance, store: Store, places: Sequence[Place]) -> Points:
+def _pixels(look: Normalization, store: Store, places: Sequence[Place]) -> Points:
     """Windowed slices as rows of PIXELS x PIXELS values in [0, 1], each the mean of the area it covers."""
     slices = [look.window(store.read(place.case, "hu", place.z)) for place in places]
     return np.stack([cv2.resize(each, (PIXELS, PIXELS), interpolation=cv2.INTER_AREA).ravel() for each in slices])
@@ -215,7 +215,7 @@ def _scores(places: Sequence[Place], features: Groups, pixels: Groups) -> dict[s
     }
 
 
-def _picture(look: Appearance, store: Store, places: Sequence[Place], n: int) -> np.ndarray:
+def _picture(look: Normalization, store: Store, places: Sequence[Place], n: int) -> np.ndarray:
     return look.window(store.read(places[n].case, "hu", places[n].z))
 
 
@@ -230,7 +230,7 @@ def _write(folder: Path, places: Sequence[Place], shown: Clustering, picture: An
         }
         for n, place in enumerate(places)
     ]
-    write_cases_csv(folder / "clusters.csv", rows)
+    write_csv(folder / "clusters.csv", rows)
     write_png(clusters_figure(shown, picture), folder / "clusters.png")
     flat = {"slices": len(places), "cases": len({place.case for place in places}), "patients": shown.patients}
     for name, score in shown.scores.items():

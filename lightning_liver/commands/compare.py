@@ -12,7 +12,7 @@ from lightning_liver.comparison.readme import Block, check_marks, write_block
 from lightning_liver.comparison.runs import status_rows
 from lightning_liver.comparison.study import study
 from lightning_liver.comparison.text import PAIRS, pair_rows, study_text
-from lightning_liver.tables import text_table, write_cases_csv
+from lightning_liver.tables import text_table, write_csv
 
 STRUCTURES = {"tumour": ("tumour",), "liver": ("liver",), "both": ("tumour", "liver")}
 
@@ -70,7 +70,7 @@ def comparison(
     for folder in folders:
         write_figures(folder, pictures, losses.matrix)
         if pairs := pair_rows(found):
-            write_cases_csv(folder / PAIRS, pairs)
+            write_csv(folder / PAIRS, pairs)
     if readme and table:
         results.write_results(table, runs, options)
         write_block(Path(readme), Block(command, text, image_lines(list(pictures))))

@@ -24,8 +24,8 @@ from lightning_liver.errors import LiverError
 from lightning_liver.machine import threads
 from lightning_liver.runs.done import is_done, is_listed
 from lightning_liver.sweep.design import jobs as designed
-from lightning_liver.training.memory_format import lay_out
-from lightning_liver.training.settings import TrainerOptions, settle
+from lightning_liver.training.memory_format import choose_memory_format
+from lightning_liver.training.settings import TrainerOptions, resolve_auto
 from lightning_liver.types import STRUCTURES
 
 _TIMED_S = 3.0  # spent on timing one kind of step
@@ -109,11 +109,11 @@ def _seconds_a_run(plan: Plan, cfg: DictConfig) -> tuple[float, str]:
 
 def _measured(cfg: DictConfig, at_once: int) -> tuple[float, str]:
     """A few steps of training and of evaluation, times their number."""
-    options = settle(build(cfg.trainer))
+    options = resolve_auto(build(cfg.trainer))
     torch.set_num_threads(cfg.trainer.threads or max(threads() // at_once, 1))
     slices: SliceOptions = build(cfg.data.slices)
     step = _Step(build(cfg.model), build(cfg.loss), build(cfg.optimizer), options)
-    lay_out(step.network, options, (slices.batch_size, slices.channels, *slices.size_yx))
+    choose_memory_format(step.network, options, (slices.batch_size, slices.channels, *slices.size_yx))
     step_s = _seconds(lambda: step.train(*_batch(slices, slices.batch_size, slices.size_yx)))
     steps = options.max_epochs * max(slices.slices_per_epoch // slices.batch_size, 1)
     fit_s = 60 * options.max_minutes if options.max_minutes else steps * step_s

@@ -19,14 +19,14 @@ from lightning_liver.inference.uncertainty import KINDS, has_dropout, refuse_cer
 from lightning_liver.report.cases import draw_cases, run_figures, write_scores
 from lightning_liver.runs.trained import Finished, decision_of, read_run, tested_cases
 from lightning_liver.tables import or_none, write_json_whole
-from lightning_liver.training.settings import settle
+from lightning_liver.training.settings import resolve_auto
 from lightning_liver.training.task import SegmentationTask
 from lightning_liver.training.trainer import bare_trainer
 from lightning_liver.training.volume_scores import VolumeScores, check_scoring
 
 log = logging.getLogger(__name__)
 
-_OF_LOADING = ("loaders", "workers", "eval_batch_size")
+_OF_LOADING = ("num_workers", "workers", "eval_batch_size")
 _OF_MASKS = ("patients=", "skip_missing=", "workers=")
 _OF_THE_WEIGHTS = ("spacing_mm", "context", "window_hu", "standardise")  # what the network wants its input to be
 
@@ -60,7 +60,7 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     _compare_uncertainty(task, cfg)
     task.thresholds, post_process = decision_of(cfg.inference, finished, run)
     volumes = VolumeScores(module, post_process, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
-    logged = bare_trainer(settle(build(cfg.trainer)), callbacks=[volumes]).test(task, module, verbose=False)[0]
+    logged = bare_trainer(resolve_auto(build(cfg.trainer)), callbacks=[volumes]).test(task, module, verbose=False)[0]
     rows = write_scores(folder, store, volumes.scores, task.calibration)
     draw_cases(folder / "pictures", store, rows, volumes.kept, module.look.window_hu)
     metrics: dict[str, Any] = {name: or_none(value) for name, value in logged.items() if name.startswith("test/")}

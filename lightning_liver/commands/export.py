@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lightning_liver.build import build
 from lightning_liver.data.datamodule import Natural
 from lightning_liver.data.prepare import folder_of
-from lightning_liver.data.slices import Appearance, WholeSlices
+from lightning_liver.data.slices import Normalization, WholeSlices
 from lightning_liver.data.store import HU_RANGE, open_store
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
@@ -77,7 +77,7 @@ def export(cfg: DictConfig, folder: Path) -> Path:
     return path
 
 
-def describe(run: Finished, look: Appearance, thresholds: dict[str, float]) -> dict[str, Any]:
+def describe(run: Finished, look: Normalization, thresholds: dict[str, float]) -> dict[str, Any]:
     """What a file says of its network, for whoever gives it a scan.
 
     Scans are (z, y, x) with x to the patient's left, y to the back and z to the head (LPS). HU are clipped to
@@ -163,7 +163,7 @@ def _followed() -> Iterator[None]:
         ) from error
 
 
-def _compared(exported: Network, run: Finished, look: Appearance, options: Options) -> str:
+def _compared(exported: Network, run: Finished, look: Normalization, options: Options) -> str:
     """How much the file's logits differ from the original's, in words.
 
     Raises:
@@ -197,7 +197,7 @@ def _difference(exported: Network, run: Finished, batches: Sequence[Tensor], tol
     return worst
 
 
-def _random(look: Appearance, multiple: int, size: tuple[int, int, int], rng: np.random.Generator) -> Images:
+def _random(look: Normalization, multiple: int, size: tuple[int, int, int], rng: np.random.Generator) -> Images:
     """Slices of noise that the window clips on both sides."""
     batch, height, width = size
     low, high = look.window_hu
@@ -206,7 +206,7 @@ def _random(look: Appearance, multiple: int, size: tuple[int, int, int], rng: np
     return torch.stack([look.tensor(each) for each in hu])
 
 
-def _of_store(run: Finished, look: Appearance, count: int) -> list[Tensor]:
+def _of_store(run: Finished, look: Normalization, count: int) -> list[Tensor]:
     """Slices from all over the store, each a batch since cases differ in size; none where the store is gone."""
     try:
         store = open_store(folder_of(Path(str(run.config.data.store)), run.config.data.spacing_mm))

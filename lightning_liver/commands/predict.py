@@ -25,8 +25,8 @@ from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import has_dropout, refuse_certainty
 from lightning_liver.metrics.volumetry import measure
 from lightning_liver.runs.trained import Finished, appearance, decision_of, read_run
-from lightning_liver.tables import write_cases_csv
-from lightning_liver.training.settings import TrainerOptions, settle
+from lightning_liver.tables import write_csv
+from lightning_liver.training.settings import TrainerOptions, resolve_auto
 from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def predict(cfg: DictConfig, folder: Path) -> None:
             failures.append(f"{scan.name}: {error}")
             log.error(failures[-1])
             continue
-        write_cases_csv(output / SUMMARY, list(rows.values()))
+        write_csv(output / SUMMARY, list(rows.values()))
     _tell(output, len(scans), failures)
 
 
@@ -170,7 +170,7 @@ def _predictor(cfg: DictConfig, chosen: PredictOptions) -> Predictor:
     folders = [Path(str(run)).expanduser() for run in runs]
     if not folders:
         raise LiverError("run=[] names no run")
-    trainer = settle(build(cfg.trainer))
+    trainer = resolve_auto(build(cfg.trainer))
     if trainer.threads is not None:
         torch.set_num_threads(trainer.threads)
     device, finished = torch.device(trainer.accelerator), [read_run(folder) for folder in folders]

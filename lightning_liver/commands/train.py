@@ -16,7 +16,7 @@ from pytorch_lightning.loggers import Logger
 from lightning_liver.build import build, prepared
 from lightning_liver.commands.report import finish, wants_report
 from lightning_liver.config import folder as conf
-from lightning_liver.config import identity
+from lightning_liver.config import identity, read_config
 from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError, Pruned, Unfinished
@@ -24,20 +24,20 @@ from lightning_liver.inference import thresholds
 from lightning_liver.inference.decision import Gain, post_process_of, thresholds_of, write_decision
 from lightning_liver.report.cases import data_rows, draw_cases, loss_rows, result_table, run_figures, write_scores
 from lightning_liver.runs.done import is_listed
-from lightning_liver.tables import or_none, write_cases_csv, write_json_whole
+from lightning_liver.tables import or_none, write_csv, write_json_whole
 from lightning_liver.training.assembly import assemble, split_of
 from lightning_liver.training.callbacks import Budget, EpochSeeds, Throughput
 from lightning_liver.training.compiling import compiled, is_wanted
 from lightning_liver.training.forgetting import forgetting
-from lightning_liver.training.memory_format import lay_out
+from lightning_liver.training.memory_format import choose_memory_format
 from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.pruning import Pruning
-from lightning_liver.training.run_state import alone_in, budget_of, chosen_for, is_fitted, pruned_for, record
+from lightning_liver.training.run_state import budget_of, chosen_for, is_fitted, locked, pruned_for, record
 from lightning_liver.training.settings import TrainerOptions
 from lightning_liver.training.start import SCRATCH, begin, needs_target, target_store
 from lightning_liver.training.task import SegmentationTask
 from lightning_liver.training.trainer import log_hyperparameters, quieten, trainer
-from lightning_liver.training.volume_scores import Gains, VolumeScores
+from lightning_liver.training.volume_scores import PostprocessGains, VolumeScores
 from lightning_liver.types import Metrics
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
     if is_listed(folder.name, cfg.results, cfg.trainer):
         log.info(f"{folder.name} is in {cfg.results}: not run again. With results=null it would be.")
         return {}
-    with alone_in(folder):
+    with locked(folder):
         quieten()
         before = _complete(folder)
         options, steps = chosen_for(build(cfg.trainer), folder, identity(cfg))
@@ -71,7 +71,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         strategy, slices = parts.strategy, parts.slices
         shape = (slices.batch_size, slices.channels, *slices.size_yx)
         compiles = is_wanted(options, looked_into=bool(strategy and strategy.terms))
-        options = replace(options, compile=compiles, channels_last=lay_out(parts.network, options, shape))
+        options = replace(options, compile=compiles, channels_last=choose_memory_format(parts.network, options, shape))
         record(folder, compile=compiles, channels_last=options.channels_last)
         in_training = compiled(parts.network, options)
         store = prepared(cfg.data)
@@ -105,10 +105,10 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         metrics = _evaluate(lightning, task, data, folder, cfg.inference, volumes) | kept
         tested_s = time.perf_counter() - began - prepared_s - fitted_s
 
-        write_cases_csv(folder / "data.csv", data_rows(store, split))
+        write_csv(folder / "data.csv", data_rows(store, split))
         rows = write_scores(folder, store, volumes.scores, task.calibration)
         if task.test_losses:
-            write_cases_csv(folder / "losses.csv", loss_rows(store, split.test, task.losses_per_case()))
+            write_csv(folder / "losses.csv", loss_rows(store, split.test, task.losses_per_case()))
         draw_cases(folder / "pictures", store, rows, volumes.kept, data.look.window_hu)
         timing: Metrics = {"prepare_s": prepared_s, "fit_s": fitted_s, "test_s": tested_s}
         write_json_whole(folder / "timing.json", timing | throughput.summary())
@@ -121,7 +121,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
 
 def resume(cfg: DictConfig, folder: Path) -> Metrics:
     """Go on with the run of a folder with its own config; `cfg` has the budget, if another one was typed."""
-    saved = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    saved = read_config(folder / ".hydra" / "config.yaml")
     typed = [override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")]
     budget = OmegaConf.create({"trainer": budget_of(folder), "trial": None})  # by hand it is no trial
     scores = {"scores": OmegaConf.load(conf() / "train.yaml").scores}  # runs of earlier versions do not say
@@ -181,7 +181,7 @@ def _evaluate(
     """
     best, last = (folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
     progress = lightning.strategy.load_checkpoint(last, weights_only=True)
-    gains, task.tuning = Gains(data), thresholds.empty(len(data.split.val))
+    gains, task.tuning = PostprocessGains(data), thresholds.empty(len(data.split.val))
     lightning.callbacks += [gains, volumes]  # type: ignore[attr-defined]  # not while training
     logged: dict[str, float | None] = dict(
         lightning.validate(task, data, ckpt_path=best, weights_only=True, verbose=False)[0]

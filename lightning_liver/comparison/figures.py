@@ -15,7 +15,7 @@ from lightning_liver.comparison.study import Study
 from lightning_liver.errors import LiverError
 from lightning_liver.report.drawing import write_png
 from lightning_liver.report.references import references
-from lightning_liver.tables import write_cases_csv
+from lightning_liver.tables import write_csv
 
 LOSS_BY_METRIC = "loss_by_metric"
 _ALT = {
@@ -56,7 +56,7 @@ def write_figures(folder: Path, figures: Mapping[str, Figure], losses: Matrix) -
     for name, figure in figures.items():
         write_png(figure, folder / name)
     if losses:
-        write_cases_csv(folder / f"{LOSS_BY_METRIC}.csv", matrix_rows(losses))
+        write_csv(folder / f"{LOSS_BY_METRIC}.csv", matrix_rows(losses))
 
 
 def image_lines(names: Sequence[str]) -> list[str]:

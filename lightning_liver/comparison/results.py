@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from lightning_liver.comparison.runs import COMPLETE, Case, Run, completed, configurations, read_runs
+from lightning_liver.config import renamed
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
 from lightning_liver.metrics.intervals import patient_means
@@ -159,7 +160,7 @@ def _run(header: Sequence[str], cells: Sequence[str]) -> Run:
         folder=Path(row["run"]),
         status=COMPLETE,
         reason="",
-        settings=learnt({option: _value(option, cell) for option, cell in options if cell}),
+        settings=learnt(renamed({option: _value(option, cell) for option, cell in options if cell})),
         seed=int(row["seed"]),
         fold=int(row["fold"]),
         cases=tuple(_case(each, structure) for each in json.loads(row[_CASES]) for structure in _STRUCTURES),

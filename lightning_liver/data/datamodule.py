@@ -14,7 +14,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from lightning_liver.data.sampling import EpochSampler, Kind, Pools
-from lightning_liver.data.slices import Appearance, Augment, CaseBatches, TrainingSlices, WholeSlices
+from lightning_liver.data.slices import Augment, CaseBatches, Normalization, TrainingSlices, WholeSlices
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import CaseRecord, Store, intensity
 
@@ -48,10 +48,10 @@ class SliceOptions:
         size: pixels of a training sample, one number or (y, x); evaluation uses whole slices.
         context: neighbouring slices on each side that come as channels.
         slices_per_epoch: length of an epoch.
-        shares: of slices with tumour, with liver, of any kind.
+        sampling: weights of slices with tumour, with liver, of any kind.
         batch_size: slices a step and process.
         eval_batch_size: the same where no gradients are kept.
-        loaders: worker processes that load slices; 0 loads in the training process.
+        num_workers: worker processes that load slices; 0 loads in the training process.
         val_slices: while training, validation is on about so many slices, as many of each case; None is all of them.
         overfit: every epoch repeats the first one, sample for sample.
     """
@@ -61,10 +61,10 @@ class SliceOptions:
     size: Size | tuple[Size, Size]
     context: Natural
     slices_per_epoch: Count
-    shares: Annotated[dict[Kind, Share], AfterValidator(_some_share)]
+    sampling: Annotated[dict[Kind, Share], AfterValidator(_some_share)]
     batch_size: Count
     eval_batch_size: Count
-    loaders: Natural
+    num_workers: Natural
     val_slices: Count | None
     overfit: bool
 
@@ -104,14 +104,14 @@ class SliceDataModule(pl.LightningDataModule):
         self.store, self.split, self.augment, self.options, self.seed = store, split, augment, options, seed
         training = [store.cases[name] for name in split.train]
         mean, std = intensity(training, options.window_hu) if options.standardise else (0.0, 1.0)
-        self.look = Appearance(options.window_hu, options.context, mean, max(std, 1e-6))
+        self.look = Normalization(options.window_hu, options.context, mean, max(std, 1e-6))
 
     def train_dataloader(self) -> DataLoader[Any]:
         # Lightning makes the iterator, whose workers draw ahead, before it tells the epoch of a resumed run; its
         # current_epoch still counts the epochs before the one that the checkpoint was saved in
         epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0  # type: ignore[attr-defined]
         cases = [self.store.cases[name] for name in self.split.train]
-        return self._training(self.store, cases, self.options.shares, epoch, self.target, left=self._left)
+        return self._training(self.store, cases, self.options.sampling, epoch, self.target, left=self._left)
 
     def unlabelled_dataloader(self, epoch: int) -> DataLoader[Any]:
         """Slices of any kind of the target, else of the training cases, from an epoch on; labels are not to be used."""
@@ -155,7 +155,7 @@ class SliceDataModule(pl.LightningDataModule):
             batch_size=min(self.options.batch_size, self.options.slices_per_epoch // world),
             sampler=sampler,
             drop_last=True,
-            persistent_workers=self.options.loaders > 0,
+            persistent_workers=self.options.num_workers > 0,
             **self._loading(),
         )
 
@@ -180,7 +180,7 @@ class SliceDataModule(pl.LightningDataModule):
         return {"window_hu": list(look.window_hu), "context": look.context, "mean": look.mean, "std": look.std}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.look = Appearance(tuple(state["window_hu"]), state["context"], state["mean"], state["std"])
+        self.look = Normalization(tuple(state["window_hu"]), state["context"], state["mean"], state["std"])
 
     def _whole(self, cases: tuple[str, ...] | list[str], *, native: bool, most: int | None = None) -> DataLoader[Any]:
         rank, world = self._processes()
@@ -190,7 +190,7 @@ class SliceDataModule(pl.LightningDataModule):
 
     def _loading(self) -> dict[str, Any]:
         return {
-            "num_workers": self.options.loaders,
+            "num_workers": self.options.num_workers,
             "worker_init_fn": _start_worker,
             "pin_memory": torch.cuda.is_available(),
             # a generator of its own: iterators draw a seed, and from the global one that would shift dropout

@@ -75,7 +75,7 @@ class EpochSampler(Sampler[Draw]):
         self.rank, self.world, self.left = rank, world, left
         self.shares = {kind: share for kind, share in shares.items() if share > 0 and pools.kinds[kind]}
         if not self.shares:
-            raise LiverError(f"data.shares={dict(shares)}: the training cases have no slice of these kinds.")
+            raise LiverError(f"data.sampling={dict(shares)}: the training cases have no slice of these kinds.")
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:

@@ -33,7 +33,7 @@ class Augment(Protocol):
 
 
 @dataclass(frozen=True)
-class Appearance:
+class Normalization:
     """How HU become the network's input.
 
     Args:
@@ -76,7 +76,7 @@ class TrainingSlices(Dataset[Sample]):
     def __init__(
         self,
         store: Store,
-        look: Appearance,
+        look: Normalization,
         *,
         augment: Augment,
         size: tuple[int, int],
@@ -131,7 +131,7 @@ class TrainingSlices(Dataset[Sample]):
         return None if picked is None else self.read(*picked)
 
 
-def _unlabelled(look: Appearance, store: Store, case: str, z: int) -> Slice:
+def _unlabelled(look: Normalization, store: Store, case: str, z: int) -> Slice:
     hu = look.hu(store, case, z)
     return Slice(hu, np.zeros(hu.shape[:2], np.uint8), store.cases[case].spacing_mm[1:])
 
@@ -163,7 +163,7 @@ class WholeSlices(Dataset[dict[str, torch.Tensor]]):
     """
 
     def __init__(
-        self, store: Store, look: Appearance, *, cases: Sequence[str], native: bool, most: int | None = None
+        self, store: Store, look: Normalization, *, cases: Sequence[str], native: bool, most: int | None = None
     ) -> None:
         self.store, self.look, self.cases, self.native = store, look, list(cases), native
         self.index = [

@@ -15,10 +15,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from lightning_liver.errors import LiverError
 from lightning_liver.finetune.parts import Named, parts, select
 
-Thaw = Mapping[str, float]  # part, from the image on -> the epoch from which it trains; infinity is never
+UnfreezeEpochs = Mapping[str, float]  # part, from the image on -> the epoch from which it trains; infinity is never
 
 
-def frozen_for(names: Sequence[str], frozen: Named, *, epochs: int | None) -> Thaw:
+def frozen_for(names: Sequence[str], frozen: Named, *, epochs: int | None) -> UnfreezeEpochs:
     """Freeze some parts for the first epochs, or for good where `epochs` is None."""
     held = select(names, frozen, option="finetune.frozen")
     if len(held) == len(names) and epochs is None:
@@ -26,7 +26,7 @@ def frozen_for(names: Sequence[str], frozen: Named, *, epochs: int | None) -> Th
     return {name: (float("inf") if epochs is None else epochs) if name in held else 0 for name in names}
 
 
-def from_the_top(names: Sequence[str], *, every: int, at_once: int) -> Thaw:
+def from_the_top(names: Sequence[str], *, every: int, at_once: int) -> UnfreezeEpochs:
     """Begin with the last `at_once` parts, next to the logits, and thaw as many more every `every` epochs.
 
     Source: gradual unfreezing of Howard and Ruder 2018, arXiv:1801.06146, section 3.3.
@@ -42,7 +42,7 @@ class Freezing(Callback):
         group: a thawed part -> its optimizer group.
     """
 
-    def __init__(self, thaw: Thaw, group: Callable[[nn.Module, str], dict[str, Any]]) -> None:
+    def __init__(self, thaw: UnfreezeEpochs, group: Callable[[nn.Module, str], dict[str, Any]]) -> None:
         self.thaw, self.group = dict(thaw), group
 
     def frozen(self, epoch: int) -> set[str]:
@@ -62,7 +62,7 @@ class Freezing(Callback):
         network: Any = pl_module.network
         before = {name for name, part in parts(network).items() if is_frozen(part)}
         hold(network, self.frozen(trainer.current_epoch))
-        thawed = [name for name in by_thaw(self.thaw) if name in before - self.frozen(trainer.current_epoch)]
+        thawed = [name for name in by_unfreeze_epoch(self.thaw) if name in before - self.frozen(trainer.current_epoch)]
         for optimizer, scheduler in zip(trainer.optimizers, trainer.lr_scheduler_configs, strict=True):
             for name in thawed:
                 add_group(optimizer, scheduler.scheduler, self.group(parts(network)[name], name))  # type: ignore[arg-type]
@@ -80,7 +80,7 @@ def is_frozen(part: nn.Module) -> bool:
     return not any(parameter.requires_grad for parameter in part.parameters())
 
 
-def by_thaw(thaw: Thaw) -> list[str]:
+def by_unfreeze_epoch(thaw: UnfreezeEpochs) -> list[str]:
     """Parts in the order in which their groups join the optimizer: by epoch, then from the logits to the image."""
     upwards = list(thaw)[::-1]
     return sorted(upwards, key=lambda name: thaw[name])  # which leaves equal ones in their order

@@ -30,7 +30,7 @@ class Renaming(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Fate:
+class TensorMatch:
     """What becomes of a tensor of the network.
 
     Args:
@@ -86,7 +86,7 @@ def renamed(weights: Mapping[str, Tensor], change: Renaming) -> dict[str, str]:
 
 def match(
     network: nn.Module, weights: Mapping[str, Tensor], sources: Mapping[str, str], wanted: Collection[str] | None
-) -> tuple[Fate, ...]:
+) -> tuple[TensorMatch, ...]:
     """What becomes of every tensor of the network, in its order; `sources` gives its name in the weights.
 
     Args:
@@ -98,7 +98,7 @@ def match(
     for name, tensor in network.state_dict().items():
         if not isinstance(tensor, Tensor):  # a layer's extra state
             continue
-        fate = Fate(name, _part(name, known), tuple(tensor.shape), name in learnable, "new")
+        fate = TensorMatch(name, _part(name, known), tuple(tensor.shape), name in learnable, "new")
         if name in sources and (wanted is None or fate.part in wanted):
             source = weights[sources[name]]
             kind, why = _rule(name, tensor, source, ends)
@@ -139,7 +139,7 @@ def _rule(name: str, tensor: Tensor, source: Tensor, ends: tuple[str | None, str
     return "left out", "another shape"
 
 
-def _buffers_with_their_layers(fates: list[Fate]) -> tuple[Fate, ...]:
+def _buffers_with_their_layers(fates: list[TensorMatch]) -> tuple[TensorMatch, ...]:
     lacking = {_layer(fate) for fate in fates if fate.kind == "left out" or (fate.kind == "new" and fate.learnable)}
     return tuple(
         replace(fate, kind="left out", why="goes with its layer")
@@ -149,5 +149,5 @@ def _buffers_with_their_layers(fates: list[Fate]) -> tuple[Fate, ...]:
     )
 
 
-def _layer(fate: Fate) -> str:
+def _layer(fate: TensorMatch) -> str:
     return fate.name.rpartition(".")[0]

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from lightning_liver.errors import LiverError
-from lightning_liver.finetune.freezing import Thaw, from_the_top, frozen_for
+from lightning_liver.finetune.freezing import UnfreezeEpochs, from_the_top, frozen_for
 from lightning_liver.finetune.parts import Named
 from lightning_liver.finetune.rates import scales
 
@@ -68,7 +68,7 @@ class Strategy:
         if self.unfreeze_at_once > 1 and self.unfreeze_every is None:
             raise LiverError("finetune.unfreeze_at_once says how many, but finetune.unfreeze_every not how often")
 
-    def thaw(self, names: Sequence[str]) -> Thaw:
+    def thaw(self, names: Sequence[str]) -> UnfreezeEpochs:
         """Of every part of a network, the epoch from which it trains."""
         if self.unfreeze_every is not None:
             return from_the_top(names, every=self.unfreeze_every, at_once=self.unfreeze_at_once)

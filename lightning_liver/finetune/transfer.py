@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_liver.errors import LiverError
-from lightning_liver.finetune.matching import Fate, Kind, Renaming, Shape, best_renaming, match, renamed
+from lightning_liver.finetune.matching import Kind, Renaming, Shape, TensorMatch, best_renaming, match, renamed
 from lightning_liver.finetune.parts import parts as parts_of
 from lightning_liver.finetune.parts import select
 from lightning_liver.tables import Row, text_table
@@ -27,7 +27,7 @@ class Transfer:
         unused: tensors of the source that the network has no place for, with their shapes.
     """
 
-    fates: tuple[Fate, ...]
+    fates: tuple[TensorMatch, ...]
     values: Mapping[str, Tensor]
     renaming: Renaming
     unused: Mapping[str, Shape]

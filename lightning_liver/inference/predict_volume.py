@@ -12,7 +12,7 @@ from jaxtyping import Float, Int16, UInt8
 from torch import Tensor, nn
 
 from lightning_liver.data.resample import grid_shape, resample_hu
-from lightning_liver.data.slices import Appearance
+from lightning_liver.data.slices import Normalization
 from lightning_liver.data.store import HU_RANGE
 from lightning_liver.inference.coarse import coarse_places, places_between, shows_liver
 from lightning_liver.inference.label_maps import label_maps, to_grid
@@ -38,7 +38,7 @@ class Member(NamedTuple):
     """
 
     network: nn.Module
-    look: Appearance
+    look: Normalization
     spacing_mm: float | None
     multiple: int
 
@@ -209,7 +209,7 @@ def _images(volume: Volume, places: Sequence[int], member: Member) -> Images:
     return torch.stack([_tensor([slices[z] for z in stack], member.look) for stack in stacks])
 
 
-def _tensor(slices: Sequence[Int16[np.ndarray, "y x"]], look: Appearance) -> Float[Tensor, "channel y x"]:
+def _tensor(slices: Sequence[Int16[np.ndarray, "y x"]], look: Normalization) -> Float[Tensor, "channel y x"]:
     return look.tensor(np.stack(slices, axis=-1).astype(np.float32))
 
 

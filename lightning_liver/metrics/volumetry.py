@@ -9,7 +9,7 @@ from lightning_liver.metrics.components import LPS, axial_diameters_mm, componen
 from lightning_liver.metrics.voxel_counts import SpacingMm, voxel_ml
 
 
-class Measures(NamedTuple):
+class Volumetry(NamedTuple):
     """Of one scan.
 
     Args:
@@ -26,11 +26,11 @@ class Measures(NamedTuple):
     burden: float | None
 
 
-def measure(labels: UInt8[np.ndarray, "z y x"], spacing_mm: SpacingMm) -> Measures:
+def measure(labels: UInt8[np.ndarray, "z y x"], spacing_mm: SpacingMm) -> Volumetry:
     """Measure a label map 0, 1 liver, 2 tumour."""
     liver, tumour = int(np.count_nonzero(labels)), int(np.count_nonzero(labels == 2))
     parts = components(labels == 2, LPS)
     count = len(parts.voxels)
     ml = voxel_ml(spacing_mm)
     largest = float(axial_diameters_mm(parts, spacing_mm).max()) if count else None
-    return Measures(liver * ml, tumour * ml, count, largest, tumour / liver if liver else None)
+    return Volumetry(liver * ml, tumour * ml, count, largest, tumour / liver if liver else None)

@@ -14,7 +14,7 @@ from lightning_liver.metrics.calibration import Bins, calibration_rows
 from lightning_liver.metrics.case_score import CaseScore
 from lightning_liver.metrics.intervals import mean_over_patients
 from lightning_liver.report.pictures import Slice, choose, write_pictures
-from lightning_liver.tables import Row, text_table, write_cases_csv
+from lightning_liver.tables import Row, text_table, write_csv
 from lightning_liver.types import STRUCTURES
 
 
@@ -23,9 +23,9 @@ def write_scores(folder: Path, store: Store, scores: Mapping[str, CaseScore], ca
     patients = {case: store.cases[case].patient for case in scores}
     rows: list[Row] = [row for case, score in scores.items() for row in case_rows(case, patients[case], score)]
     lesions: list[Row] = [row for case, score in scores.items() for row in lesion_rows(case, patients[case], score)]
-    write_cases_csv(folder / "cases.csv", rows)
-    write_cases_csv(folder / "lesions.csv", lesions, LESION_COLUMNS)
-    write_cases_csv(folder / "calibration.csv", calibration_rows(calibration))
+    write_csv(folder / "cases.csv", rows)
+    write_csv(folder / "lesions.csv", lesions, LESION_COLUMNS)
+    write_csv(folder / "calibration.csv", calibration_rows(calibration))
     return rows
 
 
@@ -83,7 +83,7 @@ def result_table(rows: Sequence[Row]) -> str:
     return text_table(lines)
 
 
-def telling_slice(record: CaseRecord, among: Sequence[int] | None = None) -> int:
+def representative_slice(record: CaseRecord, among: Sequence[int] | None = None) -> int:
     """The slice with most tumour, else with most liver, else the middle one; of all or among some."""
     places = list(range(record.shape[0]) if among is None else among)
     for pixels in (record.tumour_pixels, record.liver_pixels):

@@ -7,10 +7,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lightning_liver.config import compose
+from lightning_liver.config import COMMAND, compose, read_config
 from lightning_liver.runs.settings import flat
-
-_NOT_THE_RUN = ("resume", "results", "report", "estimate", "trial")
 
 
 def differences(run: Path) -> dict[str, dict[str, list[Any]]] | None:
@@ -29,7 +27,7 @@ def differences(run: Path) -> dict[str, dict[str, list[Any]]] | None:
         alone = compose("train", [f"{group}={choice}" for group, choice in changed.items()])
     except (HydraException, OmegaConfBaseException):
         return None
-    own, usual = (_options(config) for config in (OmegaConf.load(saved), alone))
+    own, usual = (_options(config) for config in (read_config(saved), alone))
     return {
         "choices": {group: [default.get(group), choice] for group, choice in changed.items()},
         "options": {
@@ -44,4 +42,4 @@ def _tells(group: str) -> bool:
 
 def _options(config: Any) -> dict[str, object]:
     tree: Any = OmegaConf.to_container(config)
-    return flat({name: value for name, value in tree.items() if name not in (*_NOT_THE_RUN, "hydra")})
+    return flat({name: value for name, value in tree.items() if name not in (*COMMAND, "hydra")})

@@ -7,14 +7,13 @@ from typing import Any
 
 import yaml
 
+from lightning_liver.config import COMMAND, PLACES, renamed
 from lightning_liver.errors import LiverError
 
 REPEATS = ("seed", "data.fold")  # repeat a configuration, do not make another one
 
-# where files lie, how many processes read them and how a run was taken up again say nothing of what was learnt
-_NOT_THE_RUN = ("resume", "results", "report", "estimate", "trial", "test_losses", "logger", "hydra")
-_FREE_PARTS = (*_NOT_THE_RUN, "data.prepare", "data.source")
-_FREE = ("data.root", "data.patients", "data.store", "data.workers", "data.loaders", "data.skip_bad")
+# what was learnt depends on none of these
+_NOT_LEARNT = (*COMMAND, "test_losses", "logger", "hydra", *(f"data.{name}" for name in PLACES))
 _CHOICE, _TARGET = "_choice_", "_target_"
 
 Settings = Mapping[str, object]
@@ -40,7 +39,7 @@ def read_settings(folder: Path) -> Settings:
         raise LiverError(f"{path}: cannot be read. Remove the run's folder and run it again.\n{error}") from error
     if not isinstance(tree, dict):
         raise LiverError(f"{path}: not a config. Remove the run's folder and run it again.")
-    return flat(tree) | {f"{name}.{_CHOICE}": choice for name, choice in choices.items() if name in tree}
+    return flat(renamed(tree)) | {f"{name}.{_CHOICE}": choice for name, choice in choices.items() if name in tree}
 
 
 def learnt(settings: Settings) -> dict[str, object]:
@@ -137,4 +136,4 @@ def _of_group(settings: Settings, group: str, groups: Iterable[str]) -> Settings
 
 
 def _is_free(name: str) -> bool:
-    return name in _FREE or name.startswith(tuple(f"{part}." for part in _FREE_PARTS)) or name in _FREE_PARTS
+    return name in _NOT_LEARNT or name.startswith(tuple(f"{part}." for part in _NOT_LEARNT))

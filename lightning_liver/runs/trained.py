@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from yaml import YAMLError
 
 from lightning_liver.build import build
-from lightning_liver.data.slices import KEPT_AS, Appearance
+from lightning_liver.config import read_config
+from lightning_liver.data.slices import KEPT_AS, Normalization
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.decision import post_process_of, thresholds_of
@@ -53,7 +54,7 @@ def read_run(run: Path, *, weights: Weights = "best", option: str = "run") -> Fi
     if not config.is_file():
         raise LiverError(f"{option}={run}: not a run folder, it has no .hydra/config.yaml")
     try:
-        saved = DictConfig(OmegaConf.load(config))
+        saved = read_config(config)
         network: nn.Module = build(saved.model)
         multiple = math.lcm(saved.inference.multiple, getattr(network, "multiple", 1))
     except (OmegaConfBaseException, YAMLError, AttributeError, ValueError) as error:
@@ -67,14 +68,14 @@ def read_run(run: Path, *, weights: Weights = "best", option: str = "run") -> Fi
     return Finished(saved, network.eval(), checkpoint[KEPT_AS], multiple)
 
 
-def appearance(run: Finished, folder: Path) -> Appearance:
+def appearance(run: Finished, folder: Path) -> Normalization:
     """How a run's network sees HU.
 
     Raises:
         LiverError: the checkpoint does not say it.
     """
     try:
-        return Appearance(**(run.look | {"window_hu": tuple(run.look["window_hu"])}))
+        return Normalization(**(run.look | {"window_hu": tuple(run.look["window_hu"])}))
     except (TypeError, KeyError) as error:
         raise LiverError(f"{folder}: its checkpoint does not say how HU become input: {error}") from error
 

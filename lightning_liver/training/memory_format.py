@@ -23,7 +23,7 @@ _ENOUGH_S = 4.0  # then no further round is begun
 _GAIN = 0.95  # of the time: a lead that so few rounds can tell from noise
 
 
-def lay_out(network: nn.Module, options: TrainerOptions, shape: tuple[int, ...]) -> bool:
+def choose_memory_format(network: nn.Module, options: TrainerOptions, shape: tuple[int, ...]) -> bool:
     """Lay out a network's weights as the options say, or as is quicker; what they are convolved with follows.
 
     Args:

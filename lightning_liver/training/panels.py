@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
 
 from lightning_liver.data.datamodule import SliceDataModule
-from lightning_liver.report.cases import telling_slice
+from lightning_liver.report.cases import representative_slice
 from lightning_liver.report.pictures import panel
 
 
@@ -28,7 +28,7 @@ class ValidationPanels(Callback):
         slices: Any = trainer.val_dataloaders
         for c, name in enumerate(self.data.split.val[: self.count]):
             places = [z for case, z in slices.dataset.index if case == c]
-            self.wanted[c] = telling_slice(self.data.store.cases[name], among=places)
+            self.wanted[c] = representative_slice(self.data.store.cases[name], among=places)
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any

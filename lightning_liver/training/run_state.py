@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from lightning_liver.errors import LiverError, Unfinished
 from lightning_liver.files import clear_partials, write_whole
-from lightning_liver.training.settings import TrainerOptions, settle
+from lightning_liver.training.settings import TrainerOptions, resolve_auto
 
 _KEPT = ("accelerator", "precision", "channels_last", "threads")
 _HYDRA_KEPT = ".hydra.kept"
@@ -24,7 +24,7 @@ _PATIENCE_S = 2  # whoever looks whether a run is alive holds its lock for a mom
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold a run folder.
 
     Raises:
@@ -54,7 +54,7 @@ def chosen_for(options: TrainerOptions, folder: Path, config: str) -> tuple[Trai
     """
     earlier = _read(folder)
     if not earlier:
-        settled = settle(options)
+        settled = resolve_auto(options)
         _copy(folder / ".hydra", folder / _HYDRA_KEPT)
         _write(folder, {name: getattr(settled, name) for name in (*_KEPT, *_BUDGETS)} | {"config": config})
         return settled, None

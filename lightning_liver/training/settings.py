@@ -23,7 +23,7 @@ class TrainerOptions:
         accelerator, devices, strategy, deterministic: as Lightning has them; "auto" takes what is there.
         precision: as Lightning has it, or "auto".
         channels_last: whether the channels of a pixel lie side by side in memory; None is whichever is
-            quicker: side by side on CUDA, elsewhere see layout.lay_out.
+            quicker: side by side on CUDA, elsewhere see layout.choose_memory_format.
         compile: the network of a training step with torch.compile; "auto" is where a GPU trains and it can be done,
             None is no.
         threads: of the processor's own arithmetic; None is all that there are when the processor trains, divided among
@@ -54,7 +54,7 @@ class TrainerOptions:
     progress: bool
 
 
-def settle(options: TrainerOptions) -> TrainerOptions:
+def resolve_auto(options: TrainerOptions) -> TrainerOptions:
     """The options with every "auto" replaced by what suits this machine.
 
     Raises:

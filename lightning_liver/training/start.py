@@ -20,7 +20,7 @@ from lightning_liver.data.sources import unlabelled
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing, write_whole
-from lightning_liver.finetune.freezing import Freezing, by_thaw, hold
+from lightning_liver.finetune.freezing import Freezing, by_unfreeze_epoch, hold
 from lightning_liver.finetune.parts import parts, select
 from lightning_liver.finetune.rates import group, groups
 from lightning_liver.finetune.self_taught import MaskedReconstruction
@@ -126,7 +126,7 @@ def begin(
     hold(network, {name for name, first in thaw.items() if first > 0})
     return Beginning(
         terms,
-        partial(groups, scale_of=scales, order=by_thaw(thaw)),
+        partial(groups, scale_of=scales, order=by_unfreeze_epoch(thaw)),
         [Freezing(thaw, lambda part, name: group(part, name, scales[name]))],
     )
 

@@ -16,7 +16,7 @@ from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.metrics.case_score import CaseScore, score_case
 from lightning_liver.metrics.modes import mode_of
 from lightning_liver.metrics.voxel_counts import dice, voxels
-from lightning_liver.report.cases import telling_slice
+from lightning_liver.report.cases import representative_slice
 from lightning_liver.types import STRUCTURES
 
 Labels = UInt8[np.ndarray, "z y x"]
@@ -26,7 +26,7 @@ Batch = Mapping[str, torch.Tensor]
 TRIED = PostProcess(fill_holes=True, largest_liver=True, tumour_in_liver=True, min_tumour_mm3=20.0)
 
 
-class Stack:
+class VolumeBuilder:
     """Predicted and true slices of cases, given out as volumes (z, y, x) once a case's last slice came."""
 
     def __init__(self, depths: Mapping[int, int]) -> None:
@@ -65,16 +65,16 @@ class VolumeScores(Callback):
         self.post_process, self.mode, self.tolerance_mm = post_process, mode, tolerance_mm
         self.scores: dict[str, CaseScore] = {}
         self.kept: dict[str, tuple[int, UInt8[np.ndarray, "y x"]]] = {}
-        self._stack = Stack({})
+        self._builder = VolumeBuilder({})
 
     def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.scores, self.kept = {}, {}
-        self._stack = Stack({c: record.native_shape[0] for c, record in enumerate(self.records)})
+        self._builder = VolumeBuilder({c: record.native_shape[0] for c, record in enumerate(self.records)})
 
     def on_test_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
-        for case, (predicted, truth) in self._stack.add(batch, outputs).items():
+        for case, (predicted, truth) in self._builder.add(batch, outputs).items():
             record = self.records[case]
             predicted = self.post_process(predicted, record.native_spacing_mm)
             self.scores[self.cases[case]] = score_case(
@@ -85,26 +85,26 @@ class VolumeScores(Callback):
                 tolerance_mm=self.tolerance_mm,
                 affine=np.array(record.affine),
             )
-            z = telling_slice(record)
+            z = representative_slice(record)
             self.kept[self.cases[case]] = (z, predicted[z].copy())
 
 
-class Gains(Callback):
+class PostprocessGains(Callback):
     """Mean Dice of validation cases with each step of post-processing alone, and with all; on the store's grid."""
 
     def __init__(self, data: SliceDataModule) -> None:
         self.records = [data.store.cases[name] for name in data.split.val]
-        self._stack = Stack({})
+        self._builder = VolumeBuilder({})
         self._dice: dict[str, list[tuple[float, ...]]] = {}
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._stack = Stack({c: record.shape[0] for c, record in enumerate(self.records)})
+        self._builder = VolumeBuilder({c: record.shape[0] for c, record in enumerate(self.records)})
         self._dice = {}
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
-        for case, (predicted, truth) in self._stack.add(batch, outputs).items():
+        for case, (predicted, truth) in self._builder.add(batch, outputs).items():
             spacing_mm = self.records[case].spacing_mm
             steps = TRIED.steps()
             tried = {name: step(predicted, spacing_mm) for name, step in steps.items()}

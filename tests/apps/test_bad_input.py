@@ -30,7 +30,7 @@ from tests.apps.commands import call, run, small_run
         (("data.fold=9",), ["data.fold=9"]),
         (("data.folds=30",), ["data.folds=30", "5 patients"]),
         (("data.split={train:[20],val:[21],test:[20]}",), ["data.split", "20"]),
-        (("data.shares={tumour:0,liver:0,any:0}",), ["data.shares"]),
+        (("data.sampling={tumour:0,liver:0,any:0}",), ["data.sampling"]),
         (("data.root=/nowhere/at/all",), ["/nowhere/at/all", "data.root"]),
         (("scheduler.final=7",), ["scheduler.final=7"]),
         (("optimizer.lr=-1",), ["optimizer", "-1"]),

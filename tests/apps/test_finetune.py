@@ -167,7 +167,7 @@ def test_zero_shot_is_a_sources_score_on_scans_that_it_never_saw(
 ) -> None:
     for number in (50, 51):
         write_scan(place / "strange", number, spacing_mm=2.0)
-    typed = ("run=source", "data=lits", f"data.root={place / 'strange'}", "data.workers=0", "data.loaders=0")
+    typed = ("run=source", "data=lits", f"data.root={place / 'strange'}", "data.workers=0", "data.num_workers=0")
     typed += ("trainer=cpu", "uncertainty=entropy")
     code, output = call("evaluate", *typed, "hydra.run.dir=zero", folder=place, capfd=capfd)
     assert code == 0, output

@@ -105,7 +105,7 @@ def test_a_damaged_table_of_results_is_told(scans: Path, tmp_path: Path, capfd: 
 
 
 def test_parallel_jobs_share_the_threads_and_each_has_its_folder(scans: Path, tmp_path: Path) -> None:
-    arguments = [a for a in sweep(scans, "loss=bce,dice", "data.loaders=1") if not a.startswith("trainer.threads")]
+    arguments = [a for a in sweep(scans, "loss=bce,dice", "data.num_workers=1") if not a.startswith("trainer.threads")]
     code, output = run("train", *arguments, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", folder=tmp_path)
     assert code == 0, output
     chosen = [json.loads(path.read_text()) for path in (tmp_path / "multirun").glob("*/*/chosen.json")]

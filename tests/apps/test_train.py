@@ -133,7 +133,7 @@ def test_another_seed_makes_other_weights(trained: Path, capfd: pytest.CaptureFi
 
 def test_killed_and_resumed_run_ends_with_the_same_weights(trained: Path) -> None:
     """SIGKILL in mid-epoch, dropout and every augmentation on; then resume, all with a loading process."""
-    arguments = ("data.slices_per_epoch=400", "trainer.max_epochs=3", "data.loaders=1", "augment=all")
+    arguments = ("data.slices_per_epoch=400", "trainer.max_epochs=3", "data.num_workers=1", "augment=all")
     arguments += ("scheduler.warmup_steps=0",)
     code, output = run("train", *small_run(trained / "scans", "whole", *arguments), folder=trained)
     assert code == 0, output

@@ -13,9 +13,9 @@ from lightning_liver.data import sources
 from lightning_liver.data.prepare import prepare
 from lightning_liver.data.sampling import Draw, EpochSampler, Pools
 from lightning_liver.data.slices import (
-    Appearance,
     Augment,
     CaseBatches,
+    Normalization,
     TrainingSlices,
     WholeSlices,
     _evenly,
@@ -27,7 +27,7 @@ from lightning_liver.volume import Slice
 from tests.augment.marked import policy
 from tests.conftest import write_scan
 
-LOOK = Appearance((-160, 240), 0, 0.0, 1.0)
+LOOK = Normalization((-160, 240), 0, 0.0, 1.0)
 EVEN = {"tumour": 1.0, "liver": 1.0, "any": 1.0}
 
 
@@ -49,7 +49,7 @@ def test_window_maps_its_ends_to_0_and_1(store: Store) -> None:
 
 
 def test_context_repeats_the_last_slice_beyond_the_volume(store: Store) -> None:
-    look = Appearance((-160, 240), 2, 0.0, 1.0)
+    look = Normalization((-160, 240), 2, 0.0, 1.0)
     image = look.hu(store, "20", 1)
     expected = [store.read("20", "hu", z) for z in (0, 0, 1, 2, 3)]
     np.testing.assert_array_equal(image, np.stack(expected, axis=-1))
@@ -57,7 +57,7 @@ def test_context_repeats_the_last_slice_beyond_the_volume(store: Store) -> None:
 
 def test_standardising_subtracts_and_divides(store: Store) -> None:
     image = LOOK.hu(store, "20", 3)
-    standard = Appearance((-160, 240), 0, 0.25, 0.5).tensor(image)
+    standard = Normalization((-160, 240), 0, 0.25, 0.5).tensor(image)
     np.testing.assert_allclose(standard[0].numpy(), (LOOK.window(image)[..., 0] - 0.25) / 0.5, rtol=1e-6)
 
 
@@ -97,7 +97,7 @@ def test_kind_without_slices_passes_its_share_on(store: Store) -> None:
     pools = Pools({"tumour": {}, "liver": Pools.of(healthy).kinds["liver"], "any": {}})
     drawn = EpochSampler(pools, length=20, shares=EVEN, seed=0, repeat=False, rank=0, world=1).draws(0)
     assert all(store.cases[draw.case].liver_pixels[draw.z] for draw in drawn)
-    with pytest.raises(LiverError, match=r"data\.shares"):
+    with pytest.raises(LiverError, match=r"data\.sampling"):
         EpochSampler(
             pools, length=20, shares={"tumour": 1.0, "liver": 0, "any": 0}, seed=0, repeat=False, rank=0, world=1
         )

@@ -7,7 +7,7 @@ import torch
 from torch.optim import SGD, AdamW
 
 from lightning_liver.errors import LiverError
-from lightning_liver.finetune.freezing import add_group, by_thaw, from_the_top, frozen_for, hold
+from lightning_liver.finetune.freezing import add_group, by_unfreeze_epoch, from_the_top, frozen_for, hold
 from lightning_liver.finetune.parts import parts, select
 from lightning_liver.finetune.rates import group, groups, scales
 from lightning_liver.models.unet import UNet
@@ -37,7 +37,7 @@ def test_gradual_thawing_goes_from_the_logits_to_the_image() -> None:
     assert list(thaw) == NAMES
     assert thaw == {"head": 0, "decoder.0": 2, "encoder.1": 4, "encoder.0": 6}
     assert from_the_top(NAMES, every=1, at_once=3) == {"head": 0, "decoder.0": 0, "encoder.1": 0, "encoder.0": 1}
-    assert by_thaw(thaw) == ["head", "decoder.0", "encoder.1", "encoder.0"]
+    assert by_unfreeze_epoch(thaw) == ["head", "decoder.0", "encoder.1", "encoder.0"]
 
 
 def test_freezing_for_good_or_for_some_epochs() -> None:

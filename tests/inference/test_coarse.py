@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_liver.data.slices import Appearance
+from lightning_liver.data.slices import Normalization
 from lightning_liver.inference.coarse import coarse_places, places_between
 from lightning_liver.inference.predict_volume import Member, Options, predict_volume
 from lightning_liver.inference.thresholds import HALF
@@ -39,7 +39,7 @@ def scan(*livers: tuple[int, int], slices: int = 40, spacing_mm: float = 2.0) ->
 
 def predicted(volume: Volume, options: Options, context: int = 0) -> tuple[np.ndarray, int, list[int]]:
     network, told = Bright(), []
-    look = Appearance((-160.0, 240.0), context=context, mean=0.0, std=1.0)
+    look = Normalization((-160.0, 240.0), context=context, mean=0.0, std=1.0)
     labels = predict_volume(volume, [Member(network, look, None, 1)], HALF, options, tell=told.append).labels
     return labels, network.count, told
 

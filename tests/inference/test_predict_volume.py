@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from lightning_liver.data.prepare import prepare
-from lightning_liver.data.slices import Appearance
+from lightning_liver.data.slices import Normalization
 from lightning_liver.data.sources import Case
 from lightning_liver.imageio.nifti import read_volume
 from lightning_liver.inference.predict_volume import Member, Options, predict_volume
 from lightning_liver.inference.thresholds import HALF
 
-LOOK = Appearance((-160.0, 240.0), context=1, mean=0.3, std=0.2)
+LOOK = Normalization((-160.0, 240.0), context=1, mean=0.3, std=0.2)
 
 
 class Watched(torch.nn.Module):

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from lightning_liver.build import build
+from lightning_liver.config import read_config
 from lightning_liver.finetune.parts import parts
 from lightning_liver.models.unet import UNet
 
@@ -15,9 +16,7 @@ CONFIGS = sorted((Path(__file__).parent / "earlier").glob("*.yaml"))
 
 @pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
 def config(request: pytest.FixtureRequest) -> DictConfig:
-    loaded = OmegaConf.load(request.param)
-    assert isinstance(loaded, DictConfig)
-    return loaded
+    return read_config(request.param)
 
 
 def test_network_and_loss_of_an_earlier_run_are_rebuilt(config: DictConfig) -> None:

@@ -10,7 +10,7 @@ from filelock import FileLock
 from lightning_liver.comparison.runs import read_runs, status_rows
 from lightning_liver.errors import LiverError
 from lightning_liver.files import is_held
-from lightning_liver.training.run_state import alone_in
+from lightning_liver.training.run_state import locked
 from tests.report.run_folders import scores_of, write_config, write_run
 
 
@@ -31,7 +31,7 @@ def choose(folder: Path, **chosen: object) -> None:
 
 def test_run_that_a_process_holds_is_running_until_it_lets_go(begun: Path) -> None:
     choose(begun, max_epochs=40)
-    with alone_in(begun):
+    with locked(begun):
         assert said(begun) == ("running", "of 40 epochs", "")
     assert said(begun) == ("begun", "of 40 epochs", "")
 
@@ -39,12 +39,12 @@ def test_run_that_a_process_holds_is_running_until_it_lets_go(begun: Path) -> No
 def test_looking_leaves_the_lock_as_it_is(begun: Path) -> None:
     said(begun)
     assert not (begun / ".lock").exists()
-    with alone_in(begun):
+    with locked(begun):
         before = (begun / ".lock").stat()
         said(begun)
         after = (begun / ".lock").stat()
         assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
-        with pytest.raises(LiverError, match="another process"), alone_in(begun):
+        with pytest.raises(LiverError, match="another process"), locked(begun):
             pass
 
 
@@ -58,7 +58,7 @@ def test_who_looks_does_not_see_another_who_looks(tmp_path: Path) -> None:
 
 
 def test_run_starts_while_its_lock_is_looked_at(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with alone_in(begun):
+    with locked(begun):
         pass
     fcntl = pytest.importorskip("fcntl")
     looking = os.open(begun / ".lock", os.O_RDONLY)
@@ -70,13 +70,13 @@ def test_run_starts_while_its_lock_is_looked_at(begun: Path, monkeypatch: pytest
         fcntl.flock(looking, fcntl.LOCK_UN)
 
     monkeypatch.setattr("time.sleep", let_go)
-    with alone_in(begun):
+    with locked(begun):
         assert len(waited) == 1
     os.close(looking)
 
 
 def test_folder_that_may_only_be_read_is_looked_at_all_the_same(begun: Path) -> None:
-    with alone_in(begun):
+    with locked(begun):
         begun.chmod(0o500)
         (begun / ".lock").chmod(0o400)
         try:
@@ -94,7 +94,7 @@ def test_folder_that_may_only_be_read_is_looked_at_all_the_same(begun: Path) -> 
 
 def test_complete_run_stays_complete_while_it_is_held(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "bce", scores_of(0.5))
-    with alone_in(run):
+    with locked(run):
         assert said(run) == ("complete", "3 epochs", "")
 
 

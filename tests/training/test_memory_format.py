@@ -8,7 +8,7 @@ from torch import nn
 
 from lightning_liver.models.unet import UNet
 from lightning_liver.training import memory_format
-from lightning_liver.training.memory_format import lay_out
+from lightning_liver.training.memory_format import choose_memory_format
 from tests.training.test_run_state import OPTIONS
 
 SETTLED = replace(OPTIONS, precision="32-true", threads=1)
@@ -48,15 +48,17 @@ def test_the_quicker_layout_is_taken_and_remembered(
 ) -> None:
     timed = pretend(monkeypatch, last_s=last_s, plain_s=1.0)
     made = network()
-    assert lay_out(made, SETTLED, SHAPE) == expected
+    assert choose_memory_format(made, SETTLED, SHAPE) == expected
     assert lies_side_by_side(made) == expected
     assert sorted(set(timed)) == [False, True]
     count = len(timed)
-    assert lay_out(network(), SETTLED, SHAPE) == expected
+    assert choose_memory_format(network(), SETTLED, SHAPE) == expected
     assert len(timed) == count, "remembered"
-    lay_out(network(), SETTLED, (4, *SHAPE[1:]))
-    lay_out(network(), replace(SETTLED, threads=2), SHAPE)
-    lay_out(UNet(in_channels=1, classes=2, base_channels=8, depth=2, norm="batch", dropout=0.2), SETTLED, SHAPE)
+    choose_memory_format(network(), SETTLED, (4, *SHAPE[1:]))
+    choose_memory_format(network(), replace(SETTLED, threads=2), SHAPE)
+    choose_memory_format(
+        UNet(in_channels=1, classes=2, base_channels=8, depth=2, norm="batch", dropout=0.2), SETTLED, SHAPE
+    )
     assert len(timed) == 4 * count, "another batch, another number of threads, another network"
     assert list(json.loads(home.read_text()).values()) == [last_s] * 4
 
@@ -65,7 +67,7 @@ def test_the_quicker_layout_is_taken_and_remembered(
 def test_what_is_typed_wins_and_nothing_is_timed(typed: bool, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     timed = pretend(monkeypatch, last_s=2.0 - typed, plain_s=1.0 + typed)
     made = network()
-    assert lay_out(made, replace(SETTLED, channels_last=typed), SHAPE) == typed
+    assert choose_memory_format(made, replace(SETTLED, channels_last=typed), SHAPE) == typed
     assert lies_side_by_side(made) == typed
     assert not timed
     assert not home.exists()
@@ -75,7 +77,7 @@ def test_timing_leaves_network_generator_and_threads_as_they_were(home: Path) ->
     made, before = network(), network().state_dict()
     torch.manual_seed(1)
     expected, threads = torch.get_rng_state(), torch.get_num_threads()
-    lay_out(made, SETTLED, SHAPE)
+    choose_memory_format(made, SETTLED, SHAPE)
     assert all(torch.equal(value, before[name]) for name, value in made.state_dict().items())
     assert all(p.grad is None for p in made.parameters())
     assert torch.equal(torch.get_rng_state(), expected)
@@ -88,12 +90,12 @@ def test_a_home_that_cannot_be_written_to_is_no_error(tmp_path: Path, monkeypatc
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     pretend(monkeypatch, last_s=0.5, plain_s=1.0)
-    assert lay_out(network(), SETTLED, SHAPE)
+    assert choose_memory_format(network(), SETTLED, SHAPE)
 
 
 def test_a_damaged_memory_is_written_anew(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home.parent.mkdir()
     home.write_text("{")
     pretend(monkeypatch, last_s=0.5, plain_s=1.0)
-    assert lay_out(network(), SETTLED, SHAPE)
+    assert choose_memory_format(network(), SETTLED, SHAPE)
     assert list(json.loads(home.read_text()).values()) == [0.5]

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from lightning_liver.errors import LiverError
 from lightning_liver.machine import threads
 from lightning_liver.training import settings as training
-from lightning_liver.training.run_state import alone_in, budget_of, chosen_for, is_fitted, record
-from lightning_liver.training.settings import TrainerOptions, settle
+from lightning_liver.training.run_state import budget_of, chosen_for, is_fitted, locked, record
+from lightning_liver.training.settings import TrainerOptions, resolve_auto
 
 OPTIONS = TrainerOptions(
     accelerator="cpu",
@@ -35,25 +35,25 @@ def test_processor_trains_in_bfloat16_where_it_has_it(
     has_bf16: bool, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "_cpu_has_bf16", lambda: has_bf16)
-    settled = settle(OPTIONS)
+    settled = resolve_auto(OPTIONS)
     assert settled.precision == precision
     assert settled.threads == threads()
-    assert settle(replace(OPTIONS, precision="32-true", threads=1)).precision == "32-true"
+    assert resolve_auto(replace(OPTIONS, precision="32-true", threads=1)).precision == "32-true"
 
 
 @pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16-mixed"), (False, "16-mixed")])
 def test_card_trains_in_what_it_has(has_bf16: bool, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has_bf16)
-    settled = settle(replace(OPTIONS, accelerator="gpu"))
+    settled = resolve_auto(replace(OPTIONS, accelerator="gpu"))
     assert (settled.accelerator, settled.precision, settled.threads) == ("cuda", precision, None)
-    assert settle(replace(OPTIONS, accelerator="auto")).accelerator == "cuda"
+    assert resolve_auto(replace(OPTIONS, accelerator="auto")).accelerator == "cuda"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 def test_missing_card_is_told_before_anything_is_prepared() -> None:
     with pytest.raises(LiverError, match="trainer=cpu"):
-        settle(replace(OPTIONS, accelerator="cuda"))
+        resolve_auto(replace(OPTIONS, accelerator="cuda"))
 
 
 def test_a_run_keeps_what_it_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,9 +101,9 @@ def test_a_folder_holds_one_run_only(tmp_path: Path) -> None:
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
-    with alone_in(tmp_path), pytest.raises(LiverError, match="another process"), alone_in(tmp_path):
+    with locked(tmp_path), pytest.raises(LiverError, match="another process"), locked(tmp_path):
         pass
-    with alone_in(tmp_path):
+    with locked(tmp_path):
         pass
 
 

@@ -33,10 +33,10 @@ OPTIONS = SliceOptions(
     size=32,
     context=0,
     slices_per_epoch=8,
-    shares={"tumour": 1.0, "liver": 1.0, "any": 1.0},
+    sampling={"tumour": 1.0, "liver": 1.0, "any": 1.0},
     batch_size=4,
     eval_batch_size=5,
-    loaders=0,
+    num_workers=0,
     val_slices=None,
     overfit=False,
 )

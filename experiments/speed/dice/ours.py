@@ -30,7 +30,7 @@ from lightning_liver.inference.predict_volume import AUTOCAST, Member, Options, 
 from lightning_liver.inference.thresholds import HALF
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.runs.trained import appearance, read_run
-from lightning_liver.training.settings import settle
+from lightning_liver.training.settings import resolve_auto
 from lightning_liver.training.trainer import trainer
 
 
@@ -78,7 +78,7 @@ def train(job: Job, progress: Progress) -> None:
     began = time.perf_counter()
     prepared(compose("train", typed).data)
     progress.preparation_s = time.perf_counter() - began
-    precision = settle(build(compose("train", typed).trainer)).precision
+    precision = resolve_auto(build(compose("train", typed).trainer)).precision
     progress.notes |= {"validates": validating(job), "precision": precision}
     sys.argv = ["train.py", *typed, "trainer.progress=false", f"hydra.run.dir='{folder}'"]
     with patch.object(lightning_liver.commands.train, "trainer", partial(_watched, Minutes(progress))):
@@ -96,7 +96,7 @@ def predict(job: Job, weights: Path, target: Path) -> None:
     look = appearance(finished, job.folder / "run")
     network = fused(finished.network).to(memory_format=torch.channels_last)
     member = Member(network, look, finished.config.data.spacing_mm, finished.multiple)
-    autocast = AUTOCAST[settle(build(finished.config.trainer)).precision]
+    autocast = AUTOCAST[resolve_auto(build(finished.config.trainer)).precision]
     post_process = post_process_of(finished.config.inference.get("postprocess"))
     options = Options.masks_alone(batch_size=8, flips=flips_for(None), autocast=autocast, device=torch.device("cpu"))
     for scan in job.held:

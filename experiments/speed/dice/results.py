@@ -7,7 +7,7 @@ from pathlib import Path
 
 from experiments.speed.dice.clock import marks
 from experiments.speed.dice.contenders import CONTENDERS, NNUNET, NNUNET_MIRRORED
-from lightning_liver.tables import Row, write_cases_csv
+from lightning_liver.tables import Row, write_csv
 from lightning_liver.types import STRUCTURES
 
 HELD = ("B", "D")
@@ -28,7 +28,7 @@ def append(path: Path, rows: Sequence[Row]) -> None:
     """Add rows; those of the same contender, patient and seed take the place of earlier ones."""
     new = {_whose(row) for row in rows}
     kept = [row for row in read(path) if _whose(row) not in new]
-    write_cases_csv(path, sorted([*kept, *rows], key=_order))
+    write_csv(path, sorted([*kept, *rows], key=_order))
 
 
 def is_done(rows: Sequence[Row], contender: str, held: str, seed: int) -> bool:

@@ -8,7 +8,7 @@ from threading import Lock
 
 from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError
-from lightning_liver.report.cases import telling_slice
+from lightning_liver.report.cases import representative_slice
 from lightning_liver.report.viewer.server import Answer, Routes, whole
 from lightning_liver.report.viewer.volumes import Labels, errors, mask, scan, truth
 from lightning_liver.runs.contents import Line, number
@@ -96,7 +96,7 @@ def _case(record: CaseRecord, place: int, scores: Sequence[Line]) -> Mapping[str
         "patient": record.patient,
         "slices": record.shape[0],
         "spacing_mm": record.spacing_mm,
-        "telling_slice": telling_slice(record),
+        "representative_slice": representative_slice(record),
         "dice": {structure: dice.get(structure) for structure in STRUCTURES},
         "path": f"/case/{place}/",
     }

@@ -10,7 +10,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from lightning_liver.report.pictures import Slice, write_pictures
-from lightning_liver.tables import Row, write_cases_csv, write_json_whole
+from lightning_liver.tables import Row, write_csv, write_json_whole
 from lightning_liver.types import STRUCTURES
 
 PATIENTS = 26
@@ -24,10 +24,10 @@ def write_whole_run(folder: Path) -> Path:
     folder.mkdir(parents=True)
     _write_config(folder)
     rows = case_rows()
-    write_cases_csv(folder / "cases.csv", rows)
-    write_cases_csv(folder / "lesions.csv", lesion_rows())
-    write_cases_csv(folder / "calibration.csv", calibration_rows())
-    write_cases_csv(folder / "data.csv", data_rows())
+    write_csv(folder / "cases.csv", rows)
+    write_csv(folder / "lesions.csv", lesion_rows())
+    write_csv(folder / "calibration.csv", calibration_rows())
+    write_csv(folder / "data.csv", data_rows())
     split = {"train": ["0", "1", "2"], "val": ["100", "101"], "test": CASES}
     (folder / "split.json").write_text(json.dumps(split))
     (folder / "decision.json").write_text(json.dumps(DECISION))

@@ -169,7 +169,7 @@ function subtitle(each) {
 // The middle of the tumour, else of the liver, in the slice that shows most of it
 function goTo(each) {
   const [, columns, rows] = nv.volumes[1].hdr.dims;
-  const z = each.telling_slice, labels = LAYERS[0].labels.subarray(z * rows * columns, (z + 1) * rows * columns);
+  const z = each.representative_slice, labels = LAYERS[0].labels.subarray(z * rows * columns, (z + 1) * rows * columns);
   const most = labels.reduce((a, b) => Math.max(a, b), 0);
   const pixels = [...labels.keys()].filter((n) => most > 0 && labels[n] === most);
   const mean = (part) => pixels.reduce((sum, n) => sum + part(n), 0) / pixels.length;
