@@ -28,6 +28,7 @@ PLACES = (
 )  # of data
 _OUTPUT = ("logger", "scores", "hydra")
 _TUNING_PLACES = ("source_data", "target_root")
+_SCRATCH = "lightning_liver.finetune.strategy.Scratch"
 _BUDGET = ("max_", "progress")  # of trainer: how its options begin
 
 _RENAMED_DATA = {"loaders": "num_workers", "shares": "sampling"}  # names that no other group has
@@ -65,7 +66,7 @@ def identity(cfg: DictConfig) -> str:
     plain["data"] = renamed(data, {new: old for old, new in _RENAMED_DATA.items()})
     plain["trainer"] = {name: value for name, value in plain["trainer"].items() if not name.startswith(_BUDGET)}
     tuning = plain.pop("finetune", None) or {}
-    if "_target_" in tuning:  # else it is scratch, which takes a source and does not read it
+    if tuning.get("_target_") not in (None, _SCRATCH):  # which reads none of its options
         plain["finetune"] = {name: value for name, value in tuning.items() if name not in _TUNING_PLACES}
     kept = {name: value for name, value in plain.items() if name not in (*COMMAND, *_OUTPUT)}
     return hashlib.sha256(json.dumps(_without_nulls(kept), sort_keys=True, default=str).encode()).hexdigest()[:16]

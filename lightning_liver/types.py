@@ -1,6 +1,9 @@
 """The axis vocabulary of tensors. cls is (liver including tumour, tumour)."""
 
+from typing import Annotated
+
 from jaxtyping import Float, UInt8
+from pydantic import Field
 from torch import Tensor
 
 Metrics = dict[str, float | None]
@@ -11,3 +14,7 @@ LabelMaps = UInt8[Tensor, "batch height width"]  # 0 background, 1 liver, 2 tumo
 Scalar = Float[Tensor, ""]
 
 STRUCTURES = ("liver", "tumour")  # the classes, in channel order
+
+Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -174,7 +174,7 @@ def framework(setup: Setup, batch: Batch | None) -> float:
         lightning = trainer(setup.options, Path(folder), callbacks=callbacks, logger=logger)
         task = setup.task()
         choose_memory_format(task.network, setup.options, tuple(setup.batch()["image"].shape))
-        task.in_training = compiled(task.network, setup.options)
+        task.compiled = compiled(task.network, setup.options)
         lightning.fit(task, data)
     return (marks.ended - marks.began) / setup.steps
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from lightning_liver.augment.policy import none
 from lightning_liver.build import build, prepared
@@ -14,11 +15,13 @@ from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
 from lightning_liver.evaluation.tables import score_tables
+from lightning_liver.inference.thresholds import Thresholds
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import KINDS, has_dropout, refuse_certainty
 from lightning_liver.report.cases import draw_cases, run_figures, write_scores
 from lightning_liver.runs.trained import Finished, decision_of, read_run, tested_cases
 from lightning_liver.tables import or_none, write_json_whole
+from lightning_liver.training.case_figures import Calibration, UncertaintyAgainstMistakes
 from lightning_liver.training.settings import resolve_auto
 from lightning_liver.training.task import SegmentationTask
 from lightning_liver.training.trainer import bare_trainer
@@ -56,12 +59,13 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         raise LiverError(f"{run} tested cases that data.root no longer has: {', '.join(gone)}")
     module = SliceDataModule(store, Split((cases[0],), (), cases), none(), build(data.slices), seed=0)
     module.load_state_dict(finished.look)
-    task = _task(finished, flips=bool(_given(cfg.inference.flips, saved.inference.get("flips"))))
-    _compare_uncertainty(task, cfg)
-    task.thresholds, post_process = decision_of(cfg.inference, finished, run)
+    thresholds, post_process = decision_of(cfg.inference, finished, run)
+    task = _task(finished, cfg, thresholds, flips=bool(_given(cfg.inference.flips, saved.inference.get("flips"))))
     volumes = VolumeScores(module, post_process, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
-    logged = bare_trainer(resolve_auto(build(cfg.trainer)), callbacks=[volumes]).test(task, module, verbose=False)[0]
-    rows = write_scores(folder, store, volumes.scores, task.calibration)
+    calibration = Calibration()
+    callbacks = [volumes, calibration, UncertaintyAgainstMistakes()]
+    logged = bare_trainer(resolve_auto(build(cfg.trainer)), callbacks=callbacks).test(task, module, verbose=False)[0]
+    rows = write_scores(folder, store, volumes.scores, calibration.bins)
     draw_cases(folder / "pictures", store, rows, volumes.kept, module.look.window_hu)
     metrics: dict[str, Any] = {name: or_none(value) for name, value in logged.items() if name.startswith("test/")}
     metrics |= run_figures(volumes.scores) | {"mode": cfg.mode, "tolerance_mm": cfg.tolerance_mm}
@@ -73,19 +77,14 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     return metrics
 
 
-def _compare_uncertainty(task: SegmentationTask, cfg: DictConfig) -> None:
-    """Have the task say whether its uncertainty points at the mistakes.
-
-    Raises:
-        LiverError: there is no such uncertainty, or it would be zero everywhere.
-    """
+def _check_uncertainty(cfg: DictConfig, network: nn.Module, *, views: int) -> None:
+    """Refuse an uncertainty that does not exist, or that would be zero everywhere."""
     kind, passes = cfg.uncertainty, cfg.passes
     if kind not in (None, *KINDS):
         raise LiverError(f"uncertainty={kind!r}: it is one of {', '.join(KINDS)}")
     if isinstance(passes, bool) or not isinstance(passes, int) or passes < 0:
         raise LiverError(f"passes={passes!r}: it is a whole number of at least 0")
-    refuse_certainty(kind, passes, views=passes or len(task.flips), dropout=has_dropout(task.network))
-    task.uncertainty, task.passes = kind, passes
+    refuse_certainty(kind, passes, views=passes or views, dropout=has_dropout(network))
 
 
 def _told_uncertainty(metrics: Mapping[str, Any], kind: str | None) -> str:
@@ -124,14 +123,18 @@ def _with_typed(of_run: DictConfig, typed: Sequence[str]) -> DictConfig:
     return DictConfig(OmegaConf.merge(of_run, OmegaConf.from_dotlist(options)))
 
 
-def _task(run: Finished, *, flips: bool) -> SegmentationTask:
+def _task(run: Finished, cfg: DictConfig, thresholds: Thresholds, *, flips: bool) -> SegmentationTask:
+    views = flips_for(flips)
+    _check_uncertainty(cfg, run.network, views=len(views))
     return SegmentationTask(
         run.network,
         build(run.config.loss),
         terms={},
-        test_losses={},
         optimizer=build(run.config.optimizer),
         scheduler=build(run.config.scheduler),
         multiple=run.multiple,
-        flips=flips_for(flips),
+        flips=views,
+        thresholds=lambda: thresholds,
+        uncertainty=cfg.uncertainty,
+        passes=cfg.passes,
     )

@@ -86,6 +86,7 @@ class SliceDataModule(pl.LightningDataModule):
         augment: a policy, see lightning_liver.data.slices.Augment.
         seed: what the samples depend on, with epoch and position.
         target: a store whose slices come along with the training samples, without labels.
+        planned_steps: steps of the whole run, after which the last epoch ends; None does not limit it.
     """
 
     def __init__(
@@ -97,10 +98,10 @@ class SliceDataModule(pl.LightningDataModule):
         *,
         seed: int,
         target: Store | None = None,
+        planned_steps: Callable[[], int | None] = lambda: None,
     ) -> None:
         super().__init__()
-        self.target = target
-        self.total_steps: int | None = None  # of the run, once a budget in minutes has fixed it
+        self.target, self.planned_steps = target, planned_steps
         self.store, self.split, self.augment, self.options, self.seed = store, split, augment, options, seed
         training = [store.cases[name] for name in split.train]
         mean, std = intensity(training, options.window_hu) if options.standardise else (0.0, 1.0)
@@ -198,9 +199,10 @@ class SliceDataModule(pl.LightningDataModule):
         }
 
     def _left(self) -> float:
-        if self.total_steps is None or self.trainer is None:
+        steps = self.planned_steps()
+        if steps is None or self.trainer is None:
             return math.inf
-        return max(self.total_steps - self.trainer.global_step, 0) * self.options.batch_size
+        return max(steps - self.trainer.global_step, 0) * self.options.batch_size
 
     def _processes(self) -> tuple[int, int]:
         trainer = self.trainer

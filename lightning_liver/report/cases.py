@@ -29,6 +29,31 @@ def write_scores(folder: Path, store: Store, scores: Mapping[str, CaseScore], ca
     return rows
 
 
+def write_cases(
+    folder: Path,
+    store: Store,
+    split: Split,
+    *,
+    scores: Mapping[str, CaseScore],
+    calibration: Bins,
+    losses: Mapping[str, Sequence[float]],
+    predictions: Mapping[str, tuple[int, UInt8[np.ndarray, "y x"]]],
+    window_hu: tuple[float, float],
+) -> list[Row]:
+    """Write every table and picture of a run's tested cases into its folder; return the rows of cases.csv.
+
+    Args:
+        losses: values by loss, one for each test case of the split; without any there is no losses.csv.
+        predictions: see draw_cases.
+    """
+    write_csv(folder / "data.csv", data_rows(store, split))
+    rows = write_scores(folder, store, scores, calibration)
+    if losses:
+        write_csv(folder / "losses.csv", loss_rows(store, split.test, losses))
+    draw_cases(folder / "pictures", store, rows, predictions, window_hu)
+    return rows
+
+
 def run_figures(scores: Mapping[str, CaseScore]) -> dict[str, float | None]:
     """The data set's figures as a run's metrics.json names them, with the mean Dice of liver and tumour."""
     figures = data_set_figures(list(scores.values()), "test")

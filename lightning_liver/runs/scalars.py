@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -24,9 +24,14 @@ def read_scalars(folder: Path) -> dict[str, Curve]:
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     events.Reload()
     return {
-        tag: [Point(int(event.step), float(event.value)) for event in events.Scalars(tag)]
+        tag: [Point(int(event.step), float(event.value)) for event in sorted(events.Scalars(tag), key=_when)]
         for tag in events.Tags()["scalars"]
     }
+
+
+def _when(event: Any) -> float:
+    """Return when a point was logged: event files are read by name, where part 10 of a second comes before part 9."""
+    return float(event.wall_time)
 
 
 def while_training(curve: Curve, steps: int | None) -> Curve:
