@@ -39,7 +39,7 @@ def read_settings(folder: Path) -> Settings:
         raise LiverError(f"{path}: cannot be read. Remove the run's folder and run it again.\n{error}") from error
     if not isinstance(tree, dict):
         raise LiverError(f"{path}: not a config. Remove the run's folder and run it again.")
-    return flat(renamed(tree)) | {f"{name}.{_CHOICE}": choice for name, choice in choices.items() if name in tree}
+    return flat(renamed(tree)) | {f"{name}.{_CHOICE}": choice for name, choice in choices.items() if tree.get(name)}
 
 
 def learnt(settings: Settings) -> dict[str, object]:

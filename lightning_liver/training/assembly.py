@@ -115,7 +115,7 @@ def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Run:
     )
     throughput = Throughput()
     callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4), *start.callbacks, *measures.all()]
-    callbacks += _ending(cfg, options, plan, state)
+    callbacks += [*_ending(cfg, options, plan, state), *(build(each) for each in (cfg.get("callbacks") or {}).values())]
     logger: Logger | None = build(cfg.logger, save_dir=state.folder) if cfg.logger else None
     lightning = trainer(options, state.folder, callbacks=callbacks, logger=logger or False)
     _announce(options, split, state.folder)
