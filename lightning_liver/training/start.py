@@ -43,9 +43,18 @@ class Beginning(NamedTuple):
 
 
 def build_strategy(node: DictConfig | None) -> Strategy | Scratch:
-    """Build the strategy of a config; the configs of earlier versions have none, or no `_target_`, for scratch."""
-    if not node or "_target_" not in node:
+    """Build the strategy of a config.
+
+    Raises:
+        LiverError: it has no `_target_`; in the configs of earlier versions that is scratch.
+    """
+    if not node or set(node) == {"source", "source_data", "target_root"}:
         return Scratch(source=None, source_data=None, target_root=None)
+    if "_target_" not in node:
+        raise LiverError(
+            f"finetune={{{', '.join(map(str, node))}}}: expected a strategy with a _target_; begin its yaml with "
+            "defaults: [base, _self_]"
+        )
     strategy: Strategy | Scratch = build(node)
     return strategy
 
