@@ -15,6 +15,7 @@ from lightning_liver.evaluation.score import Scored, check_shapes, score_pairs
 from lightning_liver.evaluation.tables import score_tables
 from lightning_liver.metrics.aggregate import LESION_COLUMNS, Figures, case_rows, data_set_figures, lesion_rows
 from lightning_liver.metrics.modes import mode_of
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.tables import write_csv, write_json_whole
 
 log = logging.getLogger(__name__)
@@ -40,12 +41,13 @@ def evaluate_masks(cfg: DictConfig, folder: Path) -> Figures:
     outcomes = score_pairs(matched.pairs, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm, workers=cfg.workers)
     cases = {outcome.pair.case: outcome.score for outcome in outcomes if outcome.score is not None}
     owners = {case: patients.get(case, case) for case in cases}
-    for name, rows_of, header in (("cases.csv", case_rows, ()), ("lesions.csv", lesion_rows, LESION_COLUMNS)):
+    files = RunFolder(folder)
+    for path, rows_of, header in ((files.cases, case_rows, ()), (files.lesions, lesion_rows, LESION_COLUMNS)):
         rows = [row for case, score in cases.items() for row in rows_of(case, owners[case], score)]
-        write_csv(folder / name, rows, header)
+        write_csv(path, rows, header)
     _tell_outcomes(outcomes, folder)
     figures = data_set_figures(list(cases.values()), "test")
-    write_json_whole(folder / "metrics.json", figures | {"mode": cfg.mode, "tolerance_mm": cfg.tolerance_mm})
+    write_json_whole(files.metrics, figures | {"mode": cfg.mode, "tolerance_mm": cfg.tolerance_mm})
     tables = score_tables(list(cases.values()), list(owners.values()), figures, cfg.tolerance_mm)
     log.info(f"{cfg.predictions} against {cfg.truth}\n\n{tables}\n\n{folder}")
     return figures

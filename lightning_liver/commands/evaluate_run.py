@@ -17,6 +17,7 @@ from lightning_liver.evaluation.tables import score_tables
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import KINDS, has_dropout, refuse_certainty
 from lightning_liver.report.cases import draw_cases, run_figures, write_scores
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.trained import Finished, decision_of, read_run, tested_cases
 from lightning_liver.tables import or_none, write_json_whole
 from lightning_liver.training.settings import resolve_auto
@@ -62,10 +63,10 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     volumes = VolumeScores(module, post_process, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
     logged = bare_trainer(resolve_auto(build(cfg.trainer)), callbacks=[volumes]).test(task, module, verbose=False)[0]
     rows = write_scores(folder, store, volumes.scores, task.calibration)
-    draw_cases(folder / "pictures", store, rows, volumes.kept, module.look.window_hu)
+    draw_cases(RunFolder(folder).pictures, store, rows, volumes.kept, module.look.window_hu)
     metrics: dict[str, Any] = {name: or_none(value) for name, value in logged.items() if name.startswith("test/")}
     metrics |= run_figures(volumes.scores) | {"mode": cfg.mode, "tolerance_mm": cfg.tolerance_mm}
-    write_json_whole(folder / "metrics.json", metrics)
+    write_json_whole(RunFolder(folder).metrics, metrics)
     patients = [store.cases[case].patient for case in volumes.scores]
     tables = score_tables(list(volumes.scores.values()), patients, metrics, cfg.tolerance_mm)
     tables += _told_uncertainty(metrics, cfg.uncertainty)

@@ -12,6 +12,7 @@ from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
 from lightning_liver.runs.differences import differences
 from lightning_liver.runs.environment import environment
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.tables import write_json_whole
 
 log = logging.getLogger(__name__)
@@ -51,9 +52,9 @@ def finish(run: Path, metrics: Mapping[str, float | None], *, with_report: bool)
     What goes wrong is told and costs no more than the report: the scores are not lost with it.
     """
     try:
-        write_json_whole(run / "environment.json", environment())
+        write_json_whole(RunFolder(run).environment, environment())
         if (differs := differences(run)) is not None:
-            write_whole(run / "differs.json", json.dumps(differs, indent=1, default=str) + "\n")
+            write_whole(RunFolder(run).differs, json.dumps(differs, indent=1, default=str) + "\n")
         if with_report:
             log.info(f"Report: {_write_report(run, metrics)}")
     except Exception as error:

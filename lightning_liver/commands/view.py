@@ -21,6 +21,7 @@ from lightning_liver.report.viewer.pages import routes
 from lightning_liver.report.viewer.server import LOOPBACK, loopback_server
 from lightning_liver.report.viewer.volumes import Labels, reading
 from lightning_liver.runs.contents import read_lines
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.status import json_of
 from lightning_liver.runs.trained import Finished, appearance, decision_of, read_run, tested_cases
 from lightning_liver.volume import Volume
@@ -57,7 +58,7 @@ def view(cfg: DictConfig, folder: Path) -> None:
         run=run.resolve().name,
         first=first,
         window_hu=tuple(finished.look["window_hu"]),
-        scores=read_lines(run / "cases.csv") or (),
+        scores=read_lines(RunFolder(run).cases) or (),
     )
     with loopback_server(shown, port) as server:
         address = f"http://{LOOPBACK}:{server.server_port}/"
@@ -109,7 +110,7 @@ def _predictor(finished: Finished, run: Path, store: Store) -> Callable[[str], L
     """What the network says, decided and computed as when the run was scored, but on the store's grid."""
     thresholds, post_process = decision_of(finished.config.inference, finished, run)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    precision = (json_of(run / "chosen.json") or {}).get("precision")
+    precision = (json_of(RunFolder(run).chosen) or {}).get("precision")
     member = Member(finished.network.to(device), appearance(finished, run), None, finished.multiple)
     options = Options.masks_alone(
         batch_size=finished.config.data.eval_batch_size,

@@ -10,6 +10,7 @@ import yaml
 
 from lightning_liver.data.splits import PARTS
 from lightning_liver.errors import LiverError
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.scalars import Curve, read_scalars
 from lightning_liver.runs.settings import Settings, read_settings
 from lightning_liver.runs.status import json_of
@@ -17,10 +18,10 @@ from lightning_liver.runs.status import json_of
 Line = Mapping[str, str]
 
 _COLUMNS = {
-    "cases.csv": ("case", "patient", "structure", "dice"),
-    "lesions.csv": ("case", "patient", "kind", "lesion", "diameter_mm", "detected_0"),
-    "calibration.csv": ("structure", "bin_low", "bin_high", "voxels", "mean_probability", "true_share"),
-    "data.csv": ("part", "case", "patient", "slices", "slice_mm", "pixel_mm", "rows", "columns", "tumour_slices"),
+    "cases": ("case", "patient", "structure", "dice"),
+    "lesions": ("case", "patient", "kind", "lesion", "diameter_mm", "detected_0"),
+    "calibration": ("structure", "bin_low", "bin_high", "voxels", "mean_probability", "true_share"),
+    "data": ("part", "case", "patient", "slices", "slice_mm", "pixel_mm", "rows", "columns", "tumour_slices"),
 }
 
 
@@ -67,7 +68,7 @@ def read_contents(folder: Path, metrics: Mapping[str, Any] | None = None) -> Con
     Raises:
         LiverError: a file is damaged, or of another kind than its name says.
     """
-    hydra = _hydra(folder)
+    hydra, files = _hydra(folder), RunFolder(folder)
     return Contents(
         folder=folder,
         settings=read_settings(folder),
@@ -75,20 +76,20 @@ def read_contents(folder: Path, metrics: Mapping[str, Any] | None = None) -> Con
         overrides=hydra.get("overrides", {}).get("task"),
         swept=hydra.get("mode") == "MULTIRUN",
         job=str(hydra.get("job", {}).get("name", "train")),
-        differs=json_of(folder / "differs.json"),
-        metrics=metrics if metrics is not None else json_of(folder / "metrics.json") or {},
-        cases=read_lines(folder / "cases.csv") or (),
-        lesions=read_lines(folder / "lesions.csv"),
-        calibration=read_lines(folder / "calibration.csv"),
-        decision=json_of(folder / "decision.json"),
-        data=read_lines(folder / "data.csv"),
-        split=_split(folder / "split.json"),
-        timing=json_of(folder / "timing.json") or {},
-        chosen=json_of(folder / "chosen.json") or {},
-        environment=json_of(folder / "environment.json"),
-        transfer=_text(folder / "transfer.txt"),
-        curves=read_scalars(folder / "tensorboard"),
-        config=_text(folder / ".hydra" / "config.yaml"),
+        differs=json_of(files.differs),
+        metrics=metrics if metrics is not None else json_of(files.metrics) or {},
+        cases=read_lines(files.cases) or (),
+        lesions=read_lines(files.lesions),
+        calibration=read_lines(files.calibration),
+        decision=json_of(files.decision),
+        data=read_lines(files.data),
+        split=_split(files.split),
+        timing=json_of(files.timing) or {},
+        chosen=json_of(files.chosen) or {},
+        environment=json_of(files.environment),
+        transfer=_text(files.transfer),
+        curves=read_scalars(files.tensorboard),
+        config=_text(files.config),
     )
 
 
@@ -103,8 +104,8 @@ def read_lines(path: Path) -> tuple[Line, ...] | None:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = csv.DictReader(file)
-            found = lines.fieldnames or _COLUMNS[path.name]  # a run without test cases leaves an empty file
-            if gone := [name for name in _COLUMNS[path.name] if name not in found]:
+            found = lines.fieldnames or _COLUMNS[path.stem]  # a run without test cases leaves an empty file
+            if gone := [name for name in _COLUMNS[path.stem] if name not in found]:
                 raise ValueError(f"no column {', '.join(gone)}")
             return tuple(lines)
     except (OSError, ValueError, csv.Error) as error:
@@ -128,11 +129,12 @@ def mode_of(contents: Contents) -> str:
 
 def _hydra(folder: Path) -> dict[str, Any]:
     """Hydra's own part of the config; nothing of a run that was not started by a command."""
-    text = _text(folder / ".hydra" / "hydra.yaml")
+    path = RunFolder(folder).hydra_config
+    text = _text(path)
     try:
         return dict(yaml.safe_load(text)["hydra"]) if text else {}
     except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise _other(folder / ".hydra" / "hydra.yaml", error) from error
+        raise _other(path, error) from error
 
 
 def _split(path: Path) -> dict[str, list[str]] | None:

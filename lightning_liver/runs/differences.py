@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_liver.config import COMMAND, compose, read_config
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.settings import flat
 
 
@@ -17,7 +18,7 @@ def differences(run: Path) -> dict[str, dict[str, list[Any]]] | None:
     The defaults of options are those of the groups that the run chose, so that a choice is told once and not by all it
     brings. None for a run that was not started by a command, or whose groups are not of our conf/.
     """
-    saved, hydra = (run / ".hydra" / name for name in ("config.yaml", "hydra.yaml"))
+    saved, hydra = RunFolder(run).config, RunFolder(run).hydra_config
     if not (saved.is_file() and hydra.is_file()):
         return None
     chosen: Any = OmegaConf.to_container(OmegaConf.load(hydra).hydra.runtime.choices)

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from lightning_liver.errors import LiverError
+from lightning_liver.runs.folder import RunFolder
 
 
 def is_done(folder: Path, results: str | None, trainer: Any) -> bool:
     """Whether a run folder is complete, or a results.csv has its name; see is_listed."""
-    return (folder / "metrics.json").exists() or is_listed(folder.name, results, trainer)
+    return RunFolder(folder).metrics.exists() or is_listed(folder.name, results, trainer)
 
 
 def is_listed(run: str, results: str | None, trainer: Any) -> bool:

@@ -9,6 +9,7 @@ import yaml
 
 from lightning_liver.config import COMMAND, PLACES, renamed
 from lightning_liver.errors import LiverError
+from lightning_liver.runs.folder import RunFolder
 
 REPEATS = ("seed", "data.fold")  # repeat a configuration, do not make another one
 
@@ -27,12 +28,12 @@ def read_settings(folder: Path) -> Settings:
     Raises:
         LiverError: the config is damaged.
     """
-    path = folder / ".hydra" / "config.yaml"
+    path = RunFolder(folder).config
     if not path.exists():
         return {}
     try:
         tree: Any = yaml.safe_load(path.read_text())
-        choices: Any = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text())["hydra"]["runtime"]["choices"]
+        choices: Any = yaml.safe_load(RunFolder(folder).hydra_config.read_text())["hydra"]["runtime"]["choices"]
     except (OSError, KeyError, TypeError):
         choices = {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:

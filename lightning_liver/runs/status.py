@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from lightning_liver.errors import LiverError
 from lightning_liver.files import is_held
+from lightning_liver.runs.folder import RunFolder
 
 COMPLETE, RUNNING, PRUNED, FAILED = "complete", "running", "pruned", "failed"
 BEGUN, EMPTY = "begun", "empty"
@@ -28,15 +29,16 @@ def status_of(folder: Path) -> Status:
     Raises:
         LiverError: its chosen.json is damaged.
     """
-    if (folder / "metrics.json").exists():
+    files = RunFolder(folder)
+    if files.metrics.exists():
         return Status(COMPLETE, "", "")
-    chosen = json_of(folder / "chosen.json")
+    chosen = json_of(files.chosen)
     progress = _progress(chosen or {})
-    if is_held(folder / ".lock"):
+    if is_held(files.lock):
         return Status(RUNNING, "", progress)
     if chosen and chosen.get("pruned"):
         return Status(PRUNED, _first_line(str(chosen["pruned"])), progress)
-    checkpoint, reason = folder / "checkpoints" / "last.ckpt", ""
+    checkpoint, reason = files.last, ""
     for log in sorted(folder.glob("*.log"), key=_modified):
         # a checkpoint younger than the log: taken up again after the failure that the log tells of
         if not checkpoint.exists() or _modified(checkpoint) <= _modified(log):

@@ -18,10 +18,9 @@ from lightning_liver.errors import LiverError
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.inference.thresholds import Thresholds
+from lightning_liver.runs.folder import CONFIG, RunFolder
 
 Weights = Literal["best", "pretrained"]
-
-_FILES = {"best": "checkpoints/best.ckpt", "pretrained": "pretraining/network.pt"}
 
 
 class Finished(NamedTuple):
@@ -50,17 +49,17 @@ def read_run(run: Path, *, weights: Weights = "best", option: str = "run") -> Fi
     Raises:
         LiverError: it is no run folder, has no such weights, or they do not fit its model.
     """
-    config = run / ".hydra" / "config.yaml"
+    config = RunFolder(run).config
     if not config.is_file():
-        raise LiverError(f"{option}={run}: not a run folder, it has no .hydra/config.yaml")
+        raise LiverError(f"{option}={run}: not a run folder, it has no {CONFIG}")
     try:
         saved = read_config(config)
         network: nn.Module = build(saved.model)
         multiple = math.lcm(saved.inference.multiple, getattr(network, "multiple", 1))
     except (OmegaConfBaseException, YAMLError, AttributeError, ValueError) as error:
         raise LiverError(f"{config}: not the config of a training run ({_first_line(error)})") from error
-    checkpoint = read_checkpoint(run / _FILES["best"])
-    state = network_weights(checkpoint["state_dict"]) if weights == "best" else _loaded(run / _FILES[weights])
+    checkpoint = read_checkpoint(RunFolder(run).best)
+    state = network_weights(checkpoint["state_dict"]) if weights == "best" else _loaded(RunFolder(run).pretrained)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -130,5 +129,5 @@ def decision_of(typed: DictConfig, run: Finished, folder: Path) -> tuple[Thresho
 
 def tested_cases(run: Path) -> tuple[str, ...]:
     """The cases that a run was tested on; none where it says nothing of a split."""
-    path = run / "split.json"
+    path = RunFolder(run).split
     return Split.read(path).test if path.exists() else ()

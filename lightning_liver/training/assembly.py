@@ -21,6 +21,7 @@ from lightning_liver.errors import LiverError
 from lightning_liver.finetune.strategy import Strategy
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.tta import flips_for
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
 from lightning_liver.training.start import chosen_strategy, copy_source, try_strategy
 from lightning_liver.training.task import SegmentationTask
@@ -62,7 +63,7 @@ def assemble(cfg: DictConfig, folder: Path) -> Parts:
         check_optimizer_and_scheduler(optimizer, scheduler)
     except ValidationError as error:
         raise LiverError(explain(error, "scheduler")) from error
-    (folder / "model.txt").write_text(summary_table(network, slices.channels, slices.size_yx) + "\n")
+    RunFolder(folder).model.write_text(summary_table(network, slices.channels, slices.size_yx) + "\n")
     task = partial(
         SegmentationTask,
         network,
@@ -103,7 +104,7 @@ def _check_decision(cfg: DictConfig) -> None:
 
 def split_of(data: DictConfig, store: Store, folder: Path) -> Split:
     """The split that the run began with, else a new one; either way the lists are in split.json."""
-    path = folder / "split.json"
+    path = RunFolder(folder).split
     if path.exists():
         kept = Split.read(path)
         gone = [name for name in (*kept.train, *kept.val, *kept.test) if name not in store.cases]
