@@ -17,7 +17,7 @@ from lightning_liver.build import build
 from lightning_liver.errors import LiverError, LiverWarning, PartlyDone
 from lightning_liver.imageio.nifti import write_labels, write_map
 from lightning_liver.imageio.scans import Scan, find_scans
-from lightning_liver.inference.fusing import fused
+from lightning_liver.inference.fusion import fused
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.inference.predict_volume import AUTOCAST, SCALE, Member, Options, Prediction, predict_volume
 from lightning_liver.inference.thresholds import Thresholds

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from lightning_liver.errors import LiverError
 from lightning_liver.runs.folder import CONFIG, RunFolder
-from lightning_liver.runs.scored import Case as Case
-from lightning_liver.runs.scored import read_cases, read_losses
+from lightning_liver.runs.scores import Case as Case
+from lightning_liver.runs.scores import read_cases, read_losses
 from lightning_liver.runs.settings import REPEATS, Settings, configuration_names, learnt, read_settings, stratum
 from lightning_liver.runs.status import COMPLETE as COMPLETE
 from lightning_liver.runs.status import json_of, status_of

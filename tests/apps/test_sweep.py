@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from lightning_liver.errors import LiverError
-from lightning_liver.runs.done import is_listed
+from lightning_liver.runs.listing import is_listed
 from tests.apps.commands import call, run, small_run, start
 
 

@@ -25,7 +25,7 @@ from lightning_liver.build import build, prepared
 from lightning_liver.config import compose
 from lightning_liver.imageio.nifti import read_header, read_volume, write_labels
 from lightning_liver.inference.decision import post_process_of
-from lightning_liver.inference.fusing import fused
+from lightning_liver.inference.fusion import fused
 from lightning_liver.inference.predict_volume import AUTOCAST, Member, Options, predict_volume
 from lightning_liver.inference.thresholds import HALF
 from lightning_liver.inference.tta import flips_for

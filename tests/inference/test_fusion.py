@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from lightning_liver.inference.fusing import fused
+from lightning_liver.inference.fusion import fused
 from lightning_liver.models.unet import UNet
 
 
