@@ -1,7 +1,8 @@
-"""Score the network of a finished run: on its own test cases, or on a data set that it never saw."""
+"""Scores of a run's network on its own test cases, or on a data set that it never saw."""
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
 from lightning_liver.evaluation.tables import score_tables
+from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import KINDS, has_dropout, refuse_certainty
 from lightning_liver.report.cases import draw_cases, run_figures, write_scores
 from lightning_liver.runs.folder import RunFolder
-from lightning_liver.runs.trained import Finished, decision_of, read_run, tested_cases
+from lightning_liver.runs.trained import decision_of, read_run, tested_cases
 from lightning_liver.tables import or_none, write_json_whole
 from lightning_liver.training.settings import resolve_auto
 from lightning_liver.training.task import SegmentationTask
@@ -41,8 +43,8 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         LiverError: a run without weights or test cases; what preparing raises.
     """
     run = Path(str(cfg.run)).expanduser()
-    finished = read_run(run)
-    saved = finished.config
+    trained = read_run(run)
+    saved = trained.config
     typed = HydraConfig.get().overrides.task
     if others := [override for override in typed if override.startswith(_OF_MASKS)]:
         raise LiverError(f"{others[0]}: this is for truth= and predictions=; with run= leave it out")
@@ -56,10 +58,10 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     if gone := [name for name in cases if name not in store.cases]:
         raise LiverError(f"{run} tested cases that data.root no longer has: {', '.join(gone)}")
     module = SliceDataModule(store, Split((cases[0],), (), cases), none(), build(data.slices), seed=0)
-    module.load_state_dict(finished.look)
-    task = _task(finished, flips=bool(_given(cfg.inference.flips, saved.inference.get("flips"))))
+    module.load_state_dict(asdict(trained.normalization))
+    task = _task(trained, flips=bool(_given(cfg.inference.flips, saved.inference.get("flips"))))
     _compare_uncertainty(task, cfg)
-    task.thresholds, post_process = decision_of(cfg.inference, finished, run)
+    task.thresholds, post_process = decision_of(cfg.inference, trained, run)
     volumes = VolumeScores(module, post_process, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
     logged = bare_trainer(resolve_auto(build(cfg.trainer)), callbacks=[volumes]).test(task, module, verbose=False)[0]
     rows = write_scores(folder, store, volumes.scores, task.calibration)
@@ -125,14 +127,14 @@ def _with_typed(of_run: DictConfig, typed: Sequence[str]) -> DictConfig:
     return DictConfig(OmegaConf.merge(of_run, OmegaConf.from_dotlist(options)))
 
 
-def _task(run: Finished, *, flips: bool) -> SegmentationTask:
+def _task(trained: TrainedNetwork, *, flips: bool) -> SegmentationTask:
     return SegmentationTask(
-        run.network,
-        build(run.config.loss),
+        trained.network,
+        build(trained.config.loss),
         terms={},
         test_losses={},
-        optimizer=build(run.config.optimizer),
-        scheduler=build(run.config.scheduler),
-        multiple=run.multiple,
+        optimizer=build(trained.config.optimizer),
+        scheduler=build(trained.config.scheduler),
+        multiple=trained.multiple,
         flips=flips_for(flips),
     )

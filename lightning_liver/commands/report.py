@@ -25,7 +25,7 @@ def report(cfg: DictConfig, folder: Path) -> Path:
         LiverError: no run, or one of its files is damaged.
     """
     if cfg.run is None:
-        raise LiverError("run is needed: liver-report run=RUN_FOLDER")
+        raise LiverError("run=null: expected a run folder; type liver-report run=RUN_FOLDER")
     run = Path(str(cfg.run)).expanduser()
     if not run.is_dir():
         raise LiverError(f"run={run}: no such folder")

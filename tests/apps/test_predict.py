@@ -153,7 +153,7 @@ def test_scans_that_are_done_are_skipped_when_it_continues(tmp_path: Path, predi
     kept.write_bytes(b"as it was")
     (tmp_path / "out" / "segmentation-2.nii.gz").unlink()
     output = predict(f"input={tmp_path}", "continue=true")
-    assert "volume-1: done before" in output
+    assert "volume-1: has a mask, skipped" in output
     assert kept.read_bytes() == b"as it was"
     assert (tmp_path / "out" / "segmentation-2.nii.gz").exists()
     assert sorted((tmp_path / "out" / "summary.csv").read_text().split()) == sorted(before.split())
@@ -224,7 +224,7 @@ def test_dropout_shows_where_it_is_unsure(tmp_path: Path, predict: Predict) -> N
         (("input=nowhere",), "no such file or folder"),
         (("input=.",), "neither NIfTI files"),
         (("run=nowhere", "input=a.nii"), "not a run folder"),
-        (("run=null", "input=."), "run is needed"),
+        (("run=null", "input=."), "run=null: expected a path"),
         (("input=a.nii", "options.batch_size=0"), "batch_size"),
         (("input=a.nii", "options.coarse_mm=0"), "coarse_mm"),
         (("input=a.nii", "options.coarse_mm=inf"), "coarse_mm"),
@@ -232,7 +232,7 @@ def test_dropout_shows_where_it_is_unsure(tmp_path: Path, predict: Predict) -> N
         (("input=a.nii", "options.uncertainty=variance"), "several views"),
         (("input=a.nii", "inference.thresholds=[0.5]"), "two probabilities"),
         (("input=a.nii", "inference.postprocess.min_tumour_mm3=-1"), "min_tumour_mm3"),
-        (("input=a.nii", "trainer.precision=64-true"), "prediction knows"),
+        (("input=a.nii", "trainer.precision=64-true"), "64-true: expected one of"),
     ],
 )
 def test_bad_input_is_answered(tmp_path: Path, predict: Predict, arguments: tuple[str, ...], message: str) -> None:

@@ -61,10 +61,10 @@ def test_report_is_made_again_as_it_was(place: Path, capfd: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("command", "arguments", "told"),
     [
-        ("report", (), ["run is needed: liver-report run="]),
+        ("report", (), ["type liver-report run="]),
         ("report", ("run=nowhere",), ["run=nowhere: no such folder"]),
         ("report", ("run=scans",), ["scans: not a run folder"]),
-        ("view", (), ["run is needed: liver-view run="]),
+        ("view", (), ["type liver-view run="]),
         ("view", ("run=nowhere",), ["run=nowhere: no such folder"]),
         ("view", ("run=scans",), ["scans has no test cases"]),
         ("view", ("run=run", "case=99"), ["case=99: not a test case", "these are: 2"]),

@@ -10,11 +10,20 @@ from hypothesis import strategies as st
 
 from lightning_liver.data.slices import Normalization
 from lightning_liver.inference.coarse import coarse_places, places_between
-from lightning_liver.inference.predict_volume import Member, Options, predict_volume
+from lightning_liver.inference.network import TrainedNetwork
+from lightning_liver.inference.postprocess import PostProcess
+from lightning_liver.inference.predict_volume import Options, predict_volume
 from lightning_liver.inference.thresholds import HALF
 from lightning_liver.volume import Volume
 
-ALL = Options.masks_alone(batch_size=3, flips=((),), autocast=None, device=torch.device("cpu"))
+ALL = Options.masks_alone(
+    thresholds=HALF,
+    post_process=PostProcess(),
+    batch_size=3,
+    flips=((),),
+    autocast=None,
+    device=torch.device("cpu"),
+)
 
 
 class Bright(torch.nn.Module):
@@ -40,7 +49,7 @@ def scan(*livers: tuple[int, int], slices: int = 40, spacing_mm: float = 2.0) ->
 def predicted(volume: Volume, options: Options, context: int = 0) -> tuple[np.ndarray, int, list[int]]:
     network, told = Bright(), []
     look = Normalization((-160.0, 240.0), context=context, mean=0.0, std=1.0)
-    labels = predict_volume(volume, [Member(network, look, None, 1)], HALF, options, tell=told.append).labels
+    labels = predict_volume(volume, [TrainedNetwork(network, look, None, 1)], options, tell=told.append).labels
     return labels, network.count, told
 
 

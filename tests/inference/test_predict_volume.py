@@ -11,7 +11,9 @@ from lightning_liver.data.prepare import prepare
 from lightning_liver.data.slices import Normalization
 from lightning_liver.data.sources import Case
 from lightning_liver.imageio.nifti import read_volume
-from lightning_liver.inference.predict_volume import Member, Options, predict_volume
+from lightning_liver.inference.network import TrainedNetwork
+from lightning_liver.inference.postprocess import PostProcess
+from lightning_liver.inference.predict_volume import Options, predict_volume
 from lightning_liver.inference.thresholds import HALF
 
 LOOK = Normalization((-160.0, 240.0), context=1, mean=0.3, std=0.2)
@@ -40,6 +42,13 @@ def test_slices_are_those_of_the_store(tmp_path: Path, spacing_mm: float | None)
     store = prepare([case], store=tmp_path / "store", spacing_mm=spacing_mm, workers=0, skip_bad=False)
     expected = torch.stack([LOOK.tensor(LOOK.hu(store, "1", z)) for z in range(6)])
     network = Watched()
-    options = Options.masks_alone(batch_size=4, flips=((),), autocast=None, device=torch.device("cpu"))
-    predict_volume(read_volume(path), [Member(network, LOOK, spacing_mm, 1)], HALF, options)
+    options = Options.masks_alone(
+        thresholds=HALF,
+        post_process=PostProcess(),
+        batch_size=4,
+        flips=((),),
+        autocast=None,
+        device=torch.device("cpu"),
+    )
+    predict_volume(read_volume(path), [TrainedNetwork(network, LOOK, spacing_mm, 1)], options)
     assert torch.equal(torch.cat(network.seen), expected)
