@@ -23,7 +23,7 @@ from lightning_liver.errors import LiverError, Pruned, Unfinished
 from lightning_liver.inference import thresholds
 from lightning_liver.inference.decision import Gain, post_process_of, thresholds_of, write_decision
 from lightning_liver.report.cases import data_rows, draw_cases, loss_rows, result_table, run_figures, write_scores
-from lightning_liver.runs.done import is_listed
+from lightning_liver.runs.listing import is_listed
 from lightning_liver.tables import or_none, write_csv, write_json_whole
 from lightning_liver.training.assembly import assemble, split_of
 from lightning_liver.training.callbacks import Budget, EpochSeeds, Throughput

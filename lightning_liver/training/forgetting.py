@@ -1,6 +1,7 @@
 """Forgetting of the source task by fine-tuning."""
 
 from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 
 from lightning_liver.augment.policy import none
@@ -39,7 +40,7 @@ def forgetting(
     tuned, tuned_weights = deepcopy(mine), read_checkpoint(best)
     tuned.load_state_dict(network_weights(tuned_weights["state_dict"]))
     after = (tuned, tuned_weights[SliceDataModule.__qualname__])
-    for when, (network, look) in {"before": (source.network, source.look), "after": after}.items():
+    for when, (network, look) in {"before": (source.network, asdict(source.normalization)), "after": after}.items():
         data = SliceDataModule(store, split, none(), build(source.config.data.slices), seed=0)
         data.load_state_dict(look)  # each network sees what it was trained to see
         task.network = network
