@@ -17,7 +17,7 @@ from lightning_liver.errors import LiverError
 from lightning_liver.evaluation.tables import score_tables
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.tta import flips_for
-from lightning_liver.inference.uncertainty import KINDS, has_dropout, refuse_certainty
+from lightning_liver.inference.uncertainty import KINDS, check_uncertainty, has_dropout
 from lightning_liver.report.cases import draw_cases, run_figures, write_scores
 from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.trained import decision_of, read_run, tested_cases
@@ -87,7 +87,7 @@ def _compare_uncertainty(task: SegmentationTask, cfg: DictConfig) -> None:
         raise LiverError(f"uncertainty={kind!r}: it is one of {', '.join(KINDS)}")
     if isinstance(passes, bool) or not isinstance(passes, int) or passes < 0:
         raise LiverError(f"passes={passes!r}: it is a whole number of at least 0")
-    refuse_certainty(kind, passes, views=passes or len(task.flips), dropout=has_dropout(task.network))
+    check_uncertainty(kind, passes, views=passes or len(task.flips), dropout=has_dropout(task.network))
     task.uncertainty, task.passes = kind, passes
 
 

@@ -18,11 +18,11 @@ from lightning_liver.build import build
 from lightning_liver.errors import LiverError, LiverWarning, PartlyDone
 from lightning_liver.imageio.nifti import write_labels, write_map
 from lightning_liver.imageio.scans import Scan, find_scans
-from lightning_liver.inference.fusion import fused
+from lightning_liver.inference.fusion import fuse
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.predict_volume import AUTOCAST, SCALE, Options, Prediction, predict_volume
 from lightning_liver.inference.tta import flips_for
-from lightning_liver.inference.uncertainty import has_dropout, refuse_certainty
+from lightning_liver.inference.uncertainty import check_uncertainty, has_dropout
 from lightning_liver.metrics.volumetry import measure
 from lightning_liver.runs.trained import decision_of, read_run
 from lightning_liver.tables import write_csv
@@ -125,7 +125,7 @@ def _predict_one(
     volume = _read(scan)
     with tqdm(total=len(volume.hu), desc=f"{position} {scan.name}", unit="slice", dynamic_ncols=True) as bar:
         try:
-            made = predict_volume(volume, networks, options, tell=bar.update)
+            made = predict_volume(volume, networks, options, progress=bar.update)
         except torch.OutOfMemoryError as error:
             raise LiverError(
                 f"{scan.path}: {options.batch_size} slices of {volume.hu.shape[1]} x {volume.hu.shape[2]} do not fit "
@@ -200,13 +200,13 @@ def _networks_and_options(cfg: DictConfig, asked: PredictOptions) -> tuple[list[
     )
     views = len(networks) * (options.passes or len(options.flips))
     dropout = all(has_dropout(trained.network) for trained in networks)
-    refuse_certainty(options.uncertainty, options.passes, views=views, dropout=dropout)
+    check_uncertainty(options.uncertainty, options.passes, views=views, dropout=dropout)
     return networks, options
 
 
 def _made_ready(trained: TrainedNetwork, trainer: TrainerOptions) -> TrainedNetwork:
     """Fuse the network in place and move it to the device."""
-    network = fused(trained.network)
+    network = fuse(trained.network)
     if trainer.channels_last is not False:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.to(trainer.accelerator)

@@ -118,12 +118,12 @@ def predict_volume(
     networks: Sequence[TrainedNetwork],
     options: Options,
     *,
-    tell: Callable[[int], object] = lambda slices: None,
+    progress: Callable[[int], object] = lambda slices: None,
 ) -> Prediction:
     """Label a scan by the mean probability of one or several networks.
 
     Args:
-        tell: called with the number of slices done since the last call.
+        progress: called with the number of slices done since the last call.
     """
     shape = volume.hu.shape
     made = Prediction(
@@ -141,13 +141,13 @@ def predict_volume(
                 kept[places] = _bytes(logits[:, c].sigmoid())
             if made.uncertainty is not None and uncertainty is not None and options.uncertainty:
                 made.uncertainty[places] = _bytes(uncertainty / SCALE[options.uncertainty])
-            tell(len(places))
+            progress(len(places))
 
     first = coarse_places(shape[0], volume.spacing_mm[0], options.step_mm)
     predict_slices(first)
     near = places_between(first, np.array([shows_liver(made.labels[z], volume.spacing_mm) for z in first]))
     predict_slices(near)
-    tell(shape[0] - len(first) - len(near))
+    progress(shape[0] - len(first) - len(near))
     return made._replace(labels=options.post_process(made.labels, volume.spacing_mm))
 
 

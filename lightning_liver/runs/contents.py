@@ -1,4 +1,4 @@
-"""The files of a run folder that a report is made of; a run need not have all of them."""
+"""Contents of a run folder that a report shows; a run need not have all of them."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -27,13 +27,13 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Contents:
-    """What a run folder has; None or empty is what it does not have.
+    """Contents of a run folder; None or empty where a file is missing.
 
     Args:
         metrics: of metrics.json, or of a run that is about to write it.
         differs: how its config differs from the defaults, see lightning_liver.runs.differences.differences.
-        overrides: as they were typed.
-        job: the name of the config that was run: train, or evaluate.
+        overrides: as typed.
+        job: name of the config: train, or evaluate.
         choices: of the config's groups.
     """
 
@@ -66,7 +66,7 @@ def read_contents(folder: Path, metrics: Mapping[str, Any] | None = None) -> Con
         metrics: in place of metrics.json, which a run writes last.
 
     Raises:
-        LiverError: a file is damaged, or of another kind than its name says.
+        LiverError: a file is damaged or of another kind.
     """
     hydra, files = _hydra(folder), RunFolder(folder)
     return Contents(
@@ -94,10 +94,10 @@ def read_contents(folder: Path, metrics: Mapping[str, Any] | None = None) -> Con
 
 
 def read_lines(path: Path) -> tuple[Line, ...] | None:
-    """The lines of a table of a run folder; None if it is not there.
+    """Read the lines of a table of a run folder; None if it is missing.
 
     Raises:
-        LiverError: it is damaged or has other columns.
+        LiverError: it is damaged or lacks columns.
     """
     if not path.exists():
         return None
@@ -105,15 +105,15 @@ def read_lines(path: Path) -> tuple[Line, ...] | None:
         with path.open(encoding="utf-8", newline="") as file:
             lines = csv.DictReader(file)
             found = lines.fieldnames or _COLUMNS[path.stem]  # a run without test cases leaves an empty file
-            if gone := [name for name in _COLUMNS[path.stem] if name not in found]:
-                raise ValueError(f"no column {', '.join(gone)}")
+            if missing := [name for name in _COLUMNS[path.stem] if name not in found]:
+                raise ValueError(f"no column {', '.join(missing)}")
             return tuple(lines)
     except (OSError, ValueError, csv.Error) as error:
-        raise _other(path, error) from error
+        raise _damaged(path, error) from error
 
 
 def number(text: str | None) -> float | None:
-    """The number in a cell; None if it is empty.
+    """Return the number in a cell; None if it is empty.
 
     Raises:
         ValueError: it is no number.
@@ -122,19 +122,19 @@ def number(text: str | None) -> float | None:
 
 
 def mode_of(contents: Contents) -> str:
-    """How a table's caption goes on: the rules by which the run was scored, if it knows of any."""
+    """Return the end of a table's caption that names the scoring rules; empty if the run has none."""
     mode = contents.metrics.get("mode", contents.settings.get("scores.mode"))
     return f"; mode {mode}" if mode else ""
 
 
 def _hydra(folder: Path) -> dict[str, Any]:
-    """Hydra's own part of the config; nothing of a run that was not started by a command."""
+    """Read Hydra's own part of the config; empty for a run that was not started by a command."""
     path = RunFolder(folder).hydra_config
     text = _text(path)
     try:
         return dict(yaml.safe_load(text)["hydra"]) if text else {}
     except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise _other(path, error) from error
+        raise _damaged(path, error) from error
 
 
 def _split(path: Path) -> dict[str, list[str]] | None:
@@ -144,18 +144,17 @@ def _split(path: Path) -> dict[str, list[str]] | None:
     try:
         return {part: [str(name) for name in content[part]] for part in PARTS}
     except (KeyError, TypeError) as error:
-        raise _other(path, error) from error
+        raise _damaged(path, error) from error
 
 
 def _text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8") if path.exists() else None
     except (OSError, UnicodeDecodeError) as error:
-        raise _other(path, error) from error
+        raise _damaged(path, error) from error
 
 
-def _other(path: Path, error: Exception) -> LiverError:
+def _damaged(path: Path, error: Exception) -> LiverError:
     return LiverError(
-        f"{path}: not what a run writes ({type(error).__name__}: {error}). Remove it, and the report goes without, or "
-        "run again"
+        f"{path}: damaged ({type(error).__name__}: {error}). Remove it to have a report without it, or run again"
     )

@@ -67,10 +67,10 @@ def test_options_that_are_null_are_off() -> None:
         ({"min_tumour_mm3": -1}, "min_tumour_mm3=-1"),
         ({"min_tumour_mm3": True}, "min_tumour_mm3=True"),
         ({"fill_holes": "soon"}, "soon"),
-        (True, "postprocess=True: name the steps"),
-        (False, "postprocess=False: name the steps"),
-        ("largest_liver", "name the steps"),
-        (["largest_liver"], "name the steps"),
+        (True, "postprocess=True: expected steps"),
+        (False, "postprocess=False: expected steps"),
+        ("largest_liver", "expected steps"),
+        (["largest_liver"], "expected steps"),
     ],
 )
 def test_options_that_do_not_exist_or_fit_are_refused(given: Any, message: str) -> None:
