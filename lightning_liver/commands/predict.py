@@ -69,7 +69,7 @@ def predict(cfg: DictConfig, folder: Path) -> None:
 
     Raises:
         LiverError: nothing could be predicted.
-        PartlyDone: some scans could not be read; the others are done.
+        PartlyDone: some scans could not be read; the others are predicted.
     """
     for option in ("run", "input", "output"):
         if cfg[option] is None:
@@ -102,14 +102,16 @@ def predict(cfg: DictConfig, folder: Path) -> None:
             log.error(failures[-1])
             continue
         write_csv(output / SUMMARY, list(rows.values()))
-    _tell(output, len(scans), failures)
+    _report_outcome(output, len(scans), failures)
 
 
 def _refuse_dicom_seg(cfg: DictConfig, scans: Sequence[Scan], output: Path) -> None:
     if not any(scan.is_dicom for scan in scans):
-        raise LiverError(f"options.dicom_seg=true is for DICOM series, and input={cfg.input} has none; leave it out")
+        raise LiverError(f"options.dicom_seg=true: expected DICOM series, input={cfg.input} has none; leave it out")
     if output.resolve() in {folder.resolve() for scan in scans for folder in (scan.path, scan.path.parent)}:
-        raise LiverError(f"output={cfg.output} is among the series, whose readers would find one more; give another")
+        raise LiverError(
+            f"output={cfg.output}: expected a folder outside of the series, to keep them as they are; give another"
+        )
 
 
 def _predict_one(
@@ -227,7 +229,7 @@ def _read_summary(output: Path) -> dict[str, dict[str, Any]]:
         return {row["case"]: dict(row) for row in csv.DictReader(file) if row.get("case")}
 
 
-def _tell(output: Path, count: int, failures: Sequence[str]) -> None:
+def _report_outcome(output: Path, count: int, failures: Sequence[str]) -> None:
     if not failures:
         log.info(f"{count} scan{'s' * (count > 1)} in {output}")
         return

@@ -37,18 +37,18 @@ def view(cfg: DictConfig, folder: Path) -> None:
     """Serve the viewer of a run on loopback, until Ctrl-C.
 
     Raises:
-        LiverError: no run, one without weights, test cases or this case; a folder without a mask of it; a port that is
-            taken; NiiVue is not installed.
+        LiverError: no run, one without weights, test cases or this case; a folder without its mask; a port in use;
+            NiiVue is not installed.
     """
     run, port = _checked(cfg)
     cases = _tested(run)
     first = str(cases[0] if cfg.case is None else cfg.case)
     if first not in cases:
-        raise LiverError(f"case={first}: not a test case of {run}; these are: {', '.join(cases)}")
+        raise LiverError(f"case={first}: expected a test case of {run}; choose one of {', '.join(cases)}")
     trained = read_run(run)
     store = prepared(trained.config.data)
     if gone := [name for name in cases if name not in store.cases]:
-        raise LiverError(f"{run} tested cases that data.root no longer has: {', '.join(gone)}")
+        raise LiverError(f"run={run}: data.root no longer has its test cases {', '.join(gone)}")
     if cfg.predictions is None:
         predict = _predictor(trained, run, store)
     else:
@@ -64,13 +64,13 @@ def view(cfg: DictConfig, folder: Path) -> None:
     )
     with loopback_server(shown, port) as server:
         address = f"http://{LOOPBACK}:{server.server_port}/"
-        log.info(f"Case {first} of {run}: {address}\nCtrl-C ends it.")
+        log.info(f"Case {first} of {run}: {address}\nStop with Ctrl-C.")
         if cfg.browser:
             webbrowser.open(address)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            log.info("Ended.")
+            log.info("Stopped.")
 
 
 def masks_of_folder(folder: Path, store: Store, first: str) -> Callable[[str], Labels]:
@@ -104,7 +104,7 @@ def _tested(run: Path) -> tuple[str, ...]:
         raise LiverError(f"run={run}: no such folder")
     cases = tested_cases(run)
     if not cases:
-        raise LiverError(f"{run} has no test cases to look at; give another run")
+        raise LiverError(f"run={run}: expected test cases; give another run")
     return cases
 
 
@@ -153,4 +153,4 @@ def _mask_file(folder: Path, record: CaseRecord) -> Path:
     for name in names:
         if (folder / name).is_file():
             return folder / name
-    raise LiverError(f"predictions={folder}: no mask of case {record.name} there; looked for {', '.join(names)}")
+    raise LiverError(f"predictions={folder}: no mask of case {record.name}; name it as one of {', '.join(names)}")

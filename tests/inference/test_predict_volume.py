@@ -1,4 +1,4 @@
-"""A network sees of a scan that it is given what it saw of it in training."""
+"""In prediction a network gets the same input as in training."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ LOOK = Normalization((-160.0, 240.0), context=1, mean=0.3, std=0.2)
 
 
 class Watched(torch.nn.Module):
-    """Keeps what it was given."""
+    """Keeps its input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,8 +32,8 @@ class Watched(torch.nn.Module):
 
 
 @pytest.mark.parametrize("spacing_mm", [None, 1.7])
-def test_slices_are_those_of_the_store(tmp_path: Path, spacing_mm: float | None) -> None:
-    """Also where the scanner wrote what is no HU: -3024 around the field of view, metal."""
+def test_slices_equal_those_of_the_store(tmp_path: Path, spacing_mm: float | None) -> None:
+    """Also outside of the HU range: -3024 around the field of view, metal."""
     hu = np.random.default_rng(0).integers(-200, 300, (24, 20, 6)).astype(np.int16)
     hu[:5], hu[12:15, 8:11] = -3024, 9000
     path = tmp_path / "volume-1.nii.gz"
