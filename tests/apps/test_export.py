@@ -186,7 +186,7 @@ def test_a_file_that_differs_is_not_left_and_what_was_there_stays(
     [
         ({"stubborn": False}, Levels, 0, "largest difference"),
         ({"stubborn": True}, Levels, 2, "makes a list"),
-        ({"on": "brightness"}, Undecided, 2, "may depend neither on the values of pixels"),
+        ({"on": "brightness"}, Undecided, 2, "must depend neither on the values of pixels"),
         ({"on": "width"}, Undecided, 2, "nor on the size of slices"),
     ],
 )

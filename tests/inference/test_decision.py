@@ -29,10 +29,10 @@ def test_a_written_decision_is_read_back(tmp_path: Path) -> None:
     [
         ("", "EOF"),
         ("{}", "thresholds"),
-        ('{"thresholds": {"liver": 2, "tumour": 0.5}, "tuned": {}, "validation": []}', r"thresholds\.liver: 2"),
+        ('{"thresholds": {"liver": 2, "tumour": 0.5}, "tuned": {}, "validation": []}', r"thresholds\.liver=2"),
         (
             '{"thresholds": {"liver": 0.5, "tumour": 0.5}, "tuned": {"liver": 0.5}, "validation": []}',
-            r"tuned\.tumour: None",
+            r"tuned\.tumour=None",
         ),
     ],
 )
