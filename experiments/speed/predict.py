@@ -29,7 +29,7 @@ from experiments.speed.watched import Watched, watch
 from lightning_liver.imageio.nifti import read_header
 from lightning_liver.inference.coarse import SPECK_MM2
 from lightning_liver.inference.postprocess import largest_liver
-from lightning_liver.runs.trained import appearance, read_run
+from lightning_liver.runs.trained import read_run
 from lightning_liver.tables import Row, text_table
 
 ROOT = Path(__file__).parents[2]
@@ -51,12 +51,12 @@ def trained_run(folder: Path, spacing_mm: float, *typed: str) -> float:
     budget = ["model=unet_small", "trainer=cpu", f"trainer.max_minutes={TRAINED_MINUTES}", "trainer.progress=false"]
     command = [sys.executable, "train.py", *told, *budget, *typed, "report=false", f"hydra.run.dir={folder}"]
     subprocess.run(command, check=True, cwd=ROOT)
-    network = read_run(folder).network
-    look = appearance(read_run(folder), folder)
-    kept = {"weights": network.state_dict(), "window_hu": look.window_hu, "spacing_mm": spacing_mm}
+    trained = read_run(folder)
+    window_hu = trained.normalization.window_hu
+    kept = {"weights": trained.network.state_dict(), "window_hu": window_hu, "spacing_mm": spacing_mm}
     torch.save(kept, folder / FOR_MONAI)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(1, 1, MATRIX, MATRIX))
+        trained.network(torch.zeros(1, 1, MATRIX, MATRIX))
     return float(counter.get_total_flops())
 
 

@@ -12,7 +12,6 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, ValidationError
 from pydantic.dataclasses import dataclass
-from torch import nn
 from tqdm import tqdm
 
 from lightning_liver.build import prepared
@@ -33,8 +32,9 @@ from lightning_liver.data.slices import Normalization
 from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.label_maps import whole_slice_logits
+from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.report.drawing import write_png
-from lightning_liver.runs.trained import Weights, appearance, read_run
+from lightning_liver.runs.trained import Weights, read_run
 from lightning_liver.tables import Row, write_csv, write_json_whole
 
 log = logging.getLogger(__name__)
@@ -72,15 +72,6 @@ class Options:
     seed: Annotated[int, Field(ge=0, lt=2**32 - 10_000)]
 
 
-class Trained(NamedTuple):
-    """The network of a run, how it sees HU, to what size it pads, and the pixels in mm that it was trained on."""
-
-    network: nn.Module
-    look: Normalization
-    multiple: int
-    spacing_mm: float | None
-
-
 class Place(NamedTuple):
     """A slice, and what it shows; None where its case has no labels."""
 
@@ -99,7 +90,8 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
         LiverError: something that the user can mend.
     """
     options = _options(cfg)
-    trained = _trained(options)
+    trained = read_run(Path(options.run).expanduser(), weights=options.weights)
+    trained.network.to(_device())
     part = part_named(trained.network, options.part)
     store = prepared(cfg.data)
     _warn_of_spacing(trained.spacing_mm, cfg.data.spacing_mm)
@@ -110,7 +102,7 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
             f"{options.clusters} clusters; take a smaller one, or more cases"
         )
     features = standardised(_features(trained, part, store, places))
-    pixels = _pixels(trained.look, store, places)
+    pixels = _pixels(trained.normalization, store, places)
     points, share = _reduced(features, options.components)
     found = [k_means(each, options.clusters, starts=options.starts, seed=options.seed) for each in (points, pixels)]
     scores = _scores(places, *found)
@@ -127,7 +119,7 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
         scores=scores,
         patients=len({place.patient for place in places}),
     )
-    _write(folder, places, shown, partial(_picture, trained.look, store, places))
+    _write(folder, places, shown, partial(_picture, trained.normalization, store, places))
     log.info(f"{clusters_text(shown)}\n\n{folder / 'clusters.png'}")
 
 
@@ -140,12 +132,6 @@ def _options(cfg: DictConfig) -> Options:
     except ValidationError as error:
         faults = [f"{fault['loc'][0]}={fault['input']!r}: {fault['msg']}" for fault in error.errors()]
         raise LiverError("\n".join(faults)) from error
-
-
-def _trained(options: Options) -> Trained:
-    run = read_run(Path(options.run).expanduser(), weights=options.weights)
-    look = appearance(run, Path(options.run))
-    return Trained(run.network.to(_device()), look, run.multiple, run.config.data.spacing_mm)
 
 
 def _device() -> torch.device:
@@ -174,12 +160,12 @@ def _truth(record: CaseRecord, z: int) -> str | None:
     return "tumour" if record.tumour_pixels[z] else "liver" if record.liver_pixels[z] else "neither"
 
 
-def _features(trained: Trained, part: str, store: Store, places: Sequence[Place]) -> Points:
+def _features(trained: TrainedNetwork, part: str, store: Store, places: Sequence[Place]) -> Points:
     """Pooled features (slice, channel)."""
     apply = partial(whole_slice_logits, trained.network, multiple=trained.multiple)
-    rows = []
+    look, rows = trained.normalization, []
     for batch in tqdm(_batches(places), desc="features", unit="batch", dynamic_ncols=True):
-        images = [trained.look.tensor(trained.look.hu(store, place.case, place.z)) for place in batch]
+        images = [look.tensor(look.hu(store, place.case, place.z)) for place in batch]
         rows.append(pooled(trained.network, part, torch.stack(images).to(_device()), apply).cpu().numpy())
     return np.concatenate(rows)
 

@@ -22,7 +22,8 @@ from lightning_liver.data.datamodule import SliceOptions
 from lightning_liver.data.store import CaseRecord, open_store
 from lightning_liver.errors import LiverError
 from lightning_liver.machine import threads
-from lightning_liver.runs.done import is_done, is_listed
+from lightning_liver.runs.folder import RunFolder
+from lightning_liver.runs.listing import is_done, is_listed
 from lightning_liver.sweep.design import jobs as designed
 from lightning_liver.training.memory_format import choose_memory_format
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
@@ -99,7 +100,7 @@ def run_folder(cfg: DictConfig) -> Path:
 
 def _seconds_a_run(plan: Plan, cfg: DictConfig) -> tuple[float, str]:
     """From the runs of this study that are complete here, else measured."""
-    files = [run_folder(run) / "timing.json" for run in plan.runs]
+    files = [RunFolder(run_folder(run)).timing for run in plan.runs]
     timings = [json.loads(file.read_text()) for file in files if file.exists()]
     if timings:
         mean = statistics.mean(sum(timing[part] for part in ("prepare_s", "fit_s", "test_s")) for timing in timings)

@@ -1,4 +1,4 @@
-"""What liver-evaluate was asked to score: the network of a run, or masks."""
+"""Evaluation of a run or of masks, by the options given."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +19,10 @@ def evaluate(cfg: DictConfig, folder: Path) -> object:
     """
     of_masks = cfg.truth is not None or cfg.predictions is not None
     if of_masks and cfg.run is not None:
-        raise LiverError("run= is scored, or truth= and predictions= are: give one of the two")
+        raise LiverError("run: expected either run= or truth= with predictions=; give one of the two")
     if cfg.run is None and (cfg.truth is None or cfg.predictions is None):
-        raise LiverError("what is to be scored? liver-evaluate run=RUN_FOLDER, or truth=DIR predictions=DIR")
-    # imported when it runs: masks need no Lightning
+        raise LiverError("run=null: expected a run folder or masks; type run=RUN_FOLDER, or truth=DIR predictions=DIR")
+    # imported only now: masks need no Lightning
     name = "evaluate_masks.evaluate_masks" if of_masks else "evaluate_run.evaluate_run"
     job: Job = get_method(f"lightning_liver.commands.{name}")
     return job(cfg, folder)

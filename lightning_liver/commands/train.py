@@ -14,7 +14,8 @@ from lightning_liver.config import identity, read_config
 from lightning_liver.errors import LiverError, Unfinished
 from lightning_liver.inference.decision import write_decision
 from lightning_liver.report.cases import result_table, run_figures, write_cases
-from lightning_liver.runs.done import is_listed
+from lightning_liver.runs.folder import RunFolder
+from lightning_liver.runs.listing import is_listed
 from lightning_liver.tables import Row, or_none, write_json_whole
 from lightning_liver.training.assembly import Run, assemble
 from lightning_liver.training.forgetting import forgetting
@@ -60,13 +61,13 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         log_hyperparameters(run.logger, cfg, metrics)
         finish(folder, metrics, with_report=with_report)
         state.complete(metrics)
-        log.info(f"{result_table(rows)}\n\nPictures: {folder / 'pictures'}")
+        log.info(f"{result_table(rows)}\n\nPictures: {state.files.pictures}")
         return metrics
 
 
 def resume(cfg: DictConfig, folder: Path) -> Metrics:
     """Continue the run of a folder with its own config; `cfg` has the budget, if another one was typed."""
-    saved = read_config(folder / ".hydra" / "config.yaml")
+    saved = read_config(RunFolder(folder).config)
     typed = [override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")]
     budget = OmegaConf.create({"trainer": RunState(folder).budget, "trial": None})  # resumed by hand it is no trial
     scores = {"scores": OmegaConf.load(conf() / "train.yaml").scores}  # runs of earlier versions have none
@@ -85,7 +86,7 @@ def _fit(run: Run, state: RunState) -> None:
         Unfinished: the user stopped it.
         LiverError: the last checkpoint cannot be read.
     """
-    last = state.folder / "checkpoints" / "last.ckpt"
+    last = state.files.last
     if state.is_fitted:
         return
     if last.exists() and not zipfile.is_zipfile(last):
@@ -104,8 +105,8 @@ def _test(run: Run, folder: Path) -> Metrics:
 
     Between the two, thresholds and post-processing are measured on validation cases, and written to decision.json.
     """
-    best, last = (folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
-    progress = run.trainer.strategy.load_checkpoint(last, weights_only=True)
+    best = RunFolder(folder).best
+    progress = run.trainer.strategy.load_checkpoint(RunFolder(folder).last, weights_only=True)
     forgotten = forgetting(run.strategy, run.task, best, run.options)
     [logged] = run.trainer.validate(run.task, run.data, ckpt_path=best, weights_only=True, verbose=False)
     metrics: Metrics = dict(logged)
@@ -132,5 +133,5 @@ def _write(run: Run, folder: Path, timing: Metrics) -> list[Row]:
         predictions=measures.volumes.kept,
         window_hu=run.data.look.window_hu,
     )
-    write_json_whole(folder / "timing.json", timing)
+    write_json_whole(RunFolder(folder).timing, timing)
     return rows

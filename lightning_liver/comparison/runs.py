@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_liver.errors import LiverError
-from lightning_liver.runs.scored import Case as Case
-from lightning_liver.runs.scored import read_cases, read_losses
+from lightning_liver.runs.folder import CONFIG, RunFolder
+from lightning_liver.runs.scores import Case as Case
+from lightning_liver.runs.scores import read_cases, read_losses
 from lightning_liver.runs.settings import REPEATS, Settings, configuration_names, learnt, read_settings, stratum
 from lightning_liver.runs.status import COMPLETE as COMPLETE
 from lightning_liver.runs.status import json_of, status_of
@@ -75,12 +76,10 @@ def read_runs(folders: Iterable[Path]) -> list[Run]:
             raise LiverError(
                 f"{folder}: no such folder. Give a run folder, one above it such as multirun/STUDY, or a results.csv."
             )
-        here = {path.parents[1].resolve() for path in folder.rglob(".hydra/config.yaml")}
+        here = {path.parents[1].resolve() for path in folder.rglob(CONFIG)}
         hollow = {path.resolve() for path in folder.iterdir() if path.is_dir() and not any(path.iterdir())}
         if not here | hollow:
-            raise LiverError(
-                f"{folder}: no run in it or below. A run folder has a .hydra/config.yaml; is it elsewhere?"
-            )
+            raise LiverError(f"{folder}: no run in it or below. A run folder has a {CONFIG}; is it elsewhere?")
         found |= here | hollow
     return [run for run in map(_read_run, sorted(found)) if run is not None]
 
@@ -145,11 +144,12 @@ def _read_run(folder: Path) -> Run | None:
     run = Run(folder, status, reason, learnt(settings), seed, fold, progress=progress)
     if status != COMPLETE:
         return run
-    metrics, timing = (json_of(folder / f"{name}.json") or {} for name in ("metrics", "timing"))
+    files = RunFolder(folder)
+    metrics, timing = (json_of(path) or {} for path in (files.metrics, files.timing))
     return replace(
         run,
-        cases=read_cases(folder / "cases.csv"),
-        losses=read_losses(folder / "losses.csv"),
+        cases=read_cases(files.cases),
+        losses=read_losses(files.losses),
         epochs=_whole(metrics.get("epochs")),
         steps=_whole(metrics.get("steps")),
         seconds=_seconds(timing),

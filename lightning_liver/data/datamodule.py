@@ -1,4 +1,4 @@
-"""Batches of slices for training, validating, testing and predicting."""
+"""Batches of slices for training, validating and testing."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -170,11 +170,6 @@ class SliceDataModule(pl.LightningDataModule):
     def test_dataloader(self) -> DataLoader[Any]:
         return self._whole(self.split.test, native=True)
 
-    def predict_dataloader(self) -> DataLoader[Any]:
-        """The cases without labels."""
-        unlabelled = [name for name, record in self.store.cases.items() if not record.labelled]
-        return self._whole(unlabelled, native=True)
-
     def state_dict(self) -> dict[str, Any]:
         """How HU became input: whoever uses the weights needs it."""
         look = self.look
@@ -183,7 +178,7 @@ class SliceDataModule(pl.LightningDataModule):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.look = Normalization(tuple(state["window_hu"]), state["context"], state["mean"], state["std"])
 
-    def _whole(self, cases: tuple[str, ...] | list[str], *, native: bool, most: int | None = None) -> DataLoader[Any]:
+    def _whole(self, cases: Sequence[str], *, native: bool, most: int | None = None) -> DataLoader[Any]:
         rank, world = self._processes()
         slices = WholeSlices(self.store, self.look, cases=cases, native=native, most=most)
         batches = CaseBatches(slices, batch_size=self.options.eval_batch_size, rank=rank, world=world)

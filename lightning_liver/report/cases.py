@@ -14,6 +14,7 @@ from lightning_liver.metrics.calibration import Bins, calibration_rows
 from lightning_liver.metrics.case_score import CaseScore
 from lightning_liver.metrics.intervals import mean_over_patients
 from lightning_liver.report.pictures import Slice, choose, write_pictures
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.tables import Row, text_table, write_csv
 from lightning_liver.types import STRUCTURES
 
@@ -23,9 +24,10 @@ def write_scores(folder: Path, store: Store, scores: Mapping[str, CaseScore], ca
     patients = {case: store.cases[case].patient for case in scores}
     rows: list[Row] = [row for case, score in scores.items() for row in case_rows(case, patients[case], score)]
     lesions: list[Row] = [row for case, score in scores.items() for row in lesion_rows(case, patients[case], score)]
-    write_csv(folder / "cases.csv", rows)
-    write_csv(folder / "lesions.csv", lesions, LESION_COLUMNS)
-    write_csv(folder / "calibration.csv", calibration_rows(calibration))
+    run = RunFolder(folder)
+    write_csv(run.cases, rows)
+    write_csv(run.lesions, lesions, LESION_COLUMNS)
+    write_csv(run.calibration, calibration_rows(calibration))
     return rows
 
 

@@ -24,6 +24,7 @@ from lightning_liver.errors import LiverError
 from lightning_liver.finetune.strategy import Scratch, Strategy
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.tta import flips_for
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.training.callbacks import Budget, EpochSeeds, StepPlan, Throughput
 from lightning_liver.training.case_figures import Calibration, LossesOfCases
 from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
@@ -138,7 +139,7 @@ def _components(cfg: DictConfig, folder: Path) -> Components:
         check_optimizer_and_scheduler(optimizer, scheduler)
     except ValidationError as error:
         raise LiverError(explain(error, "scheduler")) from error
-    (folder / "model.txt").write_text(summary_table(network, slices.channels, slices.size_yx) + "\n")
+    RunFolder(folder).model.write_text(summary_table(network, slices.channels, slices.size_yx) + "\n")
     test_losses = {name: build(cfg.test_losses[name]) for name in cfg.test_losses or ()}
     strategy = build_strategy(cfg.get("finetune"))
     _refuse_compiled_hooks(cfg.trainer.compile, strategy)
@@ -158,7 +159,7 @@ def _execution(options: TrainerOptions, parts: Components, state: RunState) -> T
 
 def _split(data: DictConfig, store: Store, folder: Path) -> Split:
     """Return the split that the run began with, else a new one, and write its lists to split.json."""
-    path = folder / "split.json"
+    path = RunFolder(folder).split
     if path.exists():
         kept = Split.read(path)
         gone = [name for name in (*kept.train, *kept.val, *kept.test) if name not in store.cases]

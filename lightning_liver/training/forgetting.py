@@ -1,6 +1,7 @@
 """Forgetting of the source task by fine-tuning."""
 
 from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 
 from lightning_liver.augment.policy import none
@@ -9,6 +10,7 @@ from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
 from lightning_liver.finetune.strategy import Scratch, Strategy
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.trained import network_weights, read_checkpoint, read_run
 from lightning_liver.training.settings import TrainerOptions
 from lightning_liver.training.task import SegmentationTask
@@ -29,12 +31,13 @@ def forgetting(strategy: Strategy | Scratch, task: SegmentationTask, best: Path,
         return {}
     run = source_run(strategy.source_data)
     source = read_run(run, option="finetune.source_data")
-    store, split = prepared(source.config.data), Split.read(run / "split.json")
+    store, split = prepared(source.config.data), Split.read(RunFolder(run).split)
     tuned, checkpoint = deepcopy(task.network), read_checkpoint(best)
     tuned.load_state_dict(network_weights(checkpoint["state_dict"]))
     after = (tuned, checkpoint[SliceDataModule.__qualname__])
     scores: Metrics = {}
-    for when, (network, look) in {"before": (source.network, source.look), "after": after}.items():
+    before = (source.network, asdict(source.normalization))
+    for when, (network, look) in {"before": before, "after": after}.items():
         data = SliceDataModule(store, split, none(), build(source.config.data.slices), seed=0)
         data.load_state_dict(look)
         measured = bare_trainer(options).test(task.with_network(network), data, verbose=False)[0]
@@ -50,9 +53,10 @@ def source_run(typed: str) -> Path:
         LiverError: it is no run folder, or its run has no test cases.
     """
     run = Path(typed).expanduser()
-    for needed in (".hydra/config.yaml", "split.json", "checkpoints/best.ckpt"):
-        if not (run / needed).is_file():
-            raise LiverError(f"finetune.source_data={run}: expected a run folder, but there is no {needed} in it")
-    if not Split.read(run / "split.json").test:
+    files = RunFolder(run)
+    for needed in (files.config, files.split, files.best):
+        if not needed.is_file():
+            raise LiverError(f"finetune.source_data={run}: expected a run folder with {needed.relative_to(run)}")
+    if not Split.read(files.split).test:
         raise LiverError(f"finetune.source_data={run}: expected a run with test cases; give another run")
     return run

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from lightning_liver.errors import LiverError, Pruned, Unfinished
 from lightning_liver.files import clear_partials, write_whole
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.tables import write_json_whole
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
 from lightning_liver.types import Metrics
@@ -31,8 +32,9 @@ class RunState:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._chosen, self._metrics = folder / "chosen.json", folder / "metrics.json"
-        self._known: dict[str, Any] = json.loads(self._chosen.read_text()) if self._chosen.exists() else {}
+        self.files = RunFolder(folder)
+        chosen = self.files.chosen
+        self._known: dict[str, Any] = json.loads(chosen.read_text()) if chosen.exists() else {}
 
     @property
     def steps(self) -> int | None:
@@ -46,7 +48,7 @@ class RunState:
 
     @property
     def is_complete(self) -> bool:
-        return self.is_fitted and self._metrics.exists()
+        return self.is_fitted and self.files.metrics.exists()
 
     @property
     def budget(self) -> dict[str, Any]:
@@ -55,20 +57,20 @@ class RunState:
 
     def metrics(self) -> Metrics:
         """Return the metrics of a complete run."""
-        return dict(json.loads(self._metrics.read_text()))
+        return dict(json.loads(self.files.metrics.read_text()))
 
     def record(self, **known: Any) -> None:
         """Write what the run found out: `steps`, `fitted`, `pruned` (the reason), `compile`, `channels_last`."""
         self._known |= known
-        write_whole(self._chosen, json.dumps(self._known, indent=1) + "\n")
+        write_whole(self.files.chosen, json.dumps(self._known, indent=1) + "\n")
 
     def reopen(self) -> None:
         """Remove metrics.json: the run is incomplete from now on."""
-        self._metrics.unlink(missing_ok=True)
+        self.files.metrics.unlink(missing_ok=True)
 
     def complete(self, metrics: Metrics) -> None:
         """Write metrics.json."""
-        write_json_whole(self._metrics, metrics)
+        write_json_whole(self.files.metrics, metrics)
 
     def raise_if_pruned(self) -> None:
         """Raise Pruned if the run was given up."""
@@ -88,13 +90,11 @@ class RunState:
         """
         if not self._known:
             resolved = resolve_auto(options)
-            _copy(self.folder / ".hydra", self.folder / _HYDRA_KEPT)
+            _copy(self.files.hydra, self.folder / _HYDRA_KEPT)
             self.record(**{name: getattr(resolved, name) for name in (*_KEPT, *_BUDGETS)}, config=config)
             return resolved
         if self._known["config"] != config:
-            _copy(
-                self.folder / _HYDRA_KEPT, self.folder / ".hydra"
-            )  # Hydra wrote the new config before anyone was asked
+            _copy(self.folder / _HYDRA_KEPT, self.files.hydra)  # Hydra wrote the new config before anyone was asked
             raise LiverError(f"{self.folder} holds a run with another config. Name another folder: hydra.run.dir=...")
         self._known.setdefault("channels_last", self._known["accelerator"] == "cuda")  # fixed before it was an option
         kept = {name: self._known[name] for name in (*_KEPT, "compile") if name in self._known}
@@ -115,8 +115,9 @@ def locked(folder: Path) -> Iterator[RunState]:
         Unfinished: another process runs in it.
     """
     try:
-        with FileLock(folder / ".lock", timeout=_PATIENCE_S):
-            for place in (folder, folder / "checkpoints"):
+        files = RunFolder(folder)
+        with FileLock(files.lock, timeout=_PATIENCE_S):
+            for place in (folder, files.checkpoints):
                 clear_partials(place)
             yield RunState(folder)
     except Timeout:

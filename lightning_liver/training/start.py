@@ -26,6 +26,7 @@ from lightning_liver.finetune.source import read_weights
 from lightning_liver.finetune.strategy import Groups, Scratch, Strategy
 from lightning_liver.finetune.terms.base import Start, Term
 from lightning_liver.finetune.transfer import Transfer, plan
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.training.callbacks import EpochSeeds
 from lightning_liver.training.forgetting import source_run
 from lightning_liver.training.settings import TrainerOptions
@@ -76,7 +77,7 @@ def copy_source(strategy: Strategy | Scratch, network: nn.Module, folder: Path) 
     _refuse_random_teacher(strategy, transfer)
     transfer.apply(network)
     table = f"From {strategy.source}:\n{transfer.table()}"
-    write_whole(folder / "transfer.txt", table + "\n")
+    write_whole(RunFolder(folder).transfer, table + "\n")
     log.info(table)
     return transfer.copied
 
@@ -126,7 +127,7 @@ def begin(
     """Pre-train if the strategy does so, then make terms, optimizer groups and phases."""
     example = torch.zeros(1, data.options.channels, *data.options.size_yx)
     if strategy.pretrain is not None:
-        pretrain(strategy.pretrain, network, example, data, options, folder / "pretraining")
+        pretrain(strategy.pretrain, network, example, data, options, RunFolder(folder))
         copied = frozenset(name for name, _ in network.named_parameters())
     terms = make_terms(strategy, Start(network, copied, example))
     return Beginning(terms, *strategy.phases(network))
@@ -183,15 +184,17 @@ def pretrain(
     example: Tensor,
     data: SliceDataModule,
     options: TrainerOptions,
-    folder: Path,
+    files: RunFolder,
 ) -> None:
-    """Train a network by masked reconstruction; the folder keeps the result, and an interrupted run continues."""
-    done, last = folder / "network.pt", folder / "last.ckpt"
+    """Train a network by masked reconstruction; the run folder keeps the result, and an interrupted run continues."""
+    done, last = files.pretrained, files.last_pretraining
     if done.exists():
         network.load_state_dict(torch.load(done, weights_only=True))
         return
     module = MaskedReconstruction(network, pretraining, example)
-    trainer = pretraining_trainer(options, folder, epochs=pretraining.epochs, callbacks=[EpochSeeds(data.seed)])
+    trainer = pretraining_trainer(
+        options, files.pretraining, epochs=pretraining.epochs, callbacks=[EpochSeeds(data.seed)]
+    )
     begun = int(torch.load(last, weights_only=True, map_location="cpu")["epoch"]) + 1 if last.exists() else 0
     log.info(f"Pre-training on slices without masks: {pretraining.epochs} epochs, {begun} of them done")
     trainer.fit(module, data.unlabelled_dataloader(begun), ckpt_path=last if last.exists() else None, weights_only=True)

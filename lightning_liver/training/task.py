@@ -13,10 +13,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_liver.errors import LiverError
 from lightning_liver.finetune.strategy import Groups
-from lightning_liver.inference.label_maps import label_maps, multi_hot, to_grid, whole_slice_logits
+from lightning_liver.inference.label_maps import label_maps, multi_hot, whole_slice_logits
 from lightning_liver.inference.thresholds import HALF, Thresholds
-from lightning_liver.inference.tta import Axes, flipped_views
-from lightning_liver.inference.uncertainty import Kind, Members, dropping_out
+from lightning_liver.inference.tta import Axes
+from lightning_liver.inference.uncertainty import Kind, Members
+from lightning_liver.inference.views import mean_logits
 from lightning_liver.metrics import overlap
 from lightning_liver.types import STRUCTURES, Images, LabelMaps, Masks, Scalar
 
@@ -130,9 +131,12 @@ class SegmentationTask(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> Prediction:
         """Predict the slices of a batch on the scan's own grid."""
-        views = self._views(batch)
-        logits = self._native(views.mean(dim=0), batch)
-        unsure = None if self.uncertainty is None else self._unsure(views, batch, self.uncertainty)
+        members = None if self.uncertainty is None else Members()
+        forward = partial(whole_slice_logits, multiple=self.multiple)
+        height, width = batch["grid"][0].tolist()
+        views = {"flips": self.flips, "members": members, "passes": self.passes}
+        logits = mean_logits(self.network, forward, batch["image"], (height, width), **views)  # type: ignore[arg-type]
+        unsure = members.uncertainty(self.uncertainty) if members and self.uncertainty else None
         labels = label_maps(logits, self._test_thresholds)
         return self._count({"logits": logits, "labels": labels, "uncertainty": unsure}, batch)
 
@@ -158,26 +162,6 @@ class SegmentationTask(pl.LightningModule):
     def _count(self, prediction: Prediction, batch: Batch) -> Prediction:
         overlap.update(self.counts, batch["case"], prediction["labels"], batch["labels"])
         return prediction
-
-    def _views(self, batch: Batch) -> Float[Tensor, "view batch cls height width"]:
-        """Return the logits of the mirrored views on the store's grid."""
-        network = partial(whole_slice_logits, self, multiple=self.multiple)
-        return flipped_views(network, batch["image"], flips=self.flips)
-
-    def _native(self, logits: Masks, batch: Batch) -> Float[Tensor, "batch cls grid_height grid_width"]:
-        height, width = batch["grid"][0].tolist()
-        return to_grid(logits, (height, width))
-
-    def _unsure(self, views: Tensor, batch: Batch, kind: Kind) -> Tensor:
-        """Return the uncertainty of every pixel (batch, y, x) on the scan's own grid."""
-        members = Members()
-        for view in () if self.passes else views:
-            members.add(self._native(view, batch))
-        with dropping_out(self.network):
-            for _ in range(self.passes):
-                logits = whole_slice_logits(self, batch["image"], multiple=self.multiple)
-                members.add(self._native(logits, batch))
-        return members.uncertainty(kind)
 
     def _log_scores(self, stage: str) -> None:
         # every process counted its own slices: only sums over the whole volume make a score

@@ -121,7 +121,7 @@ def test_no_lesion_at_all_leaves_a_table_with_its_header(tmp_path: Path, capfd: 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "what is to be scored?"),
+        ((), "run=null: expected a run folder or masks"),
         (("truth=t",), "truth=DIR predictions=DIR"),
         (("truth=t", "predictions=p", "run=outputs/1"), "give one of the two"),
         (("truth=t", "predictions=nowhere"), "predictions=nowhere: there is no such folder"),
@@ -130,7 +130,7 @@ def test_no_lesion_at_all_leaves_a_table_with_its_header(tmp_path: Path, capfd: 
         (("truth=t", "predictions=p", "tolerance_mm=wide"), "tolerance_mm='wide'"),
         (("truth=t", "predictions=p", "workers=-1"), "workers=-1"),
         (("truth=t", "predictions=p", "skip_missing=3"), "skip_missing=3"),
-        (("truth=t", "predictions=p", "inference.flips=true"), "inference.flips=true: with truth= and predictions="),
+        (("truth=t", "predictions=p", "inference.flips=true"), "inference.flips=true: expected only with run="),
         (("truth=t", "predictions=p", "patients=none.csv"), "none.csv: cannot be read"),
     ],
 )

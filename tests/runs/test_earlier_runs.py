@@ -1,4 +1,4 @@
-"""Runs of earlier versions are rebuilt from their configs, so what those name by _target_ stays where it was."""
+"""Runs of earlier versions are rebuilt from their configs, so every `_target_` in those keeps its path."""
 
 from pathlib import Path
 

@@ -25,11 +25,11 @@ from lightning_liver.build import build, prepared
 from lightning_liver.config import compose
 from lightning_liver.imageio.nifti import read_header, read_volume, write_labels
 from lightning_liver.inference.decision import post_process_of
-from lightning_liver.inference.fusing import fused
-from lightning_liver.inference.predict_volume import AUTOCAST, Member, Options, predict_volume
+from lightning_liver.inference.fusion import fuse
+from lightning_liver.inference.predict_volume import AUTOCAST, Options, predict_volume
 from lightning_liver.inference.thresholds import HALF
 from lightning_liver.inference.tta import flips_for
-from lightning_liver.runs.trained import appearance, read_run
+from lightning_liver.runs.trained import read_run
 from lightning_liver.training.settings import resolve_auto
 from lightning_liver.training.trainer import trainer
 
@@ -91,18 +91,20 @@ def _watched(minutes: Minutes, *given: Any, callbacks: Sequence[Callback], **opt
 
 def predict(job: Job, weights: Path, target: Path) -> None:
     """By the predictor, with the weights of that minute instead of the best ones."""
-    finished = read_run(job.folder / "run")
-    finished.network.load_state_dict(torch.load(weights, weights_only=True))
-    look = appearance(finished, job.folder / "run")
-    network = fused(finished.network).to(memory_format=torch.channels_last)
-    member = Member(network, look, finished.config.data.spacing_mm, finished.multiple)
-    autocast = AUTOCAST[resolve_auto(build(finished.config.trainer)).precision]
-    post_process = post_process_of(finished.config.inference.get("postprocess"))
-    options = Options.masks_alone(batch_size=8, flips=flips_for(None), autocast=autocast, device=torch.device("cpu"))
+    trained = read_run(job.folder / "run")
+    trained.network.load_state_dict(torch.load(weights, weights_only=True))
+    fuse(trained.network).to(memory_format=torch.channels_last)
+    options = Options.masks_alone(
+        thresholds=HALF,
+        post_process=post_process_of(trained.config.inference.get("postprocess")),
+        batch_size=8,
+        flips=flips_for(None),
+        autocast=AUTOCAST[resolve_auto(build(trained.config.trainer)).precision],
+        device=torch.device("cpu"),
+    )
     for scan in job.held:
         volume = read_volume(Path(scan.volume))
-        made = predict_volume(volume, [member], HALF, options)
-        write_labels(target / scan.mask, post_process(made.labels, volume.spacing_mm), volume.affine)
+        write_labels(target / scan.mask, predict_volume(volume, [trained], options).labels, volume.affine)
 
 
 if __name__ == "__main__":

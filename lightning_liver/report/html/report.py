@@ -20,6 +20,7 @@ from lightning_liver.report.html.setup import configuration_section, reproductio
 from lightning_liver.report.html.shown_cases import cases_section
 from lightning_liver.report.html.standing import caveat, headlines, standing_section, verdict
 from lightning_liver.runs.contents import Contents, read_contents
+from lightning_liver.runs.folder import RunFolder
 
 _SECTIONS = (
     results_section,
@@ -47,7 +48,7 @@ def write_report(folder: Path, metrics: Mapping[str, Any] | None = None) -> Path
     contents = read_contents(folder, metrics)
     if not (contents.config or contents.cases or contents.chosen):
         raise LiverError(f"{folder}: not a run folder, it has neither .hydra/config.yaml nor cases.csv nor chosen.json")
-    path = folder / "report.html"
+    path = RunFolder(folder).report
     try:
         write_whole(path, page(contents))
     except OSError as error:
@@ -85,7 +86,7 @@ def facts(contents: Contents) -> dict[str, str]:
     epochs, seconds, tuned = contents.metrics.get("epochs"), contents.timing.get("fit_s"), choices.get("finetune")
     known = {
         "Data": choices.get("data"),
-        "Network": " ".join(filter(None, (choices.get("model"), _parameters(contents.folder / "model.txt")))),
+        "Network": " ".join(filter(None, (choices.get("model"), _parameters(RunFolder(contents.folder).model)))),
         "Loss": choices.get("loss"),
         "Augmentation": choices.get("augment"),
         "Fine-tuning": tuned if tuned != "scratch" else None,

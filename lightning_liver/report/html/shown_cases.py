@@ -12,6 +12,7 @@ from lightning_liver.report.html.blocks import Block, Folded, Picture, Row, Sect
 from lightning_liver.report.html.results import formatted
 from lightning_liver.report.pictures import DESCRIPTION
 from lightning_liver.runs.contents import Contents, Line, number
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.types import STRUCTURES
 
 ROLES = ("best", "median", "worst")
@@ -27,10 +28,10 @@ _QUALITY = 82
 def cases_section(contents: Contents) -> Section:
     """A row of pictures for each of the cases that the run drew."""
     title = "Best, median and worst case"
-    drawn = pictured(contents.folder / "pictures")
+    drawn = pictured(RunFolder(contents.folder).pictures)
     if not drawn:
         return Section("cases", title, [missing("This run drew no cases: it tested none, or its pictures are gone.")])
-    folder = contents.folder / "pictures"
+    folder = RunFolder(contents.folder).pictures
     intro = "By the mean Dice of liver and tumour; of each, the slice with most tumour, else with most liver."
     blocks: list[Block] = [Text(intro)]
     for role, case in drawn.items():

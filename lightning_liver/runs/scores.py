@@ -1,4 +1,4 @@
-"""What a run scored on its test cases: cases.csv and losses.csv read back."""
+"""Scores of a run's test cases, read from cases.csv and losses.csv."""
 
 import csv
 import math
@@ -25,18 +25,18 @@ class Case(NamedTuple):
 
 
 def read_cases(path: Path) -> tuple[Case, ...]:
-    """The lines of a cases.csv, by patient, case and structure.
+    """Read the lines of a cases.csv, sorted by patient, case and structure.
 
     Raises:
-        LiverError: it is not there or damaged.
+        LiverError: it is missing or damaged.
     """
     return _read(path, ("patient", "case", "structure", "dice"), _cases)
 
 
 def read_losses(path: Path) -> dict[str, float]:
-    """The mean over patients of each loss in a losses.csv, scans of a patient averaged first; nothing without the file.
+    """Return the mean over patients of each loss in a losses.csv, scans of a patient averaged first; empty without it.
 
-    A loss that is not finite for every case is left out: the mean of the others would flatter it.
+    A loss that is not finite for every case is left out: the mean of the finite ones would flatter it.
 
     Raises:
         LiverError: it is damaged.

@@ -1,4 +1,4 @@
-"""A trained network, made quicker: what its batch norms do is done by the convolutions before them."""
+"""Fusion of batch norms into the convolutions before them, which makes a trained network faster."""
 
 from itertools import pairwise
 
@@ -6,18 +6,18 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
-def fused(network: nn.Module) -> nn.Module:
-    """A network in evaluation mode, changed in place: the same function but for rounding.
+def fuse(network: nn.Module) -> nn.Module:
+    """Fuse a network in evaluation mode in place and return it: the same function but for rounding.
 
-    Only within nn.Sequential it is known that a norm gets what the convolution before it gives, and gets it alone.
+    Only inside nn.Sequential is the norm certain to be the sole consumer of the preceding convolution.
     """
     for part in network.modules():
         if isinstance(part, nn.Sequential) and type(part).forward is nn.Sequential.forward:
-            _fuse(part)
+            _fuse_row(part)
     return network
 
 
-def _fuse(row: nn.Sequential) -> None:
+def _fuse_row(row: nn.Sequential) -> None:
     for (name, convolution), (next_name, norm) in pairwise(list(row.named_children())):
         if not (isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
             continue
