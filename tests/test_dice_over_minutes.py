@@ -5,10 +5,11 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
-from experiments.speed import dice_over_minutes
-from experiments.speed.dice import bare, clock, figure, results
+from experiments.speed.command import README
+from experiments.speed.dice import bare, bench, clock, figure, results
 from experiments.speed.dice.contenders import CONTENDERS, NNUNET_MIRRORED, job_of, rows_of, run_contender
 from experiments.speed.dice.job import TRAINING, Job, Progress, masks, missing, weights
+from experiments.speed.flops import gigaflops
 from lightning_liver.comparison.readme import check_marks
 from lightning_liver.errors import LiverError
 from lightning_liver.tables import Row
@@ -50,10 +51,10 @@ def test_weights_are_kept_at_minutes_and_at_the_end() -> None:
     running = clock.Clock(2.5, keep, now=lambda: seconds[0])
     seconds[0] = 1000
     running.start()
-    while running.goes_on:
+    while running.is_running:
         seconds[0] += 25
         running.tick()
-    assert (kept, running.steps, running.seconds, running.share) == ([1, 2], 6, 150, 1)
+    assert (kept, running.steps, running.seconds, running.progress) == ([1, 2], 6, 150, 1)
     running.finish()
     assert running.reached == {1: (3, 75), 2: (5, 125), 2.5: (6, 150)}
 
@@ -74,9 +75,9 @@ def test_a_patient_is_held_out_with_all_scans(job: Job) -> None:
     assert [scan.case for scan in job.train] == ["20", "21", "22", "23"]
     job.write()
     assert Job.read(job.folder) == job
-    with pytest.raises(LiverError, match="begun with other scans or options: delete it"):
+    with pytest.raises(LiverError, match="belongs to a job with other scans or options; delete it"):
         run_contender("bare", replace(job, typed=("data.size=96",)), Path("nowhere"))
-    with pytest.raises(LiverError, match="--held X: the labelled patients are A, B, C, D"):
+    with pytest.raises(LiverError, match="--held X: expected one of the labelled patients A, B, C, D"):
         job_of(Path(job.root), Path(job.patients), "X", minutes=1, seed=0, folder=job.folder)
 
 
@@ -114,9 +115,7 @@ def test_monai_has_the_flops_of_unet_small() -> None:
     pytest.importorskip("monai")
     from experiments.speed.dice import monai_unet
 
-    assert monai_unet.gigaflops(monai_unet.network()) == pytest.approx(
-        monai_unet.gigaflops(bare.unet_small()), rel=0.07
-    )
+    assert gigaflops(monai_unet.network(), 256) == pytest.approx(gigaflops(bare.unet_small(), 256), rel=0.07)
 
 
 def test_rows_are_kept_once_and_in_order(tmp_path: Path) -> None:
@@ -149,8 +148,8 @@ def test_the_table_has_a_column_a_minute_and_seeds_are_averaged() -> None:
     [shown] = [made for made in results.table(rows) if made["Dice"] == "liver"]
     assert (shown["1 min"], shown["2 min"], shown["10 min"]) == (0.5, None, pytest.approx(0.7))
     assert [made["seed"] for made in results.costs(rows)] == [0, 1]
-    assert "2 min" in dice_over_minutes.text_of(rows)
-    assert "not run yet" in dice_over_minutes.text_of([])
+    assert "2 min" in bench.tables(rows)
+    assert "not run yet" in bench.tables([])
 
 
 def test_a_curve_is_the_mean_over_patients() -> None:
@@ -172,4 +171,4 @@ def test_means_are_drawn_of_patients_whom_all_contenders_have() -> None:
 def test_contenders_exist_and_the_readme_has_a_place() -> None:
     folder = Path(figure.__file__).parent
     assert all((folder / f"{contender.module}.py").is_file() for contender in CONTENDERS.values())
-    check_marks(folder.parent / "README.md", "dice")
+    check_marks(README, "dice")

@@ -1,6 +1,6 @@
-"""Ours: `python train.py` itself, in this process, with one callback more, which keeps weights at minutes.
+"""Ours: `python train.py` in this process, with one more callback that saves weights at minutes.
 
-The framework wants a patient to validate on, who does not train: the one with the fewest slices.
+The framework needs a patient for validation: the one with the fewest slices.
 """
 
 import shutil
@@ -35,7 +35,7 @@ from lightning_liver.training.trainer import trainer
 
 
 class Minutes(Callback):
-    """Lets a clock know of each step. It starts where the framework's own budget does."""
+    """Counts steps on a clock that starts with the framework's own budget."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -53,7 +53,7 @@ class Minutes(Callback):
 
 
 def arguments(job: Job) -> list[str]:
-    """What is typed behind `python train.py`."""
+    """Return the options of `python train.py`."""
     fewest = validating(job)
     training = sorted({scan.patient for scan in job.train} - {fewest})
     held = sorted({scan.patient for scan in job.held})
@@ -64,7 +64,7 @@ def arguments(job: Job) -> list[str]:
 
 
 def validating(job: Job) -> str:
-    """The patient who validates."""
+    """Return the patient for validation."""
     slices: Counter[str] = Counter()
     for scan in job.train:
         slices[scan.patient] += read_header(Path(scan.volume)).shape[0]
@@ -90,11 +90,11 @@ def _watched(minutes: Minutes, *given: Any, callbacks: Sequence[Callback], **opt
 
 
 def predict(job: Job, weights: Path, target: Path) -> None:
-    """By the predictor, with the weights of that minute instead of the best ones."""
+    """Predict as liver-predict does, with the weights of that minute instead of the best ones."""
     finished = read_run(job.folder / "run")
     finished.network.load_state_dict(torch.load(weights, weights_only=True))
     look = appearance(finished, job.folder / "run")
-    network = fused(finished.network).to(memory_format=torch.channels_last)
+    network = fused(finished.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     member = Member(network, look, finished.config.data.spacing_mm, finished.multiple)
     autocast = AUTOCAST[resolve_auto(build(finished.config.trainer)).precision]
     post_process = post_process_of(finished.config.inference.get("postprocess"))
