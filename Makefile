@@ -17,10 +17,10 @@ install: .venv/installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,monai,optuna]'
 	touch $@
 
-demo: install ## phantoms, prepared, trained, tested, drawn
+demo: install ## draw and prepare phantoms, train, test, make pictures
 	$(BIN)/python train.py experiment=demo
 
-test: install ## one thread a test and a test a core: more threads than cores would spin
+test: install ## one process per core, one thread each: more threads than cores would spin
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile
 
 test-all: install
@@ -35,19 +35,19 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-sweep: install ## a study of conf/experiment: STUDY=losses; again goes on where it was cut short
+sweep: install ## run a study of conf/experiment, STUDY=losses; repeat to continue an interrupted one
 	$(BIN)/python train.py experiment=$(STUDY)
 
-compare: install ## its table, figures and verdict, into experiments/STUDY; BASELINE=augment=none compares with that alone
+compare: install ## write its table, figures and verdict into experiments/STUDY; BASELINE=augment=none compares with that only
 	$(BIN)/liver-compare multirun/$(STUDY) --metric both $(if $(BASELINE),--baseline $(BASELINE)) --write experiments/$(STUDY)/README.md
 
-summary: install ## the layer table, also in outputs/summary/
+summary: install ## print the layer table and write it to outputs/summary/
 	$(BIN)/liver-summary model=$(MODEL)
 
-# environment that runs the benchmark, and that of its peer
+# Environment that runs the benchmark, and that of its peer; DATA=, SCORER=, RECIPE=, OPTIONS="--rounds 2" are passed on
 BENCH_ENV = $(if $(filter augmentation,$(WHAT)),$(AUGMENTATION_ENV),.venv)
 PEER_ENV = $(if $(filter dice predict prepare,$(WHAT)),$(NNUNET_ENV)) $(if $(filter scoring,$(WHAT)),$(SCORER_ENV))
-bench: $(addsuffix /installed,$(BENCH_ENV) $(PEER_ENV)) ## speed beside peers, into experiments/speed; alone lists WHAT=; DATA= SCORER= RECIPE= OPTIONS="--rounds 2"
+bench: $(addsuffix /installed,$(BENCH_ENV) $(PEER_ENV)) ## measure speed beside peers, WHAT=training, and write it into experiments/speed; without WHAT, list them
 	$(BENCH_ENV)/bin/python -m experiments.speed $(or $(WHAT),--help) $(if $(DATA),--data $(DATA)) $(if $(SCORER),--scorer $(SCORER)) $(if $(RECIPE),--recipe $(RECIPE)) $(OPTIONS) --write
 
 $(SCORER_ENV)/installed: experiments/speed/scoring/requirements.txt
@@ -65,11 +65,11 @@ $(AUGMENTATION_ENV)/installed: pyproject.toml constraints.txt experiments/speed/
 	$(AUGMENTATION_ENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[monai]' -r experiments/speed/augmentation/requirements.txt
 	touch $@
 
-augment-preview: install ## every policy of conf/augment on the same slices, in outputs/augment-preview/sheet.png
+augment-preview: install ## draw every policy of conf/augment on the same slices: outputs/augment-preview/sheet.png
 	$(BIN)/liver-augment-preview
 
 tensorboard: install
 	$(BIN)/tensorboard --logdir $(LOGDIR) --host 127.0.0.1
 
-clean: ## what can be made again; run folders stay
+clean: ## delete environments, caches and builds, but no run folders
 	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

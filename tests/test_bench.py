@@ -60,7 +60,7 @@ def test_each_benchmark_has_its_own_help(
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize(
-    ("typed", "environments", "options"),
+    ("variables", "environments", "options"),
     [
         ("WHAT=training RECIPE=gpu", [".venv"], "training --recipe gpu --write"),
         ("WHAT=augmentation", [".cache/bench"], "augmentation --write"),
@@ -71,13 +71,13 @@ def test_each_benchmark_has_its_own_help(
     ],
 )
 def test_make_bench_needs_the_environments_of_the_benchmark_and_passes_its_options(
-    typed: str, environments: list[str], options: str
+    variables: str, environments: list[str], options: str
 ) -> None:
-    command = ["make", "--always-make", "--dry-run", "bench", *typed.split()]
+    command = ["make", "--always-make", "--dry-run", "bench", *variables.split()]
     lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     assert sorted(line.split()[-1] for line in lines if " -m venv " in line) == environments
     python, rest = lines[-1].split(" -m experiments.speed ")
-    assert python == (".cache/bench/bin/python" if "augmentation" in typed else ".venv/bin/python")
+    assert python == (".cache/bench/bin/python" if "augmentation" in variables else ".venv/bin/python")
     assert rest.split() == options.split()
 
 
@@ -103,6 +103,26 @@ def test_summary_has_the_numbers_and_verdicts_of_the_sections() -> None:
     assert len(rows) > len(benchmarks())
     assert not missing
     assert sum(row.endswith("| no |") for row in rows) == sections.count(": FAIL\n")
+
+
+@pytest.mark.parametrize(
+    ("program", "installed"),
+    [
+        ("experiments.speed.dice.nnunet", {"torch", "numpy", "nnunetv2"}),
+        ("experiments.speed.predict.nnunet_model", {"torch", "nnunetv2"}),
+        ("experiments.speed.scoring.scorer_runner", set()),
+    ],
+)
+def test_programs_of_other_environments_import_only_what_is_installed_there(program: str, installed: set[str]) -> None:
+    reached, waiting = set(), [program]
+    while waiting:
+        name = waiting.pop()
+        text = (ROOT / f"{name.replace('.', '/')}.py").read_text()
+        found = set(re.findall(r"^ *(?:from|import) ([\w.]+)", text, re.M))
+        assert {each.partition(".")[0] for each in found} <= {*sys.stdlib_module_names, *installed, "experiments"}, name
+        reached.add(name)
+        waiting += [each for each in found if each.startswith("experiments.") and each not in reached]
+    assert len(reached) > 1 or not installed
 
 
 def test_every_policy_has_a_row() -> None:

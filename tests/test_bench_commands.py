@@ -151,7 +151,7 @@ def test_table_in_the_readme_stands_below_the_command_that_repeats_it(
     parser.add_argument("--data", type=Path)
     parser.add_argument("--nnunet", type=Path, default=Path("python"))
     parser.add_argument("--recipe")
-    parser.add_argument("--typed", nargs="+", default=[])
+    parser.add_argument("--overrides", nargs="+", default=[])
     readme = tmp_path / "README.md"
     monkeypatch.setattr(command, "README", readme)
     for given, line in (
@@ -159,7 +159,7 @@ def test_table_in_the_readme_stands_below_the_command_that_repeats_it(
         (["--rounds", "3", "--nnunet", "/somebody/python"], "make bench WHAT=x"),
         (["--rounds", "2", "--data", "/somebody/scans"], "make bench WHAT=x DATA=FOLDER OPTIONS='--rounds 2'"),
         (["--data", __file__, "--recipe", "gpu"], "make bench WHAT=x DATA=FILE RECIPE=gpu"),
-        (["--typed", "loss=focal", "seed=1"], "make bench WHAT=x OPTIONS='--typed loss=focal seed=1'"),
+        (["--overrides", "loss=focal", "seed=1"], "make bench WHAT=x OPTIONS='--overrides loss=focal seed=1'"),
     ):
         readme.write_text("<!-- x -->\n\n<!-- /x -->\n")
         command.publish("a table", parser, parser.parse_args(given))

@@ -32,9 +32,9 @@ OPTIONS = (
 def timing(policy: str, options: Sequence[str]) -> Mapping[str, float]:
     """Return timing.json of a training run in a process of its own."""
     with TemporaryDirectory() as folder:
-        typed = [f"augment={policy}", *OPTIONS, *options, f"hydra.run.dir={folder}/run"]
+        overrides = [f"augment={policy}", *OPTIONS, *options, f"hydra.run.dir={folder}/run"]
         environment = {name: value for name, value in os.environ.items() if name != ONE_THREAD}
-        subprocess.run([sys.executable, "train.py", *typed], cwd=ROOT, env=environment, check=True)
+        subprocess.run([sys.executable, "train.py", *overrides], cwd=ROOT, env=environment, check=True)
         read: Mapping[str, float] = json.loads((Path(folder) / "run" / "timing.json").read_text())
         return read
 

@@ -63,7 +63,7 @@ def _change(contender: Contender, names: Sequence[str]) -> float:
     if change < LEAST_CHANGE:
         raise RuntimeError(f"{contender.name}: {', '.join(names)} changes the image by only {change:g}")
     if not all(set(np.unique(changed)) <= {0, 1, 2} for _, changed in made):
-        raise RuntimeError(f"{contender.name}: {', '.join(names)} gives labels that are not 0, 1 or 2")
+        raise RuntimeError(f"{contender.name}: {', '.join(names)} yields labels other than 0, 1 and 2")
     moved = any((changed != labels).any() for _, changed in made)
     if moved != bool({MOVE, FLIP} & set(names)):
         raise RuntimeError(f"{contender.name}: {', '.join(names)} {'moves' if moved else 'does not move'} the labels")

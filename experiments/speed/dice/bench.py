@@ -38,10 +38,10 @@ def train(given: Namespace) -> None:
 
 def rows_for(given: Namespace, name: str, held: str) -> list[Row]:
     minutes = given.minutes or CONTENDERS[name].minutes
-    words = [name, held, "seed", str(given.seed), f"{minutes:g}", "minutes", *given.typed]
+    words = [name, held, "seed", str(given.seed), f"{minutes:g}", "minutes", *given.overrides]
     folder = given.folder / re.sub(r"[^\w.,=-]+", "_", "-".join(words))
     patients = given.patients or given.data / "patients.csv"
-    job = job_of(given.data, patients, held, minutes=minutes, seed=given.seed, folder=folder, typed=given.typed)
+    job = job_of(given.data, patients, held, minutes=minutes, seed=given.seed, folder=folder, overrides=given.overrides)
     print(f"{name} without patient {held}: {minutes:g} minutes, in {folder}", flush=True)
     run_contender(name, job, given.nnunet)
     return rows_of(name, job)
@@ -51,7 +51,7 @@ def save(given: Namespace, name: str, rows: Sequence[Row]) -> None:
     """Print rows, and append them to the results if the budget is the full one or the results another file."""
     shown = ("contender", "held", "minutes", "structure", "dice", "cases", "steps", "seconds", "preparation_s")
     print(text_table([{column: row[column] for column in shown} for row in rows]), flush=True)
-    is_full = not given.typed and all(row["budget"] == CONTENDERS[name].minutes for row in rows)
+    is_full = not given.overrides and all(row["budget"] == CONTENDERS[name].minutes for row in rows)
     if is_full or given.results != RESULTS:
         append(given.results, rows)
 
@@ -93,7 +93,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--held", nargs="+", default=[*HELD], help="patients, each held out in turn (%(default)s)")
     parser.add_argument("--minutes", type=float, help="another budget, as a trial: rows are not saved")
     parser.add_argument(
-        "--typed", nargs="+", default=[], help="more options of train.py, as a trial: rows are not saved"
+        "--overrides", nargs="+", default=[], help="more options of train.py, as a trial: rows are not saved"
     )
     parser.add_argument("--seed", type=int, default=0, help="of training (%(default)s)")
     parser.add_argument("--nnunet", type=Path, default=nnunet.PYTHON, help="Python that has nnunetv2 (%(default)s)")

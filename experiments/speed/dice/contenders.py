@@ -39,7 +39,7 @@ CONTENDERS = {
 
 
 def job_of(
-    data: Path, patients: Path, held: str, *, minutes: float, seed: int, folder: Path, typed: Sequence[str] = ()
+    data: Path, patients: Path, held: str, *, minutes: float, seed: int, folder: Path, overrides: Sequence[str] = ()
 ) -> Job:
     """Return a job that trains on all labelled scans except those of one patient.
 
@@ -57,7 +57,7 @@ def job_of(
             f"--held {held}: expected one of the labelled patients {', '.join(sorted({s.patient for s in scans}))}"
         )
     paths = str(data.resolve()), str(patients.resolve())
-    return Job(*paths, train, of_held, minutes, seed, folder.resolve(), tuple(typed))
+    return Job(*paths, train, of_held, minutes, seed, folder.resolve(), tuple(overrides))
 
 
 def run_contender(name: str, job: Job, nnunet_python: Path) -> None:

@@ -40,7 +40,7 @@ class Job:
 
     Args:
         root, patients: the data set, and its CSV case,patient.
-        typed: more options of train.py.
+        overrides: more options of train.py.
     """
 
     root: str
@@ -50,7 +50,7 @@ class Job:
     minutes: float
     seed: int
     folder: Path
-    typed: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
 
     def write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ class Job:
     def read(folder: Path) -> "Job":
         saved = json.loads((folder / JOB).read_text())
         scans = {part: tuple(Scan(**scan) for scan in saved[part]) for part in ("train", "held")}
-        return Job(**(saved | scans | {"folder": folder, "typed": tuple(saved["typed"])}))
+        return Job(**(saved | scans | {"folder": folder, "overrides": tuple(saved["overrides"])}))
 
 
 class Progress:

@@ -60,7 +60,7 @@ def arguments(job: Job) -> list[str]:
     split = f"{{train:[{','.join(training)}],val:[{fewest}],test:[{','.join(held)}]}}"
     paths = {"root": job.root, "patients": job.patients, "store": str(job.folder / "store")}
     data = ["data=lits", *(f"data.{name}='{path}'" for name, path in paths.items()), f"data.split={split}"]
-    return [*data, "model=unet_small", f"trainer.max_minutes={job.minutes:g}", f"seed={job.seed}", *job.typed]
+    return [*data, "model=unet_small", f"trainer.max_minutes={job.minutes:g}", f"seed={job.seed}", *job.overrides]
 
 
 def validating(job: Job) -> str:
@@ -72,15 +72,15 @@ def validating(job: Job) -> str:
 
 
 def train(job: Job, progress: Progress) -> None:
-    folder, typed = job.folder / "run", arguments(job)
+    folder, overrides = job.folder / "run", arguments(job)
     for left in (folder, job.folder / "store"):
         shutil.rmtree(left, ignore_errors=True)
     began = time.perf_counter()
-    prepared(compose("train", typed).data)
+    prepared(compose("train", overrides).data)
     progress.preparation_s = time.perf_counter() - began
-    precision = resolve_auto(build(compose("train", typed).trainer)).precision
+    precision = resolve_auto(build(compose("train", overrides).trainer)).precision
     progress.notes |= {"validates": validating(job), "precision": precision}
-    sys.argv = ["train.py", *typed, "trainer.progress=false", f"hydra.run.dir='{folder}'"]
+    sys.argv = ["train.py", *overrides, "trainer.progress=false", f"hydra.run.dir='{folder}'"]
     with patch.object(lightning_liver.commands.train, "trainer", partial(_watched, Minutes(progress))):
         train_py()
 

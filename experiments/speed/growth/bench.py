@@ -49,7 +49,7 @@ class Size(NamedTuple):
     training: Usage
 
 
-def prepare_s(found: Sequence[Case], store: Path) -> tuple[int, float]:
+def timed_prepare(found: Sequence[Case], store: Path) -> tuple[int, float]:
     """Return the slices of all cases, and the seconds to prepare them."""
     rmtree(store, ignore_errors=True)
     began = time.perf_counter()
@@ -69,8 +69,13 @@ def training(options: Sequence[str], work: Path, cases: int, slices: int) -> tup
     rmtree(run, ignore_errors=True)
     names = ",".join(str(n) for n in range(cases) if n not in (6, 8))
     small = ["model.base_channels=4", "trainer=cpu", "trainer.threads=1", "trainer.max_epochs=1", "report=false"]
-    typed = [*options, *small, f"data.slices_per_epoch={cases * slices}", f"data.split={{train:[{names}],{HELD_OUT}}}"]
-    usage = measure([sys.executable, "train.py", *typed, f"hydra.run.dir={run}"], cwd=ROOT)
+    overrides = [
+        *options,
+        *small,
+        f"data.slices_per_epoch={cases * slices}",
+        f"data.split={{train:[{names}],{HELD_OUT}}}",
+    ]
+    usage = measure([sys.executable, "train.py", *overrides, f"hydra.run.dir={run}"], cwd=ROOT)
     speed = json.loads((run / "timing.json").read_text())["slices_per_s"]
     return cases * slices / speed, usage
 
@@ -90,7 +95,7 @@ def size(cases: int, given: Namespace, work: Path) -> Size:
     )
     options = [f"data.size={given.matrix}", f"data.root={root}", f"data.store={work}/store"]
     options += phantom_options(given.matrix, cases)
-    stored, seconds = prepare_s(found, work / "timed")
+    stored, seconds = timed_prepare(found, work / "timed")
     of_preparing = preparing(options, work)
     epoch_s, of_training = training(options, work, cases, given.slices)
     return Size(cases, stored, seconds, epoch_s, of_preparing, of_training)

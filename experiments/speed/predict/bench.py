@@ -43,11 +43,11 @@ TARGETS = {"time": 0.25, "peak memory": 0.5}
 Contender = Callable[[], Usage]
 
 
-def trained_run(folder: Path, spacing_mm: float, *typed: str) -> float:
+def trained_run(folder: Path, spacing_mm: float, *overrides: str) -> float:
     """Train unet_small on phantoms and return the GFLOP of a slice."""
     options = [f"data.spacing_mm={spacing_mm}", f"data.matrix={MATRIX}", "data.cases=8", "data.standardise=false"]
     budget = ["model=unet_small", "trainer=cpu", f"trainer.max_minutes={TRAINED_MINUTES}", "trainer.progress=false"]
-    command = [sys.executable, "train.py", *options, *budget, *typed, "report=false", f"hydra.run.dir={folder}"]
+    command = [sys.executable, "train.py", *options, *budget, *overrides, "report=false", f"hydra.run.dir={folder}"]
     subprocess.run(command, check=True, cwd=ROOT)
     network = read_run(folder).network
     look = appearance(read_run(folder), folder)
@@ -66,10 +66,10 @@ def write_nnunet_model(work: Path, python: Path, spacing_mm: float) -> float:
     return float(output.split()[-1])
 
 
-def predict_ours(work: Path, scan: Path, *typed: str) -> Usage:
-    output = _emptied(work / ("all" if typed else "ours"))
+def predict_ours(work: Path, scan: Path, *overrides: str) -> Usage:
+    output = _emptied(work / ("all" if overrides else "ours"))
     files = [f"run={work / 'run'}", f"input={scan}", f"output={output}", f"hydra.run.dir={work / 'hydra'}"]
-    return _checked(measure(app("predict", *files, "trainer=cpu", *typed), cwd=ROOT), output)
+    return _checked(measure(app("predict", *files, "trainer=cpu", *overrides), cwd=ROOT), output)
 
 
 def predict_nnunet(work: Path, scan: Path, python: Path) -> Usage:

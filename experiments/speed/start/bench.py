@@ -75,10 +75,10 @@ def times(options: Sequence[str], rounds: int) -> dict[str, list[float]]:
 
 def main(arguments: Sequence[str]) -> None:
     parser = parser_of("start", __doc__)
-    parser.add_argument("--typed", nargs="+", default=[], help="options of train.py, such as loss=focal (none)")
+    parser.add_argument("--overrides", nargs="+", default=[], help="options of train.py, such as loss=focal (none)")
     add_counts(parser, rounds=(7, "rounds over both programs"))
     given = parser.parse_args(arguments)
-    taken = times(given.typed, given.rounds)
+    taken = times(given.overrides, given.rounds)
     title = f"Median of {given.rounds} rounds and their range"
     where = machine(("torch", "pytorch-lightning", "hydra-core"))
     text = "\n\n".join([where, title, text_table(time_rows(taken, "program", "s")), "\n".join(verdict(taken))])
