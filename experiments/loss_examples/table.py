@@ -38,7 +38,7 @@ def loss_rows() -> list[Row]:
     losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         name: build(compose("train", [f"loss={name}"]).loss) for name in names
     }
-    measures = {
+    measures: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "(wrong pixels, %)": lambda logits, truth: 100 * ((logits > 0) != truth.bool()).float().mean(),
         "(1 - Dice)": partial(dice, smooth=1e-6, class_weights=None),
     }

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from experiments.speed.made_masks import LPS, SETS
+from experiments.speed.scoring.masks import LPS, SETS
 from lightning_liver.metrics.aggregate import data_set_figures
 from lightning_liver.metrics.case_score import score_case
 from lightning_liver.volume import from_canonical

@@ -1,7 +1,7 @@
-"""What PatrickChrist/lits-challenge-scoring printed for the sets of experiments/speed/made_masks.py.
+"""What PatrickChrist/lits-challenge-scoring printed for the sets of experiments/speed/scoring/masks.py.
 
 Of branch miccai (b9d13be); master (090307d) prints the same, but ends with an error on "healthy". Make them again with
-`make bench SCORER=FOLDER`.
+`make bench WHAT=scoring SCORER=FOLDER`.
 """
 
 _NAMES = (
