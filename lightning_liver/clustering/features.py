@@ -13,7 +13,7 @@ from lightning_liver.types import Images
 Pooled = Float[Tensor, "batch feature"]
 
 
-def part_named(network: nn.Module, pattern: str) -> str:
+def find_part(network: nn.Module, pattern: str) -> str:
     """The last part whose name matches, such as the bottleneck for encoder.*
 
     Raises:
@@ -23,7 +23,7 @@ def part_named(network: nn.Module, pattern: str) -> str:
 
 
 @torch.no_grad()
-def pooled(network: nn.Module, part: str, images: Images, apply: Callable[[Images], object]) -> Pooled:
+def pool_features(network: nn.Module, part: str, images: Images, apply: Callable[[Images], object]) -> Pooled:
     """Global average pooling of a part's output.
 
     Args:

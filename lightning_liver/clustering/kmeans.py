@@ -25,14 +25,14 @@ class Agreement(NamedTuple):
     high: float | None
 
 
-def standardised(features: Points) -> Float[np.ndarray, "point feature"]:
+def standardise(features: Points) -> Float[np.ndarray, "point feature"]:
     """Every feature with mean 0 and standard deviation 1; one that never changes is 0."""
     centred = np.asarray(features, np.float64) - np.mean(features, axis=0, dtype=np.float64)
     spread = centred.std(axis=0)
     return centred / np.where(spread > 1e-9 * np.abs(features).max(initial=1e-9), spread, np.inf)
 
 
-def principal(points: Points, components: int) -> tuple[Float[np.ndarray, "point component"], float]:
+def principal_components(points: Points, components: int) -> tuple[Float[np.ndarray, "point component"], float]:
     """Scores on the first principal components, fewer where there are fewer, and the share of variance they hold.
 
     Signs are such that the point farthest out is on the positive side, so that equal input gives equal output.
@@ -83,7 +83,7 @@ def adjusted_rand(table: Int[np.ndarray, "first second"]) -> float:
     return float(_indices(table, table))
 
 
-def tables(truth: Groups, groups: Groups, patients: Sequence[str]) -> Tables:
+def contingency_tables(truth: Groups, groups: Groups, patients: Sequence[str]) -> Tables:
     """A contingency table for each patient, in the order of their names: truth by group."""
     names, places = np.unique(np.asarray(patients), return_inverse=True)
     counted = np.zeros((len(names), int(truth.max(initial=0)) + 1, int(groups.max(initial=0)) + 1), np.int64)
@@ -99,7 +99,7 @@ def agreement(counted: Tables) -> Agreement:
     return _interval(adjusted_rand(counted.sum(axis=0)), _resampled(counted)) if len(counted) else _NOTHING
 
 
-def difference(first: Tables, second: Tables) -> Agreement:
+def agreement_difference(first: Tables, second: Tables) -> Agreement:
     """Of the indices of two clusterings of the same slices, first - second, by the same resamples of patients."""
     if not len(first):
         return _NOTHING

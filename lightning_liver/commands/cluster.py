@@ -16,18 +16,18 @@ from torch import nn
 from tqdm import tqdm
 
 from lightning_liver.build import prepared
-from lightning_liver.clustering.features import part_named, pooled
+from lightning_liver.clustering.features import find_part, pool_features
 from lightning_liver.clustering.figure import Clustering, clusters_figure, clusters_text
 from lightning_liver.clustering.kmeans import (
     Agreement,
     Groups,
     Points,
     agreement,
-    difference,
+    agreement_difference,
+    contingency_tables,
     k_means,
-    principal,
-    standardised,
-    tables,
+    principal_components,
+    standardise,
 )
 from lightning_liver.data.slices import Normalization
 from lightning_liver.data.store import CaseRecord, Store
@@ -100,7 +100,7 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
     """
     options = _options(cfg)
     trained = _trained(options)
-    part = part_named(trained.network, options.part)
+    part = find_part(trained.network, options.part)
     store = prepared(cfg.data)
     _warn_of_spacing(trained.spacing_mm, cfg.data.spacing_mm)
     places = _places(store, options.every)
@@ -109,7 +109,7 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
             f"every={options.every}: that is {len(places)} slices of {len(store.cases)} cases, too few for "
             f"{options.clusters} clusters; take a smaller one, or more cases"
         )
-    features = standardised(_features(trained, part, store, places))
+    features = standardise(_features(trained, part, store, places))
     pixels = _pixels(trained.look, store, places)
     points, share = _reduced(features, options.components)
     found = [k_means(each, options.clusters, starts=options.starts, seed=options.seed) for each in (points, pixels)]
@@ -122,8 +122,8 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
         truth=[place.truth or "unknown" for place in places],
         features=found[0],
         pixels=found[1],
-        feature_plane=principal(features, 2)[0],
-        pixel_plane=principal(pixels, 2)[0],
+        feature_plane=principal_components(features, 2)[0],
+        pixel_plane=principal_components(pixels, 2)[0],
         scores=scores,
         patients=len({place.patient for place in places}),
     )
@@ -180,7 +180,7 @@ def _features(trained: Trained, part: str, store: Store, places: Sequence[Place]
     rows = []
     for batch in tqdm(_batches(places), desc="features", unit="batch", dynamic_ncols=True):
         images = [trained.look.tensor(trained.look.hu(store, place.case, place.z)) for place in batch]
-        rows.append(pooled(trained.network, part, torch.stack(images).to(_device()), apply).cpu().numpy())
+        rows.append(pool_features(trained.network, part, torch.stack(images).to(_device()), apply).cpu().numpy())
     return np.concatenate(rows)
 
 
@@ -199,7 +199,7 @@ def _pixels(look: Normalization, store: Store, places: Sequence[Place]) -> Point
 
 
 def _reduced(features: Points, components: int | None) -> tuple[Points, float]:
-    return (features, 1.0) if components is None else principal(features, components)
+    return (features, 1.0) if components is None else principal_components(features, components)
 
 
 def _scores(places: Sequence[Place], features: Groups, pixels: Groups) -> dict[str, Agreement]:
@@ -207,11 +207,11 @@ def _scores(places: Sequence[Place], features: Groups, pixels: Groups) -> dict[s
     known = [n for n, place in enumerate(places) if place.truth is not None]
     truth = np.array([TRUTHS.index(places[n].truth or "") for n in known], np.int64)
     patients = [places[n].patient for n in known]
-    of_features, of_pixels = (tables(truth, groups[known], patients) for groups in (features, pixels))
+    of_features, of_pixels = (contingency_tables(truth, groups[known], patients) for groups in (features, pixels))
     return {
         "features": agreement(of_features),
         "pixels": agreement(of_pixels),
-        "difference": difference(of_features, of_pixels),
+        "difference": agreement_difference(of_features, of_pixels),
     }
 
 

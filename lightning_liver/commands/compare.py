@@ -7,11 +7,11 @@ from lightning_liver.comparison import results
 from lightning_liver.comparison.effects import effects_text
 from lightning_liver.comparison.figures import draw, image_lines, write_figures
 from lightning_liver.comparison.loss_metric import loss_metric_text
-from lightning_liver.comparison.losses import measured
+from lightning_liver.comparison.loss_scores import loss_scores
 from lightning_liver.comparison.readme import Block, check_marks, write_block
 from lightning_liver.comparison.runs import status_rows
 from lightning_liver.comparison.study import study
-from lightning_liver.comparison.text import PAIRS, pair_rows, study_text
+from lightning_liver.comparison.study_text import PAIRS, pair_rows, study_text
 from lightning_liver.tables import text_table, write_csv
 
 STRUCTURES = {"tumour": ("tumour",), "liver": ("liver",), "both": ("tumour", "liver")}
@@ -62,7 +62,7 @@ def comparison(
         given += [table] * table.exists()
     runs, options = results.gather(given), tuple(dict.fromkeys(within))
     found = study(runs, STRUCTURES[metric], baseline=baseline, within=options)
-    losses = measured(runs, options)
+    losses = loss_scores(runs, options)
     of_options = effects_text(found.runs, STRUCTURES[metric]) if effects else ""
     text = "\n\n".join(filter(None, [of_options, study_text(found), loss_metric_text(*losses)]))
     folders = {Path(each).resolve() for each in (figures, Path(readme).parent if readme else None) if each}

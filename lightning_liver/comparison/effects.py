@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t as student
 
-from lightning_liver.comparison.runs import Run, completed, configurations, scores
+from lightning_liver.comparison.runs import Run, complete_runs, configurations, scores
 from lightning_liver.comparison.statistics import Scores, holm, patient_scores
 from lightning_liver.errors import LiverError
 from lightning_liver.metrics.intervals import ALPHA, Mean
@@ -39,7 +39,7 @@ def effects_text(runs: Sequence[Run], structures: Sequence[str]) -> str:
     Raises:
         LiverError: no complete run, or they cannot tell the effects of the options.
     """
-    done = completed(runs)
+    done = complete_runs(runs)
     names = configurations(done)
     settings = {names[run.folder]: run.settings for run in done}
     options = levels(list(settings.values()))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from lightning_liver.comparison.forest import forest, seed_means
 from lightning_liver.comparison.heatmap import heatmap
 from lightning_liver.comparison.loss_metric import Matrix, matrix_rows
-from lightning_liver.comparison.losses import Measured
+from lightning_liver.comparison.loss_scores import LossScores
 from lightning_liver.comparison.rank_map import rank_map
 from lightning_liver.comparison.study import Study
 from lightning_liver.errors import LiverError
@@ -25,7 +25,7 @@ _ALT = {
 }
 
 
-def draw(study: Study, losses: Measured) -> dict[str, Figure]:
+def draw(study: Study, losses: LossScores) -> dict[str, Figure]:
     """The figures of a comparison by the names of their files: for each section, and of the losses if some were
     measured."""
     figures: dict[str, Figure] = {}

@@ -22,9 +22,9 @@ from lightning_liver.report.drawing import (
     SIZE,
     SMALL,
     VERMILION,
-    broken,
-    framed,
+    break_name,
     lines_inches,
+    make_figure,
     text_inches,
 )
 from lightning_liver.report.references import REASON, Reference, line_label
@@ -66,11 +66,11 @@ def forest(
     """
     intervals = {name: mean_interval(list(table[name].values())) for name in table}
     order = sorted(table, key=lambda name: -(intervals[name].mean or 0))
-    labels = [broken(f"{name} ({BASELINE})" if name == baseline else name, _NAME_CHARACTERS) for name in order]
+    labels = [break_name(f"{name} ({BASELINE})" if name == baseline else name, _NAME_CHARACTERS) for name in order]
     heights = np.array([max(_ROW_INCHES, lines_inches(label) + 0.07) for label in labels])
     header = _LABEL_INCHES * (len(known) + 1) + 0.08
     repeated = {name: list(seeds.get(name, {}).values()) for name in order if len(seeds.get(name, {})) > 1}
-    figure, axes = framed(
+    figure, axes = make_figure(
         f"{structure.capitalize()} Dice per case: mean over patients",
         _caption(bool(repeated), bool(known)),
         plot=(_PLOT_INCHES, header + heights.sum()),

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from lightning_liver.comparison.statistics import Comparison, Scores
 from lightning_liver.metrics.intervals import mean_interval
-from lightning_liver.report.drawing import FAINT, INK, SIZE, SMALL, VERMILION, framed, text_inches
+from lightning_liver.report.drawing import FAINT, INK, SIZE, SMALL, VERMILION, make_figure, text_inches
 from lightning_liver.tables import MISSING, Row, text_table
 
 BEST, ALIKE = "*", "~"
@@ -22,7 +22,7 @@ _COLOURS = "cividis"  # even for the colour-blind, and in grey
 _PART = re.compile(r"(?:^|\s)([\w.@+-]+)=")
 
 
-class Sweep(NamedTuple):
+class Grid(NamedTuple):
     """The names of configurations by the values of two options, each in its order; rows has more values."""
 
     row: str
@@ -32,7 +32,7 @@ class Sweep(NamedTuple):
     names: Mapping[tuple[str, str], str]
 
 
-def sweep(names: Collection[str]) -> Sweep | None:
+def two_option_grid(names: Collection[str]) -> Grid | None:
     """The grid of configurations that differ in exactly two options, or None for any other study.
 
     A study where no two configurations share a value is not a grid: it says nothing of how the options act together.
@@ -48,17 +48,17 @@ def sweep(names: Collection[str]) -> Sweep | None:
         return None
     row, column = (second, first) if len(values[second]) > len(values[first]) else (first, second)
     cells = {(each[row], each[column]): name for name, each in settings.items()}
-    return Sweep(row, column, tuple(values[row]), tuple(values[column]), cells)
+    return Grid(row, column, tuple(values[row]), tuple(values[column]), cells)
 
 
 def best_and_alike(table: Scores, pairs: Sequence[Comparison]) -> tuple[str, set[str]]:
     """The configuration with the best mean, and those that the tests do not tell from it."""
     best = max(table, key=lambda name: np.mean(list(table[name].values())))
-    told = {name for pair in pairs if pair.is_told_apart for name in pair[:2] if best in pair[:2]}
+    told = {name for pair in pairs if pair.is_significant for name in pair[:2] if best in pair[:2]}
     return best, set(table) - told - {best}
 
 
-def sweep_text(grid: Sweep, table: Scores, structure: str, pairs: Sequence[Comparison], tests: int) -> str:
+def grid_text(grid: Grid, table: Scores, structure: str, pairs: Sequence[Comparison], tests: int) -> str:
     """The grid as text: mean and 95 % interval in each cell.
 
     Args:
@@ -76,14 +76,14 @@ def sweep_text(grid: Sweep, table: Scores, structure: str, pairs: Sequence[Compa
     return f"{title}\n\n{text_table(rows)}\n\n{_caption(f'{BEST} best mean', tests, alike)}"
 
 
-def heatmap(grid: Sweep, table: Scores, structure: str, pairs: Sequence[Comparison], tests: int) -> Figure:
-    """Draw the grid; the arguments are those of sweep_text."""
+def heatmap(grid: Grid, table: Scores, structure: str, pairs: Sequence[Comparison], tests: int) -> Figure:
+    """Draw the grid; the arguments are those of grid_text."""
     best, alike = best_and_alike(table, pairs)
     caption = _caption("Outlined: best mean", tests, alike)
     missing = len(grid.names) < len(grid.rows) * len(grid.columns)
     title = f"{structure.capitalize()} Dice by {grid.row} and {grid.column}"
     width = max(_CELL_INCHES[0], *(text_inches(value) + 0.15 for value in grid.columns))
-    figure, axes = framed(
+    figure, axes = make_figure(
         title,
         f"Mean over patients and its 95 % interval. {caption}{' Hatched: not run.' * missing}",
         plot=(width * len(grid.columns), _CELL_INCHES[1] * len(grid.rows)),
@@ -144,7 +144,7 @@ def _caption(best: str, tests: int, alike: Collection[str]) -> str:
     return f"{best}; {ALIKE} not told apart from it by {test}: it may yet be as good."
 
 
-def _label(axes: Axes, grid: Sweep) -> None:
+def _label(axes: Axes, grid: Grid) -> None:
     axes.set_xticks(range(len(grid.columns)), labels=grid.columns, parse_math=False, fontsize=SIZE, color=INK)
     axes.set_yticks(range(len(grid.rows)), labels=grid.rows, parse_math=False, fontsize=SIZE, color=INK)
     axes.set_xlabel(grid.column, fontsize=SIZE, color=INK, parse_math=False)

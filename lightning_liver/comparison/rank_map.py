@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lightning_liver.comparison.loss_metric import DICE, ONE_MINUS, Matrix, agreement, ranks
-from lightning_liver.report.drawing import FAINT, INK, SIZE, SMALL, VERMILION, broken, framed, text_inches
+from lightning_liver.report.drawing import FAINT, INK, SIZE, SMALL, VERMILION, break_name, make_figure, text_inches
 
 _CELL_INCHES = 0.29
 _NAME_CHARACTERS = 44
@@ -35,9 +35,9 @@ def rank_map(table: Matrix, own: Mapping[str, str]) -> Figure:
         own: the loss that a configuration was trained with, by the name that it is measured under.
     """
     names, metrics = order(table, own)
-    labels = [broken(name, _NAME_CHARACTERS) for name in names]
+    labels = [break_name(name, _NAME_CHARACTERS) for name in names]
     known = [dice for dice in DICE if any(agreement(table, metric, dice) is not None for metric in metrics)]
-    figure, axes = framed(
+    figure, axes = make_figure(
         "Training loss against metric: ranks, 1 is best",
         f"A row is a training configuration, ordered by {metrics[0]}; a column is a metric, rank 1 its greatest value. "
         "Outlined: the loss that the row was trained with. "

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from lightning_liver.comparison.runs import COMPLETE, Case, Run, completed, configurations, read_runs
+from lightning_liver.comparison.runs import COMPLETE, Case, Run, complete_runs, configurations, read_runs
 from lightning_liver.config import renamed
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
@@ -47,7 +47,7 @@ def gather(places: Iterable[Path]) -> list[Run]:
     rows: dict[str, Run] = {}
     for run in (run for table in tables for run in read_results(table)):
         rows.setdefault(run.name, run)
-    complete = {run.name for run in completed(runs)}
+    complete = {run.name for run in complete_runs(runs)}
     kept = [run for run in runs if run.status == COMPLETE or run.name not in rows]
     return kept + [run for name, run in rows.items() if name not in complete]
 
@@ -61,7 +61,7 @@ def write_results(path: Path, runs: Sequence[Run], within: Sequence[str] = ()) -
     Raises:
         LiverError: two runs have the same name.
     """
-    done = completed(runs)
+    done = complete_runs(runs)
     for run, other in pairwise(done):
         if run.name == other.name:
             raise LiverError(

@@ -85,7 +85,7 @@ def read_runs(folders: Iterable[Path]) -> list[Run]:
     return [run for run in map(_read_run, sorted(found)) if run is not None]
 
 
-def completed(runs: Iterable[Run]) -> list[Run]:
+def complete_runs(runs: Iterable[Run]) -> list[Run]:
     """The complete runs, by name."""
     return sorted((run for run in runs if run.status == COMPLETE), key=lambda run: (run.name, run.folder))
 
@@ -96,7 +96,7 @@ def scores(runs: Sequence[Run], within: Sequence[str] = ()) -> list[Score]:
     Args:
         within: options whose values are the strata.
     """
-    done = completed(runs)
+    done = complete_runs(runs)
     names = configurations(done, within)
     known = Counter(run.name for run in done)
     rows = []

@@ -38,7 +38,7 @@ class Comparison(NamedTuple):
     p_best: float
 
     @property
-    def is_told_apart(self) -> bool:
+    def is_significant(self) -> bool:
         return self.p <= ALPHA
 
 
@@ -158,7 +158,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in corrected]
 
 
-def rank_shares(table: Scores) -> dict[str, list[float]]:
+def rank_frequencies(table: Scores) -> dict[str, list[float]]:
     """Share of bootstrap resamples of the patients in which each configuration has rank 1, 2, ...
 
     On the patients whom all configurations have; equal means share the better rank. Best mean first; empty without a

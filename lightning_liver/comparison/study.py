@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lightning_liver.comparison.heatmap import Sweep, sweep
-from lightning_liver.comparison.runs import Run, Score, completed, scores, status_rows
+from lightning_liver.comparison.heatmap import Grid, two_option_grid
+from lightning_liver.comparison.runs import Run, Score, complete_runs, scores, status_rows
 from lightning_liver.comparison.statistics import Comparison, Scores, compare, pairs_of, patient_scores
 from lightning_liver.errors import LiverError
 from lightning_liver.runs.settings import REPEATS, Settings, differing, value_of
@@ -26,7 +26,7 @@ class Section:
     rows: tuple[Score, ...]  # of the stratum, all structures
     table: Scores
     pairs: tuple[Comparison, ...] = ()
-    grid: Sweep | None = None
+    grid: Grid | None = None
     every: tuple[Comparison, ...] = ()
 
 
@@ -61,7 +61,7 @@ def study(
         LiverError: no complete run, none with a structure, unknown baseline, a stratum's option in which no runs
             differ, no common patients.
     """
-    _check_strata([run.settings for run in completed(runs)], within)
+    _check_strata([run.settings for run in complete_runs(runs)], within)
     rows = scores(runs, within)
     if not rows:
         raise LiverError(
@@ -80,9 +80,9 @@ def study(
     if any(pairs_of(table, against) for table in tables) and not any(found):
         raise LiverError(
             "The configurations have no patient in common, so they cannot be compared. Run them with the same "
-            f"data.fold or data.split.\n{text_table(status_rows(completed(runs)))}"
+            f"data.fold or data.split.\n{text_table(status_rows(complete_runs(runs)))}"
         )
-    grids = [sweep(table) for table in tables]
+    grids = [two_option_grid(table) for table in tables]
     every = compare(tables) if against and any(grids) else found
     tested = tuple(
         replace(section, pairs=tuple(pairs), grid=grid, every=tuple(all_pairs))

@@ -13,7 +13,7 @@ from lightning_liver.metrics.aggregate import LESION_COLUMNS, case_rows, data_se
 from lightning_liver.metrics.calibration import Bins, calibration_rows
 from lightning_liver.metrics.case_score import CaseScore
 from lightning_liver.metrics.intervals import mean_over_patients
-from lightning_liver.report.pictures import Slice, choose, write_pictures
+from lightning_liver.report.pictures import Slice, best_median_worst, write_pictures
 from lightning_liver.tables import Row, text_table, write_csv
 from lightning_liver.types import STRUCTURES
 
@@ -108,7 +108,7 @@ def draw_cases(
     scores = {
         case: {str(r["structure"]): float(r["dice"] or 0) for r in rows if r["case"] == case} for case in predictions
     }
-    chosen = choose({case: sum(dice.values()) / len(dice) for case, dice in scores.items()})
+    chosen = best_median_worst({case: sum(dice.values()) / len(dice) for case, dice in scores.items()})
     for role, case in chosen.items():
         z, prediction = predictions[case]
         record = store.cases[case]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from lightning_liver.report.drawing import RULE, SMALL, lines_inches, wrapped
+from lightning_liver.report.drawing import RULE, SMALL, lines_inches, wrap_text
 from lightning_liver.report.pictures import LIVER, TUMOUR, draw_scale
 
 LabelMap = UInt8[np.ndarray, "y x"]
@@ -107,7 +107,7 @@ def contact_sheet(title: str, caption: str, untouched: Block, blocks: Sequence[B
     columns = min(max(round(_TILES_A_ROW / len(untouched.tiles)), 2), len(blocks) + 1)
     rows = -(-len(blocks) // (columns - 1))
     empty = _Grid(_field_mm(untouched.tiles), len(untouched.tiles), columns, rows, 0)
-    text = wrapped(caption, empty.size[1] - 2 * _MARGIN)
+    text = wrap_text(caption, empty.size[1] - 2 * _MARGIN)
     above = 2 * _MARGIN + lines_inches("", _TITLE_POINTS) + lines_inches(text, SMALL) + 2 * lines_inches("", SMALL)
     grid = _Grid(empty.field_mm, empty.tiles, columns, rows, above)
     figure = Figure(figsize=grid.size[::-1], facecolor="black")
@@ -142,7 +142,7 @@ def _placed(untouched: Block, blocks: Sequence[Block], columns: int) -> Iterator
 def _draw_block(figure: Figure, grid: _Grid, place: tuple[float, float], block: Block, *, scaled: bool) -> None:
     top, left = place
     _write(figure, (top, left), block.name, size=_NAME_POINTS, color="white", weight="bold")
-    about = wrapped(block.about, grid.block[1] - _BLOCK_GAP, lines=_ABOUT_LINES)
+    about = wrap_text(block.about, grid.block[1] - _BLOCK_GAP, lines=_ABOUT_LINES)
     _write(figure, (top + lines_inches("", _NAME_POINTS), left), about, size=SMALL, color=RULE)
     (height, width), (tall, wide) = grid.size, grid.tile
     for number, tile in enumerate(block.tiles):

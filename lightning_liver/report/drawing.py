@@ -29,7 +29,7 @@ _MARGIN, _GAP = 0.15, 0.1  # inches
 _TITLE_INCHES, _LEGEND_INCHES = 0.42, 0.24
 
 
-def framed(
+def make_figure(
     title: str,
     caption: str,
     *,
@@ -47,7 +47,7 @@ def framed(
         left, right, above, below: inches for the plot's labels.
     """
     width = max(_MARGIN + left + plot[0] + right + _MARGIN, text_inches(title, 11, "bold") + 2 * _MARGIN)
-    text = wrapped(caption, width - 2 * _MARGIN)
+    text = wrap_text(caption, width - 2 * _MARGIN)
     foot = _MARGIN + lines_inches(text, SMALL) + _GAP
     bottom = foot + (_LEGEND_INCHES + _GAP if handles else 0) + below
     height = bottom + plot[1] + above + _TITLE_INCHES
@@ -83,12 +83,12 @@ def lines_inches(text: str, size: float = SIZE) -> float:
     return (text.count("\n") + 1) * 1.35 * size / _POINTS_PER_INCH
 
 
-def broken(name: str, characters: int) -> str:
+def break_name(name: str, characters: int) -> str:
     """A long name on several lines, broken at its spaces only."""
     return "\n".join(wrap(name, characters, break_long_words=False, break_on_hyphens=False)) or name
 
 
-def wrapped(text: str, inches: float, *, lines: int | None = None) -> str:
+def wrap_text(text: str, inches: float, *, lines: int | None = None) -> str:
     """A small text broken so that it is no wider than `inches`; what is beyond so many lines is left out."""
     needed = text_inches(text, SMALL)
     if needed <= inches:

@@ -108,7 +108,7 @@ def panel(ct: Float[np.ndarray, "y x"], truth: LabelMap, prediction: LabelMap) -
     return np.round(np.concatenate(parts, axis=1) * 255).astype(np.uint8)
 
 
-def choose(scores: Mapping[str, float | None]) -> dict[str, str]:
+def best_median_worst(scores: Mapping[str, float | None]) -> dict[str, str]:
     """The cases with the "best", "median" and "worst" score, each another case.
 
     None and NaN are ignored. Two cases have no median, one is the best only, none give nothing. Ties go by name, and of

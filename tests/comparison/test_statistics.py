@@ -16,7 +16,7 @@ from lightning_liver.comparison.statistics import (
     patient_scores,
     patients_needed,
     rank_biserial,
-    rank_shares,
+    rank_frequencies,
     seed_spread,
     signed_rank,
     smallest_p,
@@ -165,20 +165,20 @@ def test_five_patients_cannot_tell_anything_apart() -> None:
     table = {"bce": {str(n): 0.1 + n / 100 for n in range(5)}, "dice": {str(n): 0.9 - n / 50 for n in range(5)}}
     ((pair,),) = compare([table])
     assert pair.p == pair.p_best == pytest.approx(0.0625)
-    assert not pair.is_told_apart
+    assert not pair.is_significant
 
 
 def test_ranks_are_sure_where_one_is_always_better_and_shared_where_equal() -> None:
     worse = {str(n): 0.5 + n / 100 for n in range(8)}
     better = {patient: value + 0.1 for patient, value in worse.items()}
-    assert rank_shares({"bce": worse, "dice": better}) == {"dice": [1, 0], "bce": [0, 1]}
-    assert rank_shares({"bce": worse, "dice": worse}) == {"bce": [1, 0], "dice": [1, 0]}
-    assert rank_shares({"bce": {"A": 1.0}, "dice": {"B": 1.0}}) == {}
+    assert rank_frequencies({"bce": worse, "dice": better}) == {"dice": [1, 0], "bce": [0, 1]}
+    assert rank_frequencies({"bce": worse, "dice": worse}) == {"bce": [1, 0], "dice": [1, 0]}
+    assert rank_frequencies({"bce": {"A": 1.0}, "dice": {"B": 1.0}}) == {}
 
 
 def test_ranks_are_unsure_where_patients_disagree() -> None:
     random = np.random.default_rng(3)
     table = {name: {str(n): float(value) for n, value in enumerate(random.random(20))} for name in ("bce", "dice")}
-    shares = rank_shares(table)
+    shares = rank_frequencies(table)
     assert all(0.02 < share < 0.98 for shares_of in shares.values() for share in shares_of)
     assert all(sum(shares_of) == pytest.approx(1) for shares_of in shares.values())

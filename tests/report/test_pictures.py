@@ -16,7 +16,7 @@ from lightning_liver.report.pictures import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
     Slice,
-    choose,
+    best_median_worst,
     panel,
     write_pictures,
 )
@@ -172,12 +172,12 @@ def test_panel_clips_a_ct_beyond_its_window() -> None:
     ],
 )
 def test_choice_of_cases(scores: dict[str, float | None], chosen: dict[str, str]) -> None:
-    assert choose(scores) == chosen
+    assert best_median_worst(scores) == chosen
 
 
 @given(st.dictionaries(st.text(max_size=3), st.none() | st.floats(0, 1) | st.just(float("nan"))))
 def test_chosen_cases_differ_and_bound_the_others(scores: dict[str, float | None]) -> None:
-    chosen = choose(scores)
+    chosen = best_median_worst(scores)
     assert len(set(chosen.values())) == len(chosen)
     known = [score for score in scores.values() if score is not None and score == score]
     assert len(chosen) == min(3, len(known))

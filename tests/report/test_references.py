@@ -1,6 +1,6 @@
 import pytest
 
-from lightning_liver.comparison.text import good_enough, reference_text
+from lightning_liver.comparison.study_text import good_enough, reference_text
 from lightning_liver.report.references import NOT_COMPARABLE, REASON, line_label, references
 
 

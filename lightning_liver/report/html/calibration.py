@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lightning_liver.report.html.blocks import Block, Chart, Row, Section, Text, missing, note
-from lightning_liver.report.html.theme import COLOURS, FAINT, RULE, SMALL, axes_of, chart
+from lightning_liver.report.html.theme import COLOURS, FAINT, RULE, SMALL, make_axes, svg_chart
 from lightning_liver.runs.contents import Contents, Line, number
 from lightning_liver.types import STRUCTURES
 
@@ -59,7 +59,7 @@ def ece(bins: Sequence[Bin]) -> float:
 
 
 def _reliability(structure: str, bins: Sequence[Bin], error: float) -> Chart:
-    figure, axes = axes_of(3.1, width=3.3)
+    figure, axes = make_axes(3.1, width=3.3)
     most = max(b.voxels for b in bins)
     axes.plot([0, 1], [0, 1], color=FAINT, lw=0.8, ls=(0, (4, 3)))
     axes.plot([b.said for b in bins], [b.true for b in bins], color=COLOURS[structure], lw=1.4)
@@ -75,4 +75,4 @@ def _reliability(structure: str, bins: Sequence[Bin], error: float) -> Chart:
         f"Reliability of {structure} probabilities in {len(bins)} bins, expected calibration error {error:.4f}; "
         f"farthest off: said {worst.said:.2f}, true {worst.true:.2f}"
     )
-    return chart(figure, f"reliability-{structure}", alt=alt, caption=structure.capitalize())
+    return svg_chart(figure, f"reliability-{structure}", alt=alt, caption=structure.capitalize())

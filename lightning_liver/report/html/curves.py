@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from lightning_liver.report.html.blocks import Block, Chart, Row, Section, Text, missing, note
 from lightning_liver.report.html.results import counted
-from lightning_liver.report.html.theme import COLOURS, FAINT, INK, RULE, SMALL, axes_of, chart
+from lightning_liver.report.html.theme import COLOURS, FAINT, INK, RULE, SMALL, make_axes, svg_chart
 from lightning_liver.runs.contents import Contents
 from lightning_liver.runs.scalars import Curve, Point, epochs_of, while_training
 from lightning_liver.types import STRUCTURES
@@ -59,18 +59,18 @@ def thinned(curve: Curve) -> Curve:
 
 
 def _losses(curves: Mapping[str, Curve]) -> Chart:
-    figure, axes = axes_of(2.5)
+    figure, axes = make_axes(2.5)
     _draw(axes, thinned(curves["train/loss"]), FAINT, "training", alpha=0.75)
     alt = f"Training loss from {curves['train/loss'][0].value:.3g} to {curves['train/loss'][-1].value:.3g}"
     if validation := curves.get("val/loss"):
         _draw(axes, thinned(validation), INK, "validation", marker=True)
         alt += f", validation loss from {validation[0].value:.3g} to {validation[-1].value:.3g}"
     _finish(axes, "loss")
-    return chart(figure, "loss", alt=alt, caption="Loss")
+    return svg_chart(figure, "loss", alt=alt, caption="Loss")
 
 
 def _dice(curves: Mapping[str, Curve]) -> Chart:
-    figure, axes = axes_of(2.5)
+    figure, axes = make_axes(2.5)
     told = []
     for structure in STRUCTURES:
         if curve := curves.get(f"val/{structure}/dice_per_case"):
@@ -78,7 +78,7 @@ def _dice(curves: Mapping[str, Curve]) -> Chart:
             told.append(f"{structure} from {curve[0].value:.3f} to {curve[-1].value:.3f}")
     axes.set_ylim(0, 1)
     _finish(axes, "Dice per case")
-    return chart(figure, "val-dice", alt=f"Validation Dice: {', '.join(told)}", caption="Validation Dice")
+    return svg_chart(figure, "val-dice", alt=f"Validation Dice: {', '.join(told)}", caption="Validation Dice")
 
 
 def _draw(axes: Axes, curve: Curve, colour: str, label: str, *, marker: bool = False, alpha: float = 1) -> None:

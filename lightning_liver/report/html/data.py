@@ -5,7 +5,7 @@ from statistics import median
 
 from lightning_liver.data.splits import PARTS
 from lightning_liver.report.html.blocks import Block, Cell, Column, Folded, Section, Table, Text, missing
-from lightning_liver.report.html.standing import is_phantom
+from lightning_liver.report.html.literature import is_phantom
 from lightning_liver.runs.contents import Contents, Line
 
 _NAMES = {"train": "Training", "val": "Validation", "test": "Test"}

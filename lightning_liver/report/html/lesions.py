@@ -7,13 +7,13 @@ from scipy.stats import binomtest
 
 from lightning_liver.metrics.aggregate import BANDS_MM
 from lightning_liver.report.html.blocks import Block, Cell, Chart, Column, Row, Section, Table, Text, missing, note
-from lightning_liver.report.html.theme import COLOURS, FAINT, INK, RULE, SMALL, axes_of, chart
+from lightning_liver.report.html.theme import COLOURS, FAINT, INK, RULE, SMALL, make_axes, svg_chart
 from lightning_liver.runs.contents import Contents, Line, mode_of, number
 
 OVERLAPS = {"detected_0": "Overlap > 0", "detected_50": "Overlap > 0.5"}
 
 
-class Share(NamedTuple):
+class Proportion(NamedTuple):
     """So many of so many; `low` and `high` are the ends of its 95 % interval."""
 
     found: int
@@ -26,7 +26,7 @@ class Share(NamedTuple):
         return self.found / self.of
 
 
-def share(flags: Sequence[bool]) -> Share | None:
+def proportion(flags: Sequence[bool]) -> Proportion | None:
     """A share with Wilson's interval; None of nothing.
 
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
@@ -34,7 +34,7 @@ def share(flags: Sequence[bool]) -> Share | None:
     if not flags:
         return None
     low, high = binomtest(sum(flags), len(flags)).proportion_ci(method="wilson")
-    return Share(sum(flags), len(flags), float(low), float(high))
+    return Proportion(sum(flags), len(flags), float(low), float(high))
 
 
 def lesions_section(contents: Contents) -> Section:
@@ -75,7 +75,7 @@ def _flags(lines: Sequence[Line], column: str, band: int | None = None) -> list[
 
 
 def _sentence(reference: Sequence[Line], predicted: Sequence[Line]) -> str:
-    recall, precision = share(_flags(reference, "detected_0")), share(_flags(predicted, "detected_0"))
+    recall, precision = proportion(_flags(reference, "detected_0")), proportion(_flags(predicted, "detected_0"))
     parts = []
     if recall:
         parts.append(
@@ -105,7 +105,7 @@ def _table(reference: Sequence[Line], mode: str) -> Table:
 
 
 def _recalls(reference: Sequence[Line], band: int | None) -> list[Cell]:
-    shares = [share(_flags(reference, column, band)) for column in OVERLAPS]
+    shares = [proportion(_flags(reference, column, band)) for column in OVERLAPS]
     return [
         Cell(f"{s.found} ({_percent(s.value)})", f"{_percent(s.low)} to {_percent(s.high)}") if s else Cell("-")
         for s in shares
@@ -114,8 +114,8 @@ def _recalls(reference: Sequence[Line], band: int | None) -> list[Cell]:
 
 def _chart(reference: Sequence[Line]) -> Chart:
     bands = _bands(reference)
-    shares = [share(_flags(reference, "detected_0", band)) for band in bands]
-    figure, axes = axes_of(0.75 + 0.36 * len(bands))
+    shares = [proportion(_flags(reference, "detected_0", band)) for band in bands]
+    figure, axes = make_axes(0.75 + 0.36 * len(bands))
     told = []
     for y, (band, s) in enumerate(zip(bands, shares, strict=True)):
         if s is None:
@@ -131,7 +131,7 @@ def _chart(reference: Sequence[Line]) -> Chart:
     axes.grid(axis="x", color=RULE, lw=0.4)
     axes.set_axisbelow(True)
     axes.tick_params(axis="x", colors=FAINT)
-    return chart(figure, "lesions", alt="Share of tumours found by diameter. " + "; ".join(told))
+    return svg_chart(figure, "lesions", alt="Share of tumours found by diameter. " + "; ".join(told))
 
 
 def _percent(value: float) -> str:

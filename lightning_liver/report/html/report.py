@@ -11,21 +11,21 @@ from markupsafe import Markup
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
 from lightning_liver.report.html.calibration import calibration_section
+from lightning_liver.report.html.cases import cases_section
 from lightning_liver.report.html.curves import curves_section, duration
 from lightning_liver.report.html.data import data_section
 from lightning_liver.report.html.decisions import decision_section
 from lightning_liver.report.html.lesions import lesions_section
+from lightning_liver.report.html.literature import caveat, headlines, literature_section, verdict
 from lightning_liver.report.html.results import counted, results_section
 from lightning_liver.report.html.setup import configuration_section, reproduction_section
-from lightning_liver.report.html.shown_cases import cases_section
-from lightning_liver.report.html.standing import caveat, headlines, standing_section, verdict
 from lightning_liver.runs.contents import Contents, read_contents
 
 _SECTIONS = (
     results_section,
     cases_section,
     lesions_section,
-    standing_section,
+    literature_section,
     calibration_section,
     decision_section,
     curves_section,

@@ -29,7 +29,7 @@ WIDTH = 4.2
 _WIDEST_REM = 32
 
 
-def axes_of(height: float, *, width: float = WIDTH) -> tuple[Figure, Axes]:
+def make_axes(height: float, *, width: float = WIDTH) -> tuple[Figure, Axes]:
     """A bare plot of some inches, with a rule at the bottom and at the left."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
@@ -41,7 +41,7 @@ def axes_of(height: float, *, width: float = WIDTH) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def chart(figure: Figure, name: str, *, alt: str, caption: str = "") -> Chart:
+def svg_chart(figure: Figure, name: str, *, alt: str, caption: str = "") -> Chart:
     """The drawing as SVG without a background; equal drawings of one name are equal texts.
 
     Args:

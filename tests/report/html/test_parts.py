@@ -15,10 +15,10 @@ from lightning_liver.report.html.blocks import Table
 from lightning_liver.report.html.calibration import Bin, bins_of, ece
 from lightning_liver.report.html.curves import thinned
 from lightning_liver.report.html.decisions import decision_section
-from lightning_liver.report.html.lesions import band_name, band_of, lesions_section, share
+from lightning_liver.report.html.lesions import band_name, band_of, lesions_section, proportion
 from lightning_liver.report.html.results import interval, results_section
 from lightning_liver.report.html.setup import command
-from lightning_liver.report.html.theme import LIVER, axes_of, chart
+from lightning_liver.report.html.theme import LIVER, make_axes, svg_chart
 from lightning_liver.runs.contents import read_contents
 from lightning_liver.runs.scalars import Point
 from tests.report.html.whole_run import CASES, lesion_rows
@@ -64,13 +64,13 @@ def test_share_has_wilsons_interval(found: int, of: int) -> None:
     z, p = 1.959963984540054, found / of
     middle = (p + z * z / (2 * of)) / (1 + z * z / of)
     half = z / (1 + z * z / of) * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
-    counted = share([True] * found + [False] * (of - found))
+    counted = proportion([True] * found + [False] * (of - found))
     assert counted is not None
     assert (counted.low, counted.high) == pytest.approx((middle - half, middle + half), abs=1e-9)
 
 
 def test_share_of_nothing_is_none() -> None:
-    assert share([]) is None
+    assert proportion([]) is None
 
 
 def test_recall_by_size_is_counted(whole_run: Path) -> None:
@@ -139,11 +139,11 @@ def test_command_is_quoted_for_a_shell() -> None:
 
 def test_a_drawing_has_the_pages_colours_and_names_of_its_own() -> None:
     def drawn(name: str) -> str:
-        figure, axes = axes_of(1.5)
+        figure, axes = make_axes(1.5)
         assert isinstance(figure, Figure)
         axes.plot([0, 1], [0, 1], color=LIVER)
         axes.set_xlabel("a < b")
-        return str(chart(figure, name, alt='says "so"').svg)
+        return str(svg_chart(figure, name, alt='says "so"').svg)
 
     first, other = drawn("first"), drawn("other")
     assert "var(--liver)" in first

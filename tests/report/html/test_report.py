@@ -12,15 +12,15 @@ import pytest
 from lightning_liver.errors import LiverError
 from lightning_liver.report.html.blocks import Section, Table, Text
 from lightning_liver.report.html.calibration import calibration_section
+from lightning_liver.report.html.cases import cases_section
 from lightning_liver.report.html.curves import curves_section
 from lightning_liver.report.html.data import data_section
 from lightning_liver.report.html.decisions import decision_section
 from lightning_liver.report.html.lesions import lesions_section
+from lightning_liver.report.html.literature import caveat, verdict
 from lightning_liver.report.html.report import write_report
 from lightning_liver.report.html.results import results_section
 from lightning_liver.report.html.setup import configuration_section, reproduction_section
-from lightning_liver.report.html.shown_cases import cases_section
-from lightning_liver.report.html.standing import caveat, verdict
 from lightning_liver.runs.contents import Contents, read_contents
 
 MOST_BYTES = 1_000_000

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 
-from lightning_liver.comparison.heatmap import sweep_text
-from lightning_liver.comparison.letters import letters
+from lightning_liver.comparison.heatmap import grid_text
+from lightning_liver.comparison.letter_display import letter_display
 from lightning_liver.comparison.runs import COMPLETE
 from lightning_liver.comparison.statistics import (
     Comparison,
     Scores,
     patients_needed,
-    rank_shares,
+    rank_frequencies,
     seed_spread,
     smallest_p,
 )
@@ -39,7 +39,7 @@ def _section(section: Section, study: Study) -> str:
     if table:
         parts += [text_table(_mean_rows(section)), reference_text(section.structure, table)]
     if section.grid:
-        parts.append(sweep_text(section.grid, table, section.structure, section.every, study.tests_of_all_pairs))
+        parts.append(grid_text(section.grid, table, section.structure, section.every, study.tests_of_all_pairs))
     if pairs:
         family = f"against {baseline}" if baseline else "all pairs"
         shown = text_table([_pair_row(pair) for pair in pairs]) if not _are_many(section) else _in_letters(section)
@@ -47,7 +47,7 @@ def _section(section: Section, study: Study) -> str:
             f"Paired differences, {family}; p of Wilcoxon's signed-rank test after Holm's correction over {tests} "
             f"test{'s' * (tests > 1)}\n\n{shown}"
         )
-        if shares := rank_shares(table):
+        if shares := rank_frequencies(table):
             ranking = text_table([_rank_row(name, share) for name, share in shares.items()])
             parts.append(f"Ranking: share of bootstrap resamples of the patients with each rank, %\n\n{ranking}")
     verdict = f"Verdict on {section.structure}" + (f" where {section.stratum}" if section.stratum else "")
@@ -73,7 +73,7 @@ def _in_letters(section: Section) -> str:
     """Pairs that are too many for a table: letters instead, a line a configuration."""
     means = {name: sum(patients.values()) / len(patients) for name, patients in section.table.items()}
     names = sorted(means, key=lambda name: -means[name])
-    shared = letters(names, section.pairs)
+    shared = letter_display(names, section.pairs)
     table = text_table([{"configuration": name, "mean": means[name], "letters": shared[name]} for name in names])
     return (
         f"{table}\n\nConfigurations that share a letter cannot be told apart. All {len(section.pairs)} pairs are in "
@@ -102,7 +102,7 @@ def _pair_row(pair: Comparison) -> Row:
         "high": high,
         "rank-biserial": pair.rank_biserial,
         "p": _p(pair.p),
-        "told apart": "yes" if pair.is_told_apart else "no",
+        "told apart": "yes" if pair.is_significant else "no",
     }
 
 
@@ -115,8 +115,8 @@ def _verdict(section: Section, tests: int, baseline: str | None) -> list[str]:
     if not pairs:
         return [f"- {_nothing(section.table, baseline)}: there is nothing to compare."]
     hopeless = [pair for pair in pairs if pair.p_best > ALPHA]
-    apart = [pair for pair in pairs if pair.is_told_apart]
-    alike = [pair for pair in pairs if not pair.is_told_apart and pair not in hopeless]
+    apart = [pair for pair in pairs if pair.is_significant]
+    alike = [pair for pair in pairs if not pair.is_significant and pair not in hopeless]
     lines = [_hopeless(hopeless, len(pairs), tests)] if hopeless else []
     if len(apart) <= _MOST_NAMED:
         lines += [_told_apart(pair) for pair in apart]

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from lightning_liver.metrics.intervals import Mean, patient_means
 from lightning_liver.report.html.blocks import Block, Cell, Chart, Column, Row, Section, Table, Text, note
 from lightning_liver.report.html.results import formatted, interval, of_structure, range_text
-from lightning_liver.report.html.theme import COLOURS, FAINT, HUMAN, INK, PAPER, RULE, SMALL, axes_of, chart
+from lightning_liver.report.html.theme import COLOURS, FAINT, HUMAN, INK, PAPER, RULE, SMALL, make_axes, svg_chart
 from lightning_liver.report.references import NOT_COMPARABLE, REASON, Place, Reference, place, references
 from lightning_liver.runs.contents import Contents, Line, number
 from lightning_liver.types import STRUCTURES
@@ -57,7 +57,7 @@ def caveat(contents: Contents) -> str:
     return f"Published figures are {NOT_COMPARABLE}: {REASON}."
 
 
-def standing_section(contents: Contents) -> Section:
+def literature_section(contents: Contents) -> Section:
     """The published figures and what this run has, one table a structure."""
     blocks: list[Block] = [Text(caveat(contents)), Row([_published(contents.cases, s) for s in STRUCTURES])]
     blocks.append(note("◆ human readers. Below each figure: where it lies by this run's 95 % interval."))
@@ -82,7 +82,7 @@ def _strip(cases: Sequence[Line], structure: str, mean: Mean) -> Chart:
     """Patients, their mean with its interval, and the published figures on one axis."""
     known, mine = references(structure), of_structure(cases, structure)
     patients = patient_means([number(line["dice"]) for line in mine], [line["patient"] for line in mine]).tolist()
-    figure, axes = axes_of(1.25)
+    figure, axes = make_axes(1.25)
     lowest = min([known[0].dice, *patients])
     axes.set(xlim=(max(0.0, lowest - 0.12 * (1 - lowest)), 1), ylim=(-1.55, 1.2), yticks=[])
     axes.set_xlabel(f"{structure} Dice per case")
@@ -98,7 +98,7 @@ def _strip(cases: Sequence[Line], structure: str, mean: Mean) -> Chart:
         f"{structure} Dice of {len(patients)} patients, mean {formatted(mean.mean, 3)} {range_text(mean)}, above "
         f"{len(known)} published figures from {known[0].dice:g} to {known[-1].dice:g}"
     )
-    return chart(figure, f"strip-{structure}", alt=alt)
+    return svg_chart(figure, f"strip-{structure}", alt=alt)
 
 
 def _draw_mean(axes: Axes, structure: str, mean: Mean) -> None:

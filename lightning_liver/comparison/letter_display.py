@@ -8,7 +8,7 @@ import networkx as nx
 from lightning_liver.comparison.statistics import Comparison
 
 
-def letters(names: Sequence[str], pairs: Iterable[Comparison]) -> Mapping[str, str]:
+def letter_display(names: Sequence[str], pairs: Iterable[Comparison]) -> Mapping[str, str]:
     """The compact letter display: two configurations share a letter just where no test tells them apart.
 
     Args:
@@ -18,7 +18,7 @@ def letters(names: Sequence[str], pairs: Iterable[Comparison]) -> Mapping[str, s
     Source: Piepho 2004, doi:10.1198/1061860043515. A letter is a largest set of which no pair is told apart.
     """
     order = {name: place for place, name in enumerate(names)}
-    apart = nx.Graph((pair.first, pair.second) for pair in pairs if pair.is_told_apart)
+    apart = nx.Graph((pair.first, pair.second) for pair in pairs if pair.is_significant)
     apart.add_nodes_from(names)
     alike = nx.complement(apart)
     groups = sorted(sorted(order[name] for name in group) for group in nx.find_cliques(alike))

@@ -27,7 +27,7 @@ _QUALITY = 82
 def cases_section(contents: Contents) -> Section:
     """A row of pictures for each of the cases that the run drew."""
     title = "Best, median and worst case"
-    drawn = pictured(contents.folder / "pictures")
+    drawn = drawn_cases(contents.folder / "pictures")
     if not drawn:
         return Section("cases", title, [missing("This run drew no cases: it tested none, or its pictures are gone.")])
     folder = contents.folder / "pictures"
@@ -42,7 +42,7 @@ def cases_section(contents: Contents) -> Section:
     return Section("cases", title, blocks)
 
 
-def pictured(folder: Path) -> dict[str, str]:
+def drawn_cases(folder: Path) -> dict[str, str]:
     """For each role the case that was drawn in it."""
     found: dict[str, str] = {}
     for path in sorted(folder.glob("*-case-*-overlay.png")):
@@ -52,7 +52,7 @@ def pictured(folder: Path) -> dict[str, str]:
     return {role: found[role] for role in ROLES if role in found}
 
 
-def embedded(path: Path, *, alt: str, caption: str = "") -> Picture:
+def embed_picture(path: Path, *, alt: str, caption: str = "") -> Picture:
     """A picture as WebP within the page, at most 640 pixels a side; `alt` ends with what the file says of itself."""
     with Image.open(path) as picture:
         told = str(picture.info.get(DESCRIPTION, ""))
@@ -67,7 +67,7 @@ def embedded(path: Path, *, alt: str, caption: str = "") -> Picture:
 def _pictures(folder: Path, role: str, case: str, views: Mapping[str, str]) -> list[Picture]:
     paths = {view: folder / f"{role}-case-{case}-{view}.png" for view in views}
     return [
-        embedded(path, alt=f"{role} case {case}: {views[view]}", caption=views[view])
+        embed_picture(path, alt=f"{role} case {case}: {views[view]}", caption=views[view])
         for view, path in paths.items()
         if path.exists()  # earlier runs drew no errors
     ]

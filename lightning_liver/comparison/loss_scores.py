@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from lightning_liver.comparison.loss_metric import DICE, ONE_MINUS, Matrix, Value, matrix
-from lightning_liver.comparison.runs import Run, Score, completed, configurations, scores
+from lightning_liver.comparison.runs import Run, Score, complete_runs, configurations, scores
 from lightning_liver.comparison.statistics import patient_scores
 
 
-class Measured(NamedTuple):
+class LossScores(NamedTuple):
     """What configurations scored under each metric, the loss that each was trained with, and how many runs lack it.
 
     `matrix` is empty where no loss was measured.
@@ -21,13 +21,13 @@ class Measured(NamedTuple):
     left_out: int
 
 
-def measured(runs: Sequence[Run], within: Sequence[str] = ()) -> Measured:
+def loss_scores(runs: Sequence[Run], within: Sequence[str] = ()) -> LossScores:
     """What the complete runs with measured losses say.
 
     Args:
         within: options that are not told in the names of configurations.
     """
-    done = completed(runs)
+    done = complete_runs(runs)
     with_losses = [run for run in done if run.losses]
     names = configurations(done, within)
     values = [
@@ -38,7 +38,7 @@ def measured(runs: Sequence[Run], within: Sequence[str] = ()) -> Measured:
     known = {run.name for run in with_losses}
     values += _dice([row for row in scores(runs, within) if row.run in known])
     own = {names[run.folder]: _own_loss(run) for run in with_losses if "loss._target_" in run.settings}
-    return Measured(matrix(values), own, len(done) - len(with_losses))
+    return LossScores(matrix(values), own, len(done) - len(with_losses))
 
 
 def _own_loss(run: Run) -> str:
