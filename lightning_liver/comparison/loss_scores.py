@@ -1,4 +1,4 @@
-"""The losses that were measured on the test cases of runs, whatever each was trained with."""
+"""Losses measured on the test cases of runs, whatever loss each was trained with."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -11,9 +11,12 @@ from lightning_liver.comparison.statistics import patient_scores
 
 
 class LossScores(NamedTuple):
-    """What configurations scored under each metric, the loss that each was trained with, and how many runs lack it.
+    """Scores of configurations under Dice and under each measured loss.
 
-    `matrix` is empty where no loss was measured.
+    Args:
+        matrix: empty if no loss was measured.
+        own: the loss that each configuration was trained with.
+        left_out: number of complete runs without measured losses.
     """
 
     matrix: Matrix
@@ -22,10 +25,10 @@ class LossScores(NamedTuple):
 
 
 def loss_scores(runs: Sequence[Run], within: Sequence[str] = ()) -> LossScores:
-    """What the complete runs with measured losses say.
+    """Collect the scores of the complete runs with measured losses.
 
     Args:
-        within: options that are not told in the names of configurations.
+        within: options that are left out of the names of configurations.
     """
     done = complete_runs(runs)
     with_losses = [run for run in done if run.losses]
@@ -42,7 +45,7 @@ def loss_scores(runs: Sequence[Run], within: Sequence[str] = ()) -> LossScores:
 
 
 def _own_loss(run: Run) -> str:
-    """Its yaml's name, else its function's."""
+    """Return the name of the loss's yaml, else of its function."""
     return str(run.settings.get("loss._choice_") or str(run.settings["loss._target_"]).rpartition(".")[2])
 
 

@@ -17,6 +17,7 @@ from lightning_liver.comparison.statistics import (
     patients_needed,
     rank_biserial,
     rank_frequencies,
+    seed_means,
     seed_spread,
     signed_rank,
     smallest_p,
@@ -142,7 +143,7 @@ def test_pairs_are_compared_on_common_patients() -> None:
     table = {"bce": {"A": 0.1, "B": 0.2, "C": 0.3}, "dice": {"B": 0.4, "C": 0.4, "D": 0.9}}
     ((pair,),) = compare([table])
     assert (pair.patients, pair.difference.mean) == (2, pytest.approx(-0.15))
-    assert pair.p_best == 0.5
+    assert pair.smallest_p == 0.5
 
 
 def test_pairs_without_a_common_patient_are_left_out() -> None:
@@ -155,16 +156,16 @@ def test_correction_is_over_all_structures_and_pairs_or_against_the_baseline_alo
     both = compare([table, table])
     against = compare([table], baseline="focal")[0]
     assert [len(found) for found in both] == [6, 6]
-    assert [pair.p_best for pair in one] == pytest.approx([6 * 2**-11] * 6)
-    assert [pair.p_best for pair in both[1]] == pytest.approx([12 * 2**-11] * 6)
+    assert [pair.smallest_p for pair in one] == pytest.approx([6 * 2**-11] * 6)
+    assert [pair.smallest_p for pair in both[1]] == pytest.approx([12 * 2**-11] * 6)
     assert [(pair.first, pair.second) for pair in against] == [(n, "focal") for n in NAMES if n != "focal"]
-    assert [pair.p_best for pair in against] == pytest.approx([3 * 2**-11] * 3)
+    assert [pair.smallest_p for pair in against] == pytest.approx([3 * 2**-11] * 3)
 
 
 def test_five_patients_cannot_tell_anything_apart() -> None:
     table = {"bce": {str(n): 0.1 + n / 100 for n in range(5)}, "dice": {str(n): 0.9 - n / 50 for n in range(5)}}
     ((pair,),) = compare([table])
-    assert pair.p == pair.p_best == pytest.approx(0.0625)
+    assert pair.p == pair.smallest_p == pytest.approx(0.0625)
     assert not pair.is_significant
 
 
@@ -182,3 +183,14 @@ def test_ranks_are_unsure_where_patients_disagree() -> None:
     shares = rank_frequencies(table)
     assert all(0.02 < share < 0.98 for shares_of in shares.values() for share in shares_of)
     assert all(sum(shares_of) == pytest.approx(1) for shares_of in shares.values())
+
+
+def test_seed_means_are_over_the_patients_of_all_seeds() -> None:
+    rows = [
+        Score("a", "loss=dice", 0, 0, "A", "1", "tumour", 0.2),
+        Score("a", "loss=dice", 0, 0, "A", "2", "tumour", 0.4),
+        Score("a", "loss=dice", 0, 0, "B", "3", "tumour", 0.9),
+        Score("b", "loss=dice", 1, 0, "A", "1", "tumour", 0.5),
+        Score("c", "loss=bce", 0, 0, "A", "1", "liver", 0.5),
+    ]
+    assert seed_means(rows, "tumour") == {"loss=dice": {0: pytest.approx(0.3), 1: pytest.approx(0.5)}, "loss=bce": {}}
