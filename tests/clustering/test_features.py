@@ -1,4 +1,4 @@
-"""Pooled features are the mean of a part's output, whatever its place."""
+"""Pooled features are the mean of a part's output, wherever the part is."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_the_bottleneck_is_the_last_part_of_the_encoder(network: UNet) -> None:
         find_part(network, "stem")
 
 
-def test_pooled_features_are_the_means_of_its_maps(network: UNet) -> None:
+def test_pooled_features_are_the_means_of_feature_maps(network: UNet) -> None:
     images = torch.randn(3, 1, 16, 24)
     features = images
     for stage in network.encoder:
@@ -34,5 +34,5 @@ def test_pooled_features_are_the_means_of_its_maps(network: UNet) -> None:
 
 def test_a_part_without_maps_is_refused() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
-    with pytest.raises(LiverError, match=r"part=1: it gives no maps"):
+    with pytest.raises(LiverError, match=r"part=1: its output is no feature map"):
         pool_features(network, "1", torch.zeros(1, 1, 4, 4), network)

@@ -1,4 +1,4 @@
-"""Clusters and how they agree, against pairs counted one by one."""
+"""Clusters and their agreement, against pairs counted one by one."""
 
 from itertools import combinations
 
@@ -76,7 +76,7 @@ def test_random_partitions_score_0_on_average() -> None:
     assert abs(np.mean(values)) < 0.005
 
 
-def test_published_example() -> None:
+def test_index_is_that_of_a_published_example() -> None:
     """Table of scikit-learn's documentation: 0 0 1 2 against 0 0 1 1."""
     assert index([0, 0, 1, 2], [0, 0, 1, 1]) == pytest.approx(0.5714285714)
 
@@ -104,11 +104,11 @@ def test_more_starts_are_never_worse() -> None:
 
 
 def test_too_few_different_points_are_refused() -> None:
-    with pytest.raises(LiverError, match=r"clusters=3: there are only 2 different slices"):
+    with pytest.raises(LiverError, match=r"clusters=3: only 2 slices differ"):
         k_means(np.repeat(np.eye(2), 9, axis=0), 3, starts=3, seed=0)
 
 
-def test_standardised_features_have_no_scale_and_constant_ones_are_0() -> None:
+def test_standardised_features_have_unit_scale_and_constant_ones_are_0() -> None:
     rng = np.random.default_rng(0)
     features = np.c_[rng.normal(1e4, 1e-2, 50), rng.normal(0, 1e3, 50), np.full(50, 7.1, np.float32)]
     made = standardise(features)
