@@ -30,13 +30,13 @@ class Value(NamedTuple):
 
 def matrix(values: Iterable[Value]) -> dict[str, dict[str, float]]:
     """Return the mean score of each configuration under each metric, Dice first, without values that are not finite."""
-    found: dict[str, dict[str, list[float]]] = {metric: {} for metric in DICE}
+    values_of: dict[str, dict[str, list[float]]] = {metric: {} for metric in DICE}
     for configuration, metric, value in values:
         if np.isfinite(value):
-            found.setdefault(metric, {}).setdefault(configuration, []).append(value)
+            values_of.setdefault(metric, {}).setdefault(configuration, []).append(value)
     return {
         metric: {configuration: float(np.mean(each)) for configuration, each in scores.items()}
-        for metric, scores in found.items()
+        for metric, scores in values_of.items()
         if scores
     }
 
@@ -49,8 +49,8 @@ def matrix_rows(table: Matrix) -> list[Row]:
 
 def ranks(scores: Mapping[str, float]) -> dict[str, int]:
     """Return the rank of each configuration, 1 for the greatest; equal values share the better rank."""
-    found = rankdata(-np.round(list(scores.values()), _DECIMALS), method="min")
-    return {name: int(rank) for name, rank in zip(scores, found, strict=True)}
+    numbers = rankdata(-np.round(list(scores.values()), _DECIMALS), method="min")
+    return {name: int(rank) for name, rank in zip(scores, numbers, strict=True)}
 
 
 def agreement(table: Matrix, metric: str, other: str) -> float | None:
@@ -68,12 +68,12 @@ def own_ranks(table: Matrix, own: Mapping[str, str]) -> dict[str, int]:
     Args:
         own: the loss that each configuration was trained with, as it is named in measuring.
     """
-    found: dict[str, int] = {}
+    best: dict[str, int] = {}
     for metric, scores in table.items():
         by_name = ranks(scores)
         mine = [by_name[name] for name in scores if metric == f"{ONE_MINUS}{own.get(name)}"]
-        found |= {metric: min(mine)} if mine and len(scores) > 1 else {}
-    return found
+        best |= {metric: min(mine)} if mine and len(scores) > 1 else {}
+    return best
 
 
 def loss_metric_text(table: Matrix, own: Mapping[str, str], left_out: int = 0) -> str:
@@ -134,10 +134,12 @@ def _agreement_remarks(table: Matrix, losses: Mapping[str, str]) -> list[str]:
     count = len({name for scores in table.values() for name in scores})
     for dice in DICE:
         known = {name: agreement(table, metric, dice) for metric, name in losses.items()}
-        found = {name: rho for name, rho in sorted(known.items(), key=lambda item: -(item[1] or 0)) if rho is not None}
-        if found:
-            agree = _listed(found, [name for name, rho in found.items() if rho >= AGREES])
-            differ = _listed(found, [name for name, rho in found.items() if rho < DISAGREES])
+        correlations = {
+            name: rho for name, rho in sorted(known.items(), key=lambda item: -(item[1] or 0)) if rho is not None
+        }
+        if correlations:
+            agree = _listed(correlations, [name for name, rho in correlations.items() if rho >= AGREES])
+            differ = _listed(correlations, [name for name, rho in correlations.items() if rho < DISAGREES])
             lines.append(
                 f"Over {count} configurations these losses agree with {dice} (rank correlation {AGREES} or more): "
                 f"{agree}; these do not (below {DISAGREES}): {differ}."
@@ -147,5 +149,5 @@ def _agreement_remarks(table: Matrix, losses: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _listed(found: Mapping[str, float], names: Sequence[str]) -> str:
-    return ", ".join(f"{name} {found[name]:+.2f}" for name in names) or "none"
+def _listed(correlations: Mapping[str, float], names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {correlations[name]:+.2f}" for name in names) or "none"

@@ -86,7 +86,7 @@ def compare(tables: Sequence[Scores], baseline: str | None = None) -> list[list[
 
     Args:
         tables: one for each structure.
-        baseline: compare the others with this configuration alone, which must have been named before looking.
+        baseline: compare the others with this configuration alone, which must be chosen before the results are seen.
 
     Returns:
         A list for each table; pairs without a common patient are left out.

@@ -16,7 +16,7 @@ from lightning_liver.comparison.statistics import (
 from lightning_liver.comparison.study import Section, Study
 from lightning_liver.metrics.intervals import ALPHA, mean_interval
 from lightning_liver.report.numbers import counted, p_text, range_text
-from lightning_liver.report.references import NOT_COMPARABLE, REASON, Reference, place, references
+from lightning_liver.report.references import NOT_COMPARABLE, REASON, Reference, position, references
 from lightning_liver.tables import Row, text_table
 
 PAIRS = "pairs.csv"
@@ -220,23 +220,27 @@ def good_enough(table: Scores, known: Sequence[Reference]) -> str:
     mean, low, high = intervals[best]
     name = f"{best}, the best of {len(table)} configurations," if len(table) > 1 else best
     if low is None or high is None:
-        places = [f"{name} has {mean or 0:.3f}."]
+        positions = [f"{name} has {mean or 0:.3f}."]
     else:
-        places = [
+        positions = [
             f"{name} has {mean:.3f} (95 % {range_text(low, high)}), and this interval",
-            *_places(low, high, known),
+            *_positions(low, high, known),
         ]
-    lines = [f"Is it good enough? {place(low, high, known).value}", *places, f"These are {NOT_COMPARABLE}: {REASON}."]
+    lines = [
+        f"Is it good enough? {position(low, high, known).value}",
+        *positions,
+        f"These are {NOT_COMPARABLE}: {REASON}.",
+    ]
     if len(table) > 1:
         lines.append("The best was picked by the very scores shown here, which flatters it a little.")
     return "\n".join(lines)
 
 
-def _places(low: float, high: float, known: Sequence[Reference]) -> list[str]:
-    places = {
+def _positions(low: float, high: float, known: Sequence[Reference]) -> list[str]:
+    positions = {
         "lies below": [each for each in known if high < each.dice],
         "holds": [each for each in known if low <= each.dice <= high],
         "lies above": [each for each in known if low > each.dice],
     }
-    named = {place: "; ".join(f"{each.label} {each.dice}" for each in found) for place, found in places.items()}
-    return [f"- {place} {names}" for place, names in named.items() if names]
+    named = {where: "; ".join(f"{each.label} {each.dice}" for each in found) for where, found in positions.items()}
+    return [f"- {where} {names}" for where, names in named.items() if names]

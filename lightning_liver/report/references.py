@@ -19,7 +19,7 @@ _CHLEBUS = "doi:10.1038/s41598-018-33860-7"
 _CHLEBUS_MR = "doi:10.1371/journal.pone.0217228"
 
 
-class Place(Enum):
+class Position(Enum):
     """Position of a run's interval among published results."""
 
     BELOW = "No, not by these figures: the whole interval lies below all of them."
@@ -68,12 +68,12 @@ def line_label(reference: Reference) -> str:
     return f"{reference.label} {reference.dice} ({NOT_COMPARABLE})"
 
 
-def place(low: float | None, high: float | None, known: Sequence[Reference]) -> Place:
+def position(low: float | None, high: float | None, known: Sequence[Reference]) -> Position:
     """Return where an interval lies among published results; UNKNOWN without an interval."""
     if low is None or high is None or not known:
-        return Place.UNKNOWN
+        return Position.UNKNOWN
     if all(high < each.dice for each in known):
-        return Place.BELOW
+        return Position.BELOW
     if all(low > each.dice for each in known):
-        return Place.ABOVE
-    return Place.ABOVE_SOME if any(low > each.dice for each in known) else Place.WITHIN
+        return Position.ABOVE
+    return Position.ABOVE_SOME if any(low > each.dice for each in known) else Position.WITHIN

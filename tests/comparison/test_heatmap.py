@@ -12,8 +12,8 @@ GRID = [f"loss.gamma={gamma} loss.alpha={alpha}" for gamma in ("10", "0", "2", "
 
 
 def table_of(names: list[str], patients: int = 12) -> dict[str, dict[str, float]]:
-    """Each configuration a little better than the one before it for every patient."""
-    # by another amount for each, as tests of ties take long
+    """Return scores where each configuration is slightly better than the one before for every patient."""
+    # by different amounts, since tests with ties are slow
     return {
         name: {f"patient-{p:02}": 0.3 + p / 100 + n / 50 + n * p / 1e4 for p in range(patients)}
         for n, name in enumerate(names)
@@ -24,7 +24,7 @@ def pair(first: str, second: str, p: float) -> Comparison:
     return Comparison(first, second, 12, Mean(0.1, 0.0, 0.2), 1.0, p, 0.001)
 
 
-def test_numbers_are_sorted_as_numbers_and_more_values_go_down() -> None:
+def test_numbers_are_sorted_by_value_and_rows_have_more_values() -> None:
     grid = two_option_grid(GRID)
     assert grid is not None
     assert (grid.row, grid.column) == ("loss.gamma", "loss.alpha")
@@ -52,17 +52,17 @@ def test_words_are_sorted_after_numbers_and_values_may_have_spaces() -> None:
         ["a=1 b=1", "a=2 b=2", "a=3 b=3"],
     ],
 )
-def test_any_other_study_is_no_grid(names: list[str]) -> None:
+def test_other_studies_have_no_grid(names: list[str]) -> None:
     assert two_option_grid(names) is None
 
 
-def test_alike_is_what_no_test_tells_from_the_best_and_what_was_never_tested_against_it() -> None:
+def test_alike_are_configurations_without_a_significant_test_against_the_best() -> None:
     table = {"worst": {"A": 0.1}, "near": {"A": 0.5}, "best": {"A": 0.6}, "untested": {"B": 0.2}}
     pairs = [pair("best", "worst", 0.01), pair("near", "best", 0.06), pair("near", "worst", 0.01)]
     assert best_and_alike(table, pairs) == ("best", {"near", "untested"})
 
 
-def test_text_has_the_means_the_marks_and_a_dash_for_what_is_missing() -> None:
+def test_text_has_means_marks_and_a_dash_for_missing_cells() -> None:
     names = ["a=1 b=1", "a=1 b=2", "a=2 b=1"]
     table = {name: dict.fromkeys("ABC", dice) for name, dice in zip(names, (0.5, 0.7, 0.25), strict=True)}
     grid = two_option_grid(names)
@@ -75,7 +75,7 @@ def test_text_has_the_means_the_marks_and_a_dash_for_what_is_missing() -> None:
     assert "over 3 tests" in text
 
 
-def test_caption_says_when_all_are_told_apart() -> None:
+def test_caption_says_if_all_are_told_apart() -> None:
     table = table_of(GRID)
     grid = two_option_grid(table)
     assert grid is not None
@@ -85,7 +85,7 @@ def test_caption_says_when_all_are_told_apart() -> None:
     assert "~" not in text
 
 
-def test_every_cell_is_annotated_the_best_outlined_and_the_missing_hatched() -> None:
+def test_every_cell_is_annotated_the_best_is_outlined_and_missing_ones_are_hatched() -> None:
     table = table_of(GRID[:-1])
     grid = two_option_grid(table)
     assert grid is not None
@@ -111,7 +111,7 @@ def test_every_cell_is_annotated_the_best_outlined_and_the_missing_hatched() -> 
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(2, 2), (5, 3), (23, 2)])
-def test_nothing_is_cut_and_the_file_is_small_on_white(tmp_path: Path, rows: int, columns: int) -> None:
+def test_nothing_is_cut_off_and_the_file_is_small_and_white(tmp_path: Path, rows: int, columns: int) -> None:
     table = table_of([f"loss.first_option={r} loss.second_option={c}" for r in range(rows) for c in range(columns)], 3)
     grid = two_option_grid(table)
     assert grid is not None

@@ -26,7 +26,7 @@ def test_loss_that_was_not_finite_for_a_case_is_left_out(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "content", ["case,loss,value\n1,bce,0.5\n", f"{HEAD}1,A,bce,much\n", "case,patient,loss\n1,A,bce\n"]
 )
-def test_damaged_file_is_told_by_name(tmp_path: Path, content: str) -> None:
+def test_damaged_file_is_named(tmp_path: Path, content: str) -> None:
     (write_run(tmp_path / "a", "bce", scores_of(0.5)) / "losses.csv").write_text(content)
     with pytest.raises(LiverError, match=r"losses\.csv: not the losses"):
         read_runs([tmp_path])
@@ -41,7 +41,7 @@ def test_values_are_one_minus_loss_and_the_dice_of_the_same_runs(tmp_path: Path)
     assert found.left_out == 1
 
 
-def test_nothing_measured_is_nothing(tmp_path: Path) -> None:
+def test_runs_without_measured_losses_have_no_matrix(tmp_path: Path) -> None:
     write_run(tmp_path / "a", "bce", scores_of(0.2, 0.4), seed=0)
     assert loss_scores(read_runs([tmp_path])) == ({}, {}, 1)
 

@@ -21,9 +21,7 @@ def calibration_section(contents: Contents) -> Section:
     """Make the section: the calibration errors, and a reliability diagram for each structure."""
     title = "Calibration"
     if contents.calibration is None:
-        return Section(
-            "calibration", title, [missing("This run has no calibration.csv: no probabilities were saved.")]
-        )
+        return Section("calibration", title, [missing("This run has no calibration.csv: no probabilities were saved.")])
     bins = {structure: bins_of(contents.calibration, structure) for structure in STRUCTURES}
     known = [structure for structure in STRUCTURES if bins[structure]]
     if not known:

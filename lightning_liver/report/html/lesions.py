@@ -16,16 +16,16 @@ OVERLAPS = {"detected_0": "Overlap > 0", "detected_50": "Overlap > 0.5"}
 
 
 class Proportion(NamedTuple):
-    """A proportion, found / of; `low` and `high` are the ends of its 95 % interval."""
+    """A proportion, hits / total; `low` and `high` are the ends of its 95 % interval."""
 
-    found: int
-    of: int
+    hits: int
+    total: int
     low: float
     high: float
 
     @property
     def value(self) -> float:
-        return self.found / self.of
+        return self.hits / self.total
 
 
 def proportion(flags: Sequence[bool]) -> Proportion | None:
@@ -82,14 +82,16 @@ def _sentence(reference: Sequence[Line], predicted: Sequence[Line]) -> str:
     parts = []
     if recall:
         parts.append(
-            f"{recall.found} of {recall.of} tumours were detected (recall {_percent(recall.value)}, 95 % interval "
+            f"{recall.hits} of {recall.total} tumours were detected (recall {_percent(recall.value)}, 95 % interval "
             f"{_percent(recall.low)} to {_percent(recall.high)})."
         )
     else:
         parts.append("No test case has a tumour.")
     if precision:
-        wrong = precision.of - precision.found
-        parts.append(f"Of {counted(precision.of, 'predicted tumour')}, {wrong} overlap no true one (false positives).")
+        wrong = precision.total - precision.hits
+        parts.append(
+            f"Of {counted(precision.total, 'predicted tumour')}, {wrong} overlap no true one (false positives)."
+        )
     return " ".join(parts)
 
 
@@ -110,7 +112,7 @@ def _table(reference: Sequence[Line], mode: str) -> Table:
 def _recalls(reference: Sequence[Line], band: int | None) -> list[Cell]:
     recalls = [proportion(_flags(reference, column, band)) for column in OVERLAPS]
     return [
-        Cell(f"{r.found} ({_percent(r.value)})", f"{_percent(r.low)} to {_percent(r.high)}") if r else Cell(MISSING)
+        Cell(f"{r.hits} ({_percent(r.value)})", f"{_percent(r.low)} to {_percent(r.high)}") if r else Cell(MISSING)
         for r in recalls
     ]
 
@@ -123,7 +125,7 @@ def _chart(reference: Sequence[Line]) -> Chart:
     for y, (band, recall) in enumerate(zip(bands, recalls, strict=True)):
         if recall is None:
             continue
-        count = f"{recall.found} of {recall.of}"
+        count = f"{recall.hits} of {recall.total}"
         axes.barh(y, recall.value, height=0.55, color=COLOURS["tumour"], alpha=0.3, lw=0)
         axes.hlines(y, recall.low, recall.high, color=COLOURS["tumour"], lw=2)
         axes.plot(recall.value, y, "s", color=COLOURS["tumour"], ms=5)

@@ -9,16 +9,16 @@ from lightning_liver.report.html.blocks import Block, Cell, Chart, Column, Row, 
 from lightning_liver.report.html.results import interval, mean_cell, of_structure
 from lightning_liver.report.html.theme import COLOURS, FAINT, HUMAN, INK, PAPER, RULE, SMALL, make_axes, svg_chart
 from lightning_liver.report.numbers import number_text, range_text
-from lightning_liver.report.references import NOT_COMPARABLE, REASON, Place, Reference, place, references
+from lightning_liver.report.references import NOT_COMPARABLE, REASON, Position, Reference, position, references
 from lightning_liver.runs.contents import Contents, Line, number
 from lightning_liver.types import STRUCTURES
 
 _WORDS = {
-    Place.BELOW: "below the published range",
-    Place.WITHIN: "overlapping the published range",
-    Place.ABOVE_SOME: "within the published range",
-    Place.ABOVE: "above the published range",
-    Place.UNKNOWN: "Dice with too few patients to compare",
+    Position.BELOW: "below the published range",
+    Position.WITHIN: "overlapping the published range",
+    Position.ABOVE_SOME: "within the published range",
+    Position.ABOVE: "above the published range",
+    Position.UNKNOWN: "Dice with too few patients to compare",
 }
 _PHANTOM = "phantom"
 
@@ -35,7 +35,7 @@ def verdict(contents: Contents) -> str:
     if is_phantom(contents):
         means = {structure: interval(contents.cases, structure, "dice").mean for structure in STRUCTURES}
         return "On phantoms: " + ", ".join(f"{name} Dice {number_text(mean, 2)}" for name, mean in means.items())
-    liver, tumour = (_WORDS[_place(contents.cases, structure)] for structure in STRUCTURES)
+    liver, tumour = (_WORDS[_position_of(contents.cases, structure)] for structure in STRUCTURES)
     if liver == tumour:
         return f"Liver and tumour {liver}"
     return f"Liver {liver}, tumour {tumour.replace('the published range', 'it')}"
@@ -65,9 +65,9 @@ def literature_section(contents: Contents) -> Section:
     return Section("literature", "Comparison with published results", blocks)
 
 
-def _place(cases: Sequence[Line], structure: str) -> Place:
+def _position_of(cases: Sequence[Line], structure: str) -> Position:
     _, low, high = interval(cases, structure, "dice")
-    return place(low, high, references(structure))
+    return position(low, high, references(structure))
 
 
 def _headline(cases: Sequence[Line], structure: str) -> tuple[str, str, str, Chart]:
@@ -125,7 +125,7 @@ def _published(cases: Sequence[Line], structure: str) -> Table:
     rows = [
         [
             Cell(f"◆ {each.label}" if each.is_human else each.label, each.source),
-            Cell(f"{each.dice:g}", _position(mean, each.dice)),
+            Cell(f"{each.dice:g}", _beside_interval(mean, each.dice)),
             Cell(NOT_COMPARABLE, each.of),
         ]
         for each in reversed(known)
@@ -135,7 +135,7 @@ def _published(cases: Sequence[Line], structure: str) -> Table:
     return Table(f"{structure.capitalize()}: Dice per case", columns, rows)
 
 
-def _position(mean: Mean, dice: float) -> str:
+def _beside_interval(mean: Mean, dice: float) -> str:
     if mean.low is None or mean.high is None:
         return ""
     return "above" if dice > mean.high else "below" if dice < mean.low else "inside"
