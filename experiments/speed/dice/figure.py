@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from experiments.speed.dice.clock import MARKS
 from experiments.speed.dice.contenders import NNUNET, NNUNET_MIRRORED
 from experiments.speed.dice.results import mean_dice
-from lightning_liver.report.drawing import BLUE, FAINT, INK, RULE, SMALL, VERMILION, framed
+from lightning_liver.report.drawing import BLUE, FAINT, INK, RULE, SMALL, VERMILION, make_figure
 from lightning_liver.tables import Row
 
 # the two literal colours are from Okabe and Ito, too
@@ -42,7 +42,7 @@ def draw(rows: Sequence[Row], structure: str) -> Figure:
     common = sorted(set.intersection(*held.values()))  # only means over the same patients are comparable
     mean = f"Thick lines: mean over {' and '.join(common)}, whom all have" if common else "They share no patient"
     caption = CAPTION.format(mean=mean)
-    figure, axes = framed(title, caption, plot=(5.4, 3.0), left=0.55, right=0.2, below=0.5, handles=handles)
+    figure, axes = make_figure(title, caption, plot=(5.4, 3.0), left=0.55, right=0.2, below=0.5, handles=handles)
     for name in shown:
         for patient in sorted(held[name]):
             axes.plot(*_xy(curve(rows, name, structure, [patient])), color=COLOURS[name], lw=0.6, alpha=0.5)

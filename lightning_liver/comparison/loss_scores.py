@@ -1,4 +1,4 @@
-"""The losses that were measured on the test cases of runs, whatever each was trained with."""
+"""Losses measured on the test cases of runs, whatever loss each was trained with."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -6,14 +6,17 @@ from typing import NamedTuple
 import numpy as np
 
 from lightning_liver.comparison.loss_metric import DICE, ONE_MINUS, Matrix, Value, matrix
-from lightning_liver.comparison.runs import Run, Score, completed, configurations, scores
+from lightning_liver.comparison.runs import Run, Score, complete_runs, configurations, scores
 from lightning_liver.comparison.statistics import patient_scores
 
 
-class Measured(NamedTuple):
-    """What configurations scored under each metric, the loss that each was trained with, and how many runs lack it.
+class LossScores(NamedTuple):
+    """Scores of configurations under Dice and under each measured loss.
 
-    `matrix` is empty where no loss was measured.
+    Args:
+        matrix: empty if no loss was measured.
+        own: the loss that each configuration was trained with.
+        left_out: number of complete runs without measured losses.
     """
 
     matrix: Matrix
@@ -21,13 +24,13 @@ class Measured(NamedTuple):
     left_out: int
 
 
-def measured(runs: Sequence[Run], within: Sequence[str] = ()) -> Measured:
-    """What the complete runs with measured losses say.
+def loss_scores(runs: Sequence[Run], within: Sequence[str] = ()) -> LossScores:
+    """Collect the scores of the complete runs with measured losses.
 
     Args:
-        within: options that are not told in the names of configurations.
+        within: options that are left out of the names of configurations.
     """
-    done = completed(runs)
+    done = complete_runs(runs)
     with_losses = [run for run in done if run.losses]
     names = configurations(done, within)
     values = [
@@ -38,11 +41,11 @@ def measured(runs: Sequence[Run], within: Sequence[str] = ()) -> Measured:
     known = {run.name for run in with_losses}
     values += _dice([row for row in scores(runs, within) if row.run in known])
     own = {names[run.folder]: _own_loss(run) for run in with_losses if "loss._target_" in run.settings}
-    return Measured(matrix(values), own, len(done) - len(with_losses))
+    return LossScores(matrix(values), own, len(done) - len(with_losses))
 
 
 def _own_loss(run: Run) -> str:
-    """Its yaml's name, else its function's."""
+    """Return the name of the loss's yaml, else of its function."""
     return str(run.settings.get("loss._choice_") or str(run.settings["loss._target_"]).rpartition(".")[2])
 
 

@@ -1,4 +1,4 @@
-"""Where a run stands: its Dice beside published figures and human readers, in words, drawn and as a table."""
+"""Comparison of a run's Dice with published results and human readers: in words, as charts and as tables."""
 
 from collections.abc import Sequence
 
@@ -6,83 +6,84 @@ from matplotlib.axes import Axes
 
 from lightning_liver.metrics.intervals import Mean, patient_means
 from lightning_liver.report.html.blocks import Block, Cell, Chart, Column, Row, Section, Table, Text, note
-from lightning_liver.report.html.results import formatted, interval, of_structure, range_text
-from lightning_liver.report.html.theme import COLOURS, FAINT, HUMAN, INK, PAPER, RULE, SMALL, axes_of, chart
-from lightning_liver.report.references import NOT_COMPARABLE, REASON, Place, Reference, place, references
+from lightning_liver.report.html.results import interval, mean_cell, of_structure
+from lightning_liver.report.html.theme import COLOURS, FAINT, HUMAN, INK, PAPER, RULE, SMALL, make_axes, svg_chart
+from lightning_liver.report.numbers import number_text, range_text
+from lightning_liver.report.references import NOT_COMPARABLE, REASON, Position, Reference, position, references
 from lightning_liver.runs.contents import Contents, Line, number
 from lightning_liver.types import STRUCTURES
 
 _WORDS = {
-    Place.BELOW: "below the published range",
-    Place.WITHIN: "reaching into the published range",
-    Place.ABOVE_SOME: "within the published range",
-    Place.ABOVE: "above the published range",
-    Place.UNKNOWN: "Dice of too few patients to compare",
+    Position.BELOW: "below the published range",
+    Position.WITHIN: "overlapping the published range",
+    Position.ABOVE_SOME: "within the published range",
+    Position.ABOVE: "above the published range",
+    Position.UNKNOWN: "Dice with too few patients to compare",
 }
 _PHANTOM = "phantom"
 
 
 def is_phantom(contents: Contents) -> bool:
-    """Whether the cases were made up by our own generator."""
+    """Return True if the cases are simulated phantoms."""
     return _PHANTOM in str(contents.settings.get("data.source._target_", contents.choices.get("data", "")))
 
 
 def verdict(contents: Contents) -> str:
-    """The title: what the run is worth, in words."""
+    """Return the title: the result of the run in words."""
     if not contents.cases:
         return "Trained, but not tested"
     if is_phantom(contents):
         means = {structure: interval(contents.cases, structure, "dice").mean for structure in STRUCTURES}
-        return "On phantoms: " + ", ".join(f"{name} Dice {formatted(mean, 2)}" for name, mean in means.items())
-    liver, tumour = (_WORDS[_place(contents.cases, structure)] for structure in STRUCTURES)
+        return "On phantoms: " + ", ".join(f"{name} Dice {number_text(mean, 2)}" for name, mean in means.items())
+    liver, tumour = (_WORDS[_position_of(contents.cases, structure)] for structure in STRUCTURES)
     if liver == tumour:
         return f"Liver and tumour {liver}"
     return f"Liver {liver}, tumour {tumour.replace('the published range', 'it')}"
 
 
 def headlines(contents: Contents) -> list[tuple[str, str, str, Chart]]:
-    """For each structure its name, its mean Dice, a sentence on it and how it lies among published figures."""
+    """Return, for each structure, name, mean Dice, a sentence on it and a chart beside the published results."""
     if not contents.cases:
         return []
     return [_headline(contents.cases, structure) for structure in STRUCTURES]
 
 
 def caveat(contents: Contents) -> str:
-    """Why the figures above are no contest."""
+    """Return why the scores cannot be compared with published results."""
     if is_phantom(contents):
         return (
-            "Phantoms are made up: these figures say that the pipeline learns, and nothing of scans. Published figures "
-            f"only give the scale, and are {NOT_COMPARABLE}."
+            "Phantoms are simulated: these scores show that the pipeline learns, but not how well it does on scans. "
+            f"Published results only give the scale and are {NOT_COMPARABLE}."
         )
-    return f"Published figures are {NOT_COMPARABLE}: {REASON}."
+    return f"Published results are {NOT_COMPARABLE}: {REASON}."
 
 
-def standing_section(contents: Contents) -> Section:
-    """The published figures and what this run has, one table a structure."""
+def literature_section(contents: Contents) -> Section:
+    """Make the section: a table of published results and this run for each structure."""
     blocks: list[Block] = [Text(caveat(contents)), Row([_published(contents.cases, s) for s in STRUCTURES])]
-    blocks.append(note("◆ human readers. Below each figure: where it lies by this run's 95 % interval."))
-    return Section("standing", "Beside published figures and human readers", blocks)
+    blocks.append(note("◆ human readers. Below each Dice: its position relative to this run's 95 % interval."))
+    return Section("literature", "Comparison with published results", blocks)
 
 
-def _place(cases: Sequence[Line], structure: str) -> Place:
+def _position_of(cases: Sequence[Line], structure: str) -> Position:
     _, low, high = interval(cases, structure, "dice")
-    return place(low, high, references(structure))
+    return position(low, high, references(structure))
 
 
 def _headline(cases: Sequence[Line], structure: str) -> tuple[str, str, str, Chart]:
     mean, known = interval(cases, structure, "dice"), references(structure)
-    ends = range_text(mean)
-    says = f"95 % interval {ends}" if ends else "too few patients for an interval"
+    ends = range_text(mean.low, mean.high)
+    interval_text = f"95 % interval {ends}" if ends else "too few patients for an interval"
     published = f"{known[0].dice:g} to {known[-1].dice:g}"
-    sentence = f"{says}; published, {NOT_COMPARABLE}: {published}"
-    return structure, formatted(mean.mean, 3), sentence, _strip(cases, structure, mean)
+    sentence = f"{interval_text}; published, {NOT_COMPARABLE}: {published}"
+    return structure, number_text(mean.mean), sentence, _strip(cases, structure, mean)
 
 
 def _strip(cases: Sequence[Line], structure: str, mean: Mean) -> Chart:
-    """Patients, their mean with its interval, and the published figures on one axis."""
-    known, mine = references(structure), of_structure(cases, structure)
-    patients = patient_means([number(line["dice"]) for line in mine], [line["patient"] for line in mine]).tolist()
-    figure, axes = axes_of(1.25)
+    """Draw patients, their mean with its interval, and the published results on one axis."""
+    known, own = references(structure), of_structure(cases, structure)
+    patients = patient_means([number(line["dice"]) for line in own], [line["patient"] for line in own]).tolist()
+    figure, axes = make_axes(1.25)
     lowest = min([known[0].dice, *patients])
     axes.set(xlim=(max(0.0, lowest - 0.12 * (1 - lowest)), 1), ylim=(-1.55, 1.2), yticks=[])
     axes.set_xlabel(f"{structure} Dice per case")
@@ -95,10 +96,11 @@ def _strip(cases: Sequence[Line], structure: str, mean: Mean) -> Chart:
     for y, text in ((0.55, "patients"), (-0.15, "mean"), (-1, "published,\n◆ human")):
         axes.text(-0.015, y, text, transform=axes.get_yaxis_transform(), ha="right", va="center", size=SMALL, color=INK)
     alt = (
-        f"{structure} Dice of {len(patients)} patients, mean {formatted(mean.mean, 3)} {range_text(mean)}, above "
-        f"{len(known)} published figures from {known[0].dice:g} to {known[-1].dice:g}"
+        f"{structure} Dice of {len(patients)} patients, mean {number_text(mean.mean)} "
+        f"{range_text(mean.low, mean.high)}, above {len(known)} published results from {known[0].dice:g} to "
+        f"{known[-1].dice:g}"
     )
-    return chart(figure, f"strip-{structure}", alt=alt)
+    return svg_chart(figure, f"strip-{structure}", alt=alt)
 
 
 def _draw_mean(axes: Axes, structure: str, mean: Mean) -> None:
@@ -123,18 +125,17 @@ def _published(cases: Sequence[Line], structure: str) -> Table:
     rows = [
         [
             Cell(f"◆ {each.label}" if each.is_human else each.label, each.source),
-            Cell(f"{each.dice:g}", _where(mean, each.dice)),
+            Cell(f"{each.dice:g}", _beside_interval(mean, each.dice)),
             Cell(NOT_COMPARABLE, each.of),
         ]
         for each in reversed(known)
     ]
-    own = Cell(formatted(mean.mean, 3), range_text(mean))
-    rows.append([Cell("This run"), own, Cell("", "its test cases")])
+    rows.append([Cell("This run"), mean_cell(mean), Cell("", "its test cases")])
     columns = [Column("Published", numeric=False), Column("Dice"), Column("With this run", numeric=False)]
     return Table(f"{structure.capitalize()}: Dice per case", columns, rows)
 
 
-def _where(mean: Mean, dice: float) -> str:
+def _beside_interval(mean: Mean, dice: float) -> str:
     if mean.low is None or mean.high is None:
         return ""
     return "above" if dice > mean.high else "below" if dice < mean.low else "inside"
