@@ -36,6 +36,7 @@ from lightning_liver.inference.label_maps import whole_slice_logits
 from lightning_liver.report.drawing import write_png
 from lightning_liver.runs.trained import Weights, appearance, read_run
 from lightning_liver.tables import Row, write_csv, write_json_whole
+from lightning_liver.types import Count
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,6 @@ TRUTHS = ("tumour", "liver", "neither")  # what a slice shows, by its labels
 PIXELS = 32  # side of the slices whose pixels are clustered
 
 _BATCH = 8
-
-Count = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,7 @@ from lightning_liver.errors import LiverError
 from lightning_liver.finetune.freezing import UnfreezeEpochs, from_the_top, frozen_for
 from lightning_liver.finetune.parts import Named
 from lightning_liver.finetune.rates import scales
-
-Count = Annotated[int, Field(ge=1)]
-Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from lightning_liver.types import Count, Positive
 
 
 @dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
@@ -46,7 +44,7 @@ class Strategy:
     frozen_epochs: Count | None
     unfreeze_every: Count | None
     unfreeze_at_once: Count
-    lr_scale: Factor
+    lr_scale: Positive
     lr_decay: Annotated[float, Field(gt=0, le=1)]
     source_data: str | None
     target_root: str | None

@@ -13,10 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, mse_loss
 
 from lightning_liver.finetune.features import Batch, Features, channels_of, on_target
-from lightning_liver.types import Images, Masks, Scalar
+from lightning_liver.types import Count, Images, Masks, NonNegative, Positive, Scalar
 
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Checked = ConfigDict(arbitrary_types_allowed=True)
 
 
@@ -80,7 +78,7 @@ class Conservation(nn.Module):
 
 
 @validate_call(config=Checked)
-def conservation(*, weight: Weight, temperature: Positive, start: Start) -> Conservation:
+def conservation(*, weight: NonNegative, temperature: Positive, start: Start) -> Conservation:
     """See Conservation."""
     return Conservation(start.network, weight=weight, temperature=temperature)
 
@@ -110,7 +108,7 @@ class WeightConservation(nn.Module):
 
 
 @validate_call(config=Checked)
-def conservation_weights(*, alpha: Weight, beta: Weight, start: Start) -> WeightConservation:
+def conservation_weights(*, alpha: NonNegative, beta: NonNegative, start: Start) -> WeightConservation:
     """See WeightConservation."""
     return WeightConservation(start.network, alpha=alpha, beta=beta, copied=start.copied)
 
@@ -149,13 +147,13 @@ class Reconstruction(nn.Module):
 
 
 @validate_call(config=Checked)
-def tumour_presence(*, weight: Weight, part: str, start: Start) -> TumourPresence:
+def tumour_presence(*, weight: NonNegative, part: str, start: Start) -> TumourPresence:
     """See TumourPresence. part: whose features the head gets."""
     return TumourPresence(start.network, weight=weight, part=part, example=start.example)
 
 
 @validate_call(config=Checked)
-def reconstruction(*, weight: Weight, part: str, start: Start) -> Reconstruction:
+def reconstruction(*, weight: NonNegative, part: str, start: Start) -> Reconstruction:
     """See Reconstruction. part: whose features the head gets; it has to be at full resolution."""
     return Reconstruction(start.network, weight=weight, part=part, example=start.example)
 
@@ -210,9 +208,7 @@ class DomainAdversarial(nn.Module):
 
 
 @validate_call(config=Checked)
-def domain_adversarial(
-    *, weight: Weight, part: str, hidden: Annotated[int, Field(ge=1)], start: Start
-) -> DomainAdversarial:
+def domain_adversarial(*, weight: NonNegative, part: str, hidden: Count, start: Start) -> DomainAdversarial:
     """See DomainAdversarial. part: whose features must not tell; hidden: width of the discriminator."""
     return DomainAdversarial(start.network, weight=weight, part=part, hidden=hidden, example=start.example)
 
@@ -240,7 +236,9 @@ class PseudoLabels(nn.Module):
 
 
 @validate_call(config=Checked)
-def pseudo_labels(*, weight: Weight, confidence: Annotated[float, Field(gt=0.5, lt=1)], start: Start) -> PseudoLabels:
+def pseudo_labels(
+    *, weight: NonNegative, confidence: Annotated[float, Field(gt=0.5, lt=1)], start: Start
+) -> PseudoLabels:
     """See PseudoLabels."""
     return PseudoLabels(start.network, weight=weight, confidence=confidence)
 

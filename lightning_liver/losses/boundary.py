@@ -1,14 +1,19 @@
 """Losses that measure how far the prediction's boundary is from the truth's, in pixels of the training grid."""
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from lightning_liver.losses.checks import Masks32, Truth, as_float32, check_range
+from lightning_liver.losses.checks import Masks32, Truth, as_float32
 from lightning_liver.losses.classes import PIXELS, ClassWeights, mean_of_classes
 from lightning_liver.losses.distance import has_boundary, signed_distance, truth_map
 from lightning_liver.losses.distribution import cross_entropy
 from lightning_liver.losses.morphology import erode
 from lightning_liver.types import Masks, Scalar
+
+Power = Annotated[float, Field(ge=0, le=8)]  # 724^8, the diagonal of 512x512, is far below float32's largest number
 
 
 def boundary(logits: Masks, target: Truth, *, class_weights: ClassWeights, distance: Masks | None = None) -> Scalar:
@@ -33,7 +38,7 @@ def boundary(logits: Masks, target: Truth, *, class_weights: ClassWeights, dista
 
 
 def hausdorff(
-    logits: Masks, target: Truth, *, alpha: float, class_weights: ClassWeights, distance: Masks | None = None
+    logits: Masks, target: Truth, *, alpha: Power, class_weights: ClassWeights, distance: Masks | None = None
 ) -> Scalar:
     """Hausdorff distance estimated by distance maps, the mean of (y - p)^2 (|d_y|^alpha + |d_p|^alpha).
 
@@ -48,12 +53,8 @@ def hausdorff(
         class_weights: as in mean_of_classes.
         distance: signed_distance(target), if it is known. The prediction's is computed each time.
 
-    Raises:
-        LiverError: alpha is out of range.
-
     Source: Karimi and Salcudean 2019, arXiv:1904.10030; alpha 2 is theirs.
     """
-    check_range("alpha", alpha, 0.0, 8.0)  # 724^8, the diagonal of 512x512, is far below float32's largest number
     logits, target = as_float32(logits, target)
     p = logits.sigmoid()
     prices = truth_map(target, distance).abs() ** alpha + signed_distance(p).abs() ** alpha

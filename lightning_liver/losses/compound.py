@@ -1,20 +1,30 @@
 """Sums of losses of different families."""
 
-import math
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch.nn import functional
 
 from lightning_liver.errors import LiverError
-from lightning_liver.losses.checks import Masks32, Truth, as_float32, check_range
+from lightning_liver.losses.checks import Masks32, Truth, as_float32
 from lightning_liver.losses.classes import PIXELS, ClassWeights, PerClass, mean_of_classes
 from lightning_liver.losses.distribution import bce, cross_entropy, focal
-from lightning_liver.losses.region import FLOOR, dice, dice_costs, raised, tversky_costs
-from lightning_liver.types import Masks, Scalar
+from lightning_liver.losses.region import FLOOR, Smooth, dice, dice_costs, raised, tversky_costs
+from lightning_liver.types import Fraction, Masks, NonNegative, Scalar
+
+Power = Annotated[float, Field(ge=0.1, le=10)]
+Discount = Annotated[float, Field(ge=0, le=0.9)]
 
 
 def dice_bce(
-    logits: Masks, target: Truth, *, dice_weight: float, bce_weight: float, smooth: float, class_weights: ClassWeights
+    logits: Masks,
+    target: Truth,
+    *,
+    dice_weight: NonNegative,
+    bce_weight: NonNegative,
+    smooth: Smooth,
+    class_weights: ClassWeights,
 ) -> Scalar:
     """Weighted sum, dice_weight * dice + bce_weight * bce.
 
@@ -26,7 +36,7 @@ def dice_bce(
         class_weights: as in mean_of_classes.
 
     Raises:
-        LiverError: an option is out of range.
+        LiverError: both weights are 0.
 
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z (nnU-Net), there with both weights 1.
     """
@@ -39,11 +49,11 @@ def dice_focal(
     logits: Masks,
     target: Truth,
     *,
-    dice_weight: float,
-    focal_weight: float,
-    smooth: float,
-    gamma: float,
-    alpha: float,
+    dice_weight: NonNegative,
+    focal_weight: NonNegative,
+    smooth: Smooth,
+    gamma: NonNegative,
+    alpha: Fraction,
     balanced: bool,
     class_weights: ClassWeights,
 ) -> Scalar:
@@ -58,7 +68,7 @@ def dice_focal(
         class_weights: as in mean_of_classes.
 
     Raises:
-        LiverError: an option is out of range.
+        LiverError: both weights are 0.
 
     Source: Zhu et al. 2019, arXiv:1808.05238 (AnatomyNet), there with the focal term's weight 0.5.
     """
@@ -69,7 +79,7 @@ def dice_focal(
 
 
 def combo(
-    logits: Masks, target: Truth, *, alpha: float, beta: float, smooth: float, class_weights: ClassWeights
+    logits: Masks, target: Truth, *, alpha: Fraction, beta: Fraction, smooth: Smooth, class_weights: ClassWeights
 ) -> Scalar:
     """Combo loss, alpha mean(-(beta y log p + (1 - beta) (1 - y) log(1 - p))) + (1 - alpha) dice.
 
@@ -83,13 +93,8 @@ def combo(
         smooth: as in dice.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: an option is out of range.
-
     Source: Taghanaki et al. 2019, arXiv:1805.02798; Jadon 2020, arXiv:2006.14822, section II-J.
     """
-    check_range("alpha", alpha, 0.0, 1.0)
-    check_range("beta", beta, 0.0, 1.0)
     logits, target = as_float32(logits, target)
     weights = beta * target + (1 - beta) * (1 - target)
     pixels = (weights * cross_entropy(logits, target)).mean(PIXELS)
@@ -100,10 +105,10 @@ def exponential_logarithmic(
     logits: Masks,
     target: Truth,
     *,
-    dice_weight: float,
-    bce_weight: float,
-    gamma: float,
-    smooth: float,
+    dice_weight: NonNegative,
+    bce_weight: NonNegative,
+    gamma: Power,
+    smooth: Smooth,
     class_weights: ClassWeights,
 ) -> Scalar:
     """dice_weight (-log Dice)^gamma + bce_weight mean(w (-log p_t)^gamma), p_t the probability of what is true.
@@ -121,13 +126,12 @@ def exponential_logarithmic(
         class_weights: as in mean_of_classes.
 
     Raises:
-        LiverError: an option is out of range.
+        LiverError: both weights are 0.
 
     Source: Wong et al. 2018, arXiv:1809.00076, there with weights 0.8 and 0.2 and gamma 0.3; Jadon 2020,
     arXiv:2006.14822, section II-K.
     """
     _check_weights(dice_weight=dice_weight, bce_weight=bce_weight)
-    check_range("gamma", gamma, 0.1, 10.0)
     logits, target = as_float32(logits, target)
     overlap_costs = -torch.log1p(-dice_costs(logits.sigmoid(), target, smooth).clamp(max=1 - FLOOR))
     pixel_costs = _rarity(target) * raised(cross_entropy(logits, target), gamma)
@@ -139,10 +143,10 @@ def asymmetric_unified_focal(
     logits: Masks,
     target: Truth,
     *,
-    weight: float,
-    delta: float,
-    gamma: float,
-    smooth: float,
+    weight: Fraction,
+    delta: Fraction,
+    gamma: Discount,
+    smooth: Smooth,
     class_weights: ClassWeights,
 ) -> Scalar:
     """weight F + (1 - weight) T of each class, averaged over classes; only the background is discounted when easy.
@@ -163,14 +167,8 @@ def asymmetric_unified_focal(
         smooth: as in tversky.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: an option is out of range.
-
     Source: Yeung et al. 2022, arXiv:2102.04525 (unified focal loss), there 0.5, 0.6 and 0.5; halved as in MONAI.
     """
-    for option, value in (("weight", weight), ("delta", delta)):
-        check_range(option, value, 0.0, 1.0)
-    check_range("gamma", gamma, 0.0, 0.9)
     logits, target = as_float32(logits, target)
     p, prices = logits.sigmoid(), (1 - delta, delta)
     foreground = raised(tversky_costs(p, target, *prices, smooth), 1 - gamma)
@@ -192,9 +190,7 @@ def _rarity(target: Masks32) -> Masks32:
 
 
 def _check_weights(**weights: float) -> None:
-    """Raise a LiverError unless all are at least 0 and one is above."""
-    for option, value in weights.items():
-        check_range(option, value, 0.0, math.inf)
+    """Raise a LiverError unless one is above 0."""
     if not any(weights.values()):
-        both = " and ".join(f"loss.{option}" for option in weights)
-        raise LiverError(f"{both} are both 0: nothing would be learnt; raise one of them")
+        given = ", ".join(f"loss.{option}={value}" for option, value in weights.items())
+        raise LiverError(f"{given}: expected a weight above 0; with none nothing would be learnt")

@@ -7,14 +7,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightning_liver.errors import LiverError
-from lightning_liver.losses.checks import Truth, check_range
-from lightning_liver.types import Masks, Scalar
+from lightning_liver.losses.checks import Truth
+from lightning_liver.types import Fraction, Masks, Scalar
 
 Loss = Callable[[Masks, Masks], Scalar]
 Level = Float[Tensor, "batch cls _ _"]  # of whatever size
 
 
-def deep_supervision(logits: Level | Sequence[Level], target: Truth, *, loss: Loss, decay: float) -> Scalar:
+def deep_supervision(logits: Level | Sequence[Level], target: Truth, *, loss: Loss, decay: Fraction) -> Scalar:
     """Weighted mean of a loss over resolutions; each coarser one weighs decay times the next finer.
 
     The target of a coarser level is that of the pixel in its middle (nearest-exact), as nnU-Net and MONAI have it: it
@@ -29,11 +29,10 @@ def deep_supervision(logits: Level | Sequence[Level], target: Truth, *, loss: Lo
         decay: 0.5 is nnU-Net's; 0 is the finest level alone, 1 weighs all alike.
 
     Raises:
-        LiverError: decay is out of range, there are no logits, or what the loss raises.
+        LiverError: there are no logits, or what the loss raises.
 
     Source: Lee et al. 2015, arXiv:1409.5185; weights as in Isensee et al. 2021, doi:10.1038/s41592-020-01008-z.
     """
-    check_range("decay", decay, 0.0, 1.0)
     levels = [logits] if isinstance(logits, Tensor) else list(logits)
     if not levels:
         raise LiverError("the network gives no output to supervise")

@@ -1,16 +1,14 @@
 """Losses that compare distributions pixel by pixel: means over batch, class and pixel."""
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch.nn import functional
 
-from lightning_liver.errors import LiverError
-from lightning_liver.losses.checks import Masks32, Truth, as_float32, check_range
-from lightning_liver.losses.classes import PIXELS, ClassWeights, a_number_each, mean_of_classes
+from lightning_liver.losses.checks import Masks32, Truth, as_float32
+from lightning_liver.losses.classes import PIXELS, ClassWeights, mean_of_classes, per_class
 from lightning_liver.losses.distance import has_boundary, truth_map
-from lightning_liver.types import Masks, Scalar
+from lightning_liver.types import Fraction, Masks, NonNegative, Scalar
 
 
 def bce(logits: Masks, target: Truth, *, class_weights: ClassWeights) -> Scalar:
@@ -28,7 +26,7 @@ def bce(logits: Masks, target: Truth, *, class_weights: ClassWeights) -> Scalar:
 
 
 def weighted_bce(
-    logits: Masks, target: Truth, *, positive_weights: Sequence[float], class_weights: ClassWeights
+    logits: Masks, target: Truth, *, positive_weights: Sequence[NonNegative], class_weights: ClassWeights
 ) -> Scalar:
     """Cross-entropy with dearer positives, the mean of -(b y log p + (1 - y) log(1 - p)), b of the class.
 
@@ -39,12 +37,12 @@ def weighted_bce(
         class_weights: as in mean_of_classes.
 
     Raises:
-        LiverError: an option is out of range.
+        LiverError: there are more or fewer weights than classes.
 
     Source: Jadon 2020, arXiv:2006.14822, section II-B.
     """
     logits, target = as_float32(logits, target)
-    weights = a_number_each("positive_weights", positive_weights, logits[0, :, 0, 0])
+    weights = per_class("positive_weights", positive_weights, logits[0, :, 0, 0])
     costs = functional.binary_cross_entropy_with_logits(
         logits, target, pos_weight=weights[:, None, None], reduction="none"
     )
@@ -71,7 +69,7 @@ def balanced_bce(logits: Masks, target: Truth, *, class_weights: ClassWeights) -
 
 
 def focal(
-    logits: Masks, target: Truth, *, gamma: float, alpha: float, balanced: bool, class_weights: ClassWeights
+    logits: Masks, target: Truth, *, gamma: NonNegative, alpha: Fraction, balanced: bool, class_weights: ClassWeights
 ) -> Scalar:
     """Focal loss, the mean of -a (1 - p_t)^gamma log(p_t), p_t the probability of what is true.
 
@@ -87,15 +85,8 @@ def focal(
             gamma = 0, alpha = 1 is exactly bce.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: gamma is negative, alpha is outside [0, 1], or balanced is neither true nor false.
-
     Source: Lin et al. 2017, arXiv:1708.02002, equation 5.
     """
-    check_range("gamma", gamma, 0.0, math.inf)
-    check_range("alpha", alpha, 0.0, 1.0)
-    if not isinstance(balanced, bool):
-        raise LiverError(f"loss.balanced must be true or false, but is {balanced!r}")
     logits, target = as_float32(logits, target)
     log_p, log_q = functional.logsigmoid(logits), functional.logsigmoid(-logits)
     # (1 - p)^gamma as exp(gamma log(1 - p)): pow has an infinite gradient at 0 for gamma below 1.

@@ -1,20 +1,23 @@
 """Losses that compare regions: per class over the batch, then the mean of classes."""
 
-import math
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_liver.losses.checks import Masks32, Truth, as_float32, check_range
+from lightning_liver.losses.checks import Masks32, Truth, as_float32
 from lightning_liver.losses.classes import PIXELS, ClassWeights, PerClass, mean_of_classes
-from lightning_liver.types import Masks, Scalar
+from lightning_liver.types import Fraction, Masks, NonNegative, Scalar
 
-SMALLEST_SMOOTH = 1e-6  # its square is far above float32's smallest number, so the gradients stay finite
+# The least value's square is far above float32's smallest number, so the gradients stay finite.
+Smooth = Annotated[float, Field(ge=1e-6, allow_inf_nan=False)]
+Root = Annotated[float, Field(ge=0.1, allow_inf_nan=False)]
 FLOOR = 1e-7  # what float32 can tell from 0 beside 1
 
 
-def dice(logits: Masks, target: Truth, *, smooth: float, class_weights: ClassWeights) -> Scalar:
+def dice(logits: Masks, target: Truth, *, smooth: Smooth, class_weights: ClassWeights) -> Scalar:
     """Soft Dice loss, 1 - (2 sum(y p) + smooth) / (sum(y^2) + sum(p^2) + smooth), averaged over classes.
 
     Args:
@@ -23,16 +26,13 @@ def dice(logits: Masks, target: Truth, *, smooth: float, class_weights: ClassWei
         smooth: pixels added above and below; an empty class left empty costs 0.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: smooth is not positive; an empty class would be 0 / 0.
-
     Source: Milletari et al. 2016, arXiv:1606.04797, section 3; smooth is not theirs.
     """
     logits, target = as_float32(logits, target)
     return mean_of_classes(dice_costs(logits.sigmoid(), target, smooth), class_weights)
 
 
-def log_cosh_dice(logits: Masks, target: Truth, *, smooth: float, class_weights: ClassWeights) -> Scalar:
+def log_cosh_dice(logits: Masks, target: Truth, *, smooth: Smooth, class_weights: ClassWeights) -> Scalar:
     """log(cosh(Dice loss)) of each class, averaged over classes: a square near 0, a line far from it.
 
     Args:
@@ -41,9 +41,6 @@ def log_cosh_dice(logits: Masks, target: Truth, *, smooth: float, class_weights:
         smooth: as in dice.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: smooth is not positive.
-
     Source: Jadon 2020, arXiv:2006.14822, section II-O, there of Dice without squares.
     """
     logits, target = as_float32(logits, target)
@@ -51,7 +48,7 @@ def log_cosh_dice(logits: Masks, target: Truth, *, smooth: float, class_weights:
 
 
 def tversky(
-    logits: Masks, target: Truth, *, alpha: float, beta: float, smooth: float, class_weights: ClassWeights
+    logits: Masks, target: Truth, *, alpha: NonNegative, beta: NonNegative, smooth: Smooth, class_weights: ClassWeights
 ) -> Scalar:
     """Tversky loss, 1 - (TP + smooth) / (TP + alpha FP + beta FN + smooth), averaged over classes.
 
@@ -66,9 +63,6 @@ def tversky(
         smooth: pixels added above and below; an empty class left empty costs 0.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: an option is out of range.
-
     Source: Salehi et al. 2017, arXiv:1706.05721; smooth is not theirs.
     """
     logits, target = as_float32(logits, target)
@@ -76,7 +70,14 @@ def tversky(
 
 
 def focal_tversky(
-    logits: Masks, target: Truth, *, gamma: float, alpha: float, beta: float, smooth: float, class_weights: ClassWeights
+    logits: Masks,
+    target: Truth,
+    *,
+    gamma: Root,
+    alpha: NonNegative,
+    beta: NonNegative,
+    smooth: Smooth,
+    class_weights: ClassWeights,
 ) -> Scalar:
     """Focal Tversky loss, (Tversky loss)^(1 / gamma) of each class, averaged over classes; raised as in `raised`.
 
@@ -87,20 +88,16 @@ def focal_tversky(
         alpha, beta, smooth: as in tversky.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: an option is out of range.
-
     Source: Abraham and Khan 2018, arXiv:1810.07842, there with alpha for false negatives. Jadon 2020 writes
     the exponent gamma; it is 1 / gamma here, so that gamma in [1, 3] means what it does in the paper.
     """
-    check_range("gamma", gamma, 0.1, math.inf)
     logits, target = as_float32(logits, target)
     costs = tversky_costs(logits.sigmoid(), target, alpha, beta, smooth)
     return mean_of_classes(raised(costs, 1 / gamma), class_weights)
 
 
 def sensitivity_specificity(
-    logits: Masks, target: Truth, *, ratio: float, smooth: float, class_weights: ClassWeights
+    logits: Masks, target: Truth, *, ratio: Fraction, smooth: Smooth, class_weights: ClassWeights
 ) -> Scalar:
     """Squared error of what is there and of what is not, each over its own pixels, averaged over classes.
 
@@ -113,14 +110,9 @@ def sensitivity_specificity(
         smooth: pixels added below, so that an empty or full class is no 0 / 0.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: an option is out of range.
-
     Source: Brosch et al. 2015, doi:10.1007/978-3-319-24574-4_1. Jadon 2020, arXiv:2006.14822, section II-H, names it
     so, but writes the weighted sum of sensitivity and specificity themselves, which is better the larger it is.
     """
-    check_range("ratio", ratio, 0.0, 1.0)
-    check_range("smooth", smooth, SMALLEST_SMOOTH, math.inf)
     logits, target = as_float32(logits, target)
     errors = (target - logits.sigmoid()).square()
     missed = (target * errors).sum(PIXELS) / (target.sum(PIXELS) + smooth)
@@ -181,16 +173,12 @@ def lovasz_hinge(logits: Masks, target: Truth, *, class_weights: ClassWeights) -
 
 def dice_costs(p: Masks32, target: Masks32, smooth: float) -> PerClass:
     """The Dice loss of each class, as wrong / all: 1 - right / all would lose small losses to rounding."""
-    check_range("smooth", smooth, SMALLEST_SMOOTH, math.inf)
     total = target.square().sum(PIXELS) + p.square().sum(PIXELS) + smooth
     return (target - p).square().sum(PIXELS) / total
 
 
-def tversky_costs(p: Masks32, target: Masks32, alpha: float, beta: float, smooth: float) -> PerClass:
+def tversky_costs(p: Masks32, target: Masks32, alpha: NonNegative, beta: NonNegative, smooth: float) -> PerClass:
     """The Tversky loss of each class, as wrong / all for the same reason."""
-    for option, value in (("alpha", alpha), ("beta", beta)):
-        check_range(option, value, 0.0, math.inf)
-    check_range("smooth", smooth, SMALLEST_SMOOTH, math.inf)
     wrong = alpha * ((1 - target) * p).sum(PIXELS) + beta * (target * (1 - p)).sum(PIXELS)
     return wrong / ((target * p).sum(PIXELS) + wrong + smooth)
 

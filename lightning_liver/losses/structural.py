@@ -1,31 +1,41 @@
 """Losses that look at the form around a pixel: local structure, and lines that must not break."""
 
-import math
+from typing import Annotated
 
 import torch
 from jaxtyping import Float32
+from pydantic import AfterValidator, Field
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_liver.errors import LiverError
-from lightning_liver.losses.checks import Masks32, Truth, as_float32, check_range
+from lightning_liver.losses.checks import Masks32, Truth, as_float32
 from lightning_liver.losses.classes import PIXELS, ClassWeights, PerClass, mean_of_classes
 from lightning_liver.losses.distribution import cross_entropy
 from lightning_liver.losses.morphology import skeleton
-from lightning_liver.losses.region import SMALLEST_SMOOTH, dice_costs
-from lightning_liver.types import Masks, Scalar
+from lightning_liver.losses.region import Smooth, dice_costs
+from lightning_liver.types import Fraction, Masks, Natural, Scalar
 
 STABILITY = 0.01  # C4 of the paper
+
+
+def _odd(pixels: int) -> int:
+    if pixels % 2 == 0:
+        raise ValueError("expected an odd number, so that the window has a middle")
+    return pixels
+
+
+Odd = Annotated[int, Field(ge=3), AfterValidator(_odd)]
+Deviation = Annotated[float, Field(ge=0.1, allow_inf_nan=False)]
 
 
 def structural_similarity(
     logits: Masks,
     target: Truth,
     *,
-    bce_weight: float,
-    window: int,
-    sigma: float,
-    beta: float,
+    bce_weight: Fraction,
+    window: Odd,
+    sigma: Deviation,
+    beta: Fraction,
     class_weights: ClassWeights,
 ) -> Scalar:
     """Correlation-maximised structural similarity, bce_weight ce + (1 - bce_weight) sum(f e ce) / sum(f) of each class.
@@ -44,13 +54,8 @@ def structural_similarity(
         beta: which share of the largest e is too easy to count.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: an option is out of range.
-
     Source: Zhao et al. 2019, arXiv:1910.08711; Jadon 2020, arXiv:2006.14822, section II-N.
     """
-    check_range("bce_weight", bce_weight, 0.0, 1.0)
-    check_range("beta", beta, 0.0, 1.0)
     logits, target = as_float32(logits, target)
     costs = cross_entropy(logits, target)
     errors = _structural_errors(logits, target, _gaussian(window, sigma))
@@ -60,7 +65,7 @@ def structural_similarity(
 
 
 def cldice(
-    logits: Masks, target: Truth, *, alpha: float, iterations: int, smooth: float, class_weights: ClassWeights
+    logits: Masks, target: Truth, *, alpha: Fraction, iterations: Natural, smooth: Smooth, class_weights: ClassWeights
 ) -> Scalar:
     """(1 - alpha) dice + alpha soft clDice, which asks that centre lines lie inside the other mask.
 
@@ -76,14 +81,8 @@ def cldice(
         smooth: as in dice, and for the skeletons.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: an option is out of range.
-
     Source: Shit et al. 2021, arXiv:2003.07311, algorithms 1 and 2.
     """
-    check_range("alpha", alpha, 0.0, 1.0)
-    check_range("smooth", smooth, SMALLEST_SMOOTH, math.inf)
-    _check_whole("iterations", iterations, 0)
     logits, target = as_float32(logits, target)
     p = logits.sigmoid()
     precision = _share(skeleton(p, iterations), target, smooth)
@@ -118,15 +117,6 @@ def _standardised(images: Masks32, window: Float32[Tensor, "side side"]) -> Mask
 
 
 def _gaussian(window: int, sigma: float) -> Float32[Tensor, "side side"]:
-    _check_whole("window", window, 3)
-    if window % 2 == 0:
-        raise LiverError(f"loss.window must be odd, so that it has a middle, but is {window}")
-    check_range("sigma", sigma, 0.1, math.inf)
     steps = torch.arange(window, dtype=torch.float32) - window // 2
     line = torch.exp(-steps.square() / (2 * sigma**2))
     return torch.outer(line, line) / line.sum().square()
-
-
-def _check_whole(option: str, value: int, low: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise LiverError(f"loss.{option} must be a whole number of at least {low}, but is {value!r}")

@@ -2,20 +2,23 @@
 
 import math
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import torch
+from pydantic import ConfigDict, Field, validate_call
 from torch import Tensor, nn
 
 from lightning_liver.errors import LiverError
-from lightning_liver.types import Images, Masks
+from lightning_liver.types import BelowOne, Count, Images, Masks
 
-NORMS: dict[str, Callable[[int], nn.Module] | None] = {
+Norm = Literal["none", "batch", "instance"]
+NORMS: dict[Norm, Callable[[int], nn.Module] | None] = {
     "none": None,
     "batch": nn.BatchNorm2d,
     "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
 }
 
-_DEEPEST = 8  # beyond it, a slice of 512x512 would be a single pixel at the bottom
+Depth = Annotated[int, Field(ge=1, le=8)]  # beyond it, a slice of 512x512 would be a single pixel at the bottom
 
 
 class UNet(nn.Module):
@@ -34,19 +37,15 @@ class UNet(nn.Module):
             its released Caffe model at 0.5 behind both of them, so the lowest skip connection is thinned as well.
 
     Raises:
-        LiverError: an option is out of range, or an image does not divide by 2**depth.
+        pydantic.ValidationError: an option is of the wrong type or out of range.
+        LiverError: an image does not divide by 2**depth.
     """
 
+    @validate_call(config=ConfigDict(strict=True))
     def __init__(
-        self, *, in_channels: int, classes: int, base_channels: int, depth: int, norm: str, dropout: float
+        self, *, in_channels: Count, classes: Count, base_channels: Count, depth: Depth, norm: Norm, dropout: BelowOne
     ) -> None:
         super().__init__()
-        _check_whole("in_channels", in_channels, 1, math.inf)
-        _check_whole("classes", classes, 1, math.inf)
-        _check_whole("base_channels", base_channels, 1, math.inf)
-        _check_whole("depth", depth, 1, _DEEPEST)
-        _check_norm(norm)
-        _check_probability("dropout", dropout)
         widths = [base_channels * 2**level for level in range(depth + 1)]
         dropouts = [0.0] * (depth - 1) + [dropout, dropout]
         self.multiple = 2**depth
@@ -81,7 +80,7 @@ class _DecoderStage(nn.Module):
     No ReLU behind the up-convolution: figure 1 has none (the released Caffe model has one).
     """
 
-    def __init__(self, width: int, norm: str) -> None:
+    def __init__(self, width: int, norm: Norm) -> None:
         super().__init__()
         self.up = nn.ConvTranspose2d(2 * width, width, kernel_size=2, stride=2)
         self.fuse = nn.Sequential()
@@ -92,7 +91,7 @@ class _DecoderStage(nn.Module):
         return fused
 
 
-def _encoder_stage(inputs: int, outputs: int, norm: str, dropout: float, *, pool: bool) -> nn.Sequential:
+def _encoder_stage(inputs: int, outputs: int, norm: Norm, dropout: float, *, pool: bool) -> nn.Sequential:
     stage = nn.Sequential()
     if pool:
         stage.add_module("pool", nn.MaxPool2d(2))
@@ -102,7 +101,7 @@ def _encoder_stage(inputs: int, outputs: int, norm: str, dropout: float, *, pool
     return stage
 
 
-def _add_convolutions(stage: nn.Sequential, inputs: int, outputs: int, norm: str) -> None:
+def _add_convolutions(stage: nn.Sequential, inputs: int, outputs: int, norm: Norm) -> None:
     """Append two 3x3 convolutions, each with its norm and ReLU; a norm has its own shift, so no bias before it."""
     make_norm = NORMS[norm]
     for number, channels in ((1, inputs), (2, outputs)):
@@ -133,19 +132,3 @@ def _check_size(images: Tensor, multiple: int) -> None:
             f"the network got an image of {height}x{width} pixels, but height and width must be multiples of "
             f"{multiple} (2 to the power of model.depth): pad it, or choose another data.size or model.depth"
         )
-
-
-def _check_whole(option: str, value: int, low: float, high: float) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        limits = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
-        raise LiverError(f"model.{option} must be a whole number {limits}, but is {value!r}")
-
-
-def _check_probability(option: str, value: float) -> None:
-    if not isinstance(value, float | int) or not 0 <= value < 1:
-        raise LiverError(f"model.{option} must be a probability, at least 0 and below 1, but is {value!r}")
-
-
-def _check_norm(norm: str) -> None:
-    if norm not in NORMS:
-        raise LiverError(f"model.norm must be one of {', '.join(NORMS)}, but is {norm!r}")

@@ -12,12 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 from torch import nn
 
-from lightning_liver.build import build, explain
+from lightning_liver.build import build
 from lightning_liver.data.datamodule import SliceOptions
 from lightning_liver.data.slices import Augment
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, explain
 from lightning_liver.finetune.strategy import Strategy
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.tta import flips_for
