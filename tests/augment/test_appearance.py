@@ -14,7 +14,7 @@ WINDOW = (-160.0, 240.0)
 
 
 def jitter() -> Intensity:
-    return Intensity(shift_hu=25, width=0.2, contrast=0.25, gamma=0.3, window_hu=WINDOW, p=1)
+    return Intensity(shift_hu=25, width=0.2, contrast=0.25, gamma=0.3, window_hu=WINDOW, probability=1)
 
 
 @given(st.integers(0, 10**6))
@@ -46,7 +46,7 @@ def test_gamma_is_as_often_below_one_as_above() -> None:
 
 
 def test_a_window_turned_round_is_refused() -> None:
-    with pytest.raises(LiverError, match="window_hu"):
+    with pytest.raises(LiverError, match=r"augment\.window_hu=\[240, -160\]: expected a first value below the second"):
         policy("intensity", window_hu="[240,-160]")
 
 

@@ -6,6 +6,7 @@ from scipy import stats
 
 from lightning_liver.augment.noise import WATER_HU, CorrelatedNoise, GaussianNoise, PoissonNoise, SaltAndPepper, Speckle
 from lightning_liver.augment.transforms import normal
+from lightning_liver.errors import LiverError
 from lightning_liver.volume import Slice
 from tests.augment.marked import nobody, policy
 
@@ -50,7 +51,7 @@ def test_poisson_is_counted_photons() -> None:
     """Against numpy's Poisson numbers, N = (1000 / s)^2 counts in water."""
     rng = np.random.default_rng(0)
     for hu, std_hu in ((-500.0, 30.0), (0.0, 30.0), (1000.0, 20.0)):
-        noise = PoissonNoise(std_hu=std_hu, p=1)
+        noise = PoissonNoise(std_hu=std_hu, probability=1)
         noise.set_random_seed(5)
         image = flat(hu).hu
         drawn = noise.parameters(image, (1.5, 1.5))["noise"]
@@ -70,7 +71,7 @@ def test_poisson_and_speckle_leave_air_alone_and_speckle_grows_with_attenuation(
 
 
 def test_speckle_multiplies() -> None:
-    speckle = Speckle(std=0.05, p=1)
+    speckle = Speckle(std=0.05, probability=1)
     image = np.linspace(-1000, 1000, SIZE**2, dtype=np.float32).reshape(SIZE, SIZE, 1)
     noise = np.full_like(image, 0.1)
     np.testing.assert_allclose(speckle.apply(image, noise), (image + 1000) * 1.1 - 1000, atol=1e-3)
@@ -86,7 +87,7 @@ def test_salt_and_pepper_are_as_many_as_asked_for_and_equally_frequent() -> None
         shares.append((pepper + salt) / SIZE**2)
     assert max(shares) <= 0.05
     assert np.mean(shares) == pytest.approx(0.025, rel=0.2)
-    assert SaltAndPepper(share=0, range_hu=(0, 1), p=1).parameters(flat(0).hu, (1, 1))["salt"].size == 0
+    assert SaltAndPepper(share=0, range_hu=(0, 1), probability=1).parameters(flat(0).hu, (1, 1))["salt"].size == 0
 
 
 def test_ct_noise_has_grain_and_no_slow_changes() -> None:
@@ -113,18 +114,18 @@ def test_ct_noise_grains_are_round_in_millimetres() -> None:
 
 def test_gaussian_is_independent_in_neighbouring_slices() -> None:
     image = np.zeros((SIZE, SIZE, 3), np.float32)
-    noise = GaussianNoise(std_hu=30, p=1)
+    noise = GaussianNoise(std_hu=30, probability=1)
     noise.set_random_seed(1)
     drawn = noise.apply(image, **noise.parameters(image, (1, 1)))
     assert abs(np.corrcoef(drawn[..., 0].ravel(), drawn[..., 1].ravel())[0, 1]) < 0.02
 
 
 def test_correlated_noise_of_no_strength_is_none() -> None:
-    noise = CorrelatedNoise(std_hu=0, grain_mm=3, p=1)
+    noise = CorrelatedNoise(std_hu=0, grain_mm=3, probability=1)
     image = flat(12).hu
     np.testing.assert_array_equal(noise.apply(image, **noise.parameters(image, (1, 1))), image)
 
 
 def test_pepper_above_salt_is_refused() -> None:
-    with pytest.raises(Exception, match=r"range_hu=\[240.0, -160.0\]"):
+    with pytest.raises(LiverError, match=r"augment\.range_hu=\[240, -160\]: expected a first value below the second"):
         policy("salt_and_pepper", range_hu="[240,-160]")
