@@ -1,4 +1,4 @@
-"""Losses built from their configs, and little images to try them on."""
+"""Losses built from their configs, and small images to try them on."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -13,9 +13,10 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from lightning_liver import build as building
+from lightning_liver.config import losses
 
 CONF = Path(__file__).parents[2] / "conf" / "loss"
-YAMLS = [path for path in sorted(CONF.glob("*.yaml"), key=lambda path: path.stem) if path.stem != "deep_supervision"]
+YAMLS = [CONF / f"{name}.yaml" for name in losses()]
 
 Loss = Callable[..., Tensor]
 
