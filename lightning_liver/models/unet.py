@@ -22,7 +22,7 @@ Depth = Annotated[int, Field(ge=1, le=8)]  # beyond it, a slice of 512x512 would
 
 
 class UNet(nn.Module):
-    """Figure 1 of the paper, padded so that the logits are as large as the image.
+    """U-Net of figure 1, padded so that the logits are as large as the image.
 
     `encoder[0]` works at full resolution and `encoder[depth]` at the bottom; `decoder[0]` is the deepest step up and
     `decoder[depth - 1]` is back at full resolution; `head` is the 1x1 convolution.
@@ -31,10 +31,10 @@ class UNet(nn.Module):
         in_channels: channels of the image, 2 * context + 1.
         classes: channels of the logits.
         base_channels: channels at full resolution, doubled by every level; 64 in the paper.
-        depth: how many times the resolution is halved; 4 in the paper. Height and width must divide by 2**depth.
+        depth: times that the resolution is halved; 4 in the paper. Height and width must divide by 2**depth.
         norm: "none" (the paper), "batch" or "instance", after every 3x3 convolution.
         dropout: probability, after the last two encoder stages: the paper has it "at the end of the contracting path",
-            its released Caffe model at 0.5 behind both of them, so the lowest skip connection is thinned as well.
+            its released Caffe model at 0.5 after both of them, so that the lowest skip connection has it, too.
 
     Raises:
         pydantic.ValidationError: an option is of the wrong type or out of range.
@@ -60,7 +60,7 @@ class UNet(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: Images) -> Masks:
-        """Images (batch, in_channels, height, width) to logits (batch, classes, height, width)."""
+        """Return logits (batch, classes, height, width) of images (batch, in_channels, height, width)."""
         _check_size(images, self.multiple)
         features: Tensor = images
         skips: list[Tensor] = []
@@ -77,7 +77,7 @@ class UNet(nn.Module):
 class _DecoderStage(nn.Module):
     """2x2 up-convolution that halves the channels, concatenation with the skip, two 3x3 convolutions.
 
-    No ReLU behind the up-convolution: figure 1 has none (the released Caffe model has one).
+    No ReLU after the up-convolution: figure 1 has none (the released Caffe model has one).
     """
 
     def __init__(self, width: int, norm: Norm) -> None:
@@ -112,7 +112,7 @@ def _add_convolutions(stage: nn.Sequential, inputs: int, outputs: int, norm: Nor
 
 
 def _initialise(module: nn.Module) -> None:
-    """Weights from N(0, 2/N), N the incoming nodes of one neuron (paper, section 3; He et al. 2015), biases 0.
+    """Draw weights from N(0, 2/N), N the incoming nodes of one neuron (paper, section 3; He et al. 2015), biases 0.
 
     Each output pixel of a 2x2 up-convolution with stride 2 sees one input pixel, so N is its number of input channels;
     torch.nn.init.kaiming_normal_ would take four times the output channels.
@@ -129,6 +129,6 @@ def _check_size(images: Tensor, multiple: int) -> None:
     height, width = images.shape[-2:]
     if height % multiple or width % multiple or not height or not width:
         raise LiverError(
-            f"the network got an image of {height}x{width} pixels, but height and width must be multiples of "
-            f"{multiple} (2 to the power of model.depth): pad it, or choose another data.size or model.depth"
+            f"an image of {height}x{width} pixels: expected multiples of {multiple} (2 to the power of model.depth); "
+            "pad it, or change data.size or model.depth"
         )

@@ -74,7 +74,7 @@ def test_logits_are_as_large_as_the_image(norm: str, depth: int, height: int, wi
 
 
 def test_image_that_does_not_divide_is_refused_with_its_size_and_the_multiple() -> None:
-    with pytest.raises(LiverError, match=r"40x50 .* multiples of 16"):
+    with pytest.raises(LiverError, match=r"40x50 .* expected multiples of 16"):
         UNet(**{**TINY, "depth": 4})(torch.zeros(1, 1, 40, 50))
 
 
