@@ -79,7 +79,7 @@ def test_option_of_the_inner_loss_is_named() -> None:
         checked(compose("train", ["loss=deep_supervision", "loss.loss.smooth=0"]).loss)
 
 
-def test_nothing_to_supervise_is_refused() -> None:
+def test_empty_list_of_logits_is_refused() -> None:
     with pytest.raises(LiverError, match="no output"):
         deep_supervision([], sample(5)[1], loss=named("dice"), decay=0.5)
 

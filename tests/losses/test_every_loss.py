@@ -1,4 +1,4 @@
-"""What every loss of conf/loss keeps to."""
+"""Rules for every loss of conf/loss."""
 
 import inspect
 import math
@@ -51,7 +51,7 @@ def test_every_loss_function_has_a_yaml_of_its_name_and_every_yaml_a_function() 
 
 
 @every_loss
-def test_docstring_names_its_source_and_the_config_no_other(path: Path) -> None:
+def test_docstring_cites_its_source_and_the_config_no_other(path: Path) -> None:
     text = function(build(path)).__doc__ or ""
     _, _, source = text.partition("Source:")
     assert CITATION.search(source)
@@ -86,7 +86,7 @@ def test_gradients_are_finite(path: Path, foreground: str, precision: torch.dtyp
 @every_loss
 @foregrounds
 def test_gradients_are_finite_at_perfect(path: Path, foreground: str) -> None:
-    """Where roots and deviations are of 0."""
+    """Roots and deviations are of 0 there."""
     target = target_like(foreground, (1, 2, 64, 64))
     for size in (20.0, 1000.0):
         logits = (2 * size * target.float() - size).requires_grad_()
@@ -123,13 +123,13 @@ def test_unequal_shapes_are_refused_rather_than_broadcast(path: Path, shape: tup
         build(path)(torch.zeros(2, 2, 5, 7), torch.zeros(shape))
 
 
-def test_message_about_unequal_shapes_says_both() -> None:
+def test_message_about_unequal_shapes_names_both() -> None:
     with pytest.raises(LiverError, match=r"\(2, 1, 5, 7\) but the target \(2, 2, 5, 7\)"):
         as_float32(torch.zeros(2, 1, 5, 7), torch.zeros(2, 2, 5, 7))
 
 
 @every_loss
-def test_whole_number_and_boolean_targets_cost_the_same(path: Path) -> None:
+def test_integer_and_boolean_targets_have_the_loss_of_float_targets(path: Path) -> None:
     logits, target = sample(3)
     costs = {build(path)(logits, target.to(kind)).item() for kind in (torch.float32, torch.uint8, torch.bool)}
     assert len(costs) == 1
@@ -151,7 +151,7 @@ def test_order_of_slices_and_pixels_does_not_matter(path: Path) -> None:
 
 
 @every_loss
-def test_weight_of_a_class_is_its_share(path: Path) -> None:
+def test_class_weights_weigh_the_mean_of_classes(path: Path) -> None:
     logits, target = sample(6)
     liver, tumour = (build(path, class_weights=weights)(logits, target) for weights in ([1, 0], [0, 1]))
     assert abs(liver - tumour) > 1e-3
@@ -161,7 +161,7 @@ def test_weight_of_a_class_is_its_share(path: Path) -> None:
 
 
 @every_loss
-def test_equal_class_weights_of_any_size_are_none(path: Path) -> None:
+def test_equal_class_weights_of_any_size_change_nothing(path: Path) -> None:
     logits, target = sample(11)
     torch.testing.assert_close(build(path, class_weights=[3, 3])(logits, target), build(path)(logits, target))
 
@@ -183,14 +183,14 @@ def test_invalid_class_weights_are_named(path: Path, weights: Any) -> None:
 
 
 @with_distance
-def test_maps_may_be_brought_along(path: Path) -> None:
+def test_given_distance_maps_change_nothing(path: Path) -> None:
     logits, target = sample(9)
     given = build(path)(logits, target, distance=signed_distance(target))
     assert torch.equal(given, build(path)(logits, target))
 
 
 @with_distance
-def test_maps_that_are_brought_along_are_used_and_none_is_computed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_distance_maps_are_used_and_none_is_computed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     logits, target = sample(12, (2, 2, 9, 7))
     absent, other = build(path)(logits, target), signed_distance(1 - target.flip(3))
     monkeypatch.setattr(distances, "signed_distance", None)
@@ -199,7 +199,7 @@ def test_maps_that_are_brought_along_are_used_and_none_is_computed(path: Path, m
 
 @with_distance
 @pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float64], ids=str)
-def test_maps_of_any_precision_take_no_gradient(path: Path, precision: torch.dtype) -> None:
+def test_distance_maps_of_any_precision_have_no_gradient(path: Path, precision: torch.dtype) -> None:
     logits, target = sample(13)
     logits.requires_grad_()
     given = signed_distance(target).to(precision).requires_grad_()
@@ -212,7 +212,7 @@ def test_maps_of_any_precision_take_no_gradient(path: Path, precision: torch.dty
 
 @with_distance
 @pytest.mark.usefixtures("unchecked")
-def test_maps_of_another_target_are_refused(path: Path) -> None:
+def test_distance_maps_of_another_target_are_refused(path: Path) -> None:
     logits, target = sample(10)
     with pytest.raises(LiverError, match=r"\(1, 2, 5, 7\) but the target \(2, 2, 5, 7\)"):
         build(path)(logits, target, distance=signed_distance(target[:1]))

@@ -55,27 +55,27 @@ every_case = pytest.mark.parametrize(
 
 def pair(name: str, options: dict[str, Any], logits: Tensor) -> tuple[Callable[..., Tensor], Callable[..., float]]:
     own = {option: value for option, value in options.items() if option != "class_weights"}
-    if name == "structural_similarity":  # its weights take no gradient: they stay those of these logits
+    if name == "structural_similarity":  # its weights have no gradient: keep those of these logits
         own["weights_of"] = [logits[:, c].detach().double().numpy() for c in range(logits.shape[1])]
     return named(name, **options), partial(oracle_of(name), **own)
 
 
 @every_case
 @pytest.mark.parametrize("truth", ["mixed", "empty", "full", "0.1 %"])
-def test_value_is_that_of_the_formula_written_out(name: str, options: dict[str, Any], truth: str) -> None:
+def test_value_equals_the_oracle(name: str, options: dict[str, Any], truth: str) -> None:
     logits, target = sample(0, (1, 2, 32, 32) if truth == "0.1 %" else (2, 2, 5, 7))
     if truth == "0.1 %":
         target.zero_()
         target[0, 0, 7, 20] = target[0, 1, 0, 31] = 1
     elif truth != "mixed":
-        target[0] = target[:, 1] = float(truth == "full")  # a slice without boundary, and a class that is none or all
+        target[0] = target[:, 1] = float(truth == "full")  # a slice without boundary, and an empty or full class
     loss, oracle = pair(name, options, logits)
     expected = oracle(logits.double().numpy(), target.double().numpy())
     assert loss(logits, target).item() == pytest.approx(expected, abs=1e-5, rel=1e-5)
 
 
 @every_case
-def test_gradient_is_that_of_the_formula_written_out(name: str, options: dict[str, Any]) -> None:
+def test_gradient_equals_the_oracle(name: str, options: dict[str, Any]) -> None:
     logits, target = sample(1, (2, 2, 2, 3))
     loss, oracle = pair(name, options, logits)
     logits.requires_grad_()

@@ -41,7 +41,7 @@ def test_option_out_of_range_is_named_when_the_loss_is_built(name: str, option: 
         build(CONF / f"{name}.yaml", **{option: value})
 
 
-def test_number_of_weights_is_that_of_classes() -> None:
+def test_number_of_weights_must_be_that_of_classes() -> None:
     with pytest.raises(LiverError, match=r"loss\.positive_weights=\[1\.0\]: expected 2 numbers"):
         named("weighted_bce", positive_weights=[1.0])(*sample(0))
 
@@ -59,6 +59,6 @@ def test_unknown_option_is_named() -> None:
         ("exponential_logarithmic", ("dice_weight", "bce_weight")),
     ],
 )
-def test_sum_of_nothing_is_refused(name: str, parts: tuple[str, str]) -> None:
+def test_sum_with_all_weights_0_is_refused(name: str, parts: tuple[str, str]) -> None:
     with pytest.raises(LiverError, match=rf"loss\.{parts[0]}=0\.0, loss\.{parts[1]}=0\.0: expected a weight above 0"):
         named(name, **dict.fromkeys(parts, 0.0))(*sample(0))

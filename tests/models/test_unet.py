@@ -109,7 +109,7 @@ def test_convolution_has_a_bias_unless_a_norm_follows(norm: str, norms: int) -> 
     assert sum(isinstance(m, nn.BatchNorm2d | nn.InstanceNorm2d) for m in modules) == norms
 
 
-def test_dropout_stands_behind_the_last_two_encoder_stages_only() -> None:
+def test_dropout_follows_the_last_two_encoder_stages_only() -> None:
     network = UNet(**{**TINY, "depth": 4, "dropout": 0.5})
     dropped = [name for name, module in network.named_modules() if isinstance(module, nn.Dropout)]
     assert dropped == ["encoder.3.dropout", "encoder.4.dropout"]
