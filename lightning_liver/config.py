@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -48,11 +49,29 @@ def compose(name: str, overrides: Sequence[str], *, return_hydra_config: bool = 
     """
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
+    _store_losses(overrides)
     try:
         with hydra.initialize_config_dir(str(folder()), version_base="1.3"):
             return hydra.compose(name, list(overrides), return_hydra_config=return_hydra_config)
     finally:
         GlobalHydra.instance().hydra = outer  # another instance than before: Hydra puts a copy back
+        _store_losses(sys.argv[1:])
+
+
+def losses(*folders: Path) -> list[str]:
+    """Return the names of conf/loss, and of loss/ in further folders, but those that wrap another loss."""
+    paths = [path for each in (folder(), *folders) for path in (each / "loss").glob("*.yaml")]
+    return sorted({path.stem for path in paths if "/loss@" not in path.read_text()})
+
+
+def _store_losses(arguments: Sequence[str]) -> None:
+    """Store the config that test_losses=all points to, for the folders that a command line names."""
+    typed = re.findall(r"(?:^|\n)(?:--config-dir|-cd)[=\n](.+)|file://([^\],'\"\n]+)", "\n".join(arguments))
+    names = losses(*(Path(first or second) for first, second in typed))
+    ConfigStore.instance().store("every_loss", {"defaults": [{f"/loss@{name}": name} for name in names]})
+
+
+_store_losses(sys.argv[1:])
 
 
 def identity(cfg: DictConfig) -> str:

@@ -37,6 +37,7 @@ from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.report.drawing import write_png
 from lightning_liver.runs.trained import Weights, read_run
 from lightning_liver.tables import Row, Value, write_csv, write_json_whole
+from lightning_liver.types import Count
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,6 @@ PIXELS = 32  # side of the reduced slices whose pixels are clustered
 
 _BATCH = 8
 
-Count = Annotated[int, Field(ge=1)]
 Pixels = Float[np.ndarray, "y x"]
 
 

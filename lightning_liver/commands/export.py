@@ -5,17 +5,16 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from lightning_liver.build import build
-from lightning_liver.data.datamodule import Natural
 from lightning_liver.data.prepare import folder_of
 from lightning_liver.data.slices import WholeSlices
 from lightning_liver.data.store import HU_RANGE, open_store
@@ -25,7 +24,7 @@ from lightning_liver.inference.decision import read_decision
 from lightning_liver.inference.label_maps import Network, whole_slice_logits
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.runs.trained import read_run
-from lightning_liver.types import STRUCTURES, Images
+from lightning_liver.types import STRUCTURES, Images, Natural, Positive
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class Options:
 
     run: Path
     output: Path | None
-    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    tolerance: Positive
     slices: Natural
     seed: Natural
 

@@ -27,14 +27,12 @@ from lightning_liver.metrics.volumetry import measure
 from lightning_liver.runs.trained import decision_of, read_run
 from lightning_liver.tables import write_csv
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
+from lightning_liver.types import BelowOne, Count, Natural, Positive
 from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
 
 SUMMARY = "summary.csv"
-
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -54,9 +52,9 @@ class PredictOptions:
     """
 
     batch_size: Count
-    coarse_mm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    coarse_mm: Positive | None
     tile: Annotated[int, Field(ge=16)] | None
-    overlap: Annotated[float, Field(ge=0, lt=1)]
+    overlap: BelowOne
     uncertainty: Literal["entropy", "mutual_information", "variance"] | None
     passes: Natural
     probabilities: bool

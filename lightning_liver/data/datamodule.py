@@ -17,12 +17,7 @@ from lightning_liver.data.sampling import EpochSampler, Kind, Pools
 from lightning_liver.data.slices import Augment, CaseBatches, Normalization, TrainingSlices, WholeSlices
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import CaseRecord, Store, intensity
-
-
-def _increasing(window_hu: tuple[float, float]) -> tuple[float, float]:
-    if not window_hu[0] < window_hu[1]:
-        raise ValueError("the first value must be below the second, as in [-160, 240]")
-    return window_hu
+from lightning_liver.types import Count, Natural, NonNegative, Window
 
 
 def _some_share(shares: dict[str, float]) -> dict[str, float]:
@@ -31,10 +26,6 @@ def _some_share(shares: dict[str, float]) -> dict[str, float]:
     return shares
 
 
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=16)]
 
 
@@ -56,12 +47,12 @@ class SliceOptions:
         overfit: every epoch repeats the first one, sample for sample.
     """
 
-    window_hu: Annotated[tuple[Finite, Finite], AfterValidator(_increasing)]
+    window_hu: Window
     standardise: bool
     size: Size | tuple[Size, Size]
     context: Natural
     slices_per_epoch: Count
-    sampling: Annotated[dict[Kind, Share], AfterValidator(_some_share)]
+    sampling: Annotated[dict[Kind, NonNegative], AfterValidator(_some_share)]
     batch_size: Count
     eval_batch_size: Count
     num_workers: Natural

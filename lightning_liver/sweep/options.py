@@ -7,11 +7,10 @@ from optuna.samplers import BaseSampler
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from lightning_liver.build import build, explain
-from lightning_liver.errors import LiverError
+from lightning_liver.build import build
+from lightning_liver.errors import LiverError, explain
 from lightning_liver.sweep.study import Direction
-
-Count = Annotated[int, Field(ge=1)]
+from lightning_liver.types import Count
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -15,12 +15,12 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from lightning_liver.build import build, explain, prepared
+from lightning_liver.build import build, prepared
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
 from lightning_liver.data.slices import Augment
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, explain
 from lightning_liver.finetune.strategy import Scratch, Strategy
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.tta import flips_for

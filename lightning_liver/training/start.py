@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
-from lightning_liver.build import build, explain
+from lightning_liver.build import build
 from lightning_liver.config import cache_of
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
 from lightning_liver.data.sources import unlabelled
 from lightning_liver.data.store import Store
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, explain
 from lightning_liver.files import replacing, write_whole
 from lightning_liver.finetune.parts import parts, select
 from lightning_liver.finetune.self_taught import MaskedReconstruction

@@ -64,7 +64,7 @@ def to_tensor(given: Scan) -> Contender:
 def _parts(given: Scan) -> dict[str, Policy]:
     low, high = given.look.window_hu
     return {
-        MOVE: Policy([Affine(rotation_degrees=ROTATION_DEGREES, scale=SCALE, shift_mm=0, p=1)]),
+        MOVE: Policy([Affine(rotation_degrees=ROTATION_DEGREES, scale=SCALE, shift_mm=0, probability=1)]),
         NOISE: gaussian(std_hu=NOISE_STD * (high - low), probability=1),
         GAMMA: intensity(
             shift_hu=0, width=0, contrast=0, gamma=GAMMA_RANGE, window_hu=given.look.window_hu, probability=1

@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lightning_liver.finetune.features import Batch, Features, channels_of, on_target
 from lightning_liver.finetune.terms.base import Checked, Start, Term, progress_of
-from lightning_liver.types import Count, Scalar, Weight
+from lightning_liver.types import Count, NonNegative, Scalar
 
 
 class DomainAdversarial(Term):
@@ -29,7 +29,7 @@ class DomainAdversarial(Term):
     needs_target = True
 
     @validate_call(config=Checked)
-    def __init__(self, *, weight: Weight, part: str, hidden: Count, start: Start) -> None:
+    def __init__(self, *, weight: NonNegative, part: str, hidden: Count, start: Start) -> None:
         super().__init__()
         self.weight, self.features = weight, Features(start.network, part)
         width = channels_of(start.network, part, start.example)

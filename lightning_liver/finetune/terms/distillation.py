@@ -7,7 +7,7 @@ from torch.nn.functional import logsigmoid
 
 from lightning_liver.finetune.features import Batch
 from lightning_liver.finetune.terms.base import Checked, Frozen, Start, Term, finest
-from lightning_liver.types import Masks, Positive, Scalar, Weight
+from lightning_liver.types import Masks, NonNegative, Positive, Scalar
 
 
 def distillation(logits: Masks, wanted: Masks, *, temperature: float) -> Scalar:
@@ -34,7 +34,7 @@ class Conservation(Term):
     needs_teacher = True
 
     @validate_call(config=Checked)
-    def __init__(self, *, weight: Weight, temperature: Positive, start: Start) -> None:
+    def __init__(self, *, weight: NonNegative, temperature: Positive, start: Start) -> None:
         super().__init__()
         self.before, self.weight, self.temperature = Frozen(start.network), weight, temperature
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from lightning_liver.finetune.features import Batch
 from lightning_liver.finetune.terms.base import Checked, Start, Term
-from lightning_liver.types import Scalar, Weight
+from lightning_liver.types import NonNegative, Scalar
 
 
 class WeightConservation(Term):
@@ -21,7 +21,7 @@ class WeightConservation(Term):
     """
 
     @validate_call(config=Checked)
-    def __init__(self, *, alpha: Weight, beta: Weight, start: Start) -> None:
+    def __init__(self, *, alpha: NonNegative, beta: NonNegative, start: Start) -> None:
         super().__init__()
         self.alpha, self.beta = alpha, beta
         source = {name: weight for name, weight in start.network.named_parameters() if name in start.copied}

@@ -7,7 +7,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lightning_liver.finetune.features import Batch, on_target
 from lightning_liver.finetune.terms.base import Checked, Frozen, Start, Term, finest
-from lightning_liver.types import Scalar, Weight
+from lightning_liver.types import NonNegative, Scalar
 
 
 class PseudoLabels(Term):
@@ -23,7 +23,7 @@ class PseudoLabels(Term):
     needs_teacher = True
 
     @validate_call(config=Checked)
-    def __init__(self, *, weight: Weight, confidence: Annotated[float, Field(gt=0.5, lt=1)], start: Start) -> None:
+    def __init__(self, *, weight: NonNegative, confidence: Annotated[float, Field(gt=0.5, lt=1)], start: Start) -> None:
         super().__init__()
         self.teacher, self.weight, self.confidence = Frozen(start.network), weight, confidence
 

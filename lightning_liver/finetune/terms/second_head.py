@@ -8,7 +8,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from lightning_liver.finetune.features import Batch, Features, channels_of
 from lightning_liver.finetune.terms.base import Checked, Start, Term
-from lightning_liver.types import Scalar, Weight
+from lightning_liver.types import NonNegative, Scalar
 
 
 class TumourPresence(Term):
@@ -19,7 +19,7 @@ class TumourPresence(Term):
     """
 
     @validate_call(config=Checked)
-    def __init__(self, *, weight: Weight, part: str, start: Start) -> None:
+    def __init__(self, *, weight: NonNegative, part: str, start: Start) -> None:
         super().__init__()
         self.weight, self.features = weight, Features(start.network, part)
         self.head = nn.Linear(channels_of(start.network, part, start.example), 1)
@@ -43,7 +43,7 @@ class Reconstruction(Term):
     needs_full_resolution = True
 
     @validate_call(config=Checked)
-    def __init__(self, *, weight: Weight, part: str, start: Start) -> None:
+    def __init__(self, *, weight: NonNegative, part: str, start: Start) -> None:
         super().__init__()
         self.weight, self.features = weight, Features(start.network, part)
         self.head = nn.Conv2d(channels_of(start.network, part, start.example), start.example.shape[1], kernel_size=1)
