@@ -33,17 +33,6 @@ def dice(count: Voxels) -> float:
     return 2 * count.common / size if size else 1.0
 
 
-def jaccard(count: Voxels) -> float:
-    """Common / union, also known as intersection over union: 1 where both are empty."""
-    union = count.true + count.predicted - count.common
-    return count.common / union if union else 1.0
-
-
-def voe(count: Voxels) -> float:
-    """Volumetric overlap error, 1 - Jaccard."""
-    return 1 - jaccard(count)
-
-
 def rvd(count: Voxels) -> float | None:
     """Relative volume difference, (predicted - true) / true, signed; None without a true voxel."""
     return (count.predicted - count.true) / count.true if count.true else None

@@ -68,7 +68,7 @@ def test_rows_have_the_columns_that_others_read() -> None:
 
 
 def test_modes_do_not_mix_and_a_data_set_has_cases() -> None:
-    with pytest.raises(LiverError, match="of corrected, official"):
+    with pytest.raises(LiverError, match="got corrected, official"):
         data_set_figures([case((4,), ()), case((4,), (), mode="official")], "test")
-    with pytest.raises(LiverError, match="cases of one mode are needed, these are of none"):
+    with pytest.raises(LiverError, match="expected cases of one mode, got no case"):
         data_set_figures([], "test")

@@ -8,20 +8,25 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lightning_liver.errors import LiverError
-from lightning_liver.metrics.surface import CHAOS, HEIMANN, Definition, surface_distances, surface_figures
+from lightning_liver.metrics.case_metric import MaskPair, case_metrics
+from lightning_liver.metrics.modes import mode_of
+from lightning_liver.metrics.surface import CHAOS, HEIMANN, Definition, surface_distances
 from tests.metrics import oracles
 from tests.optional import needs
 
 SPACING_MM = (2.5, 0.75, 0.5)
 SHAPE = (4, 5, 6)
+NAMES = ("assd_mm", "rmsd_mm", "mssd_mm", "hd95_mm", "surface_dice")
 masks = hnp.arrays(bool, SHAPE)
 definitions = st.sampled_from([HEIMANN, CHAOS])
 few = settings(max_examples=25)
 
 
 def figures(truth: np.ndarray, prediction: np.ndarray, **given: Any) -> tuple[float | None, ...]:
-    options = {"spacing_mm": SPACING_MM, "tolerance_mm": 0.8, "definition": HEIMANN} | given
-    return tuple(surface_figures(truth, prediction, **options))
+    """ASSD, RMSD, MSSD, HD95 and surface Dice."""
+    options = {"spacing_mm": SPACING_MM, "tolerance_mm": 0.8, "mode": mode_of("corrected")} | given
+    masks, metrics = MaskPair(truth, prediction, **options), case_metrics()
+    return tuple(metrics[name].function(masks) for name in NAMES)
 
 
 @few
@@ -101,14 +106,10 @@ def test_monai_measures_the_same_between_surfaces_of_6_neighbours() -> None:
     truth, prediction = (np.pad(rng.random((8, 9, 10)) > 0.6, 1) for _ in range(2))
     pair = [torch.from_numpy(mask)[None, None] for mask in (prediction, truth)]
     given: dict[str, Any] = {"include_background": True, "spacing": SPACING_MM}
-    ours = surface_figures(
-        truth, prediction, spacing_mm=SPACING_MM, tolerance_mm=0.8, definition=Definition(1, goes_on=False)
-    )
-    assert ours.assd_mm == pytest.approx(
-        float(metrics.compute_average_surface_distance(*pair, symmetric=True, **given))
-    )
-    assert ours.mssd_mm == pytest.approx(float(metrics.compute_hausdorff_distance(*pair, **given)))
-    assert ours.hd95_mm == pytest.approx(float(metrics.compute_hausdorff_distance(*pair, percentile=95, **given)))
+    assd_mm, _, mssd_mm, hd95_mm, _ = figures(truth, prediction, definition=Definition(1, goes_on=False))
+    assert assd_mm == pytest.approx(float(metrics.compute_average_surface_distance(*pair, symmetric=True, **given)))
+    assert mssd_mm == pytest.approx(float(metrics.compute_hausdorff_distance(*pair, **given)))
+    assert hd95_mm == pytest.approx(float(metrics.compute_hausdorff_distance(*pair, percentile=95, **given)))
 
 
 def test_an_edge_beyond_the_scan_is_one_for_lits_and_none_for_chaos() -> None:
@@ -127,5 +128,5 @@ def test_distances_to_nothing_are_undefined() -> None:
 
 
 def test_a_negative_tolerance_is_refused() -> None:
-    with pytest.raises(LiverError, match=r"tolerance_mm is -1\.0; 0 or more"):
+    with pytest.raises(LiverError, match=r"tolerance_mm=-1\.0: expected 0 or more"):
         figures(np.ones(SHAPE, bool), np.ones(SHAPE, bool), tolerance_mm=-1.0)

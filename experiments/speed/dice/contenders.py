@@ -123,6 +123,6 @@ def score(held: Sequence[Scan], folder: Path) -> list[Scored]:
 
 def dices(scored: Sequence[Scored], structure: str) -> dict[str, str | float]:
     """The mean over cases, and that of each."""
-    each = {one.pair.case: one.score.structures[structure].dice for one in scored if one.score is not None}
+    each = {one.pair.case: one.score.structures[structure].metrics["dice"] for one in scored if one.score is not None}
     told = " ".join(f"{case}:{dice:.4f}" for case, dice in each.items())
     return {"dice": round(sum(each.values()) / len(each), 6), "cases": told}
