@@ -28,7 +28,7 @@ def available_bytes() -> int | None:
 
 
 def processor() -> str:
-    """What the processor calls itself."""
+    """Return the processor's name."""
     info = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+    names = re.findall(r"model name\s*: (.*)", info.read_text(errors="replace")) if info.exists() else []
     return names[0] if names else platform.processor() or platform.machine()

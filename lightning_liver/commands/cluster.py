@@ -36,6 +36,7 @@ from lightning_liver.inference.label_maps import whole_slice_logits
 from lightning_liver.report.drawing import write_png
 from lightning_liver.runs.trained import Weights, appearance, read_run
 from lightning_liver.tables import Row, write_csv, write_json_whole
+from lightning_liver.training.settings import available_accelerator
 
 log = logging.getLogger(__name__)
 
@@ -145,11 +146,7 @@ def _options(cfg: DictConfig) -> Options:
 def _trained(options: Options) -> Trained:
     run = read_run(Path(options.run).expanduser(), weights=options.weights)
     look = appearance(run, Path(options.run))
-    return Trained(run.network.to(_device()), look, run.multiple, run.config.data.spacing_mm)
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Trained(run.network.to(available_accelerator()), look, run.multiple, run.config.data.spacing_mm)
 
 
 def _warn_of_spacing(trained: float | None, seen: float | None) -> None:
@@ -180,7 +177,7 @@ def _features(trained: Trained, part: str, store: Store, places: Sequence[Place]
     rows = []
     for batch in tqdm(_batches(places), desc="features", unit="batch", dynamic_ncols=True):
         images = [trained.look.tensor(trained.look.hu(store, place.case, place.z)) for place in batch]
-        rows.append(pooled(trained.network, part, torch.stack(images).to(_device()), apply).cpu().numpy())
+        rows.append(pooled(trained.network, part, torch.stack(images).to(available_accelerator()), apply).cpu().numpy())
     return np.concatenate(rows)
 
 

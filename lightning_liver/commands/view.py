@@ -23,6 +23,7 @@ from lightning_liver.report.viewer.volumes import Labels, reading
 from lightning_liver.runs.contents import read_lines
 from lightning_liver.runs.status import json_of
 from lightning_liver.runs.trained import Finished, appearance, decision_of, read_run, tested_cases
+from lightning_liver.training.settings import available_accelerator
 from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ def _tested(run: Path) -> tuple[str, ...]:
 def _predictor(finished: Finished, run: Path, store: Store) -> Callable[[str], Labels]:
     """What the network says, decided and computed as when the run was scored, but on the store's grid."""
     thresholds, post_process = decision_of(finished.config.inference, finished, run)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(available_accelerator())
     precision = (json_of(run / "chosen.json") or {}).get("precision")
     member = Member(finished.network.to(device), appearance(finished, run), None, finished.multiple)
     options = Options.masks_alone(

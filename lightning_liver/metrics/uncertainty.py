@@ -11,7 +11,7 @@ Geifman et al. 2019, arXiv:1805.08206.
 import math
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from lightning_liver.errors import LiverError
@@ -80,11 +80,3 @@ def best_aurc(table: Table) -> float | None:
         return None
     share = wrong / (right + wrong)
     return share + (1 - share) * math.log(1 - share) if right else 1.0
-
-
-def risk_coverage(table: Table) -> tuple[Float64[Tensor, " point"], Float64[Tensor, " point"]]:
-    """Coverage and risk where each bin that holds a voxel ends."""
-    used = table.sum(dim=0) > 0
-    right, wrong = table[:, used].double().cumsum(dim=1)
-    kept = right + wrong
-    return kept / kept[-1:], wrong / kept

@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lightning_liver.errors import LiverError
-from lightning_liver.metrics.uncertainty import aurc, auroc, best_aurc, empty, risk_coverage, update
+from lightning_liver.metrics.uncertainty import aurc, auroc, best_aurc, empty, update
 
 levels = st.sampled_from([0.0, 0.01, 0.1, 0.25, 0.5, 1.0])  # each in a bin of its own
 voxels = st.lists(st.tuples(levels, st.booleans()), min_size=1, max_size=40)
@@ -71,12 +71,6 @@ def test_bins_are_finer_than_a_hundredth() -> None:
     ranks[order] = np.arange(20000)
     exact = (ranks[wrong].mean() - (wrong.sum() - 1) / 2) / (~wrong).sum()
     assert auroc(table(list(zip(values, wrong.tolist(), strict=True)))) == pytest.approx(exact, abs=1e-3)
-
-
-def test_coverage_grows_to_all() -> None:
-    coverage, risk = risk_coverage(table([(0.0, False), (0.1, False), (0.5, True), (0.5, False)]))
-    assert coverage.tolist() == [0.25, 0.5, 1]
-    assert risk.tolist() == [0, 0, 0.25]
 
 
 def test_where_nothing_can_be_told_there_is_no_figure() -> None:

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
+
+from lightning_liver.metrics.calibration import expected_calibration_error
 from lightning_liver.report.html.blocks import Block, Chart, Row, Section, Text, missing, note
 from lightning_liver.report.html.theme import COLOURS, FAINT, RULE, SMALL, axes_of, chart
 from lightning_liver.runs.contents import Contents, Line, number
@@ -51,11 +54,9 @@ def bins_of(lines: Sequence[Line], structure: str) -> list[Bin]:
 
 
 def ece(bins: Sequence[Bin]) -> float:
-    """Expected calibration error: the mean over voxels of how far a bin's probability is from its share.
-
-    Source: Naeini et al. 2015, doi:10.1609/aaai.v29i1.9602.
-    """
-    return sum(b.voxels * abs(b.said - b.true) for b in bins) / sum(b.voxels for b in bins)
+    """Return the expected calibration error of the bins of one structure."""
+    table = torch.tensor([[(b.voxels, b.voxels * b.said, b.voxels * b.true) for b in bins]], dtype=torch.float64)
+    return float(expected_calibration_error(table))
 
 
 def _reliability(structure: str, bins: Sequence[Bin], error: float) -> Chart:
