@@ -107,7 +107,7 @@ class _Bench:
         shapes = [store.cases[place.case].shape[1:] for place in self.places]
         self.size = (max(height for height, _ in shapes), max(width for _, width in shapes))
         self.store, self.seed, self.tumours = store, seed, Pools.of(records).kinds["tumour"]
-        self.look = Normalization(options.window_hu, options.context, mean=0.0, std=1.0)
+        self.normalization = Normalization(options.window_hu, options.context, mean=0.0, std=1.0)
         self.plain = self._batch(none(), 0)
 
     def untouched(self) -> Block:
@@ -127,7 +127,7 @@ class _Bench:
     def _batch(self, augment: Augment, draw: int) -> list[Sample]:
         """As training would load it, the draw for its epoch."""
         slices = TrainingSlices(
-            self.store, self.look, augment=augment, size=self.size, seed=self.seed, tumours=self.tumours
+            self.store, self.normalization, augment=augment, size=self.size, seed=self.seed, tumours=self.tumours
         )
         return slices.__getitems__([Draw(draw, position, *place) for position, place in enumerate(self.places)])
 
@@ -137,7 +137,7 @@ class _Bench:
     def _tile(self, place: Place, plain: Sample, sample: Sample) -> Tile:
         partner = sample.get("partner_labels")
         return Tile(
-            grey=sample["image"][self.look.context].numpy(),
+            grey=sample["image"][self.normalization.context].numpy(),
             labels=sample["labels"].numpy(),
             partner=None if partner is None else partner.numpy(),
             spacing_mm=self.store.cases[place.case].spacing_mm[1:],

@@ -77,7 +77,7 @@ class Trained(NamedTuple):
     """The network of a run, how it sees HU, to what size it pads, and the pixels in mm that it was trained on."""
 
     network: nn.Module
-    look: Normalization
+    normalization: Normalization
     multiple: int
     spacing_mm: float | None
 
@@ -111,7 +111,7 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
             f"{options.clusters} clusters; take a smaller one, or more cases"
         )
     features = standardised(_features(trained, part, store, places))
-    pixels = _pixels(trained.look, store, places)
+    pixels = _pixels(trained.normalization, store, places)
     points, share = _reduced(features, options.components)
     found = [k_means(each, options.clusters, starts=options.starts, seed=options.seed) for each in (points, pixels)]
     scores = _scores(places, *found)
@@ -128,7 +128,7 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
         scores=scores,
         patients=len({place.patient for place in places}),
     )
-    _write(folder, places, shown, partial(_picture, trained.look, store, places))
+    _write(folder, places, shown, partial(_picture, trained.normalization, store, places))
     log.info(f"{clusters_text(shown)}\n\n{folder / 'clusters.png'}")
 
 
@@ -145,8 +145,8 @@ def _options(cfg: DictConfig) -> Options:
 
 def _trained(options: Options) -> Trained:
     run = read_run(Path(options.run).expanduser(), weights=options.weights)
-    look = appearance(run, Path(options.run))
-    return Trained(run.network.to(available_accelerator()), look, run.multiple, run.config.data.spacing_mm)
+    normalization = appearance(run, Path(options.run))
+    return Trained(run.network.to(available_accelerator()), normalization, run.multiple, run.config.data.spacing_mm)
 
 
 def _warn_of_spacing(trained: float | None, seen: float | None) -> None:
@@ -176,7 +176,7 @@ def _features(trained: Trained, part: str, store: Store, places: Sequence[Place]
     apply = partial(whole_slice_logits, trained.network, multiple=trained.multiple)
     rows = []
     for batch in tqdm(_batches(places), desc="features", unit="batch", dynamic_ncols=True):
-        images = [trained.look.tensor(trained.look.hu(store, place.case, place.z)) for place in batch]
+        images = [trained.normalization.tensor(trained.normalization.hu(store, place.case, place.z)) for place in batch]
         rows.append(pooled(trained.network, part, torch.stack(images).to(available_accelerator()), apply).cpu().numpy())
     return np.concatenate(rows)
 
@@ -189,9 +189,9 @@ def _batches(places: Sequence[Place]) -> list[list[Place]]:
     return [case[start : start + _BATCH] for case in cases.values() for start in range(0, len(case), _BATCH)]
 
 
-def _pixels(look: Normalization, store: Store, places: Sequence[Place]) -> Points:
+def _pixels(normalization: Normalization, store: Store, places: Sequence[Place]) -> Points:
     """Windowed slices as rows of PIXELS x PIXELS values in [0, 1], each the mean of the area it covers."""
-    slices = [look.window(store.read(place.case, "hu", place.z)) for place in places]
+    slices = [normalization.window(store.read(place.case, "hu", place.z)) for place in places]
     return np.stack([cv2.resize(each, (PIXELS, PIXELS), interpolation=cv2.INTER_AREA).ravel() for each in slices])
 
 
@@ -212,8 +212,8 @@ def _scores(places: Sequence[Place], features: Groups, pixels: Groups) -> dict[s
     }
 
 
-def _picture(look: Normalization, store: Store, places: Sequence[Place], n: int) -> np.ndarray:
-    return look.window(store.read(places[n].case, "hu", places[n].z))
+def _picture(normalization: Normalization, store: Store, places: Sequence[Place], n: int) -> np.ndarray:
+    return normalization.window(store.read(places[n].case, "hu", places[n].z))
 
 
 def _write(folder: Path, places: Sequence[Place], shown: Clustering, picture: Any) -> None:

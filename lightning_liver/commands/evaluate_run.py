@@ -55,14 +55,14 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     if gone := [name for name in cases if name not in store.cases]:
         raise LiverError(f"{run} tested cases that data.root no longer has: {', '.join(gone)}")
     module = SliceDataModule(store, Split((cases[0],), (), cases), none(), build(data.slices), seed=0)
-    module.load_state_dict(finished.look)
+    module.load_state_dict(finished.normalization)
     task = _task(finished, flips=bool(_given(cfg.inference.flips, saved.inference.get("flips"))))
     _compare_uncertainty(task, cfg)
     task.thresholds, post_process = decision_of(cfg.inference, finished, run)
     volumes = VolumeScores(module, post_process, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
     logged = bare_trainer(resolve_auto(build(cfg.trainer)), callbacks=[volumes]).test(task, module, verbose=False)[0]
     rows = write_scores(folder, store, volumes.scores, task.calibration)
-    draw_cases(folder / "pictures", store, rows, volumes.kept, module.look.window_hu)
+    draw_cases(folder / "pictures", store, rows, volumes.kept, module.normalization.window_hu)
     metrics: dict[str, Any] = {name: or_none(value) for name, value in logged.items() if name.startswith("test/")}
     metrics |= run_figures(volumes.scores) | {"mode": cfg.mode, "tolerance_mm": cfg.tolerance_mm}
     write_json_whole(folder / "metrics.json", metrics)

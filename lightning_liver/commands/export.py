@@ -62,22 +62,22 @@ def export(cfg: DictConfig, folder: Path) -> Path:
     options = _options(cfg)
     write, read = build(cfg.format.write), build(cfg.format.read)
     finished = read_run(options.run)
-    look = appearance(finished, options.run)
-    example = _random(look, finished.multiple, _EXAMPLE, np.random.default_rng(options.seed))
+    normalization = appearance(finished, options.run)
+    example = _random(normalization, finished.multiple, _EXAMPLE, np.random.default_rng(options.seed))
     _refuse_other_output(finished.network, example)
-    document = describe(finished, look, thresholds(options.run))
+    document = describe(finished, normalization, thresholds(options.run))
     path = options.output or options.run / f"network{cfg.format.suffix}"
     with _writing(path) as partial:
         with _followed():
             write(finished.network, example, document, partial)
             exported, kept = read(partial)
         assert kept == document
-        told = _compared(exported, finished, look, options)
+        told = _compared(exported, finished, normalization, options)
     log.info(f"{told}\n{json.dumps(document)}\n\n{path}")
     return path
 
 
-def describe(run: Finished, look: Normalization, thresholds: dict[str, float]) -> dict[str, Any]:
+def describe(run: Finished, normalization: Normalization, thresholds: dict[str, float]) -> dict[str, Any]:
     """What a file says of its network, for whoever gives it a scan.
 
     Scans are (z, y, x) with x to the patient's left, y to the back and z to the head (LPS). HU are clipped to
@@ -90,10 +90,10 @@ def describe(run: Finished, look: Normalization, thresholds: dict[str, float]) -
         "orientation": "LPS",
         "hu_range": list(HU_RANGE),
         "spacing_mm": run.config.data.spacing_mm,
-        "window_hu": list(look.window_hu),
-        "mean": look.mean,
-        "std": look.std,
-        "context": look.context,
+        "window_hu": list(normalization.window_hu),
+        "mean": normalization.mean,
+        "std": normalization.std,
+        "context": normalization.context,
         "multiple": run.multiple,
         "classes": list(STRUCTURES),
         "thresholds": thresholds,
@@ -163,16 +163,16 @@ def _followed() -> Iterator[None]:
         ) from error
 
 
-def _compared(exported: Network, run: Finished, look: Normalization, options: Options) -> str:
+def _compared(exported: Network, run: Finished, normalization: Normalization, options: Options) -> str:
     """How much the file's logits differ from the original's, in words.
 
     Raises:
         LiverError: by more than is allowed, or the file takes slices of some sizes only.
     """
     rng = np.random.default_rng(options.seed)
-    made = [_random(look, run.multiple, size, rng) for size in _SIZES]
+    made = [_random(normalization, run.multiple, size, rng) for size in _SIZES]
     told = [f"{_difference(exported, run, made, options.tolerance):.1e} on {len(made)} batches of random slices"]
-    if own := _of_store(run, look, options.slices):
+    if own := _of_store(run, normalization, options.slices):
         told.append(f"{_difference(exported, run, own, options.tolerance):.1e} on {len(own)} slices of the run's store")
     return f"Largest difference from a logit of the original, of which {options.tolerance:g} is allowed: " + ", ".join(
         told
@@ -197,20 +197,22 @@ def _difference(exported: Network, run: Finished, batches: Sequence[Tensor], tol
     return worst
 
 
-def _random(look: Normalization, multiple: int, size: tuple[int, int, int], rng: np.random.Generator) -> Images:
+def _random(
+    normalization: Normalization, multiple: int, size: tuple[int, int, int], rng: np.random.Generator
+) -> Images:
     """Slices of noise that the window clips on both sides."""
     batch, height, width = size
-    low, high = look.window_hu
-    shape = (batch, height * multiple, width * multiple, 2 * look.context + 1)
+    low, high = normalization.window_hu
+    shape = (batch, height * multiple, width * multiple, 2 * normalization.context + 1)
     hu = rng.uniform(low - (high - low) / 4, high + (high - low) / 4, shape).astype(np.float32)
-    return torch.stack([look.tensor(each) for each in hu])
+    return torch.stack([normalization.tensor(each) for each in hu])
 
 
-def _of_store(run: Finished, look: Normalization, count: int) -> list[Tensor]:
+def _of_store(run: Finished, normalization: Normalization, count: int) -> list[Tensor]:
     """Slices from all over the store, each a batch since cases differ in size; none where the store is gone."""
     try:
         store = open_store(folder_of(Path(str(run.config.data.store)), run.config.data.spacing_mm))
-        slices = WholeSlices(store, look, cases=list(store.cases), native=False)
+        slices = WholeSlices(store, normalization, cases=list(store.cases), native=False)
         places = np.linspace(0, len(slices) - 1, min(count, len(slices))).round().astype(int)
         return [slices[place]["image"][None] for place in places.tolist()]
     except (LiverError, OSError) as error:

@@ -109,7 +109,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         rows = write_scores(folder, store, volumes.scores, task.calibration)
         if task.test_losses:
             write_csv(folder / "losses.csv", loss_rows(store, split.test, task.losses_per_case()))
-        draw_cases(folder / "pictures", store, rows, volumes.kept, data.look.window_hu)
+        draw_cases(folder / "pictures", store, rows, volumes.kept, data.normalization.window_hu)
         timing: Metrics = {"prepare_s": prepared_s, "fit_s": fitted_s, "test_s": tested_s}
         write_json_whole(folder / "timing.json", timing | throughput.summary())
         log_hyperparameters(logger, cfg, metrics)

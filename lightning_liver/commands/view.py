@@ -57,7 +57,7 @@ def view(cfg: DictConfig, folder: Path) -> None:
         predict,
         run=run.resolve().name,
         first=first,
-        window_hu=tuple(finished.look["window_hu"]),
+        window_hu=tuple(finished.normalization["window_hu"]),
         scores=read_lines(run / "cases.csv") or (),
     )
     with loopback_server(shown, port) as server:

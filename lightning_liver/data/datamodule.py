@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import blosc2
@@ -19,49 +20,49 @@ from lightning_liver.data.splits import Split
 from lightning_liver.data.store import CaseRecord, Store, intensity
 
 
-def _increasing(window_hu: tuple[float, float]) -> tuple[float, float]:
+def _check_increasing(window_hu: tuple[float, float]) -> tuple[float, float]:
     if not window_hu[0] < window_hu[1]:
         raise ValueError("the first value must be below the second, as in [-160, 240]")
     return window_hu
 
 
-def _some_share(shares: dict[str, float]) -> dict[str, float]:
-    if not sum(shares.values()) > 0:
-        raise ValueError("at least one share must be above 0")
-    return shares
+def _check_weights(weights: dict[str, float]) -> dict[str, float]:
+    if not sum(weights.values()) > 0:
+        raise ValueError("at least one weight must be above 0")
+    return weights
 
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=16)]
 
 
 @dataclass(frozen=True)
 class SliceOptions:
-    """How slices are drawn and what they look like; checked before anything is prepared.
+    """Options of drawing and normalizing slices; checked before anything is prepared.
 
     Args:
         window_hu: HU mapped to [0, 1].
-        standardise: afterwards, subtract the mean and divide by the standard deviation of the training cases.
+        standardise: then subtract the mean and divide by the standard deviation of the training cases.
         size: pixels of a training sample, one number or (y, x); evaluation uses whole slices.
-        context: neighbouring slices on each side that come as channels.
+        context: neighbouring slices on each side, added as channels.
         slices_per_epoch: length of an epoch.
         sampling: weights of slices with tumour, with liver, of any kind.
-        batch_size: slices a step and process.
-        eval_batch_size: the same where no gradients are kept.
+        batch_size: slices per step and process.
+        eval_batch_size: the same without gradients.
         num_workers: worker processes that load slices; 0 loads in the training process.
-        val_slices: while training, validation is on about so many slices, as many of each case; None is all of them.
-        overfit: every epoch repeats the first one, sample for sample.
+        val_slices: approximate number of slices of a validation while training, equal for each case; None is all.
+        overfit: repeat the first epoch, sample for sample.
     """
 
-    window_hu: Annotated[tuple[Finite, Finite], AfterValidator(_increasing)]
+    window_hu: Annotated[tuple[Finite, Finite], AfterValidator(_check_increasing)]
     standardise: bool
     size: Size | tuple[Size, Size]
     context: Natural
     slices_per_epoch: Count
-    sampling: Annotated[dict[Kind, Share], AfterValidator(_some_share)]
+    sampling: Annotated[dict[Kind, Weight], AfterValidator(_check_weights)]
     batch_size: Count
     eval_batch_size: Count
     num_workers: Natural
@@ -78,14 +79,14 @@ class SliceOptions:
 
 
 class SliceDataModule(pl.LightningDataModule):
-    """Streams slices from a store.
+    """Data module that streams slices from a store.
 
     Args:
         store: the prepared cases.
-        split: which cases train, validate and test.
+        split: training, validation and test cases.
         augment: a policy, see lightning_liver.data.slices.Augment.
-        seed: what the samples depend on, with epoch and position.
-        target: a store whose slices come along with the training samples, without labels.
+        seed: of the samples, together with epoch and position.
+        target: a store whose slices, without labels, accompany the training samples.
     """
 
     def __init__(
@@ -100,21 +101,21 @@ class SliceDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.target = target
-        self.total_steps: int | None = None  # of the run, once a budget in minutes has fixed it
+        self.total_steps: int | None = None  # of the run, once a time budget has fixed it
         self.store, self.split, self.augment, self.options, self.seed = store, split, augment, options, seed
         training = [store.cases[name] for name in split.train]
         mean, std = intensity(training, options.window_hu) if options.standardise else (0.0, 1.0)
-        self.look = Normalization(options.window_hu, options.context, mean, max(std, 1e-6))
+        self.normalization = Normalization(options.window_hu, options.context, mean, max(std, 1e-6))
 
     def train_dataloader(self) -> DataLoader[Any]:
-        # Lightning makes the iterator, whose workers draw ahead, before it tells the epoch of a resumed run; its
-        # current_epoch still counts the epochs before the one that the checkpoint was saved in
+        # On resume Lightning makes the iterator, whose workers draw ahead, before it sets the sampler's epoch; its
+        # current_epoch is still one behind the epoch in which the checkpoint was saved
         epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0  # type: ignore[attr-defined]
         cases = [self.store.cases[name] for name in self.split.train]
         return self._training(self.store, cases, self.options.sampling, epoch, self.target, left=self._left)
 
     def unlabelled_dataloader(self, epoch: int) -> DataLoader[Any]:
-        """Slices of any kind of the target, else of the training cases, from an epoch on; labels are not to be used."""
+        """Return slices of any kind of the target, else of the training cases, from an epoch on; ignore labels."""
         store = self.target or self.store
         cases = list(store.cases.values()) if self.target else [store.cases[name] for name in self.split.train]
         return self._training(store, cases, {"any": 1.0}, epoch, None)
@@ -123,7 +124,7 @@ class SliceDataModule(pl.LightningDataModule):
         self,
         store: Store,
         cases: Sequence[CaseRecord],
-        shares: Mapping[Kind, float],
+        weights: Mapping[Kind, float],
         epoch: int,
         target: Store | None,
         left: Callable[[], float] = lambda: math.inf,
@@ -133,7 +134,7 @@ class SliceDataModule(pl.LightningDataModule):
         sampler = EpochSampler(
             pools,
             length=self.options.slices_per_epoch,
-            shares=shares,
+            weights=weights,
             seed=self.seed,
             repeat=self.options.overfit,
             rank=rank,
@@ -143,7 +144,7 @@ class SliceDataModule(pl.LightningDataModule):
         sampler.set_epoch(epoch)
         slices = TrainingSlices(
             store,
-            self.look,
+            self.normalization,
             augment=self.augment,
             size=self.options.size_yx,
             seed=self.seed,
@@ -160,7 +161,7 @@ class SliceDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """While training a choice of slices, if the options say so; after it all of them."""
+        """Return val_slices of the slices while training, all of them afterwards."""
         most = self.options.val_slices
         if most is not None and self.trainer and self.trainer.state.fn == TrainerFn.FITTING:
             return self._whole(self.split.val, native=False, most=max(most // max(len(self.split.val), 1), 1))
@@ -170,21 +171,20 @@ class SliceDataModule(pl.LightningDataModule):
         return self._whole(self.split.test, native=True)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """The cases without labels."""
+        """Return the slices of the cases without labels."""
         unlabelled = [name for name, record in self.store.cases.items() if not record.labelled]
         return self._whole(unlabelled, native=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """How HU became input: whoever uses the weights needs it."""
-        look = self.look
-        return {"window_hu": list(look.window_hu), "context": look.context, "mean": look.mean, "std": look.std}
+        """Return the normalization, without which the weights cannot be used."""
+        return asdict(self.normalization) | {"window_hu": list(self.normalization.window_hu)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.look = Normalization(tuple(state["window_hu"]), state["context"], state["mean"], state["std"])
+        self.normalization = Normalization(tuple(state["window_hu"]), state["context"], state["mean"], state["std"])
 
     def _whole(self, cases: tuple[str, ...] | list[str], *, native: bool, most: int | None = None) -> DataLoader[Any]:
         rank, world = self._processes()
-        slices = WholeSlices(self.store, self.look, cases=cases, native=native, most=most)
+        slices = WholeSlices(self.store, self.normalization, cases=cases, native=native, most=most)
         batches = CaseBatches(slices, batch_size=self.options.eval_batch_size, rank=rank, world=world)
         return DataLoader(slices, batch_sampler=batches, **self._loading())
 
@@ -193,7 +193,7 @@ class SliceDataModule(pl.LightningDataModule):
             "num_workers": self.options.num_workers,
             "worker_init_fn": _start_worker,
             "pin_memory": torch.cuda.is_available(),
-            # a generator of its own: iterators draw a seed, and from the global one that would shift dropout
+            # own generator: iterators draw a seed, which would shift dropout if drawn from the global generator
             "generator": torch.Generator().manual_seed(self.seed),
         }
 
@@ -208,6 +208,6 @@ class SliceDataModule(pl.LightningDataModule):
 
 
 def _start_worker(_: int) -> None:
-    """One thread a worker: the training process needs the others."""
+    """Limit a worker to one thread: the training process needs the others."""
     cv2.setNumThreads(0)
     blosc2.set_nthreads(1)

@@ -38,7 +38,7 @@ class Member(NamedTuple):
     """
 
     network: nn.Module
-    look: Normalization
+    normalization: Normalization
     spacing_mm: float | None
     multiple: int
 
@@ -201,16 +201,16 @@ def _autocast(options: Options) -> AbstractContextManager[object]:
 
 def _images(volume: Volume, places: Sequence[int], member: Member) -> Images:
     """Slices with their neighbours, clipped and resampled as in the store, windowed and standardised as in training."""
-    context, last = member.look.context, len(volume.hu) - 1
+    context, last = member.normalization.context, len(volume.hu) - 1
     height, width = grid_shape(volume.hu.shape, volume.spacing_mm, member.spacing_mm)[1:]
     stacks = [[min(max(z, 0), last) for z in range(place - context, place + context + 1)] for place in places]
     needed = sorted({z for stack in stacks for z in stack})
     slices = {z: resample_hu(volume.hu[z].clip(*HU_RANGE), (height, width)) for z in needed}
-    return torch.stack([_tensor([slices[z] for z in stack], member.look) for stack in stacks])
+    return torch.stack([_tensor([slices[z] for z in stack], member.normalization) for stack in stacks])
 
 
-def _tensor(slices: Sequence[Int16[np.ndarray, "y x"]], look: Normalization) -> Float[Tensor, "channel y x"]:
-    return look.tensor(np.stack(slices, axis=-1).astype(np.float32))
+def _tensor(slices: Sequence[Int16[np.ndarray, "y x"]], normalization: Normalization) -> Float[Tensor, "channel y x"]:
+    return normalization.tensor(np.stack(slices, axis=-1).astype(np.float32))
 
 
 def _bytes(share: Float[Tensor, "batch y x"]) -> Bytes:

@@ -30,13 +30,13 @@ class Finished(NamedTuple):
     Args:
         config: what it was trained with.
         network: in evaluation mode, on the processor.
-        look: how HU became its input, for SliceDataModule.load_state_dict.
+        normalization: how HU became its input, for SliceDataModule.load_state_dict.
         multiple: height and width that the network accepts are multiples of this.
     """
 
     config: DictConfig
     network: nn.Module
-    look: dict[str, Any]
+    normalization: dict[str, Any]
     multiple: int
 
 
@@ -75,7 +75,7 @@ def appearance(run: Finished, folder: Path) -> Normalization:
         LiverError: the checkpoint does not say it.
     """
     try:
-        return Normalization(**(run.look | {"window_hu": tuple(run.look["window_hu"])}))
+        return Normalization(**(run.normalization | {"window_hu": tuple(run.normalization["window_hu"])}))
     except (TypeError, KeyError) as error:
         raise LiverError(f"{folder}: its checkpoint does not say how HU become input: {error}") from error
 

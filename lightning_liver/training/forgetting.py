@@ -39,9 +39,9 @@ def forgetting(
     tuned, tuned_weights = deepcopy(mine), read_checkpoint(best)
     tuned.load_state_dict(network_weights(tuned_weights["state_dict"]))
     after = (tuned, tuned_weights[SliceDataModule.__qualname__])
-    for when, (network, look) in {"before": (source.network, source.look), "after": after}.items():
+    for when, (network, normalization) in {"before": (source.network, source.normalization), "after": after}.items():
         data = SliceDataModule(store, split, none(), build(source.config.data.slices), seed=0)
-        data.load_state_dict(look)  # each network sees what it was trained to see
+        data.load_state_dict(normalization)  # each network sees what it was trained to see
         task.network = network
         measured = bare_trainer(options).test(task, data, verbose=False)[0]
         wanted = {name: value for name, value in measured.items() if name.endswith(("/dice_per_case", "/dice_global"))}

@@ -120,7 +120,7 @@ def test_worker_processes_change_no_byte(scans: Path, tmp_path: Path) -> None:
 def test_manifest_is_the_store(scans: Path, tmp_path: Path) -> None:
     store = prepared(scans, tmp_path / "store")
     assert open_store(store.folder).cases == store.cases
-    with pytest.raises(LiverError, match="liver-prepare"):
+    with pytest.raises(LiverError, match=r"expected a store with a manifest\.json; make one with liver-prepare"):
         open_store(tmp_path)
 
 
@@ -165,7 +165,7 @@ def test_case_without_labels_is_kept_for_prediction(
     store = prepared(scans, tmp_path / "store")
     assert "22" in store.cases
     assert store.labelled() == ["20", "21", "23", "24"]
-    assert "No labels, kept for prediction only: 22" in caplog.text
+    assert "Cases without labels, for prediction only: 22" in caplog.text
 
 
 def test_warnings_of_a_kind_come_once_with_their_files(
