@@ -23,7 +23,7 @@ from lightning_liver.inference.predict_volume import AUTOCAST, SCALE, Member, Op
 from lightning_liver.inference.thresholds import Thresholds
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import has_dropout, refuse_certainty
-from lightning_liver.metrics.volumetry import measure
+from lightning_liver.metrics.volumetry import measure_volumes
 from lightning_liver.runs.trained import Finished, appearance, decision_of, read_run
 from lightning_liver.tables import write_csv
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
@@ -128,7 +128,7 @@ def _predict_one(scan: Scan, predictor: Predictor, output: Path, position: str) 
                 "into the accelerator's memory; try options.batch_size=1, options.tile=512 or trainer=cpu"
             ) from error
     labels = predictor.post_process(made.labels, volume.spacing_mm)
-    found = measure(labels, volume.spacing_mm)
+    found = measure_volumes(labels, volume.spacing_mm)
     if not found.liver_ml:
         log.warning(f"{scan.name}: no liver was found. Is it an abdominal CT in HU, and the liver in view?")
     _write_maps(scan, made, options, volume, output)

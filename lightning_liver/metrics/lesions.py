@@ -18,7 +18,7 @@ KINDS = ("reference", "predicted")
 
 @dataclass(frozen=True)
 class Lesion:
-    """A connected component of tumour.
+    """Lesion: a connected component of tumour.
 
     Args:
         kind: "reference" or "predicted".

@@ -1,4 +1,4 @@
-"""A file in metrics/case/ is all that a new metric needs."""
+"""Adding a metric takes one file in metrics/case/."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +41,7 @@ def _sensitivity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 
 def score(found: int, mode: str = "corrected") -> CaseScore:
-    """A tumour of four voxels, of which some were found."""
+    """Score a tumour of four voxels, of which some were found."""
     truth, prediction = (np.ones((1, 3, 6), np.uint8) for _ in range(2))
     truth[0, 1, 1:5] = 2
     prediction[0, 1, 1 : 1 + found] = 2

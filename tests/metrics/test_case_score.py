@@ -1,4 +1,4 @@
-"""Every line of the table in metrics/modes.py, and what is refused."""
+"""Every row of the table in metrics/modes.py, and input that is refused."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def test_prediction_empty(mode: str, rvd: float | None, structure: str) -> None:
     assert metrics(mask, "dice", "voe", "rvd", "hd95_mm", "surface_dice") == (0, 1, rvd, None, 0)
 
 
-def test_a_liver_without_label_1_is_none_for_the_official_scorer() -> None:
+def test_a_liver_without_label_1_is_empty_for_the_official_scorer() -> None:
     assert score(BOTH, TUMOUR, "official").structures["liver"].predicted_voxels == 0
     assert score(BOTH, TUMOUR, "corrected").structures["liver"].predicted_voxels == 8
     assert score(BOTH, TUMOUR, "official").structures["tumour"].metrics["dice"] == 1
@@ -85,7 +85,7 @@ def test_rvd_has_opposite_signs() -> None:
     assert score(BOTH, more, "official").structures["liver"].metrics["rvd"] == -24 / 72
 
 
-def test_ratios_of_no_lesions() -> None:
+def test_ratios_without_lesions() -> None:
     for mode, nothing in (("official", 0), ("corrected", None)):
         healthy = figures(LIVER, LIVER, mode)
         assert [healthy[f"t/lesion/{name}"] for name in ("precision_0", "recall_0", "f1_50")] == [nothing] * 3
@@ -93,18 +93,18 @@ def test_ratios_of_no_lesions() -> None:
         assert (invented["t/lesion/precision_0"], invented["t/lesion/recall_0"]) == (0, nothing)
 
 
-def test_figures_of_no_detected_lesion() -> None:
+def test_figures_without_a_detected_lesion() -> None:
     official, corrected = (figures(BOTH, LIVER, mode) for mode in MODES)
     for name, default in (("dice", 0), ("voe", 1), ("rvd", 9001), ("assd_mm", 9001), ("mssd_mm", 9001)):
         assert (official[f"t/lesion/{name}"], corrected[f"t/lesion/{name}"]) == (default, None)
 
 
-def test_dice_global_of_nothing() -> None:
+def test_dice_global_of_empty_masks() -> None:
     assert figures(LIVER, LIVER, "official")["t/tumour/dice_global"] == 0
     assert figures(LIVER, LIVER, "corrected")["t/tumour/dice_global"] == 1
 
 
-def test_burden_of_no_liver() -> None:
+def test_burden_without_a_liver() -> None:
     burden = {
         (mode, name): score(*pair, mode).burden_error
         for mode in MODES
@@ -147,7 +147,7 @@ def test_volumes_grow_with_the_voxel_and_ratios_do_not(truth: np.ndarray, predic
         assert two.diameter_mm == pytest.approx(2 * one.diameter_mm)
 
 
-def test_lesions_are_told_with_size_overlap_and_whether_they_were_found() -> None:
+def test_lesions_have_size_overlap_and_detection() -> None:
     shifted = LIVER.copy()
     shifted[1:3, 2:4, 3:5] = 2
     shifted[0, 0, 0] = 2
@@ -161,9 +161,9 @@ def test_lesions_are_told_with_size_overlap_and_whether_they_were_found() -> Non
 def test_foreign_labels_and_modes_are_refused() -> None:
     with pytest.raises(LiverError, match="the prediction has label 3"):
         score(BOTH, np.full(SHAPE, 3, np.uint8), "official")
-    with pytest.raises(LiverError, match="mode is 'strict'; it is one of official, corrected"):
+    with pytest.raises(LiverError, match="mode='strict': expected one of official, corrected"):
         score(BOTH, BOTH, "strict")
-    with pytest.raises(LiverError, match=r"spacing_mm is .* three positive numbers"):
+    with pytest.raises(LiverError, match=r"spacing_mm=.* expected three positive numbers"):
         score(BOTH, BOTH, "official", spacing_mm=(1.0, 0.0, 1.0))
 
 

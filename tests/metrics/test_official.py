@@ -1,4 +1,4 @@
-"""The official mode prints what the official scorer printed, and both organisers' figures of the golden case."""
+"""The official mode reproduces the official scorer's figures, and both organisers' figures of the golden case."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def test_figures_are_those_that_the_official_scorer_printed(name: str) -> None:
 
 
 def test_official_figures_depend_on_the_order_of_lesions_in_the_file() -> None:
-    """What the affine is for: by another one, the pairs of the scattered lesions overlap otherwise."""
+    """With another affine, the pairs of the scattered lesions have other overlaps."""
     pair = SETS["scattered"][2]
     overlaps = [
         [

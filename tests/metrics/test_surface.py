@@ -23,7 +23,7 @@ few = settings(max_examples=25)
 
 
 def figures(truth: np.ndarray, prediction: np.ndarray, **given: Any) -> tuple[float | None, ...]:
-    """ASSD, RMSD, MSSD, HD95 and surface Dice."""
+    """Return ASSD, RMSD, MSSD, HD95 and surface Dice."""
     options = {"spacing_mm": SPACING_MM, "tolerance_mm": 0.8, "mode": mode_of("corrected")} | given
     masks, metrics = MaskPair(truth, prediction, **options), case_metrics()
     return tuple(metrics[name].function(masks) for name in NAMES)
@@ -94,7 +94,7 @@ def test_millimetres_scale_with_the_spacing(truth: np.ndarray, prediction: np.nd
 
 @few
 @given(mask=masks)
-def test_a_mask_is_at_no_distance_from_itself(mask: np.ndarray) -> None:
+def test_a_mask_has_distance_0_to_itself(mask: np.ndarray) -> None:
     assume(mask.any())
     assert figures(mask, mask) == (0, 0, 0, 0, 1)
 
@@ -112,7 +112,7 @@ def test_monai_measures_the_same_between_surfaces_of_6_neighbours() -> None:
     assert hd95_mm == pytest.approx(float(metrics.compute_hausdorff_distance(*pair, percentile=95, **given)))
 
 
-def test_an_edge_beyond_the_scan_is_one_for_lits_and_none_for_chaos() -> None:
+def test_the_border_of_the_scan_is_a_surface_for_lits_and_not_for_chaos() -> None:
     whole = np.ones((3, 5, 5), bool)
     inner = np.zeros_like(whole)
     inner[1, 2, 2] = True
@@ -120,7 +120,7 @@ def test_an_edge_beyond_the_scan_is_one_for_lits_and_none_for_chaos() -> None:
     assert surface_distances(whole, inner, spacing_mm=SPACING_MM, definition=CHAOS) is None
 
 
-def test_distances_to_nothing_are_undefined() -> None:
+def test_distances_to_an_empty_mask_are_undefined() -> None:
     nothing, speck = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
     speck[1, 2, 3] = True
     assert figures(nothing, nothing) == (None, None, None, None, 1)
