@@ -124,7 +124,7 @@ def test_no_lesion_at_all_leaves_a_table_with_its_header(tmp_path: Path, capfd: 
         ((), "what is to be scored?"),
         (("truth=t",), "truth=DIR predictions=DIR"),
         (("truth=t", "predictions=p", "run=outputs/1"), "give one of the two"),
-        (("truth=t", "predictions=nowhere"), "predictions=nowhere: there is no such folder"),
+        (("truth=t", "predictions=nowhere"), "predictions=nowhere: no such folder"),
         (("truth=t", "predictions=p", "mode=lits"), "mode='lits': expected one of official, corrected"),
         (("truth=t", "predictions=p", "tolerance_mm=-1"), "tolerance_mm=-1"),
         (("truth=t", "predictions=p", "tolerance_mm=wide"), "tolerance_mm='wide'"),

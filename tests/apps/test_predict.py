@@ -222,7 +222,7 @@ def test_dropout_shows_where_it_is_unsure(tmp_path: Path, predict: Predict) -> N
     ("arguments", "message"),
     [
         (("input=nowhere",), "no such file or folder"),
-        (("input=.",), "neither NIfTI files"),
+        (("input=.",), "found neither"),
         (("run=nowhere", "input=a.nii"), "not a run folder"),
         (("run=null", "input=."), "run is needed"),
         (("input=a.nii", "options.batch_size=0"), "batch_size"),

@@ -150,7 +150,7 @@ def test_every_sample_and_epoch_differs(store: Store) -> None:
 
 
 class AsTheLibraryDoes:
-    """albumentations without a seed for each sample."""
+    """Policy of albumentations without a seed for each sample."""
 
     mixup = None
 
@@ -162,18 +162,18 @@ class AsTheLibraryDoes:
         return Slice(changed["image"], changed["mask"], image.spacing_mm)
 
 
-def test_the_librarys_own_generators_repeat_themselves_in_workers(store: Store) -> None:
-    """What seeds of our own are for: the check of the test above fails with the library alone."""
+def test_albumentations_alone_repeats_samples_in_workers(store: Store) -> None:
+    """The reason for our own seeds: the check of the test above fails with the library alone."""
     assert repeats(AsTheLibraryDoes(), store) >= 60
 
 
-def test_epoch_alone_is_the_epoch_in_its_row(store: Store) -> None:
-    """A run resumed at epoch 2 sees what it would have seen."""
+def test_an_epoch_does_not_depend_on_earlier_ones(store: Store) -> None:
+    """A run resumed at epoch 2 draws the same samples."""
     row, alone = batches(store, policy("all"), 1, (0, 1, 2)), batches(store, policy("all"), 1, (2,))
     assert equal(row[-len(alone) :], alone)
 
 
-def test_donors_are_slices_with_tumour_of_cases_that_count_alike(store: Store) -> None:
+def test_donors_are_slices_with_tumour_of_uniformly_drawn_cases(store: Store) -> None:
     tumours = Pools.of(list(store.cases.values())).kinds["tumour"]
     slices = TrainingSlices(store, NORMALIZATION, augment=policy("none"), size=(32, 32), seed=5, tumours=tumours)
     rng = np.random.default_rng(0)
@@ -205,7 +205,7 @@ def test_a_choice_of_slices_is_evenly_spaced(count: int, most: int) -> None:
     assert gaps.size == 0 or gaps.max() - gaps.min() <= 1
 
 
-def test_a_choice_of_slices_has_as_many_of_each_case(store: Store) -> None:
+def test_a_choice_of_slices_has_equally_many_of_each_case(store: Store) -> None:
     few = WholeSlices(store, NORMALIZATION, cases=["30", "20"], native=False, most=3)
     assert [case for case, _ in few.index] == [0, 0, 0, 1, 1, 1]
     item = few[4]
@@ -233,7 +233,7 @@ def test_crop_or_pad_gives_the_size_and_keeps_image_and_labels_together(
     assert not cut_labels[~inside].any()
 
 
-def test_none_leaves_the_slice_alone(store: Store) -> None:
+def test_augment_none_keeps_the_slice(store: Store) -> None:
     slices = TrainingSlices(store, NORMALIZATION, augment=policy("none"), size=(40, 48), seed=5, tumours={})
     batch = slices[Draw(0, 0, "20", 5)]
     torch.testing.assert_close(batch["image"], NORMALIZATION.tensor(NORMALIZATION.hu(store, "20", 5)))

@@ -56,7 +56,7 @@ def test_a_folder_called_like_a_scan_is_searched_like_any_other(tmp_path):
     assert lits(tmp_path, patients=None)[0].volume == tmp_path / "volume-4.nii/volume-4.nii"
 
 
-def test_leading_zeros_do_not_count(tmp_path):
+def test_leading_zeros_are_ignored(tmp_path):
     lay(tmp_path, "volume-007.nii", "segmentation-7.nii")
     assert names(lits(tmp_path, patients=None)) == ["7"]
 
@@ -72,7 +72,7 @@ def test_mask_without_volume_is_a_warning_that_names_it(tmp_path):
         assert names(lits(tmp_path, patients=None)) == ["3"]
 
 
-def test_official_test_scans_are_left_out_with_a_warning(tmp_path):
+def test_official_test_scans_are_skipped_with_a_warning(tmp_path):
     lay(tmp_path, "volume-3.nii", "segmentation-3.nii", "test/test-volume-3.nii")
     with pytest.warns(LiverWarning, match="test-volume"):
         assert names(lits(tmp_path, patients=None)) == ["3"]
@@ -84,7 +84,7 @@ def test_hidden_files_and_folders_are_ignored(tmp_path):
     assert names(lits(tmp_path, patients=None)) == ["3"]
 
 
-def test_linked_folders_are_followed_and_circles_end(tmp_path):
+def test_linked_folders_are_followed_without_cycles(tmp_path):
     elsewhere = lay(tmp_path / "elsewhere", "volume-3.nii", "segmentation-3.nii")
     root = tmp_path / "root"
     root.mkdir()
@@ -126,7 +126,7 @@ def test_unreadable_root_is_refused(tmp_path, monkeypatch):
         lits(tmp_path, patients=None)
 
 
-def test_unreadable_folder_below_root_is_left_out_with_a_warning(tmp_path, monkeypatch):
+def test_unreadable_folder_below_root_is_skipped_with_a_warning(tmp_path, monkeypatch):
     lay(tmp_path, "volume-3.nii", "segmentation-3.nii", "lost+found/x")
     scandir = os.scandir
 
@@ -136,7 +136,7 @@ def test_unreadable_folder_below_root_is_left_out_with_a_warning(tmp_path, monke
         return scandir(folder)
 
     monkeypatch.setattr("os.scandir", deny)
-    with pytest.warns(LiverWarning, match=r"lost\+found: a folder that cannot be read"):
+    with pytest.warns(LiverWarning, match=r"lost\+found: folder cannot be read, skipped"):
         assert names(lits(tmp_path, patients=None)) == ["3"]
 
 
@@ -171,12 +171,12 @@ def test_known_repeats_are_named_in_one_warning(tmp_path):
     assert len(seen) == 1
 
 
-def test_one_of_each_known_repeat_is_no_reason_to_warn(tmp_path):
+def test_one_of_each_known_repeat_gives_no_warning(tmp_path):
     lay(tmp_path, "volume-0.nii", "segmentation-0.nii", "volume-6.nii", "segmentation-6.nii")
     assert names(lits(tmp_path, patients=None)) == ["0", "6"]
 
 
-def test_patients_come_from_the_csv_and_unknown_cases_in_it_do_not_matter(tmp_path):
+def test_patients_are_read_from_the_csv_and_unknown_cases_in_it_are_ignored(tmp_path):
     lay(tmp_path, "volume-0.nii", "segmentation-0.nii", "volume-1.nii", "segmentation-1.nii")
     table = write_csv(tmp_path / "p.csv", "\ufeffcase,patient\r\n0,A\r\n001, A\r\n\r\n77,B\r\n")
     assert [case.patient for case in lits(tmp_path, patients=table)] == ["A", "A"]
@@ -227,7 +227,7 @@ def test_decathlon_is_read_from_its_folder_or_the_one_above(tmp_path, above):
     assert [(case.name, case.labels is None) for case in cases] == [("3", False), ("20", False), ("132", True)]
 
 
-def test_decathlon_scans_that_are_not_there_are_a_warning(tmp_path):
+def test_missing_decathlon_scans_are_a_warning(tmp_path):
     with pytest.warns(LiverWarning, match=r"dataset\.json lists missing scans: 5-6"):
         msd(lay_msd(tmp_path, training=((3, 3), (20, 20), (5, 5), (6, 6))), patients=None)
 
