@@ -1,4 +1,4 @@
-"""Batches of slices for training, validating, testing and predicting."""
+"""Batches of slices for training, validation and testing."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -169,11 +169,6 @@ class SliceDataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[Any]:
         return self._whole(self.split.test, native=True)
-
-    def predict_dataloader(self) -> DataLoader[Any]:
-        """Return the slices of the cases without labels."""
-        unlabelled = [name for name, record in self.store.cases.items() if not record.labelled]
-        return self._whole(unlabelled, native=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the normalization, without which the weights cannot be used."""

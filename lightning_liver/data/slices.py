@@ -155,7 +155,7 @@ def _span(available: int, wanted: int, rng: np.random.Generator) -> slice:
 
 
 class WholeSlices(Dataset[dict[str, torch.Tensor]]):
-    """Whole slices of some cases, for validation, testing and prediction.
+    """Whole slices of some cases, for validation and testing.
 
     Items: image (channel, y, x) float32; case, the position of the case's name in `cases`, and z; labels (y, x) if the
     case has labels. `native` returns the labels on the scan's own grid instead of the store's, and that grid's height

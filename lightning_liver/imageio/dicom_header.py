@@ -84,7 +84,7 @@ def list_entries(folder: Path) -> list[Path]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a path is a file with DICOM's mark; DICOMDIR, the table of contents of a medium, is not meant."""
+    """Return True for a file with DICOM's mark, except DICOMDIR, the table of contents of a medium."""
     if not path.is_file() or path.stem.upper() == "DICOMDIR":
         return False
     try:

@@ -50,24 +50,24 @@ class MaskPair:
 
     @cached_property
     def distances(self) -> Distances | None:
-        """Surface distances; None where a mask is empty."""
+        """Return surface distances; None where a mask is empty."""
         return surface_distances(self.truth, self.prediction, spacing_mm=self.spacing_mm, definition=self.definition)
 
 
 @dataclass(frozen=True)
 class CaseMetric:
-    """A metric of a case. Its means leave undefined cases out, but for livers in the official mode, see modes.py.
+    """A metric of a case, averaged over cases as modes.py says: undefined values are left out or replaced.
 
     Args:
-        function: the metric of two masks; None where it is undefined.
+        function: returns the metric of two masks, None where it is undefined.
         label: display name.
         better: direction.
-        short: abbreviation, for column headings.
-        unit: of the value, as the file's name ends in.
-        decimals: how many to show.
-        worst: value of a liver or lesion not found at all in the official mode; None takes the penalty.
+        short: abbreviation for column headings.
+        unit: also the ending of the file's name.
+        decimals: shown.
+        worst: official value of an undetected liver or of no detected lesion; None takes the penalty.
         mean_name: name of the mean over cases in metrics.json, if not the file's name.
-        position: place among the columns; equal ones are sorted by name.
+        position: of the column; equal positions are sorted by name.
     """
 
     function: Callable[[MaskPair], float | None]

@@ -1,1 +1,1 @@
-"""Metrics of a case, one a file: its name is the column in cases.csv, its METRIC says how it is computed and shown."""
+"""Metrics of a case, one per file: its name is the column in cases.csv, its METRIC a CaseMetric."""
