@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and whether a process holds one."""
+"""Files written whole or not at all, locks, and files below a folder."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ if sys.platform != "win32":
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A hidden name beside `path` to write to; on success it is flushed to the disk and takes the place of `path`."""
+    """Yield a hidden name beside `path` to write to; on success flush it to the disk and rename it to `path`."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
@@ -28,7 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def clear_partials(folder: Path) -> None:
-    """Remove what killed processes left of files in a folder; the caller holds the folder's lock."""
+    """Remove incomplete files of killed processes from a folder; the caller holds the folder's lock."""
     for partial in folder.glob(".*.partial"):
         partial.unlink(missing_ok=True)
 
@@ -40,9 +40,9 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def is_held(lock: Path) -> bool:
-    """Whether a process holds a FileLock now; False where that cannot be known, as on Windows.
+    """Return True if a process holds a FileLock; False where that is unknown, as on Windows.
 
-    Nothing is made, written or removed: the lock is shared for a moment, for which whoever takes it must have patience.
+    Nothing is created, written or removed. The lock is shared for a moment, so whoever acquires it must retry.
     """
     if sys.platform == "win32":
         return False
@@ -52,7 +52,7 @@ def is_held(lock: Path) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):  # which one depends on the file system
+    except (BlockingIOError, PermissionError):  # depends on the file system
         return True
     except OSError:
         return False
@@ -62,7 +62,7 @@ def is_held(lock: Path) -> bool:
 
 
 def visible_files(root: Path) -> Iterator[Path]:
-    """Files below root, links to folders followed, hidden ones (such as macOS's ._volume-3.nii) left out."""
+    """Yield files below root, following links to folders, without hidden ones (such as macOS's ._volume-3.nii)."""
     seen = set()  # a link can lead to a folder above it
     for folder, below, names in os.walk(root, followlinks=True, onerror=_warn_unreadable):
         real = Path(folder).resolve()
@@ -73,5 +73,5 @@ def visible_files(root: Path) -> Iterator[Path]:
 
 
 def _warn_unreadable(error: OSError) -> None:
-    """A disk's own lost+found is no reason to stop."""
-    warn(f"{error.filename}: a folder that cannot be read, it is left out", LiverWarning, stacklevel=5)
+    """Warn instead of stopping, as for a disk's own lost+found."""
+    warn(f"{error.filename}: folder cannot be read, skipped", LiverWarning, stacklevel=5)

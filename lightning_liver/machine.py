@@ -1,4 +1,4 @@
-"""What this machine has."""
+"""Processor and memory of this machine."""
 
 import os
 import platform
@@ -7,19 +7,19 @@ from pathlib import Path
 
 
 def threads() -> int:
-    """Threads that this process may keep busy: its cores, or OMP_NUM_THREADS, by which joblib shares them out."""
+    """Return the number of threads for this process: its cores, or OMP_NUM_THREADS, by which joblib divides them."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return min(int(wanted), cores()) if wanted.isdecimal() and int(wanted) else cores()
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def available_bytes() -> int | None:
-    """Memory that can be had without swapping; None where the system does not say (it is read from Linux's /proc)."""
+    """Return the memory available without swapping, from Linux's /proc; None on other systems."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -28,7 +28,7 @@ def available_bytes() -> int | None:
 
 
 def processor() -> str:
-    """What the processor calls itself."""
+    """Return the processor's name."""
     info = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+    names = re.findall(r"model name\s*: (.*)", info.read_text(errors="replace")) if info.exists() else []
     return names[0] if names else platform.processor() or platform.machine()

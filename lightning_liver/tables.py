@@ -1,4 +1,4 @@
-"""Tables of results: CSV and JSON files that are there whole or not at all, aligned text."""
+"""Tables of results: CSV and JSON files, written whole or not at all, and aligned text."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ MISSING = "-"
 
 
 def text_table(rows: Sequence[Row]) -> str:
-    """Rows as aligned text for a terminal: words left, numbers right with three decimals, "-" for None and NaN."""
+    """Format rows as aligned text: words left, numbers right with three decimals, "-" for None and NaN."""
     names = columns(rows)
     cells = [[name, *(_cell(row.get(name)) for row in rows)] for name in names]
     right = [all(not isinstance(row.get(name), str) for row in rows) for name in names]
@@ -34,12 +34,12 @@ def text_table(rows: Sequence[Row]) -> str:
 
 
 def columns(rows: Sequence[Row]) -> list[str]:
-    """Names of all columns, in order of appearance."""
+    """Return the names of all columns, in order of appearance."""
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def or_none(value: Value) -> Value:
-    """A plain value; None for NaN and infinity."""
+    """Return a plain value, None for NaN and infinity."""
     plain = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(plain, float) and not math.isfinite(plain) else plain
 
@@ -52,10 +52,10 @@ def _cell(value: Value) -> str:
 
 
 def write_csv(path: Path, rows: Sequence[Row], header: Sequence[str] = ()) -> None:
-    """Write a row for each case and structure, columns in order of appearance, None and NaN as empty cells.
+    """Write rows, columns in order of appearance, None and NaN as empty cells.
 
     Args:
-        header: columns that are there even without a row.
+        header: columns written even without a row.
     """
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(
@@ -66,7 +66,7 @@ def write_csv(path: Path, rows: Sequence[Row], header: Sequence[str] = ()) -> No
 
 
 def write_json_whole(path: Path, mapping: Mapping[str, Value]) -> None:
-    """Write a flat mapping with sorted keys, NaN and infinity as null, so that equal results make equal files.
+    """Write a flat mapping with sorted keys, NaN and infinity as null, so that equal results give equal files.
 
     Raises:
         TypeError: a value is not a plain number, text, truth value or None.
@@ -74,7 +74,5 @@ def write_json_whole(path: Path, mapping: Mapping[str, Value]) -> None:
     plain = {name: or_none(value) for name, value in mapping.items()}
     for name, value in plain.items():
         if not isinstance(value, str | int | float | None):
-            raise TypeError(
-                f"{name} is a {type(value).__name__}, but the file is flat: numbers, text, true, false, null"
-            )
+            raise TypeError(f"{name}: expected a number, text, true, false or null, got a {type(value).__name__}")
     write_whole(path, json.dumps(plain, indent=2, sort_keys=True, allow_nan=False) + "\n")

@@ -1,4 +1,4 @@
-"""A CT volume in canonical orientation, and the way back to the file's own voxels."""
+"""CT volumes in canonical orientation, and conversion from and to a file's own voxels."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -28,10 +28,10 @@ class Volume:
 
 
 class Slice(NamedTuple):
-    """An axial slice, with neighbours as further channels, as augmentation sees it.
+    """An axial slice for augmentation, with neighbouring slices as channels.
 
     Args:
-        hu: Hounsfield units, before any window.
+        hu: Hounsfield units, before windowing.
         labels: 0 background, 1 liver, 2 tumour.
         spacing_mm: distance between pixel centres along y and x.
     """
@@ -42,21 +42,21 @@ class Slice(NamedTuple):
 
 
 def to_canonical(voxels: Shaped[np.ndarray, "k j i"], affine: Float[np.ndarray, "4 4"]) -> Shaped[np.ndarray, "z y x"]:
-    """Turn a file's array, slowest index first, into LPS (z, y, x): a view, flipped and transposed, not resampled."""
+    """Convert a file's array, slowest index first, to LPS (z, y, x): a flipped and transposed view, not resampled."""
     return _reorient(voxels, ornt_transform(io_orientation(affine), _LPS))
 
 
 def from_canonical(
     voxels: Shaped[np.ndarray, "z y x"], affine: Float[np.ndarray, "4 4"]
 ) -> Shaped[np.ndarray, "k j i"]:
-    """Undo to_canonical: LPS (z, y, x) back to the order and direction of the file that has this affine."""
+    """Undo to_canonical: convert LPS (z, y, x) to the order and direction of the file that has this affine."""
     return _reorient(voxels, ornt_transform(_LPS, io_orientation(affine)))
 
 
 def canonical_spacing_mm(
     spacing_mm: tuple[float, float, float], affine: Float[np.ndarray, "4 4"]
 ) -> tuple[float, float, float]:
-    """Spacing along z, y and x from a file's spacing along its own i, j and k."""
+    """Return the spacing along z, y and x from a file's spacing along its own i, j and k."""
     axes = ornt_transform(io_orientation(affine), _LPS)[:, 0].astype(int)
     x, y, z = (spacing_mm[int(np.flatnonzero(axes == axis)[0])] for axis in range(3))
     return (z, y, x)

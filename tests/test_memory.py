@@ -26,7 +26,7 @@ TRAINING = (
 
 
 def peak_bytes(process: psutil.Process) -> int:
-    """Sum over a process and its children of the largest resident set that each had so far."""
+    """Sum the peak resident sets of a process and its children."""
     total = 0
     for one in (process, *process.children(recursive=True)):
         try:
@@ -68,7 +68,7 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from Linux's /proc")
 def test_a_worker_that_prepares_1000_slices_of_512x512_stays_below_2500_mb(tmp_path: Path) -> None:
-    """On 250 slices, whose share of the peak above that of 1 slice is a quarter."""
+    """Extrapolated from 250 slices, a quarter of the peak above that of 1 slice."""
     (tmp_path / "store").mkdir()
     few, many = (preparing_peak_bytes(tmp_path, slices) for slices in (1, 250))
     expected = few + 4 * (many - few)

@@ -14,7 +14,7 @@ ROWS = [
 ]
 
 
-def test_csv_has_a_row_each_and_empty_cells_for_what_is_undefined(tmp_path: Path) -> None:
+def test_csv_has_empty_cells_for_undefined_values(tmp_path: Path) -> None:
     write_csv(tmp_path / "cases.csv", ROWS)
     with (tmp_path / "cases.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -25,12 +25,12 @@ def test_csv_has_a_row_each_and_empty_cells_for_what_is_undefined(tmp_path: Path
     assert rows[2]["case"] == "12, odd"
 
 
-def test_csv_without_rows_is_a_file_all_the_same(tmp_path: Path) -> None:
+def test_csv_without_rows_is_an_empty_file(tmp_path: Path) -> None:
     write_csv(tmp_path / "cases.csv", [])
     assert (tmp_path / "cases.csv").read_text().strip() == ""
 
 
-def test_json_is_flat_sorted_and_has_null_where_a_figure_is_undefined(tmp_path: Path) -> None:
+def test_json_is_sorted_and_has_null_for_undefined_values(tmp_path: Path) -> None:
     scores = {"b": float("nan"), "a": np.float32(0.5), "d": float("inf"), "c": 3, "e": None, "f": "x", "g": True}
     write_json_whole(tmp_path / "metrics.json", scores)
     content = json.loads((tmp_path / "metrics.json").read_text())
@@ -38,14 +38,15 @@ def test_json_is_flat_sorted_and_has_null_where_a_figure_is_undefined(tmp_path: 
     assert list(content) == sorted(content)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("value", [{"deep": 1}, [1, 2]])
-def test_json_refuses_what_is_not_flat(tmp_path: Path, value: object) -> None:
-    with pytest.raises(TypeError):
+def test_json_refuses_nested_values(tmp_path: Path, value: object) -> None:
+    with pytest.raises(TypeError, match="test/liver: expected a number"):
         write_json_whole(tmp_path / "metrics.json", {"test/liver": value})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_file_that_fails_halfway_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "cases.csv"
     write_csv(path, ROWS)
     before = path.read_bytes()
@@ -65,5 +66,5 @@ def test_text_table_aligns_words_left_and_numbers_right() -> None:
     ]
 
 
-def test_text_table_of_nothing_is_empty() -> None:
+def test_text_table_without_rows_is_empty() -> None:
     assert text_table([]) == ""

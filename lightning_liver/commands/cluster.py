@@ -37,6 +37,7 @@ from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.report.drawing import write_png
 from lightning_liver.runs.trained import Weights, read_run
 from lightning_liver.tables import Row, Value, write_csv, write_json_whole
+from lightning_liver.training.settings import available_accelerator
 from lightning_liver.types import Count
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
     """
     options = _options(cfg)
     trained = read_run(Path(options.run).expanduser(), weights=options.weights)
-    trained.network.to(_device())
+    trained.network.to(available_accelerator())
     part = find_part(trained.network, options.part)
     store = prepared(cfg.data)
     _warn_of_spacing(trained.spacing_mm, cfg.data.spacing_mm)
@@ -114,10 +115,6 @@ def _options(cfg: DictConfig) -> Options:
     except ValidationError as error:
         faults = [f"{fault['loc'][0]}={fault['input']!r}: {fault['msg']}" for fault in error.errors()]
         raise LiverError("\n".join(faults)) from error
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _warn_of_spacing(trained: float | None, given: float | None) -> None:
@@ -160,7 +157,9 @@ def _features(trained: TrainedNetwork, part: str, store: Store, slices: Sequence
     rows = []
     for batch in tqdm(_batches(slices), desc="features", unit="batch", dynamic_ncols=True):
         images = [normalization.tensor(normalization.hu(store, each.case, each.z)) for each in batch]
-        rows.append(pool_features(trained.network, part, torch.stack(images).to(_device()), apply).cpu().numpy())
+        rows.append(
+            pool_features(trained.network, part, torch.stack(images).to(available_accelerator()), apply).cpu().numpy()
+        )
     return np.concatenate(rows)
 
 

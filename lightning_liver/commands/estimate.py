@@ -21,6 +21,7 @@ from lightning_liver.config import folder
 from lightning_liver.data.datamodule import SliceOptions
 from lightning_liver.data.store import CaseRecord, open_store
 from lightning_liver.errors import LiverError
+from lightning_liver.inference.predict_volume import AUTOCAST
 from lightning_liver.machine import threads
 from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.listing import is_done, is_listed
@@ -147,7 +148,7 @@ class _Step:
         self.device = torch.device("cpu" if options.accelerator == "cpu" else options.accelerator)
         self.network, self.loss = network.to(self.device), loss
         self.optimizer = optimizer(self.network.parameters())
-        half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(options.precision)
+        half = AUTOCAST.get(options.precision)
         self.autocast = torch.autocast(self.device.type, dtype=half, enabled=half is not None)
 
     def train(self, images: Tensor, target: Tensor) -> None:

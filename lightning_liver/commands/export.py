@@ -85,15 +85,15 @@ def describe(trained: TrainedNetwork, thresholds: dict[str, float]) -> dict[str,
     are padded to multiples of `multiple`. The logits, cut and interpolated back to the scan's grid, mean `classes`
     where their logistic function exceeds the class's threshold.
     """
-    look = trained.normalization
+    normalization = trained.normalization
     return {
         "orientation": "LPS",
         "hu_range": list(HU_RANGE),
         "spacing_mm": trained.spacing_mm,
-        "window_hu": list(look.window_hu),
-        "mean": look.mean,
-        "std": look.std,
-        "context": look.context,
+        "window_hu": list(normalization.window_hu),
+        "mean": normalization.mean,
+        "std": normalization.std,
+        "context": normalization.context,
         "multiple": trained.multiple,
         "classes": list(STRUCTURES),
         "thresholds": thresholds,
@@ -201,11 +201,11 @@ def _difference(exported: Network, trained: TrainedNetwork, batches: Sequence[Te
 
 def _random(trained: TrainedNetwork, size: tuple[int, int, int], rng: np.random.Generator) -> Images:
     """Draw slices of noise that the window clips on both sides."""
-    (batch, height, width), multiple, look = size, trained.multiple, trained.normalization
-    low, high = look.window_hu
-    shape = (batch, height * multiple, width * multiple, 2 * look.context + 1)
+    (batch, height, width), multiple, normalization = size, trained.multiple, trained.normalization
+    low, high = normalization.window_hu
+    shape = (batch, height * multiple, width * multiple, 2 * normalization.context + 1)
     hu = rng.uniform(low - (high - low) / 4, high + (high - low) / 4, shape).astype(np.float32)
-    return torch.stack([look.tensor(each) for each in hu])
+    return torch.stack([normalization.tensor(each) for each in hu])
 
 
 def _of_store(trained: TrainedNetwork, count: int) -> list[Tensor]:

@@ -23,7 +23,7 @@ from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.predict_volume import AUTOCAST, SCALE, Options, Prediction, predict_volume
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import check_uncertainty, has_dropout
-from lightning_liver.metrics.volumetry import measure
+from lightning_liver.metrics.volumetry import measure_volumes
 from lightning_liver.runs.trained import decision_of, read_run
 from lightning_liver.tables import write_csv
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
@@ -131,7 +131,7 @@ def _predict_one(
                 f"{scan.path}: {options.batch_size} slices of {volume.hu.shape[1]} x {volume.hu.shape[2]} do not fit "
                 "into the accelerator's memory; try options.batch_size=1, options.tile=512 or trainer=cpu"
             ) from error
-    found = measure(made.labels, volume.spacing_mm)
+    found = measure_volumes(made.labels, volume.spacing_mm)
     if not found.liver_ml:
         log.warning(f"{scan.name}: no liver was found. Is it an abdominal CT in HU, and the liver in view?")
     _write_maps(scan, made, options, volume, output)

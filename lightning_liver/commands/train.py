@@ -131,7 +131,7 @@ def _write(run: Run, folder: Path, timing: Metrics) -> list[Row]:
         calibration=measures.calibration.bins,
         losses=measures.losses.per_case(),
         predictions=measures.volumes.kept,
-        window_hu=run.data.look.window_hu,
+        window_hu=run.data.normalization.window_hu,
     )
     write_json_whole(RunFolder(folder).timing, timing)
     return rows

@@ -13,6 +13,7 @@ from scipy.stats import t as student
 from lightning_liver.comparison.runs import Run, complete_runs, configurations, scores
 from lightning_liver.comparison.statistics import Scores, holm, patient_scores
 from lightning_liver.errors import LiverError
+from lightning_liver.metrics.case.dice import DICE_PER_CASE
 from lightning_liver.metrics.intervals import ALPHA, Mean
 from lightning_liver.report.numbers import p_text
 from lightning_liver.runs.settings import levels
@@ -52,7 +53,7 @@ def effects_text(runs: Sequence[Run], structures: Sequence[str]) -> str:
     parts = []
     for structure in structures:
         shown = text_table([_row(effect) for effect in effects(patient_scores(rows, structure), design)])
-        parts.append(f"Effects on {structure} Dice per case, each with the other options averaged away\n\n{shown}")
+        parts.append(f"Effects on {structure} {DICE_PER_CASE}, each with the other options averaged away\n\n{shown}")
     note = (
         f"Of {len(settings)} configurations. Intervals and p are of Student's t on the residuals of a score as its "
         "patient's plus what each option adds; p is corrected by Holm over the options of a table. What two options do "

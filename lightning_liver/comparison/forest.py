@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lightning_liver.comparison.statistics import Scores
+from lightning_liver.metrics.case.dice import DICE_PER_CASE
 from lightning_liver.metrics.intervals import Mean, mean_interval
 from lightning_liver.report.drawing import (
     BAND,
@@ -57,7 +58,7 @@ def forest(
     header = _LABEL_INCHES * (len(known) + 1) + 0.08
     repeated = {name: list(seeds.get(name, {}).values()) for name in order if len(seeds.get(name, {})) > 1}
     figure, axes = make_figure(
-        f"{structure.capitalize()} Dice per case: mean over patients",
+        f"{structure.capitalize()} {DICE_PER_CASE}: mean over patients",
         _caption(bool(repeated), bool(known)),
         plot=(_PLOT_INCHES, header + heights.sum()),
         left=max(text_inches(label, weight="bold") for label in labels) + 0.1,
@@ -97,7 +98,7 @@ def _draw_frame(axes: Axes, heights: np.ndarray, structure: str) -> None:
     axes.tick_params(axis="y", length=0, pad=6)
     axes.tick_params(axis="x", colors=FAINT, labelsize=SMALL + 0.5)
     axes.vlines(axes.get_xticks()[1:-1], 0, ends[-1], color="white", lw=1, zorder=0.5)
-    axes.set_xlabel(f"{structure} Dice per case", fontsize=SIZE, color=INK)
+    axes.set_xlabel(f"{structure} {DICE_PER_CASE}", fontsize=SIZE, color=INK)
     for title, inches in _COLUMNS.items():
         _number(axes, -0.08, inches, title, FAINT)
 

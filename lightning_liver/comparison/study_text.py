@@ -14,6 +14,7 @@ from lightning_liver.comparison.statistics import (
     smallest_p,
 )
 from lightning_liver.comparison.study import Section, Study
+from lightning_liver.metrics.case.dice import DICE_PER_CASE
 from lightning_liver.metrics.intervals import ALPHA, mean_interval
 from lightning_liver.report.numbers import counted, p_text, range_text
 from lightning_liver.report.references import NOT_COMPARABLE, REASON, Reference, position, references
@@ -34,7 +35,7 @@ def study_text(study: Study) -> str:
 def _section(section: Section, study: Study) -> str:
     table, pairs, tests, baseline = section.table, section.pairs, study.tests, study.baseline
     where = f"{section.stratum}: " if section.stratum else ""
-    dice = f"{section.structure.capitalize()} Dice per case"
+    dice = f"{section.structure.capitalize()} {DICE_PER_CASE}"
     title = f"{where}{dice}, mean over patients (scans and seeds of a patient averaged first)"
     parts = [title]
     if table:

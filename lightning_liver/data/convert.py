@@ -1,4 +1,4 @@
-"""One scan into the store: read, check, turn to LPS, resample in plane, compress."""
+"""Conversion of a scan for the store: read, check, reorient to LPS, resample in plane, compress."""
 
 import errno
 import shutil
@@ -19,7 +19,7 @@ from lightning_liver.volume import Volume
 
 
 def fingerprint(case: Case, spacing_mm: float | None) -> dict[str, Any]:
-    """What a prepared case depends on: its files with sizes and times of change, the options, the store's format."""
+    """Return all that a prepared case depends on: its files with sizes and times, the options, the store's format."""
     paths = {"volume": case.volume.resolve(), "labels": case.labels.resolve() if case.labels else None}
     files: dict[str, Any] = {
         kind: [str(path), path.stat().st_size, path.stat().st_mtime_ns] for kind, path in paths.items() if path
@@ -31,7 +31,7 @@ def prepare_case(case: Case, folder: Path, spacing_mm: float | None) -> CaseReco
     """Read, check and resample one case and put it whole into the store.
 
     Raises:
-        LiverError: the files are not what they should be, or the disk is full.
+        LiverError: the files are invalid, or the disk is full.
     """
     if case.problem:
         raise LiverError(case.problem)
@@ -47,13 +47,13 @@ def prepare_case(case: Case, folder: Path, spacing_mm: float | None) -> CaseReco
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     except OSError as error:
-        raise LiverError(_disk_trouble(error, case, folder)) from error
+        raise LiverError(_explain_os_error(error, case, folder)) from error
     return record
 
 
-def _disk_trouble(error: OSError, case: Case, folder: Path) -> str:
+def _explain_os_error(error: OSError, case: Case, folder: Path) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{case.volume}: the disk is full at {folder}. Free some room or name another place: data.store=FOLDER"
+        return f"{case.volume}: the disk is full at {folder}; free some space or set data.store to another folder"
     return f"{case.volume}: {error.strerror or error}"
 
 
@@ -94,7 +94,7 @@ def _write(
 
 
 def _write_hu(path: Path, hu: Int16[np.ndarray, "z y x"], shape: tuple[int, int, int]) -> Int64[np.ndarray, " bins"]:
-    """Write a volume slice by slice, each while it is in the cache; counts of HU on the scan's own grid."""
+    """Write a volume slice by slice, each while it is in the cache; return counts of HU on the scan's own grid."""
     writer = SliceWriter(path, shape, np.int16)
     counts = np.zeros(HU_BINS, np.int64)
     for z, pixels in enumerate(hu):
@@ -107,7 +107,7 @@ def _write_hu(path: Path, hu: Int16[np.ndarray, "z y x"], shape: tuple[int, int,
 def _write_labels(
     path: Path, labels: UInt8[np.ndarray, "z y x"], shape: tuple[int, int, int]
 ) -> Int64[np.ndarray, "structure z"]:
-    """Write labels slice by slice; of each slice return how many pixels are at least 1 and at least 2."""
+    """Write labels slice by slice; return each slice's number of pixels of at least 1 and of at least 2."""
     writer = SliceWriter(path, shape, np.uint8)
     counts = np.zeros((2, shape[0]), np.int64)
     for z, pixels in enumerate(labels):

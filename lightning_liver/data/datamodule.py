@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import blosc2
@@ -20,10 +21,10 @@ from lightning_liver.data.store import CaseRecord, Store, intensity
 from lightning_liver.types import Count, Natural, NonNegative, Window
 
 
-def _some_share(shares: dict[str, float]) -> dict[str, float]:
-    if not sum(shares.values()) > 0:
-        raise ValueError("at least one share must be above 0")
-    return shares
+def _check_weights(weights: dict[str, float]) -> dict[str, float]:
+    if not sum(weights.values()) > 0:
+        raise ValueError("at least one weight must be above 0")
+    return weights
 
 
 Size = Annotated[int, Field(ge=16)]
@@ -31,20 +32,20 @@ Size = Annotated[int, Field(ge=16)]
 
 @dataclass(frozen=True)
 class SliceOptions:
-    """How slices are drawn and what they look like; checked before anything is prepared.
+    """Options of drawing and normalizing slices; checked before anything is prepared.
 
     Args:
         window_hu: HU mapped to [0, 1].
-        standardise: afterwards, subtract the mean and divide by the standard deviation of the training cases.
+        standardise: then subtract the mean and divide by the standard deviation of the training cases.
         size: pixels of a training sample, one number or (y, x); evaluation uses whole slices.
-        context: neighbouring slices on each side that come as channels.
+        context: neighbouring slices on each side, added as channels.
         slices_per_epoch: length of an epoch.
         sampling: weights of slices with tumour, with liver, of any kind.
-        batch_size: slices a step and process.
-        eval_batch_size: the same where no gradients are kept.
+        batch_size: slices per step and process.
+        eval_batch_size: the same without gradients.
         num_workers: worker processes that load slices; 0 loads in the training process.
-        val_slices: while training, validation is on about so many slices, as many of each case; None is all of them.
-        overfit: every epoch repeats the first one, sample for sample.
+        val_slices: approximate number of slices of a validation while training, equal for each case; None is all.
+        overfit: repeat the first epoch, sample for sample.
     """
 
     window_hu: Window
@@ -52,7 +53,7 @@ class SliceOptions:
     size: Size | tuple[Size, Size]
     context: Natural
     slices_per_epoch: Count
-    sampling: Annotated[dict[Kind, NonNegative], AfterValidator(_some_share)]
+    sampling: Annotated[dict[Kind, NonNegative], AfterValidator(_check_weights)]
     batch_size: Count
     eval_batch_size: Count
     num_workers: Natural
@@ -69,14 +70,14 @@ class SliceOptions:
 
 
 class SliceDataModule(pl.LightningDataModule):
-    """Streams slices from a store.
+    """Data module that streams slices from a store.
 
     Args:
         store: the prepared cases.
-        split: which cases train, validate and test.
+        split: training, validation and test cases.
         augment: a policy, see lightning_liver.data.slices.Augment.
-        seed: what the samples depend on, with epoch and position.
-        target: a store whose slices come along with the training samples, without labels.
+        seed: of the samples, together with epoch and position.
+        target: a store whose slices, without labels, accompany the training samples.
         planned_steps: steps of the whole run, after which the last epoch ends; None does not limit it.
     """
 
@@ -96,17 +97,17 @@ class SliceDataModule(pl.LightningDataModule):
         self.store, self.split, self.augment, self.options, self.seed = store, split, augment, options, seed
         training = [store.cases[name] for name in split.train]
         mean, std = intensity(training, options.window_hu) if options.standardise else (0.0, 1.0)
-        self.look = Normalization(options.window_hu, options.context, mean, max(std, 1e-6))
+        self.normalization = Normalization(options.window_hu, options.context, mean, max(std, 1e-6))
 
     def train_dataloader(self) -> DataLoader[Any]:
-        # Lightning makes the iterator, whose workers draw ahead, before it tells the epoch of a resumed run; its
-        # current_epoch still counts the epochs before the one that the checkpoint was saved in
+        # On resume Lightning makes the iterator, whose workers draw ahead, before it sets the sampler's epoch; its
+        # current_epoch is still one behind the epoch in which the checkpoint was saved
         epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0  # type: ignore[attr-defined]
         cases = [self.store.cases[name] for name in self.split.train]
         return self._training(self.store, cases, self.options.sampling, epoch, self.target, left=self._left)
 
     def unlabelled_dataloader(self, epoch: int) -> DataLoader[Any]:
-        """Slices of any kind of the target, else of the training cases, from an epoch on; labels are not to be used."""
+        """Return slices of any kind of the target, else of the training cases, from an epoch on; ignore labels."""
         store = self.target or self.store
         cases = list(store.cases.values()) if self.target else [store.cases[name] for name in self.split.train]
         return self._training(store, cases, {"any": 1.0}, epoch, None)
@@ -115,7 +116,7 @@ class SliceDataModule(pl.LightningDataModule):
         self,
         store: Store,
         cases: Sequence[CaseRecord],
-        shares: Mapping[Kind, float],
+        weights: Mapping[Kind, float],
         epoch: int,
         target: Store | None,
         left: Callable[[], float] = lambda: math.inf,
@@ -125,7 +126,7 @@ class SliceDataModule(pl.LightningDataModule):
         sampler = EpochSampler(
             pools,
             length=self.options.slices_per_epoch,
-            shares=shares,
+            weights=weights,
             seed=self.seed,
             repeat=self.options.overfit,
             rank=rank,
@@ -135,7 +136,7 @@ class SliceDataModule(pl.LightningDataModule):
         sampler.set_epoch(epoch)
         slices = TrainingSlices(
             store,
-            self.look,
+            self.normalization,
             augment=self.augment,
             size=self.options.size_yx,
             seed=self.seed,
@@ -152,7 +153,7 @@ class SliceDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """While training a choice of slices, if the options say so; after it all of them."""
+        """Return val_slices of the slices while training, all of them afterwards."""
         most = self.options.val_slices
         if most is not None and self.trainer and self.trainer.state.fn == TrainerFn.FITTING:
             return self._whole(self.split.val, native=False, most=max(most // max(len(self.split.val), 1), 1))
@@ -162,16 +163,15 @@ class SliceDataModule(pl.LightningDataModule):
         return self._whole(self.split.test, native=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """How HU became input: whoever uses the weights needs it."""
-        look = self.look
-        return {"window_hu": list(look.window_hu), "context": look.context, "mean": look.mean, "std": look.std}
+        """Return the normalization, without which the weights cannot be used."""
+        return asdict(self.normalization) | {"window_hu": list(self.normalization.window_hu)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.look = Normalization(tuple(state["window_hu"]), state["context"], state["mean"], state["std"])
+        self.normalization = Normalization(tuple(state["window_hu"]), state["context"], state["mean"], state["std"])
 
     def _whole(self, cases: Sequence[str], *, native: bool, most: int | None = None) -> DataLoader[Any]:
         rank, world = self._processes()
-        slices = WholeSlices(self.store, self.look, cases=cases, native=native, most=most)
+        slices = WholeSlices(self.store, self.normalization, cases=cases, native=native, most=most)
         batches = CaseBatches(slices, batch_size=self.options.eval_batch_size, rank=rank, world=world)
         return DataLoader(slices, batch_sampler=batches, **self._loading())
 
@@ -180,7 +180,7 @@ class SliceDataModule(pl.LightningDataModule):
             "num_workers": self.options.num_workers,
             "worker_init_fn": _start_worker,
             "pin_memory": torch.cuda.is_available(),
-            # a generator of its own: iterators draw a seed, and from the global one that would shift dropout
+            # own generator: iterators draw a seed, which would shift dropout if drawn from the global generator
             "generator": torch.Generator().manual_seed(self.seed),
         }
 
@@ -196,6 +196,6 @@ class SliceDataModule(pl.LightningDataModule):
 
 
 def _start_worker(_: int) -> None:
-    """One thread a worker: the training process needs the others."""
+    """Limit a worker to one thread: the training process needs the others."""
     cv2.setNumThreads(0)
     blosc2.set_nthreads(1)

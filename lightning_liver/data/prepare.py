@@ -1,4 +1,4 @@
-"""From scans to the store: read, check, turn to LPS, resample in plane, compress. One worker process a case."""
+"""Preparation of the store, one case per worker process: find stale cases, convert them, report."""
 
 import logging
 import multiprocessing
@@ -34,14 +34,14 @@ from lightning_liver.types import Natural, Positive
 
 log = logging.getLogger(__name__)
 
-# What a worker did on one 2.6 GHz core with 512x512 int16 .nii.gz; only the estimate before the start rests on them.
+# measured on one 2.6 GHz core with 512x512 int16 .nii.gz; used only for the estimate before the start
 VOXELS_PER_SECOND = 20e6
 BYTES_PER_VOXEL = 0.9
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case: a record, or the reason why there is none; and what its reader warned of."""
+    """Outcome of a case: a record or an error, and the reader's warnings."""
 
     case: Case
     record: CaseRecord | None
@@ -61,39 +61,37 @@ def prepare(
     """Bring the store up to date with the cases and return it.
 
     Args:
-        store: folder of the stores of this source; each in-plane spacing has its own place below it.
+        store: folder of the stores of this source, with a subfolder for each in-plane spacing.
         spacing_mm: in-plane spacing to resample to; None keeps each scan's own grid.
-        workers: processes; None is one a core, 0 works in this process.
+        workers: processes; None is one per core, 0 works in this process.
         skip_bad: leave out cases that cannot be read, with a warning, instead of raising.
 
     Raises:
-        LiverError: a case cannot be read (after all the others were prepared), or the disk is full.
+        LiverError: a case cannot be read (after all others were prepared), or the disk is full.
     """
     folder = folder_of(store, spacing_mm)
-    outcomes = _whole(cases, folder, spacing_mm)
+    outcomes = _find_prepared(cases, folder, spacing_mm)
     try:
         if len(outcomes) < len(cases):
             folder.mkdir(parents=True, exist_ok=True)
-            with _alone(folder):
+            with _lock(folder):
                 outcomes = _bring_up_to_date(cases, folder, spacing_mm, workers)
-        _list(folder, outcomes)
+        _write_manifest(folder, outcomes)
     except OSError as error:
-        raise LiverError(
-            f"cannot write to {folder}: {error.strerror}. Choose another place: data.store=FOLDER."
-        ) from error
+        raise LiverError(f"{folder}: cannot be written ({error.strerror}); set data.store to another folder") from error
     _report(outcomes, skip_bad)
     return Store(folder, {o.record.name: o.record for o in outcomes if o.record is not None})
 
 
 def folder_of(store: Path, spacing_mm: float | None) -> Path:
-    """Where a source's cases of one in-plane spacing are."""
+    """Return the folder of a source's cases at one in-plane spacing."""
     return store.expanduser() / ("native" if spacing_mm is None else f"{spacing_mm:g}mm")
 
 
 def _bring_up_to_date(
     cases: Sequence[Case], folder: Path, spacing_mm: float | None, workers: int | None
 ) -> list[Outcome]:
-    outcomes = _whole(cases, folder, spacing_mm)  # once more: another process may have worked until now
+    outcomes = _find_prepared(cases, folder, spacing_mm)  # again: another process may have just finished
     found = {outcome.case for outcome in outcomes}
     stale = [case for case in cases if case not in found]
     if stale:
@@ -107,13 +105,13 @@ def _bring_up_to_date(
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process prepares in this folder."""
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, waiting while another process prepares in it."""
     lock = FileLock(folder / "prepare.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info(f"Another process prepares in {folder}: waiting for it")
+        log.info(f"Waiting for another process that prepares in {folder}")
         lock.acquire()
     try:
         yield
@@ -121,29 +119,29 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _whole(cases: Sequence[Case], folder: Path, spacing_mm: float | None) -> list[Outcome]:
-    """The cases that are there already."""
-    records = ((case, _up_to_date(case, folder, spacing_mm)) for case in cases)
+def _find_prepared(cases: Sequence[Case], folder: Path, spacing_mm: float | None) -> list[Outcome]:
+    """Return the outcomes of cases that are already prepared."""
+    records = ((case, _read_up_to_date(case, folder, spacing_mm)) for case in cases)
     return [Outcome(case, record, None, ()) for case, record in records if record]
 
 
-def _list(folder: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write the manifest of every whole case in the folder, those of other runs too."""
+def _write_manifest(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write the manifest of every case in the folder, including those of other runs."""
     names = sorted((path.name for path in (folder / "cases").glob("*")), key=lambda name: (len(name), name))
     mine = {outcome.record.name: outcome.record for outcome in outcomes if outcome.record}
     try:
         write_manifest(folder, [r for name in names if (r := mine.get(name) or read_record(folder, name))])
-    except OSError as error:  # a full disk: what went wrong with the cases is worth more
+    except OSError as error:  # a full disk: the errors of the cases matter more
         log.warning(f"{folder / 'manifest.json'} could not be written: {error.strerror}")
 
 
-def _up_to_date(case: Case, folder: Path, spacing_mm: float | None) -> CaseRecord | None:
-    """The record of a case that is whole and made from these very files; the patient is whatever is said now."""
+def _read_up_to_date(case: Case, folder: Path, spacing_mm: float | None) -> CaseRecord | None:
+    """Read the record of a case made from these very files, with the current patient; None if it is stale."""
     record = None if case.problem else read_record(folder, case.name)
     try:
         fresh = record is not None and record.fingerprint == fingerprint(case, spacing_mm)
     except OSError:
-        return None  # preparing it will say what is wrong with the file
+        return None  # preparing it will report the file's error
     return replace(record, patient=case.patient) if record is not None and fresh else None
 
 
@@ -153,7 +151,7 @@ def _announce(stale: Sequence[Case], total: int, folder: Path, spacing_mm: float
         try:
             header = read_header(case.volume)
         except LiverError:
-            continue  # preparing it will say what is wrong with the file
+            continue  # preparing it will report the file's error
         voxels += header.voxels
         stored += float(np.prod(grid_shape(header.shape, header.spacing_mm, spacing_mm)))
     seconds, needed = voxels / VOXELS_PER_SECOND / max(workers, 1), stored * BYTES_PER_VOXEL
@@ -163,7 +161,7 @@ def _announce(stale: Sequence[Case], total: int, folder: Path, spacing_mm: float
         f"{needed / 1e9:.1f} GB in {folder} ({free / 1e9:.0f} GB are free)"
     )
     if needed > free:
-        log.warning("That is more than is free; what fits will be prepared. Another place: data.store=FOLDER")
+        log.warning("Not enough space: only some cases will be prepared; set data.store to another folder")
 
 
 def _duration(seconds: float) -> str:
@@ -187,17 +185,17 @@ def _outcomes(stale: Sequence[Case], folder: Path, spacing_mm: float | None, wor
             unfinished.append(case)
         else:
             yield outcome
-    for case in unfinished:  # a killed worker takes its pool along: each alone tells who it was
+    for case in unfinished:  # a killed worker breaks its pool: running each case alone shows which one it was
         _, outcome = next(iter(_pooled([case], folder, spacing_mm, 1)))
-        reason = "its worker process was killed, most likely for want of memory. Use fewer: data.workers=1"
+        reason = "its worker process was killed, most likely out of memory; use fewer: data.workers=1"
         yield outcome or Outcome(case, None, f"{case.volume}: {reason}", ())
 
 
 def _pooled(
     cases: Sequence[Case], folder: Path, spacing_mm: float | None, workers: int
 ) -> Iterator[tuple[Case, Outcome | None]]:
-    """Outcomes as they come; None for cases whose worker, or whose pool, was killed."""
-    # spawn: a forked child would inherit the locks of whatever threads the caller runs
+    """Yield outcomes as they complete; None for cases whose worker or pool was killed."""
+    # spawn: a forked child would inherit locks held by the caller's threads
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     try:
         futures = {pool.submit(_attempt, case, folder, spacing_mm): case for case in cases}
@@ -211,20 +209,20 @@ def _pooled(
 
 
 def _attempt(case: Case, folder: Path, spacing_mm: float | None) -> Outcome:
-    """Prepare a case; whatever is wrong with its files becomes an outcome, not an exception."""
+    """Prepare a case; an error in its files becomes an outcome, not an exception."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LiverWarning)
         try:
             record, error = prepare_case(case, folder, spacing_mm), None
         except LiverError as wrong:
             record, error = None, str(wrong)
-        except Exception as wrong:  # whatever one file does to a library, the others are prepared
+        except Exception as wrong:  # a library failing on one file must not stop the others
             record, error = None, f"{case.volume}: {type(wrong).__name__}: {wrong}"
     return Outcome(case, record, error, tuple(str(w.message) for w in caught if w.category is LiverWarning))
 
 
 def _clear_leftovers(folder: Path) -> None:
-    """Remove what a killed run left half written; the lock is held, so nobody else is writing."""
+    """Remove the incomplete folders of a killed run; the lock is held, so nobody else is writing."""
     for staged in folder.glob(".*-*"):
         shutil.rmtree(staged, ignore_errors=True)
 
@@ -239,11 +237,11 @@ def _report(outcomes: Sequence[Outcome], skip_bad: bool) -> None:
         log.warning(f"{text}: {', '.join(files)}")
     unlabelled = [o.case.name for o in outcomes if o.record and not o.record.labelled]
     if unlabelled:
-        log.warning(f"No labels, kept for prediction only: {', '.join(unlabelled)}")
+        log.warning(f"Cases without labels, for prediction only: {', '.join(unlabelled)}")
     bad = [outcome.error for outcome in outcomes if outcome.error]
     if not bad:
         return
     listed = f"{len(bad)} of {len(outcomes)} cases could not be prepared:\n" + "\n".join(f"  {text}" for text in bad)
     if not skip_bad:
-        raise LiverError(f"{listed}\nMend them, or leave them out with data.skip_bad=true. The others are prepared.")
-    log.warning(f"{listed}\nThey are left out (data.skip_bad=true).")
+        raise LiverError(f"{listed}\nRepair them, or skip them with data.skip_bad=true. The others are prepared.")
+    log.warning(f"{listed}\nThey are skipped (data.skip_bad=true).")

@@ -1,4 +1,4 @@
-"""In-plane resampling of slices. Both grids span the same field of view; slices along z stay as they are."""
+"""In-plane resampling of slices: both grids span the same field of view, slices along z are kept."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from jaxtyping import Int16, UInt8
 def grid_shape(
     shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], target_mm: float | None
 ) -> tuple[int, int, int]:
-    """Shape (z, y, x) of the grid whose in-plane spacing is nearest to `target_mm`; None keeps the native grid."""
+    """Return the shape (z, y, x) of the grid with in-plane spacing nearest to `target_mm`; None keeps the grid."""
     if target_mm is None:
         return shape
     height, width = (max(1, round(n * s / target_mm)) for n, s in zip(shape[1:], spacing_mm[1:], strict=True))
@@ -16,7 +16,7 @@ def grid_shape(
 
 
 def resample_hu(image: Int16[np.ndarray, "y x"], shape: tuple[int, int]) -> Int16[np.ndarray, "y2 x2"]:
-    """Average over the area when shrinking, interpolate linearly when enlarging. HU in, HU out, rounded."""
+    """Resample HU: average over the area when shrinking, interpolate linearly when enlarging, round."""
     if image.shape == shape:
         return image
     resized = _resize(image.astype(np.float32), shape)
@@ -24,7 +24,7 @@ def resample_hu(image: Int16[np.ndarray, "y x"], shape: tuple[int, int]) -> Int1
 
 
 def resample_labels(labels: UInt8[np.ndarray, "y x"], shape: tuple[int, int]) -> UInt8[np.ndarray, "y2 x2"]:
-    """A pixel gets a structure when at least half of it lies in that structure; the tumour stays inside the liver."""
+    """Resample labels: a pixel belongs to a structure if at least half of it does; tumour stays inside the liver."""
     if labels.shape == shape:
         return labels
     if not labels.any():

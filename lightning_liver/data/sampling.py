@@ -1,7 +1,7 @@
-"""Which slices an epoch sees.
+"""Sampling of the slices of an epoch.
 
-A training sample depends on (seed, epoch, position) alone. The three travel from the sampler to the worker inside the
-index, so neither the number of workers nor an interruption changes what is drawn.
+A training sample depends on (seed, epoch, position) alone. The sampler passes all three to the worker in the index, so
+neither the number of workers nor an interruption changes what is drawn.
 """
 
 import math
@@ -29,13 +29,13 @@ class Draw(NamedTuple):
 
 @dataclass(frozen=True)
 class Pools:
-    """For each kind of slice, the slices of each case that has some: kind -> case -> slice numbers."""
+    """Slices by kind and case: kind -> case -> slice numbers; cases without such slices are left out."""
 
     kinds: Mapping[Kind, Mapping[str, np.ndarray]]
 
     @staticmethod
     def of(records: Sequence[CaseRecord]) -> "Pools":
-        """Kinds are `tumour`, `liver` and `any`."""
+        """Return the slices of the kinds `tumour`, `liver` and `any`."""
         kinds: dict[Kind, dict[str, np.ndarray]] = {"tumour": {}, "liver": {}, "any": {}}
         for record in records:
             kinds["tumour"][record.name] = np.flatnonzero(record.tumour_pixels)
@@ -45,18 +45,17 @@ class Pools:
 
 
 class EpochSampler(Sampler[Draw]):
-    """Draws an epoch: first the kind of slice by its share, then a case that has such slices, then one of them.
+    """Sampler of an epoch: first the kind of slice by its weight, then a case with such slices, then one of them.
 
-    Cases count alike, however many slices they have: Dice per case does too. A kind that no case has passes its share
-    to the others.
+    Cases have equal weight, however many slices they have, as in Dice per case. A kind that no case has gets weight 0.
 
     Args:
         pools: the training cases' slices.
         length: slices in an epoch, over all processes.
-        shares: kind -> share of the epoch; they are scaled to sum to one.
-        repeat: every epoch is the first one, augmentation included.
-        rank, world: this process among `world` that share each epoch.
-        left: how many slices a process may still draw, asked at the start of an epoch: the last may be a short one.
+        weights: kind -> weight; they are scaled to sum to one.
+        repeat: repeat the first epoch, augmentation included.
+        rank, world: this process and the number of processes that share each epoch.
+        left: number of slices that a process may still draw, called at the start of an epoch: the last may be shorter.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class EpochSampler(Sampler[Draw]):
         pools: Pools,
         *,
         length: int,
-        shares: Mapping[Kind, float],
+        weights: Mapping[Kind, float],
         seed: int,
         repeat: bool,
         rank: int,
@@ -73,13 +72,15 @@ class EpochSampler(Sampler[Draw]):
     ) -> None:
         self.pools, self.length, self.seed, self.repeat = pools, length, seed, repeat
         self.rank, self.world, self.left = rank, world, left
-        self.shares = {kind: share for kind, share in shares.items() if share > 0 and pools.kinds[kind]}
-        if not self.shares:
-            raise LiverError(f"data.sampling={dict(shares)}: the training cases have no slice of these kinds.")
+        self.weights = {kind: weight for kind, weight in weights.items() if weight > 0 and pools.kinds[kind]}
+        if not self.weights:
+            raise LiverError(
+                f"data.sampling={dict(weights)}: expected a kind that the training cases have; set data.sampling.any=1"
+            )
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
+        """Start an epoch; the trainer calls this."""
         self.epoch = 0 if self.repeat else epoch
         self._own = int(min(self.length // self.world, self.left()))
 
@@ -91,15 +92,15 @@ class EpochSampler(Sampler[Draw]):
         return iter(draws[self.rank : len(self) * self.world : self.world])
 
     def draws(self, epoch: int) -> list[Draw]:
-        """The whole epoch, the same in every process."""
+        """Draw the whole epoch, the same in every process."""
         rng = np.random.default_rng([self.seed, epoch])
-        share = np.array(list(self.shares.values()), float)
-        kinds = list(self.shares)
-        drawn = rng.choice(len(kinds), size=self.length, p=share / share.sum())
+        weights = np.array(list(self.weights.values()), float)
+        kinds = list(self.weights)
+        drawn = rng.choice(len(kinds), size=self.length, p=weights / weights.sum())
         return [Draw(epoch, position, *pick(self.pools.kinds[kinds[kind]], rng)) for position, kind in enumerate(drawn)]
 
 
 def pick(cases: Mapping[str, np.ndarray], rng: np.random.Generator) -> tuple[str, int]:
-    """One of the cases, each alike, and one of its slices."""
+    """Pick a case and one of its slices, both uniformly."""
     case = list(cases)[rng.integers(len(cases))]
     return case, int(cases[case][rng.integers(len(cases[case]))])

@@ -1,4 +1,4 @@
-"""What a slice looks like when it arrives: windowed, with its neighbours, augmented and cut where it trains."""
+"""Samples of slices: windowed, with neighbouring slices, augmented and cropped for training."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ Image = Float32[np.ndarray, "y x channel"]
 Labels = UInt8[np.ndarray, "y x"]
 Sample = dict[str, torch.Tensor]
 
-KEPT_AS = "SliceDataModule"  # Lightning's name for the appearance in a checkpoint, to be read without Lightning
+KEPT_AS = "SliceDataModule"  # key of the normalization in a checkpoint, to be read without Lightning
 
 
 @runtime_checkable
 class Augment(Protocol):
-    """Changes a slice by its own seed; `donor` gives another slice that shows a tumour, if there is one.
+    """Change of a slice by its own seed; `donor` returns another slice with tumour, if there is one.
 
-    `mixup`, where it is not None, changes the samples of a batch together.
+    `mixup`, if not None, changes the samples of a batch together.
     """
 
     mixup: Callable[[list[Sample], np.random.Generator], list[Sample]] | None
@@ -34,12 +34,12 @@ class Augment(Protocol):
 
 @dataclass(frozen=True)
 class Normalization:
-    """How HU become the network's input.
+    """Normalization of HU to the network's input.
 
     Args:
-        window_hu: what is mapped to [0, 1]; values beyond are clipped.
-        context: neighbours on each side that come as channels; beyond the volume its last slice is repeated.
-        mean, std: subtracted and divided by after augmentation; 0 and 1 leave [0, 1] as it is.
+        window_hu: range mapped to [0, 1]; values outside are clipped.
+        context: neighbouring slices on each side, added as channels; beyond the volume its last slice is repeated.
+        mean, std: subtracted and divided by after augmentation; 0 and 1 keep [0, 1].
     """
 
     window_hu: tuple[float, float]
@@ -48,7 +48,7 @@ class Normalization:
     std: float
 
     def hu(self, store: Store, case: str, z: int) -> Image:
-        """The slice with its neighbours, in HU."""
+        """Return the slice with its neighbours, in HU."""
         last = store.cases[case].shape[0] - 1
         neighbours = range(z - self.context, z + self.context + 1)
         slices = [store.read(case, "hu", min(max(n, 0), last)) for n in neighbours]
@@ -60,7 +60,7 @@ class Normalization:
         return np.clip(scaled, 0, 1, out=scaled)
 
     def tensor(self, hu: Image) -> torch.Tensor:
-        """(channel, y, x), windowed and standardised."""
+        """Return (channel, y, x), windowed and standardised."""
         standard = (self.window(hu) - np.float32(self.mean)) / np.float32(self.std)
         return torch.from_numpy(np.ascontiguousarray(standard.transpose(2, 0, 1)))
 
@@ -69,14 +69,14 @@ class TrainingSlices(Dataset[Sample]):
     """Augmented slices of one size, by Draw: image (channel, size, size) float32, labels (size, size) uint8.
 
     Args:
-        tumours: case -> slices with tumour, from which an augmentation may take some.
-        target: a store whose slices come along as `target`, one a sample, without their labels.
+        tumours: case -> slices with tumour, for augmentations that copy tumours.
+        target: a store whose slices are added as `target`, one a sample, without labels.
     """
 
     def __init__(
         self,
         store: Store,
-        look: Normalization,
+        normalization: Normalization,
         *,
         augment: Augment,
         size: tuple[int, int],
@@ -84,9 +84,9 @@ class TrainingSlices(Dataset[Sample]):
         tumours: Mapping[str, np.ndarray],
         target: Store | None = None,
     ) -> None:
-        self.store, self.look, self.augment, self.size, self.seed, self.tumours = (
+        self.store, self.normalization, self.augment, self.size, self.seed, self.tumours = (
             store,
-            look,
+            normalization,
             augment,
             size,
             seed,
@@ -98,48 +98,48 @@ class TrainingSlices(Dataset[Sample]):
     def __getitem__(self, draw: Draw) -> Sample:
         seeds = np.random.SeedSequence([self.seed, draw.epoch, draw.position]).generate_state(5)
         hu, labels = self._sample(self.read(draw.case, draw.z), int(seeds[0]), int(seeds[1]))
-        sample = {"image": self.look.tensor(hu), "labels": torch.from_numpy(labels)}
+        sample = {"image": self.normalization.tensor(hu), "labels": torch.from_numpy(labels)}
         if self.target is None:
             return sample
         case, z = pick(self.targets, np.random.default_rng(seeds[2]))
-        hu, _ = self._sample(_unlabelled(self.look, self.target, case, z), int(seeds[3]), int(seeds[4]))
-        return sample | {"target": self.look.tensor(hu)}
+        hu, _ = self._sample(_read_unlabelled(self.normalization, self.target, case, z), int(seeds[3]), int(seeds[4]))
+        return sample | {"target": self.normalization.tensor(hu)}
 
     def _sample(self, image: Slice, seed: int, place: int) -> tuple[np.ndarray, np.ndarray]:
         changed = self.augment(image, seed, self.donor)
         return crop_or_pad(changed.hu, changed.labels, self.size, np.random.default_rng(place))
 
     def __getitems__(self, draws: Sequence[Draw]) -> list[Sample]:
-        """The samples of a batch, which PyTorch asks for at once."""
+        """Return the samples of a batch, which PyTorch requests together."""
         samples = [self[draw] for draw in draws]
         if self.augment.mixup is None:
             return samples
-        # the name of the stream keeps it apart from those of samples
+        # spawn_key: a stream other than those of the samples
         batch = np.random.SeedSequence([self.seed, draws[0].epoch, draws[0].position], spawn_key=(1,))
         return self.augment.mixup(samples, np.random.default_rng(batch))
 
     def read(self, case: str, z: int) -> Slice:
-        """A slice; of a case without labels as if it were background."""
-        image = _unlabelled(self.look, self.store, case, z)
+        """Read a slice; a case without labels is all background."""
+        image = _read_unlabelled(self.normalization, self.store, case, z)
         if not self.store.cases[case].labelled:
             return image
         return image._replace(labels=self.store.read(case, "labels", z))
 
     def donor(self, rng: np.random.Generator) -> Slice | None:
-        """A slice with tumour, cases counting alike; None where no training case has any."""
+        """Read a slice with tumour of a case drawn uniformly; None if no training case has any."""
         picked = pick(self.tumours, rng) if self.tumours else None
         return None if picked is None else self.read(*picked)
 
 
-def _unlabelled(look: Normalization, store: Store, case: str, z: int) -> Slice:
-    hu = look.hu(store, case, z)
+def _read_unlabelled(normalization: Normalization, store: Store, case: str, z: int) -> Slice:
+    hu = normalization.hu(store, case, z)
     return Slice(hu, np.zeros(hu.shape[:2], np.uint8), store.cases[case].spacing_mm[1:])
 
 
 def crop_or_pad(
     image: Image, labels: Labels, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[Float32[np.ndarray, "height width channel"], UInt8[np.ndarray, "height width"]]:
-    """Cut a random window of `size` (y, x) out of HU and labels; where the slice is smaller, centre it in air."""
+    """Crop HU and labels to a random window of `size` (y, x); centre a smaller slice in air."""
     window = tuple(_span(n, wanted, rng) for n, wanted in zip(labels.shape, size, strict=True))
     image, labels = image[window], labels[window]
     missing = [wanted - n for n, wanted in zip(labels.shape, size, strict=True)]
@@ -155,21 +155,21 @@ def _span(available: int, wanted: int, rng: np.random.Generator) -> slice:
 
 
 class WholeSlices(Dataset[dict[str, torch.Tensor]]):
-    """The slices of some cases, whole: for validating, testing and predicting.
+    """Whole slices of some cases, for validation and testing.
 
-    Items: image (channel, y, x) float32; case, the position of the case's name in `cases`, and z; where the case has
-    labels, labels (y, x). `native` gives the labels of the scan's own grid instead of the store's, and that grid's
-    height and width as `grid`. At `most` so many slices of a case are there, evenly spaced; None is all.
+    Items: image (channel, y, x) float32; case, the position of the case's name in `cases`, and z; labels (y, x) if the
+    case has labels. `native` returns the labels on the scan's own grid instead of the store's, and that grid's height
+    and width as `grid`. `most` is the maximum number of slices per case, evenly spaced; None is all.
     """
 
     def __init__(
-        self, store: Store, look: Normalization, *, cases: Sequence[str], native: bool, most: int | None = None
+        self, store: Store, normalization: Normalization, *, cases: Sequence[str], native: bool, most: int | None = None
     ) -> None:
-        self.store, self.look, self.cases, self.native = store, look, list(cases), native
+        self.store, self.normalization, self.cases, self.native = store, normalization, list(cases), native
         self.index = [
             (c, int(z))
             for c, name in enumerate(self.cases)
-            for z in _evenly(store.cases[name].shape[0], most or store.cases[name].shape[0])
+            for z in _spread_evenly(store.cases[name].shape[0], most or store.cases[name].shape[0])
         ]
 
     def __len__(self) -> int:
@@ -179,7 +179,7 @@ class WholeSlices(Dataset[dict[str, torch.Tensor]]):
         case, z = self.index[position]
         name = self.cases[case]
         item = {
-            "image": self.look.tensor(self.look.hu(self.store, name, z)),
+            "image": self.normalization.tensor(self.normalization.hu(self.store, name, z)),
             "case": torch.tensor(case),
             "z": torch.tensor(z),
         }
@@ -190,17 +190,17 @@ class WholeSlices(Dataset[dict[str, torch.Tensor]]):
         return item
 
 
-def _evenly(count: int, most: int) -> Int64[np.ndarray, " z"]:
-    """At most so many of 0 to count - 1, in the middles of as many equal parts."""
+def _spread_evenly(count: int, most: int) -> Int64[np.ndarray, " z"]:
+    """Return at most `most` of 0 to count - 1, in the middles of as many equal parts."""
     parts = min(count, most)
     return (np.arange(parts) * 2 + 1) * count // (2 * parts)
 
 
 class CaseBatches(Sampler[list[int]]):
-    """Consecutive slices of one case a batch, since cases differ in size; processes take every `world`-th batch."""
+    """Batches of consecutive slices of one case, since cases differ in size; a process takes every `world`-th batch."""
 
     def __init__(self, slices: WholeSlices, *, batch_size: int, rank: int, world: int) -> None:
-        self.batches = _batches([case for case, _ in slices.index], batch_size)[rank::world]
+        self.batches = _group_batches([case for case, _ in slices.index], batch_size)[rank::world]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -209,7 +209,7 @@ class CaseBatches(Sampler[list[int]]):
         return iter(self.batches)
 
 
-def _batches(cases: Sequence[int], batch_size: int) -> list[list[int]]:
+def _group_batches(cases: Sequence[int], batch_size: int) -> list[list[int]]:
     of_case: dict[int, list[int]] = {}
     for position, case in enumerate(cases):
         of_case.setdefault(case, []).append(position)

@@ -1,4 +1,4 @@
-"""Folder layouts of public data sets, turned into cases. Nothing is ever written below a root."""
+"""Cases of public data sets, found by their folder layouts. Nothing is ever written below a root."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ _LITS_LAYOUT = (
 _UNLABELLED_LAYOUT = "volume-N.nii (or .nii.gz) in any folders below it"
 _MSD_LAYOUT = "dataset.json, imagesTr/liver_N.nii.gz and labelsTr/liver_N.nii.gz, as in Task03_Liver"
 _MSD_LABELS = {0: "background", 1: "liver", 2: "cancer"}
-_LITS_REPEATS = (range(0, 2), range(6, 11))  # seen by eye; more are unknown
+_LITS_REPEATS = (range(0, 2), range(6, 11))  # same patients, by eye; there may be more
 
 Numbered = Mapping[int, list[Path]]
 
@@ -30,10 +30,10 @@ class Case:
 
     Args:
         name: the number in its file name without leading zeros: "17" for volume-17.nii.
-        patient: whose scan it is; cases of one patient are never split.
+        patient: cases of one patient are never split.
         volume: path of the CT.
-        labels: path of the label map, None where there is none.
-        problem: why the case cannot be read, known before its files are opened; None where nothing is.
+        labels: path of the label map, or None.
+        problem: reason why the case cannot be read, known before its files are opened, or None.
     """
 
     name: str
@@ -44,63 +44,63 @@ class Case:
 
 
 def lits(root: str | Path, *, patients: str | Path | None) -> list[Case]:
-    """The scans of LiTS anywhere below a folder, sorted by number; those without a mask too, with labels None.
+    """Find the scans of LiTS anywhere below a folder, sorted by number; a scan without a mask has labels None.
 
     Args:
         root: a folder above Kaggle's parts (volume_pt1/volume-0.nii, segmentations/segmentation-0.nii) or CodaLab's.
         patients: a CSV with the header case,patient; None makes every case its own patient.
 
     Raises:
-        LiverError: a root that is missing, unreadable or without a pair; a faulty CSV, or one of other cases.
+        LiverError: a root that is missing, unreadable or without a pair; an invalid CSV, or one of other cases.
     """
     root = _folder(root, _LITS_LAYOUT)
     files = list(visible_files(root))
-    volumes, masks = _numbered(files, "volume-"), _numbered(files, "segmentation-")
+    volumes, masks = _group_by_number(files, "volume-"), _group_by_number(files, "segmentation-")
     _refuse_no_pair(root, volumes, masks, files, _LITS_LAYOUT)
-    _warn_test_volumes(root, _numbered(files, "test-volume-"))
+    _warn_test_volumes(root, _group_by_number(files, "test-volume-"))
     if patients is None:
         _warn_repeats(root, volumes)
     return _cases(root, volumes, masks, patients)
 
 
 def msd(root: str | Path, *, patients: str | Path | None) -> list[Case]:
-    """The scans of the Medical Segmentation Decathlon's Task03_Liver, sorted by number; imagesTs has no masks.
+    """Find the scans of the Medical Segmentation Decathlon's Task03_Liver, sorted by number; imagesTs has no masks.
 
     Args:
         root: the folder Task03_Liver, or the one above it.
         patients: a CSV with the header case,patient; None makes every case its own patient.
 
     Raises:
-        LiverError: as lits; a dataset.json that is missing, unreadable, of other labels or that pairs unequal numbers.
+        LiverError: as lits; a dataset.json that is missing, unreadable, has other labels or pairs unequal numbers.
     """
     root = _folder(root, _MSD_LAYOUT)
     if not (root / "dataset.json").exists() and (root / "Task03_Liver").is_dir():
         root = root / "Task03_Liver"
     listed = _check_dataset_json(root / "dataset.json")
     files = list(visible_files(root))
-    volumes = _numbered((file for file in files if file.parent.name in ("imagesTr", "imagesTs")), "liver_")
-    masks = _numbered((file for file in files if file.parent.name == "labelsTr"), "liver_")
+    volumes = _group_by_number((file for file in files if file.parent.name in ("imagesTr", "imagesTs")), "liver_")
+    masks = _group_by_number((file for file in files if file.parent.name == "labelsTr"), "liver_")
     _refuse_no_pair(root, volumes, masks, files, _MSD_LAYOUT)
     if missing := sorted(listed - volumes.keys()):
-        warn(f"{root}: dataset.json lists scans that are not there: {_ranges(missing)}", LiverWarning, stacklevel=2)
+        warn(f"{root}: dataset.json lists missing scans: {_ranges(missing)}", LiverWarning, stacklevel=2)
     return _cases(root, volumes, masks, patients)
 
 
 def unlabelled(root: str | Path) -> list[Case]:
-    """Every volume-N.nii (or .nii.gz) anywhere below a folder, sorted by number; masks beside them are not looked at.
+    """Find every volume-N.nii (or .nii.gz) anywhere below a folder, sorted by number; masks are ignored.
 
     Raises:
         LiverError: a root that is missing, unreadable or without a volume.
     """
     root = _folder(root, _UNLABELLED_LAYOUT, "finetune.target_root")
-    volumes = _numbered(visible_files(root), "volume-")
+    volumes = _group_by_number(visible_files(root), "volume-")
     if not volumes:
         raise LiverError(f"{root}: no volume below it; set finetune.target_root to a folder with {_UNLABELLED_LAYOUT}")
     return [_case(number, str(number), volumes, {}) for number in sorted(volumes)]
 
 
 def read_patients(path: str | Path) -> dict[str, str]:
-    """The patient of each case from a CSV with the header case,patient; "007" is case "7".
+    """Read the patient of each case from a CSV with the header case,patient; "007" is case "7".
 
     Raises:
         LiverError: a missing or unreadable file, another header, a row without two values, a case twice.
@@ -112,10 +112,10 @@ def read_patients(path: str | Path) -> dict[str, str]:
     except OSError as error:
         raise LiverError(f"{path}: cannot be read ({error.strerror}); check data.patients") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise LiverError(f"{path}: not a CSV in UTF-8 ({error}); save it as one") from None
+        raise LiverError(f"{path}: expected a CSV in UTF-8 ({error}); save it as one") from None
     header = [cell.strip() for cell in rows[0]] if rows else []
     if header != ["case", "patient"]:
-        raise LiverError(f"{path}: the first line is {','.join(header)!r}; it must be 'case,patient'")
+        raise LiverError(f"{path}: expected the header 'case,patient', found {','.join(header)!r}; correct it")
     return _patient_of(path, rows)
 
 
@@ -126,24 +126,26 @@ def _patient_of(path: Path, rows: list[list[str]]) -> dict[str, str]:
         if not any(cells):
             continue
         if len(cells) != 2 or not all(cells):
-            raise LiverError(f"{path}, line {line}: {','.join(row)!r}; write one case and its patient, as in '17,B'")
+            raise LiverError(
+                f"{path}, line {line}: expected one case and its patient, as in '17,B', found {','.join(row)!r}"
+            )
         case = str(int(cells[0])) if cells[0].isdecimal() else cells[0]
         if case in patient_of:
-            raise LiverError(f"{path}, line {line}: case {case} stands there twice; keep one of the lines")
+            raise LiverError(f"{path}, line {line}: case {case} is listed twice; keep one of the lines")
         patient_of[case] = cells[1]
     return patient_of
 
 
 def _cases(root: Path, volumes: Numbered, masks: Numbered, patients: str | Path | None) -> list[Case]:
     if orphans := sorted(masks.keys() - volumes.keys()):
-        warn(f"{root}: masks without a volume are left out: {_ranges(orphans)}", LiverWarning, stacklevel=3)
+        warn(f"{root}: masks without a volume are skipped: {_ranges(orphans)}", LiverWarning, stacklevel=3)
     names = [str(number) for number in sorted(volumes)]
     patient_of = {} if patients is None else read_patients(patients)
     alone = [name for name in names if name not in patient_of]
     if patients is not None and len(alone) == len(names):
-        raise LiverError(f"{patients}: none of its cases is among {_ranges(volumes)}; a case is a number, as in '17,B'")
+        raise LiverError(f"{patients}: expected cases among {_ranges(volumes)}; write numbers, as in '17,B'")
     if patients is not None and alone:
-        text = f"cases without a line count as patients of their own: {', '.join(alone)}"
+        text = f"unlisted cases count as separate patients: {', '.join(alone)}"
         warn(f"{patients}: {text}", LiverWarning, stacklevel=3)
     taken = set(patient_of.values())
     patient_of |= {name: f"case-{name}" if name in taken else name for name in alone}
@@ -163,8 +165,8 @@ def _folder(root: str | Path, layout: str, option: str = "data.root") -> Path:
     return root
 
 
-def _numbered(files: Iterable[Path], prefix: str) -> dict[int, list[Path]]:
-    """Files called prefix + number + .nii or .nii.gz by their number; more than one of a number is a bad case."""
+def _group_by_number(files: Iterable[Path], prefix: str) -> dict[int, list[Path]]:
+    """Group files called prefix + number + .nii or .nii.gz by number; several files of a number are a bad case."""
     pattern = re.compile(re.escape(prefix) + r"(\d+)\.nii(\.gz)?", re.ASCII | re.IGNORECASE)
     numbered: dict[int, list[Path]] = {}
     for file in files:
@@ -176,7 +178,9 @@ def _numbered(files: Iterable[Path], prefix: str) -> dict[int, list[Path]]:
 def _case(number: int, patient: str, volumes: Numbered, masks: Numbered) -> Case:
     mine = (volumes[number], masks.get(number, []))
     twins = next((files for files in mine if len(files) > 1), None)
-    problem = f"{' and '.join(map(str, twins))} have one number; move one of them out of data.root" if twins else None
+    problem = (
+        f"{' and '.join(map(str, twins))} have the same number; move one of them out of data.root" if twins else None
+    )
     volume, *_ = mine[0]
     return Case(str(number), patient, volume, mine[1][0] if mine[1] else None, problem)
 
@@ -193,21 +197,21 @@ def _refuse_no_pair(root: Path, volumes: Numbered, masks: Numbered, files: list[
 
 
 def _warn_test_volumes(root: Path, tests: Numbered) -> None:
-    """LiTS numbers its test scans from 0 again, so they cannot stand beside the others."""
+    """Warn of LiTS's test scans, whose numbers start from 0 again and would collide with the others."""
     if tests:
-        text = "test-volume-N files have no masks and numbers of their own, they are left out"
+        text = "test-volume-N files are skipped: they have no masks and are numbered separately"
         warn(f"{root}: {text}", LiverWarning, stacklevel=3)
 
 
 def _warn_repeats(root: Path, volumes: Numbered) -> None:
     present = [[number for number in repeat if number in volumes] for repeat in _LITS_REPEATS]
     if repeats := [_ranges(numbers) for numbers in present if len(numbers) > 1]:
-        text = f"scans {' and '.join(repeats)} look like one patient each, yet every case counts as its own patient"
+        text = f"scans {' and '.join(repeats)} look like one patient each, but every case counts as its own patient"
         warn(f"{root}: {text}; give data.patients, a CSV of case,patient", LiverWarning, stacklevel=3)
 
 
 def _check_dataset_json(path: Path) -> set[int]:
-    """Numbers of the training scans that dataset.json lists, after checking what its labels mean."""
+    """Check the labels of a dataset.json and return the numbers of its training scans."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         labels = {int(number): str(name).lower() for number, name in content["labels"].items()}
@@ -215,21 +219,21 @@ def _check_dataset_json(path: Path) -> set[int]:
     except OSError as error:
         raise LiverError(f"{path}: cannot be read ({error.strerror}); data.root needs {_MSD_LAYOUT}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LiverError(f"{path}: not a Decathlon dataset.json ({error!r}); download it again") from None
+        raise LiverError(f"{path}: expected a Decathlon dataset.json ({error!r}); download it again") from None
     if labels != _MSD_LABELS:
-        raise LiverError(f"{path}: labels are {labels}, {_MSD_LABELS} is needed; renumber the masks and this file")
+        raise LiverError(f"{path}: expected labels {_MSD_LABELS}, found {labels}; renumber the masks and this file")
     if unequal := [pair for pair in pairs if pair[0] != pair[1]]:
-        raise LiverError(f"{path}: pairs image {unequal[0][0]} with label {unequal[0][1]}; download it again")
+        raise LiverError(f"{path}: image {unequal[0][0]} is paired with label {unequal[0][1]}; download it again")
     return {image for image, _ in pairs}
 
 
 def _number(file: Any) -> int:
-    """17 from ./imagesTr/liver_17.nii.gz."""
+    """Return 17 for ./imagesTr/liver_17.nii.gz."""
     return int(Path(file).name.removeprefix("liver_").split(".")[0])
 
 
 def _ranges(numbers: Iterable[int]) -> str:
-    """Numbers for reading: "0-2, 7"; "none" without any."""
+    """Format numbers as "0-2, 7"; "none" without any."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""Which cases train, validate and test: decided by patient, so that no patient is on two sides."""
+"""Splits of cases for training, validation and testing, by patient, so that no patient is in two parts."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -28,7 +28,7 @@ class Split:
 
     @staticmethod
     def read(path: Path) -> "Split":
-        """The lists of a run's split.json."""
+        """Read a run's split.json."""
         return Split(**{part: tuple(names) for part, names in json.loads(path.read_text()).items()})
 
 
@@ -43,11 +43,13 @@ def choose(
     seed: int,
     train_patients: int | None,
 ) -> Split:
-    """By name where a split is given, else by fold."""
+    """Split by name if a split is given, else by fold."""
     if split is None:
         return by_fold(cases, fold=fold, folds=folds, seed=seed, with_tumour=with_tumour, train_patients=train_patients)
     if train_patients is not None:
-        raise LiverError("data.split names the patients who train: data.train_patients is for folds, leave it null")
+        raise LiverError(
+            f"data.train_patients={train_patients}: expected null where data.split names the patients; set it to null"
+        )
     return by_name(cases, split=split)
 
 
@@ -66,12 +68,13 @@ def by_fold(
         cases: patient of each case name; their order does not matter.
         fold: 0 to folds - 1.
         folds: number of groups, 3 or more.
-        seed: another one shuffles otherwise. The shuffle is a hash, so it outlives versions of any library.
+        seed: of the shuffle, which is a hash and therefore independent of library versions.
         with_tumour: names of cases that have a tumour; their patients are spread evenly over the groups.
-        train_patients: only so many train, those with a tumour first; the fewer are always among the more. None is all.
+        train_patients: number of training patients, those with a tumour first; a smaller set is always a subset of a
+            larger one. None is all.
 
     Raises:
-        LiverError: a fold or number of folds that cannot be, fewer patients than folds or than `train_patients`.
+        LiverError: an invalid fold or number of folds, fewer patients than folds or than `train_patients`.
     """
     patients = set(cases.values())
     _check_folds(len(patients), fold, folds)
@@ -81,34 +84,36 @@ def by_fold(
     part_of = {patient: part_of_group.get(n % folds, "train") for n, patient in enumerate(deck)}
     training = [patient for patient in deck if part_of[patient] == "train"]
     if train_patients is not None and not 1 <= train_patients <= len(training):
-        raise LiverError(f"data.train_patients={train_patients}: this fold has {len(training)} patients to train on")
+        raise LiverError(
+            f"data.train_patients={train_patients}: expected 1 to {len(training)}, the patients of this fold"
+        )
     spare = training[train_patients:] if train_patients is not None else []
     return _split(cases, {patient: part for patient, part in part_of.items() if patient not in spare})
 
 
 def by_name(cases: Mapping[str, str], *, split: Mapping[str, Names]) -> Split:
-    """Split as the user says, {train: [patients], val: [patients], test: [patients]}; who is not named is left out.
+    """Split by {train: [patients], val: [patients], test: [patients]}; patients not named are left out.
 
     Args:
         cases: patient of each case name.
-        split: patients of each part, as text or numbers; only test may be an empty list.
+        split: patients of each part, as text or numbers; only test may be empty.
 
     Raises:
-        LiverError: a part missing, empty or not a list; a patient unknown or in two parts.
+        LiverError: a part is missing, empty or not a list; a patient is unknown or in two parts.
     """
     part_of: dict[str, str] = {}
     for part, patients in _check_parts(split).items():
         for patient in patients:
             if part_of.setdefault(patient, part) != part:
                 raise LiverError(
-                    f"data.split puts patient {patient} into {part_of[patient]} and {part}; keep it in one of them"
+                    f"data.split: patient {patient} is in {part_of[patient]} and {part}; keep it in one of them"
                 )
     _check_known(part_of, set(cases.values()))
     return _split(cases, part_of)
 
 
 def _split(cases: Mapping[str, str], part_of: Mapping[str, str]) -> Split:
-    """A patient has one entry in `part_of`, so no patient can reach two parts."""
+    """Return the split; a patient has one entry in `part_of`, so it cannot be in two parts."""
     names = sorted(cases, key=_short_first)
     return Split(*(tuple(name for name in names if part_of.get(cases[name]) == part) for part in PARTS))
 
@@ -123,31 +128,31 @@ def _shuffled(seed: int, patient: str) -> bytes:
 
 def _check_folds(patients: int, fold: int, folds: int) -> None:
     if folds < 3:
-        raise LiverError(f"data.folds={folds}: train, val and test need 3 folds or more")
+        raise LiverError(f"data.folds={folds}: expected 3 or more, for train, val and test")
     if not 0 <= fold < folds:
-        raise LiverError(f"data.fold={fold}: with data.folds={folds} it is one of 0 to {folds - 1}")
+        raise LiverError(f"data.fold={fold}: expected 0 to {folds - 1}, as data.folds={folds}")
     if patients < folds:
         raise LiverError(
-            f"{patients} patients are fewer than data.folds={folds}; "
+            f"data.folds={folds}: expected at most {patients}, the number of patients; "
             "lower data.folds (3 at least) or name the patients in data.split={train:[...],val:[...],test:[...]}"
         )
 
 
 def _check_parts(split: Mapping[str, Names]) -> dict[str, list[str]]:
     if set(split) != set(PARTS):
-        raise LiverError(f"data.split has the parts {', '.join(split)}; it needs train, val and test (test may be [])")
+        raise LiverError(f"data.split={{{', '.join(split)}}}: expected train, val and test; test may be []")
     for part, names in split.items():
         if isinstance(names, str) or not isinstance(names, Sequence):
-            raise LiverError(f"data.split.{part} is {names!r}; it needs a list of patients in brackets")
+            raise LiverError(f"data.split.{part}={names!r}: expected a list of patients in brackets")
         if not names and part != "test":
-            raise LiverError(f"data.split.{part} is empty; name at least one patient")
+            raise LiverError(f"data.split.{part}=[]: expected at least one patient")
     return {part: [str(name) for name in split[part]] for part in PARTS}
 
 
 def _check_known(named: Collection[str], patients: Collection[str]) -> None:
     unknown = [name for name in named if name not in patients]
     if unknown:
-        raise LiverError(f"data.split names {_listed(unknown)}, but the patients are {_listed(patients)}")
+        raise LiverError(f"data.split: unknown patients {_listed(unknown)}; expected some of {_listed(patients)}")
 
 
 def _listed(names: Collection[str]) -> str:

@@ -1,12 +1,12 @@
-"""The store of prepared cases: what training reads.
+"""The store of prepared cases, which training reads.
 
     <folder>/cases/<name>/hu.b2nd             int16 HU, (z, y, x), one compressed chunk a slice
                           labels.b2nd         uint8 0, 1, 2 on the same grid, where the case has labels
-                          native_labels.b2nd  the labels on the scan's own grid, where that is another one
-                          case.json           the record of the case, last
+                          native_labels.b2nd  the labels on the scan's own grid, if it differs
+                          case.json           the record of the case, written last
     <folder>/manifest.json                    the records of all cases
 
-A case's folder is written under a temporary name and renamed, so a case that is there is whole.
+A case's folder is written under a temporary name and renamed, so an existing case is complete.
 """
 
 import errno
@@ -28,7 +28,7 @@ from lightning_liver.files import write_whole
 
 FORMAT = 2
 HU_RANGE = (-1024, 3071)
-_PROBE = 2**24  # bytes: more than a compressed slice has
+_PROBE = 2**24  # bytes, more than a compressed slice
 HU_BIN = 4  # width of a bin of CaseRecord.hu_counts
 HU_BINS = (HU_RANGE[1] - HU_RANGE[0]) // HU_BIN + 1
 
@@ -37,11 +37,11 @@ Kind = Literal["hu", "labels", "native_labels"]
 
 @dataclass(frozen=True)
 class CaseRecord:
-    """What the manifest says of a case. Shapes and spacings are (z, y, x), spacings in mm.
+    """Record of a case in the manifest. Shapes and spacings are (z, y, x), spacings in mm.
 
     `hu_counts` is the histogram of HU in bins of HU_BIN from HU_RANGE[0]. `liver_pixels` (tumour included) and
-    `tumour_pixels` count per slice on the store's grid; both are empty when the case has no labels. `has_tumour` is
-    said of the native labels, so that folds do not depend on the grid.
+    `tumour_pixels` count per slice on the store's grid; both are empty without labels. `has_tumour` refers to the
+    native labels, so that folds do not depend on the grid.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Store:
     cases: Mapping[str, CaseRecord]
 
     def read(self, name: str, kind: Kind, z: int) -> Shaped[np.ndarray, "y x"]:
-        """Slice `z` of a case."""
+        """Read slice `z` of a case."""
         array = _open(str(self.path(name, kind)))
         pixels: np.ndarray = np.empty(array.shape[1:], array.dtype)
         array.schunk.decompress_chunk(int(z), dst=pixels)  # a chunk is a slice: array[z] takes twice as long
@@ -98,34 +98,34 @@ def _open(path: str) -> Any:
 
 
 def forget_open_arrays() -> None:
-    """Close what is open, after a case was rebuilt."""
+    """Close open arrays, after a case was rebuilt."""
     _open.cache_clear()
 
 
 class SliceWriter:
-    """Compresses slices into a file, one chunk each: by way of an array in memory it would take twice as long.
+    """Writer of compressed slices, one chunk each: going through an array in memory would take twice as long.
 
     Raises:
-        OSError: from any of it, if the file cannot be written.
+        OSError: from every method, if the file cannot be written.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int], dtype: type[np.generic]):
         self.path = path
         cparams = {"codec": blosc2.Codec.LZ4, "clevel": 5, "filters": [blosc2.Filter.SHUFFLE], "nthreads": 1}
         chunk = (1, *shape[1:])
-        with _told(path):
+        with _explaining_failure(path):
             self.array = blosc2.empty(
                 shape, dtype=dtype, chunks=chunk, blocks=chunk, cparams=cparams, urlpath=str(path), mode="w"
             )
 
     def put(self, z: int, pixels: Shaped[np.ndarray, "y x"]) -> None:
-        with _told(self.path):
+        with _explaining_failure(self.path):
             self.array.schunk.update_data(z, pixels, True)
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """blosc2 says that a file could not be written, and not why: another one beside it does."""
+def _explaining_failure(path: Path) -> Iterator[None]:
+    """Raise the reason if blosc2 cannot write a file, which it does not name: writing another file beside it does."""
     try:
         yield
     except RuntimeError as error:
@@ -135,7 +135,7 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def read_record(folder: Path, name: str) -> CaseRecord | None:
-    """The record of a whole case, None when the case is not there."""
+    """Read the record of a case; None if there is no such case."""
     try:
         return parse_record(json.loads((case_folder(folder, name) / "case.json").read_text()))
     except (OSError, json.JSONDecodeError, TypeError, KeyError):
@@ -148,7 +148,7 @@ def parse_record(fields: dict[str, Any]) -> CaseRecord:
 
 
 def replace_case(folder: Path, staged: Path, record: CaseRecord) -> None:
-    """Put a staged case folder in its place; `case.json` is written last, inside the staged folder."""
+    """Move a staged case folder to its place, after writing `case.json` into it."""
     (staged / "case.json").write_text(json.dumps(vars(record)))
     final = case_folder(folder, record.name)
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def replace_case(folder: Path, staged: Path, record: CaseRecord) -> None:
 
 
 def write_manifest(folder: Path, records: Iterable[CaseRecord]) -> None:
-    """Write manifest.json whole, and only when it would change."""
+    """Write manifest.json whole, and only if it changes."""
     text = json.dumps({"format": FORMAT, "cases": {record.name: vars(record) for record in records}})
     path = folder / "manifest.json"
     if path.exists() and path.read_text() == text:
@@ -170,24 +170,24 @@ def open_store(folder: Path) -> Store:
     """Open a store by its manifest.
 
     Raises:
-        LiverError: there is no manifest, or it is of another format.
+        LiverError: there is no manifest, or it has another format.
     """
     path = folder / "manifest.json"
     if not path.exists():
-        raise LiverError(f"{folder} is not a store: it has no manifest.json. Make one with liver-prepare.")
+        raise LiverError(f"{folder}: expected a store with a manifest.json; make one with liver-prepare")
     manifest = json.loads(path.read_text())
     if manifest.get("format") != FORMAT:
-        raise LiverError(f"{path} has format {manifest.get('format')}, this version reads {FORMAT}. Prepare anew.")
+        raise LiverError(f"{path}: expected format {FORMAT}, found {manifest.get('format')}; run liver-prepare again")
     return Store(folder, {name: parse_record(fields) for name, fields in manifest["cases"].items()})
 
 
 def hu_histogram(pixels: Int16[np.ndarray, "y x"]) -> Int64[np.ndarray, " bins"]:
-    """Counts of a slice's HU, which lie in HU_RANGE, in bins of HU_BIN."""
+    """Count a slice's HU, which lie in HU_RANGE, in bins of HU_BIN."""
     return np.bincount(((pixels - np.int16(HU_RANGE[0])) // np.int16(HU_BIN)).ravel(), minlength=HU_BINS)
 
 
 def intensity(records: Iterable[CaseRecord], window_hu: tuple[float, float]) -> tuple[float, float]:
-    """Mean and standard deviation of what the window maps to [0, 1], over all voxels of these cases."""
+    """Return mean and standard deviation of the windowed intensities in [0, 1] over all voxels of these cases."""
     counts = np.sum([record.hu_counts for record in records], axis=0).astype(np.float64)
     centres = HU_RANGE[0] + HU_BIN * (np.arange(len(counts)) + 0.5)
     low, high = window_hu

@@ -1,4 +1,4 @@
-"""Which predicted mask belongs to which true one, by their files' names."""
+"""Pairing of predicted and true masks by their file names."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -18,10 +18,10 @@ _NIFTI = re.compile(r"(.+)\.nii(?:\.gz)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Pair:
-    """A case's true and predicted label map.
+    """True and predicted label map of a case.
 
     Args:
-        case: what the names of both files have in common: "17" of segmentation-017.nii and volume-17-segmentation.nii.
+        case: common part of both file names: "17" of segmentation-017.nii and volume-17-segmentation.nii.
     """
 
     case: str
@@ -30,7 +30,7 @@ class Pair:
 
 
 class Matched(NamedTuple):
-    """Pairs in the order of their names, numbers by size, and the files that are of no pair."""
+    """Pairs sorted by case, numbers by size, and the files without a partner."""
 
     pairs: list[Pair]
     without_prediction: list[Path]
@@ -40,7 +40,7 @@ class Matched(NamedTuple):
 def match_files(truth: Path, predictions: Path) -> Matched:
     """Pair the masks below two folders, or two files.
 
-    Where any file of a folder is called a segmentation, only those are masks; else all NIfTI files but volume-N.
+    If any file of a folder is named a segmentation, only those are masks; else all NIfTI files except volume-N.
 
     Raises:
         LiverError: a folder that is missing or without masks, two masks of one case, no case in both.
@@ -51,14 +51,14 @@ def match_files(truth: Path, predictions: Path) -> Matched:
     pairs = [Pair(case, true[case], predicted[case]) for case in sorted(true.keys() & predicted.keys(), key=_by_number)]
     if not pairs:
         raise LiverError(
-            f"no case is both in truth={truth} ({_some(true)}) and in predictions={predictions} ({_some(predicted)}); "
-            f"masks are paired by their names: {NAMES}"
+            f"no case is both in truth={truth} ({_list_some(true)}) and in predictions={predictions} "
+            f"({_list_some(predicted)}); expected the names {NAMES}"
         )
-    return Matched(pairs, _rest(true, predicted), _rest(predicted, true))
+    return Matched(pairs, _without_partner(true, predicted), _without_partner(predicted, true))
 
 
 def case_of(path: Path) -> str:
-    """The case that a file's name tells."""
+    """Return the case named by a file."""
     match, any_nifti = _MASK.fullmatch(path.name), _NIFTI.fullmatch(path.name)
     name = (match[1] or match[2]) if match else any_nifti[1] if any_nifti else path.name
     number = re.fullmatch(r"(?:(?:test-)?volume-)?(\d+)", name, re.IGNORECASE)
@@ -67,7 +67,7 @@ def case_of(path: Path) -> str:
 
 def _masks(folder: Path, option: str) -> dict[str, Path]:
     if not folder.is_dir():
-        raise LiverError(f"{option}={folder}: there is no such folder; give one with masks named {NAMES}")
+        raise LiverError(f"{option}={folder}: no such folder; give one with masks named {NAMES}")
     files = [file for file in visible_files(folder) if _NIFTI.fullmatch(file.name)]
     named = [file for file in files if _MASK.fullmatch(file.name)]
     masks: dict[str, Path] = {}
@@ -76,11 +76,11 @@ def _masks(folder: Path, option: str) -> dict[str, Path]:
         if other != file:
             raise LiverError(f"{option}: {other} and {file} are both masks of case {case_of(file)}; move one away")
     if not masks:
-        raise LiverError(f"{option}={folder}: no masks below it; they are named {NAMES}")
+        raise LiverError(f"{option}={folder}: no masks below it; expected names {NAMES}")
     return masks
 
 
-def _rest(masks: Mapping[str, Path], others: Mapping[str, Path]) -> list[Path]:
+def _without_partner(masks: Mapping[str, Path], others: Mapping[str, Path]) -> list[Path]:
     return [masks[case] for case in sorted(masks.keys() - others.keys(), key=_by_number)]
 
 
@@ -88,6 +88,6 @@ def _by_number(case: str) -> tuple[int, str]:
     return (int(case), "") if case.isdecimal() else (-1, case)
 
 
-def _some(cases: Iterable[str]) -> str:
+def _list_some(cases: Iterable[str]) -> str:
     names = sorted(cases, key=_by_number)
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

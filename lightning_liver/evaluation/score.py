@@ -1,4 +1,4 @@
-"""Pairs of masks read and scored, several at once where that pays. Nothing here needs torch: workers start quickly."""
+"""Scoring of pairs of masks, in several processes if faster. Nothing here imports torch, so that workers start fast."""
 
 import multiprocessing
 import warnings
@@ -15,22 +15,22 @@ from tqdm import tqdm
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.evaluation.pairs import Pair
 from lightning_liver.imageio.nifti import Header, read_header, read_labels
-from lightning_liver.imageio.nifti_geometry import says_nothing
+from lightning_liver.imageio.nifti_geometry import is_uninformative
 from lightning_liver.imageio.nifti_header import read_layout
 from lightning_liver.machine import available_bytes, cores
 from lightning_liver.metrics.case_score import CaseScore, score_case
 from lightning_liver.volume import Volume
 
-_BYTES_PER_VOXEL = 12  # at the peak of reading and scoring a case; measured: 4, and 10 with specks all over
+_BYTES_PER_VOXEL = 12  # peak of reading and scoring a case; measured: 4, and 10 with specks all over
 _BYTES_OF_A_WORKER = 250_000_000
-_WORTH_A_WORKER = 150_000_000  # voxels that take as long as a worker's start
+_WORTH_A_WORKER = 150_000_000  # voxels scored in the time that a worker takes to start
 
 LabelVolume = UInt8[np.ndarray, "z y x"]
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What came of a pair: its score, or what is wrong with its files; and what the user should know."""
+    """Outcome of a pair: its score or an error in its files, and warnings."""
 
     pair: Pair
     score: CaseScore | None
@@ -39,7 +39,7 @@ class Scored:
 
 
 def check_shapes(pairs: Sequence[Pair]) -> None:
-    """Read the headers of all pairs, so that what does not fit is told before anything is scored.
+    """Compare the shapes in all headers before anything is scored.
 
     Raises:
         LiverError: files that cannot be read, or whose shapes differ.
@@ -50,17 +50,17 @@ def check_shapes(pairs: Sequence[Pair]) -> None:
 
 
 def score_pairs(pairs: Sequence[Pair], *, mode: str, tolerance_mm: float, workers: int | None) -> list[Scored]:
-    """Score pairs; whatever is wrong with one of them, the others are scored.
+    """Score pairs; an error in one of them does not stop the others.
 
     Args:
-        mode, tolerance_mm: as of score_case.
-        workers: processes; 0 works in this one, None is as many as pay and as memory has room for.
+        mode, tolerance_mm: as for score_case.
+        workers: processes; 0 works in this one, None is as many as save time and fit into memory.
 
     Returns:
-        As many as pairs, in their order.
+        An outcome for each pair, in their order.
     """
     attempt = partial(_attempt, mode=mode, tolerance_mm=tolerance_mm)
-    count = _workers(pairs) if workers is None else min(workers, len(pairs))
+    count = _count_workers(pairs) if workers is None else min(workers, len(pairs))
     with tqdm(total=len(pairs), desc="evaluate", unit="case", dynamic_ncols=True) as bar:
         scored: dict[Pair, Scored] = {}
         for outcome in _pooled(attempt, pairs, count) if count else map(attempt, pairs):
@@ -70,18 +70,18 @@ def score_pairs(pairs: Sequence[Pair], *, mode: str, tolerance_mm: float, worker
 
 
 def read_pair(pair: Pair) -> tuple[LabelVolume, LabelVolume, Volume]:
-    """Truth and prediction in canonical orientation, and the grid that they are on, without HU.
+    """Read truth and prediction in canonical orientation, and their grid, without HU.
 
-    The grid is the one of the truth's header, or the prediction's if the truth's header says nothing of spacing and
-    orientation. Voxels are compared in the order of the files, as the official scorer does.
+    The grid is that of the truth's header, or of the prediction's if the truth's has neither spacing nor orientation.
+    Voxels are compared in the order of the files, as the official scorer does.
 
     Raises:
-        LiverError: what read_labels refuses; unequal shapes.
+        LiverError: as for read_labels; unequal shapes.
     """
     if message := _wrong_shape(pair):
         raise LiverError(message)
     truth, prediction = read_header(pair.truth), read_header(pair.prediction)
-    takes_prediction = says_nothing(truth.affine) and not says_nothing(prediction.affine)
+    takes_prediction = is_uninformative(truth.affine) and not is_uninformative(prediction.affine)
     grid = _grid(prediction if takes_prediction else truth)
     return read_labels(pair.truth, grid), read_labels(pair.prediction, grid), grid
 
@@ -106,7 +106,7 @@ def _wrong_shape(pair: Pair) -> str | None:
 
 
 def _attempt(pair: Pair, *, mode: str, tolerance_mm: float) -> Scored:
-    """Score a pair; whatever is wrong with its files becomes an outcome, not an exception."""
+    """Score a pair; an error in its files becomes an outcome, not an exception."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LiverWarning)
         try:
@@ -114,7 +114,7 @@ def _attempt(pair: Pair, *, mode: str, tolerance_mm: float) -> Scored:
         except LiverError as wrong:
             score, error = None, str(wrong)
         except MemoryError:
-            score, error = None, f"{pair.prediction}: there is not enough memory for it"
+            score, error = None, f"{pair.prediction}: not enough memory; use fewer workers"
     return Scored(pair, score, error, tuple(str(one.message) for one in caught if one.category is LiverWarning))
 
 
@@ -125,8 +125,8 @@ def _score(pair: Pair, mode: str, tolerance_mm: float) -> CaseScore:
     )
 
 
-def _workers(pairs: Sequence[Pair]) -> int:
-    """0 where starting a process takes longer than it saves."""
+def _count_workers(pairs: Sequence[Pair]) -> int:
+    """Return the number of processes that save time and fit into memory; 0 if one process is faster."""
     voxels = [read_header(pair.truth).voxels for pair in pairs]
     room = available_bytes()
     fit = room // (_BYTES_PER_VOXEL * max(voxels) + _BYTES_OF_A_WORKER) if room else 1
@@ -135,7 +135,7 @@ def _workers(pairs: Sequence[Pair]) -> int:
 
 
 def _pooled(attempt: "partial[Scored]", pairs: Sequence[Pair], workers: int) -> Iterator[Scored]:
-    # spawn: a forked child would inherit the locks of whatever threads the caller runs
+    # spawn: a forked child would inherit locks held by the caller's threads
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     try:
         futures = {pool.submit(attempt, pair): pair for pair in pairs}
@@ -143,7 +143,7 @@ def _pooled(attempt: "partial[Scored]", pairs: Sequence[Pair], workers: int) -> 
             try:
                 yield future.result()
             except BrokenProcessPool:
-                reason = "its worker process was killed, most likely for want of memory. Use fewer: workers=1"
+                reason = "its worker process was killed, most likely out of memory; use fewer: workers=1"
                 yield Scored(futures[future], None, f"{futures[future].prediction}: {reason}", ())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

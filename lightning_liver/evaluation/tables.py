@@ -1,25 +1,15 @@
-"""Scores of a data set as tables for a terminal. Every table names its mode."""
+"""Tables of a data set's scores for a terminal, each naming its mode."""
 
 from collections.abc import Sequence
 
-from lightning_liver.metrics.aggregate import BANDS_MM, DISTANCES, RATIOS, Figures, case_values
+from lightning_liver.metrics.aggregate import BANDS_MM, Figures, case_values
+from lightning_liver.metrics.case_metric import CaseMetric, case_metrics
 from lightning_liver.metrics.case_score import CaseScore
 from lightning_liver.metrics.intervals import mean_over_patients
 from lightning_liver.metrics.lesions import THRESHOLDS
 from lightning_liver.tables import Row, text_table
 from lightning_liver.types import STRUCTURES
 
-_SHOWN = {
-    "dice": "Dice",
-    "jaccard": "Jaccard",
-    "voe": "VOE",
-    "rvd": "RVD",
-    "assd_mm": "ASSD, mm",
-    "rmsd_mm": "RMSD, mm",
-    "mssd_mm": "MSSD, mm",
-    "hd95_mm": "HD95, mm",
-    "surface_dice": "surface Dice",
-}
 _OF_MODE = {
     "official": "official, as PatrickChrist/lits-challenge-scoring",
     "corrected": "corrected, lesions counted as in veugene/lits-challenge-scoring",
@@ -27,12 +17,12 @@ _OF_MODE = {
 
 
 def score_tables(scores: Sequence[CaseScore], patients: Sequence[str], figures: Figures, tolerance_mm: float) -> str:
-    """Tables of structures, lesions and burden.
+    """Return tables of structures, lesions and burden.
 
     Args:
         scores: of the cases.
-        patients: whose each case is.
-        figures: what data_set_figures made of the scores for stage "test".
+        patients: of each case.
+        figures: data_set_figures of the scores for stage "test".
     """
     mode = _OF_MODE[scores[0].mode]
     count = f"{len(scores)} cases of {len(set(patients))} patients"
@@ -52,14 +42,14 @@ def score_tables(scores: Sequence[CaseScore], patients: Sequence[str], figures: 
 
 def _structure_rows(scores: Sequence[CaseScore], patients: Sequence[str], structure: str) -> list[Row]:
     rows: list[Row] = []
-    for name in ("dice", "jaccard", "voe", "rvd", *DISTANCES, "surface_dice"):
+    for name, metric in case_metrics().items():
         values = case_values(scores, structure, name)
         defined = [value for value in values if value is not None]
         interval = mean_over_patients(values, patients)
         mean = sum(defined) / len(defined) if defined else None
         rows.append(
             {
-                "": _SHOWN[name],
+                "": _named(metric),
                 "mean": mean,
                 "95 % low": interval.low,
                 "95 % high": interval.high,
@@ -80,8 +70,11 @@ def _lesion_rows(figures: Figures) -> list[Row]:
 
 
 def _found_rows(figures: Figures) -> list[Row]:
-    names = ("dice", *RATIOS[:-1], *DISTANCES, "surface_dice")
-    return [{_SHOWN[name]: figures[f"test/lesion/{name}"] for name in names}]
+    return [{_named(metric): figures[f"test/lesion/{name}"] for name, metric in case_metrics().items()}]
+
+
+def _named(metric: CaseMetric) -> str:
+    return f"{metric.heading}, {metric.unit}" if metric.unit else metric.heading
 
 
 def _burden_line(figures: Figures, mode: str) -> str:

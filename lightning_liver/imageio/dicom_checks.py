@@ -1,4 +1,4 @@
-"""What in a folder of DICOM files is not part of one CT series, by name."""
+"""Checks that a folder of DICOM files is one CT series."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ from pydicom.uid import (
 from lightning_liver.errors import LiverError
 
 _MOST_LISTED = 4
-# gdcm, not pylibjpeg-libjpeg, which reads the same and is GPL
+# gdcm instead of pylibjpeg-libjpeg, which reads the same but is GPL
 _GDCM = (
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -42,7 +42,7 @@ _CURES = dict.fromkeys(_GDCM, "pip install python-gdcm") | dict.fromkeys(
 )
 
 Headers = Mapping[Path, Dataset]
-Is = Callable[[Dataset], bool]
+Predicate = Callable[[Dataset], bool]
 Text = Callable[[Dataset], str]
 
 
@@ -51,7 +51,7 @@ def refuse_mixture(folder: Path, headers: Headers) -> None:
 
     Raises:
         LiverError: files of another modality, without pixels, of several patients or series, localizers, images of
-            another size or in colour, compressed images that nothing here decodes.
+            another size or in colour, compressed images without an installed decoder.
     """
     _refuse_where(folder, headers, lambda header: header.get("Modality") != "CT", "not CT", _modality)
     _refuse_where(folder, headers, lambda header: not _has_pixels(header), "without pixel data", _kind)
@@ -63,11 +63,11 @@ def refuse_mixture(folder: Path, headers: Headers) -> None:
 
 
 def refuse_minority(folder: Path, seen: Mapping[str, str], what: str) -> None:
-    """Refuse slices, by name, in which something is not as in most.
+    """Refuse slices that differ from most others.
 
     Args:
-        seen: what was seen in each, as text.
-        what: how to call it.
+        seen: the property as text, by slice.
+        what: name of the property.
     """
     groups = _groups(seen)
     if len(groups) > 1:
@@ -79,7 +79,7 @@ def refuse_minority(folder: Path, seen: Mapping[str, str], what: str) -> None:
 
 
 def _groups(seen: Mapping[str, str]) -> dict[str, list[str]]:
-    """Names by what was seen there, the largest group first."""
+    """Group names by their property, the largest group first."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name, value in seen.items():
         groups[value].append(name)
@@ -95,7 +95,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _refuse_where(folder: Path, headers: Headers, is_wrong: Is, what: str, describe: Text) -> None:
+def _refuse_where(folder: Path, headers: Headers, is_wrong: Predicate, what: str, describe: Text) -> None:
     wrong = {path.name: describe(header) for path, header in headers.items() if is_wrong(header)}
     if wrong:
         raise LiverError(
@@ -117,7 +117,7 @@ def _refuse_undecodable(folder: Path, headers: Headers) -> None:
             cure = _CURES.get(UID(uid), "decompress the files with a DICOM tool")
             raise LiverError(
                 f"{folder}: {len(names)} files ({_listed(names)}) have the transfer syntax {UID(uid).name}, "
-                f"which nothing installed here decodes; {cure}"
+                f"which no installed package decodes; {cure}"
             )
 
 

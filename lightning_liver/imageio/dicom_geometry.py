@@ -1,4 +1,4 @@
-"""From the positions of slices to one grid, or the reason why they make none."""
+"""The grid of DICOM slices from their positions, and reasons to refuse them."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,12 +11,12 @@ from lightning_liver.imageio.dicom_checks import refuse_minority
 from lightning_liver.imageio.dicom_header import Frame
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_SAME_MM = 1e-2  # two slices at one place
+_SAME_MM = 1e-2  # distance of slices that count as doubled
 _PIXEL_MM = 1e-4
-_COSINE = 1e-3  # cosines are stored with few digits; half a pixel over a whole slice
-_ROUNDING_MM = 0.1  # so are positions
-_OFF_NORMAL = 5e-4  # of the way along the normal: half a pixel over half a metre
-_OFF_GRID = 0.1  # of the distance between slices
+_COSINE = 1e-3  # rounding of cosines; half a pixel over a whole slice
+_ROUNDING_MM = 0.1  # rounding of positions
+_OFF_NORMAL = 5e-4  # fraction of the way along the normal: half a pixel over half a metre
+_OFF_GRID = 0.1  # fraction of the distance between slices
 _CURE = "export the series again, whole; if it was scanned so, resample it to an even NIfTI"
 
 Affine = Float[np.ndarray, "4 4"]
@@ -24,18 +24,18 @@ Points = Float[np.ndarray, "k 3"]
 
 
 def stack(folder: Path, frames: Sequence[Frame]) -> tuple[list[Frame], Affine]:
-    """Sort slices along their normal; the affine from voxel indices (i, j, k) to millimetres (RAS+).
+    """Sort slices along their normal and return the affine from voxel indices (i, j, k) to millimetres (RAS+).
 
     Source: PS3.3 C.7.6.2.1.1, equation C.7.6.2.1-1, for a slice; the slices are one step along the normal apart.
 
     Raises:
-        LiverError: fewer than two slices; another orientation or pixel spacing in some; slices that are doubled,
-            missing, unevenly spaced, or whose positions leave the normal (gantry tilt).
+        LiverError: fewer than two slices; different orientations or pixel spacings; slices that are doubled, missing,
+            unevenly spaced, or whose positions leave the normal (gantry tilt).
     """
     if len(frames) < 2:
         raise LiverError(f"{folder}: 1 slice gives no distance between slices, at least 2 are needed; {_CURE}")
-    orientation = _common(folder, frames, lambda frame: frame.orientation, _COSINE, "orientation")
-    pixel_mm = _common(folder, frames, lambda frame: frame.pixel_mm, _PIXEL_MM, "pixel spacing in mm")
+    orientation = _find_common(folder, frames, lambda frame: frame.orientation, _COSINE, "orientation")
+    pixel_mm = _find_common(folder, frames, lambda frame: frame.pixel_mm, _PIXEL_MM, "pixel spacing in mm")
     row, column = orientation[:3], orientation[3:]
     _refuse_skew(folder, row, column)
     normal = np.cross(row, column)
@@ -50,10 +50,10 @@ def stack(folder: Path, frames: Sequence[Frame]) -> tuple[list[Frame], Affine]:
     return ordered, _LPS_TO_RAS @ affine
 
 
-def _common(
+def _find_common(
     folder: Path, frames: Sequence[Frame], of: Callable[[Frame], np.ndarray], tolerance: float, what: str
 ) -> Float[np.ndarray, " n"]:
-    """What most slices have, to within a tolerance."""
+    """Return the value of most slices, to within a tolerance."""
     values = np.array([of(frame) for frame in frames])
     usual: np.ndarray = np.median(values, axis=0)
     same = np.abs(values - usual).max(axis=1) <= tolerance
@@ -94,7 +94,7 @@ def _refuse_doubles(folder: Path, ordered: Sequence[Frame], gaps_mm: Float[np.nd
 
 
 def _refuse_tilt(folder: Path, ordered: Sequence[Frame], in_plane_mm: Points, way_mm: Float[np.ndarray, " k"]) -> None:
-    """The positions without their part along the normal must all be equal."""
+    """Refuse positions that differ across the normal."""
     off_mm = np.linalg.norm(in_plane_mm - in_plane_mm[0], axis=1)
     if (off_mm > _ROUNDING_MM + _OFF_NORMAL * way_mm).any():
         worst = int(off_mm.argmax())

@@ -1,4 +1,4 @@
-"""What DICOM files say beside their pixels, file by file and frame by frame."""
+"""Headers of DICOM files and their frames."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,22 +36,22 @@ _PREAMBLE = 128  # bytes before the mark of a DICOM file, PS3.10 section 7.1
 _MARK = b"DICM"
 _ENDINGS = (".dcm", ".dicom", ".ima")
 _HU_TYPES = ("", "HU", "HU_MOD", "US")  # US: unspecified
-_NO_SCANS = ("SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "REG", "FID")  # what is made of images: Modality
+_NO_SCANS = ("SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "REG", "FID")  # modalities derived from images
 _ANEW = "export the series again, from the scanner or the archive"
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A slice: where its pixels are stored, where they lie in the body, what their numbers mean.
+    """A slice: file, position and scale of its pixels.
 
     Args:
-        path, index: the file, and which of its frames, from 0.
+        path, index: the file and the frame's index in it, from 0.
         shape: rows and columns.
-        position_mm: of the centre of the first pixel (LPS), ImagePositionPatient.
+        position_mm: centre of the first pixel (LPS), ImagePositionPatient.
         orientation: direction along a row (to further columns), then down a column (LPS), ImageOrientationPatient.
-        pixel_mm: between the centres of rows, then of columns, PixelSpacing.
+        pixel_mm: distance between the centres of rows, then of columns, PixelSpacing.
         slope, intercept: HU = slope * pixel + intercept.
-        deflated: the whole file is compressed.
+        deflated: True if the whole file is compressed.
     """
 
     path: Path
@@ -69,11 +69,11 @@ class Frame:
         return self.path.name if self.index == 0 else f"{self.path.name} frame {self.index + 1}"
 
 
-def entries(folder: Path) -> list[Path]:
-    """What lies in a folder and is not hidden, sorted.
+def list_entries(folder: Path) -> list[Path]:
+    """List the visible entries of a folder, sorted.
 
     Raises:
-        LiverError: no folder, or none that may be read.
+        LiverError: no folder, or an unreadable one.
     """
     if not folder.is_dir():
         raise LiverError(f"{folder}: no such folder; give the folder of a DICOM series, or one that holds such folders")
@@ -84,7 +84,7 @@ def entries(folder: Path) -> list[Path]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a path is a file with DICOM's mark; DICOMDIR, the table of contents of a medium, is not meant."""
+    """Return True for a file with DICOM's mark, except DICOMDIR, the table of contents of a medium."""
     if not path.is_file() or path.stem.upper() == "DICOMDIR":
         return False
     try:
@@ -95,29 +95,29 @@ def is_dicom(path: Path) -> bool:
 
 
 def is_scan(header: Dataset) -> bool:
-    """Whether it is of an image, and not of what is made of images: a segmentation, a report, a presentation state."""
+    """Return True for an image, False for a derived object: a segmentation, a report, a presentation state."""
     return header.get("Modality") not in _NO_SCANS
 
 
 def is_scan_file(path: Path) -> bool:
-    """Whether a path is a DICOM file of an image; of one that is damaged, read_headers tells."""
+    """Return True if a path is a DICOM file of an image, or a damaged one, which read_headers refuses."""
     if not is_dicom(path):
         return False
     try:
         return is_scan(dcmread(path, stop_before_pixels=True, specific_tags=["Modality"]))
-    except Exception:  # of damaged files, pydicom raises what it stumbles over
+    except Exception:  # on damaged files pydicom raises many kinds of exceptions
         return True
 
 
 def read_headers(folder: Path) -> dict[Path, Dataset]:
-    """The headers of the images that lie directly in a folder, sorted by name; what is not DICOM does not count.
+    """Read the headers of the images directly in a folder, sorted by name; other files are ignored.
 
-    What is made of images, such as a segmentation, does not count either where it lies beside some.
+    Derived objects, such as segmentations, are ignored too if there are images.
 
     Raises:
-        LiverError: no folder, no DICOM file, a file that is named as DICOM but is none, or one that is damaged.
+        LiverError: no folder, no DICOM file, a file that is named as DICOM but is none, or a damaged one.
     """
-    files = [path for path in entries(folder) if path.is_file()]
+    files = [path for path in list_entries(folder) if path.is_file()]
     found = {path: _header(path) for path in files if _counts(path)}
     headers = {path: header for path, header in found.items() if is_scan(header)} or found
     if not headers:
@@ -127,11 +127,11 @@ def read_headers(folder: Path) -> dict[Path, Dataset]:
     return headers
 
 
-def frames_of(path: Path, header: Dataset) -> list[Frame]:
-    """The frames of a file: one, or as many as an enhanced multi-frame file has.
+def read_frames(path: Path, header: Dataset) -> list[Frame]:
+    """Return the frames of a file: one, or several of an enhanced multi-frame file.
 
     Raises:
-        LiverError: position, orientation, spacing or rescale are missing, not finite or impossible; values are not HU.
+        LiverError: position, orientation, spacing or rescale are missing, not finite or invalid; values are not HU.
     """
     count = int(header.get("NumberOfFrames") or 1)
     groups = header.get("PerFrameFunctionalGroupsSequence")
@@ -155,12 +155,12 @@ def _counts(path: Path) -> bool:
 def _header(path: Path) -> Dataset:
     try:
         header = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-        for _ in header.iterall():  # pydicom converts a value when it is asked for
+        for _ in header.iterall():  # pydicom converts a value on access
             pass
         for name in _COUNTS:
             int(header.get(name) or 0)
         return header
-    except Exception as error:  # of damaged files, pydicom raises what it stumbles over
+    except Exception as error:  # on damaged files pydicom raises many kinds of exceptions
         raise LiverError(f"{path}: the DICOM header is damaged ({error}); copy or export the file again") from None
 
 
@@ -186,7 +186,7 @@ def _frame(path: Path, header: Dataset, index: int) -> Frame:
 
 
 def _macro(path: Path, header: Dataset, index: int, name: str) -> Dataset:
-    """The functional group of a frame: its own, else the one that all share; a classic file is its own group."""
+    """Return the functional group of a frame: its own, else the shared one; a classic file is its own group."""
     if "PerFrameFunctionalGroupsSequence" not in header:
         return header
     own = header.PerFrameFunctionalGroupsSequence[index]

@@ -1,4 +1,4 @@
-"""Masks as DICOM segmentation objects, which refer to the series that they were made of. Needs highdicom, an extra."""
+"""Writing of masks as DICOM segmentations that refer to their series. Needs the extra highdicom."""
 
 import warnings
 from collections.abc import Sequence
@@ -34,23 +34,23 @@ _SLICES_FIRST = [2, 1, 0, 3]  # columns of an affine for (k, j, i) instead of (i
 def write_segmentation(path: Path, labels: UInt8[np.ndarray, "z y x"], affine: Affine, series: Path) -> None:
     """Write a canonical label map as a binary DICOM segmentation: a new series of the study, on the first one's slices.
 
-    Its segments are the labels, 1 liver (without its tumours) and 2 tumour. Slices without either are left out, unless
-    none has any.
+    Its segments are the labels, 1 liver (without its tumours) and 2 tumour. Empty slices are left out, unless all are
+    empty.
 
     Args:
-        affine: of the volume that read_series made of the folder.
+        affine: of the volume that read_series read from the folder.
         series: that folder.
 
     Raises:
-        LiverError: headers of the series lack what the object repeats of them, or the file cannot be written.
+        LiverError: headers of the series lack required attributes, or the file cannot be written.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of how the patient's name is written, which is not ours
-            made = _segmentation(from_canonical(labels, affine), affine, _sources(series, affine))
+            warnings.simplefilter("ignore", UserWarning)  # about the spelling of the patient's name, which is not ours
+            made = _segmentation(from_canonical(labels, affine), affine, _read_sources(series, affine))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise LiverError(
-            f"{series}: of its headers no DICOM segmentation can be made ({error}); mend them, or leave it out"
+            f"{series}: its headers do not allow a DICOM segmentation ({error}); repair them, or leave it out"
         ) from error
     try:
         with replacing(path) as partial:
@@ -59,27 +59,27 @@ def write_segmentation(path: Path, labels: UInt8[np.ndarray, "z y x"], affine: A
         raise LiverError(f"{path}: cannot be written ({error.strerror or error}); check folder and space") from None
 
 
-def _sources(series: Path, affine: Affine) -> list[Dataset]:
-    """Headers of the images of a folder, with what may be empty or can be known where de-identification took it out."""
+def _read_sources(series: Path, affine: Affine) -> list[Dataset]:
+    """Read the headers of the images of a folder, restoring attributes that de-identification removed."""
     headers: list[Dataset] = []
     for path in sorted(series.iterdir()):
         try:
             headers.append(pydicom.dcmread(path, stop_before_pixels=True))
-        except (InvalidDicomError, OSError):  # read_series has told of those that are broken
+        except (InvalidDicomError, OSError):  # read_series has refused damaged images
             continue
     images = [header for header in headers if "Rows" in header and is_scan(header)]
     for image in images:
         for keyword in _MAY_BE_EMPTY:
             if keyword not in image:
                 setattr(image, keyword, "")
-        for measures in _measures(image):
+        for measures in _pixel_measures(image):
             if "SliceThickness" not in measures:
                 measures.SliceThickness = float(np.linalg.norm(affine[:3, 2]))
     return images
 
 
-def _measures(image: Dataset) -> list[Dataset]:
-    """Where it says how large its voxels are: in the image, or for its frames."""
+def _pixel_measures(image: Dataset) -> list[Dataset]:
+    """Return the datasets with the voxel size: the image, or those of its frames."""
     if "SharedFunctionalGroupsSequence" not in image:
         return [image]
     groups = [*image.SharedFunctionalGroupsSequence, *image.get("PerFrameFunctionalGroupsSequence", [])]
@@ -111,7 +111,7 @@ def _segmentation(labels: UInt8[np.ndarray, "k j i"], affine: Affine, sources: S
 
 
 def _segments() -> list[SegmentDescription]:
-    """Codes of SNOMED CT, as DICOM PS3.16 lists them in CID 7150 and CID 7159."""
+    """Describe the segments by SNOMED CT codes, from CID 7150 and CID 7159 of DICOM PS3.16."""
     algorithm = highdicom.AlgorithmIdentificationSequence(_NAME, codes.DCM.ArtificialIntelligence, _version())
     kinds = {
         "liver": (codes.SCT.Organ, codes.SCT.Liver),
@@ -134,5 +134,5 @@ def _segments() -> list[SegmentDescription]:
 def _version() -> str:
     try:
         return version("lightning-liver")
-    except PackageNotFoundError:  # a checkout that was not installed
+    except PackageNotFoundError:  # a checkout that is not installed
         return "0"

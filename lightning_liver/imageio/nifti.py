@@ -1,4 +1,4 @@
-"""NIfTI files in and out, always in canonical orientation on our side, in bounded memory."""
+"""Reading and writing of NIfTI files in canonical orientation, in bounded memory."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,10 +17,10 @@ from nibabel.affines import voxel_sizes
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.files import replacing
 from lightning_liver.imageio.nifti_geometry import Affine, mask_notes, read_geometry
-from lightning_liver.imageio.nifti_header import Layout, opened, read_layout, refuse_short_stream
+from lightning_liver.imageio.nifti_header import Layout, open_stream, read_layout, refuse_short_stream
 from lightning_liver.volume import Volume, canonical_spacing_mm, from_canonical, to_canonical
 
-_SLAB = 2**20  # voxels converted at once: 8 MiB of float64, whatever the file's shape
+_SLAB = 2**20  # voxels converted at once: 8 MiB of float64
 _GZIP_LEVEL = 2  # of isal's 0 to 3
 _INT16 = np.iinfo(np.int16)
 _MOST_LISTED = 8
@@ -30,10 +30,10 @@ Slab = Shaped[np.ndarray, " n"]
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of a file before its voxels are read.
+    """Header of a file.
 
     Args:
-        shape: voxels along canonical z, y and x, as the array that read_volume gives.
+        shape: voxels along canonical z, y and x, as in read_volume.
         spacing_mm: along z, y and x.
         dtype: of a voxel in the file.
         affine: from the file's voxel indices (i, j, k) to millimetres (RAS+), as in Volume.
@@ -50,7 +50,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Check a file's header, quietly: what read_volume would warn of is its to say.
+    """Read and check a file's header without the warnings of read_volume.
 
     Raises:
         LiverError: a header that read_volume would refuse.
@@ -65,7 +65,7 @@ def read_volume(path: Path) -> Volume:
     """Read a CT; values are scaled by the header, rounded to whole HU and clipped to int16. hu is C-contiguous.
 
     Raises:
-        LiverError: a file that is not one whole 3-D NIfTI volume of finite numbers with a usable geometry.
+        LiverError: a file that is not one whole 3-D NIfTI volume of finite numbers with a valid geometry.
     """
     layout = read_layout(Path(path))
     geometry = read_geometry(layout.path, layout.header)
@@ -76,11 +76,11 @@ def read_volume(path: Path) -> Volume:
 
 
 def read_labels(path: Path, volume: Volume) -> UInt8[np.ndarray, "z y x"]:
-    """Read the label map (0, 1, 2) of a volume, turned by the volume's affine whatever its own header says.
+    """Read the label map (0, 1, 2) of a volume, reoriented by the volume's affine and not by its own header.
 
     Raises:
-        LiverError: what read_volume refuses of voxels; another shape or (informative) spacing than the volume's; labels
-            other than 0, 1 and 2.
+        LiverError: as for read_volume's voxels; another shape or (informative) spacing than the volume's; labels other
+            than 0, 1 and 2.
     """
     layout = read_layout(Path(path))
     _refuse_other_shape(layout, from_canonical(volume.hu, volume.affine).shape)
@@ -94,7 +94,7 @@ def read_labels(path: Path, volume: Volume) -> UInt8[np.ndarray, "z y x"]:
 def write_labels(path: Path, labels: UInt8[np.ndarray, "z y x"], affine: Affine) -> None:
     """Write a canonical label map on the grid and in the orientation of the file that has this affine.
 
-    What stands under `path` is always whole: the new file is written beside it and renamed.
+    The file is written under a temporary name and renamed, so `path` is always complete.
 
     Raises:
         LiverError: a name that ends neither in .nii nor in .nii.gz; a folder that is missing, full or not writable.
@@ -103,7 +103,7 @@ def write_labels(path: Path, labels: UInt8[np.ndarray, "z y x"], affine: Affine)
 
 
 def write_map(path: Path, bytes_: UInt8[np.ndarray, "z y x"], affine: Affine, *, largest: float) -> None:
-    """Write a map of shares, a byte a voxel, which readers of NIfTI scale to 0 to `largest`.
+    """Write a map of bytes that NIfTI readers scale to 0 to `largest`.
 
     Raises:
         LiverError: as write_labels.
@@ -113,7 +113,7 @@ def write_map(path: Path, bytes_: UInt8[np.ndarray, "z y x"], affine: Affine, *,
 
 def _write(path: Path, canonical: UInt8[np.ndarray, "z y x"], affine: Affine, *, slope: float) -> None:
     if not path.name.endswith((".nii", ".nii.gz")):
-        raise LiverError(f"{path}: masks are written as .nii or .nii.gz; name it so")
+        raise LiverError(f"{path}: expected a name that ends in .nii or .nii.gz")
     voxels = from_canonical(canonical, affine)
     with _replacing(path) as stream:
         stream.write(_byte_header(voxels.shape, affine, slope).binaryblock + bytes(4))  # four zeros: no extensions
@@ -132,7 +132,7 @@ def _spacing_mm(affine: Affine) -> tuple[float, float, float]:
 
 
 def _contiguous(view: Shaped[np.ndarray, "z y x"]) -> Shaped[np.ndarray, "z y x"]:
-    """An array that was turned, as one in order. What was only mirrored is mirrored in place, in half the memory."""
+    """Return a C-contiguous array; a view that is only mirrored is mirrored in place, in half the memory."""
     across, *within = (slice(None, None, -1 if stride < 0 else 1) for stride in view.strides)
     stored = view[across, *within]
     if not stored.flags.c_contiguous:
@@ -146,13 +146,13 @@ def _contiguous(view: Shaped[np.ndarray, "z y x"]) -> Shaped[np.ndarray, "z y x"
 
 
 def _read(layout: Layout, dtype: type, convert: Callable[[Slab], Slab]) -> Shaped[np.ndarray, "k j i"]:
-    with opened(layout.path) as stream:
+    with open_stream(layout.path) as stream:
         voxels: np.ndarray = np.empty(layout.voxels, dtype)
         stream.seek(layout.offset)
         for start in range(0, layout.voxels, _SLAB):
             stop = min(start + _SLAB, layout.voxels)
             voxels[start:stop] = convert(_slab(layout, stream, start, stop))
-        while stream.read(_SLAB):  # gzip's checksum stands at the end
+        while stream.read(_SLAB):  # gzip's checksum is at the end
             pass
     return voxels.reshape(layout.shape)
 
@@ -182,7 +182,7 @@ def _scale(layout: Layout, stored: Slab) -> Float[np.ndarray, " n"]:
     if not finite.all():
         seen = values[~finite][0]
         raise LiverError(
-            f"{layout.path}: a voxel is {seen}, finite numbers are needed; export the scan again or replace such voxels"
+            f"{layout.path}: expected finite numbers, a voxel is {seen}; export the scan again or replace such voxels"
         )
     return values
 
@@ -235,7 +235,7 @@ def _byte_header(shape: tuple[int, ...], affine: Affine, slope: float) -> Any:
 def _replacing(path: Path) -> Iterator[BufferedIOBase]:
     try:
         with replacing(path) as partial, partial.open("wb") as raw:
-            if path.suffix == ".gz":  # no name and no time inside: equal masks are equal files
+            if path.suffix == ".gz":  # no name and time inside, so that equal masks give equal files
                 with IGzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as stream:
                     yield stream
             else:

@@ -1,4 +1,4 @@
-"""Where a NIfTI file's voxels lie in the body, and whether a mask's header agrees with its volume's."""
+"""Geometry of NIfTI files, and comparison of a mask's header with its volume's."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,14 @@ from lightning_liver.errors import LiverError
 
 Affine = Float[np.ndarray, "4 4"]
 
-# One text per kind, without numbers: callers group warnings by what follows the file's name.
+# One text per kind, without numbers: callers group warnings by the text after the file's name.
 PIXDIM_TRUSTED = "the affine is the identity although pixdim gives a spacing; pixdim is used"
 PIXDIM_DISAGREES = "spacing of the affine and of pixdim differ by more than 1 %; the affine is used"
 MASK_SAYS_NOTHING = "the mask's header gives no spacing or orientation; the volume's are used"
 MASK_ORIENTED_OTHERWISE = "the mask's header gives another orientation than the volume's; the volume's is used"
 
 _MASK_SPACING_MM = 0.01
-_CT_MM = (0.02, 50.0)  # beyond what any scanner makes
+_CT_MM = (0.02, 50.0)  # beyond any scanner's range
 _FLOAT32_MM = 1e-5  # headers keep millimetres as float32
 _SINGULAR = 1e-3  # volume of a voxel over the product of its edges; a gantry tilted by 30 degrees has 0.87
 _CURE = "write the header again from the DICOM series or another copy of the file"
@@ -29,14 +29,14 @@ _CURE = "write the header again from the DICOM series or another copy of the fil
 
 @dataclass(frozen=True)
 class Geometry:
-    """From voxel indices (i, j, k) to millimetres (RAS+), and what the user should know about it."""
+    """Affine from voxel indices (i, j, k) to millimetres (RAS+), and notes for the user."""
 
     affine: Affine
     notes: tuple[str, ...]
 
 
 def read_geometry(path: Path, header: Any) -> Geometry:
-    """The affine of a header: sform, else qform, else pixdim; pixdim's spacing where the affine is a mere identity.
+    """Read the affine: sform, else qform, else pixdim; pixdim's spacing if the affine is the identity.
 
     Raises:
         LiverError: spacing that is not finite and positive, an affine that is singular or not finite.
@@ -44,29 +44,29 @@ def read_geometry(path: Path, header: Any) -> Geometry:
     pixdim_mm = _pixdim_mm(path, header)
     affine = _affine(path, header)
     _refuse_other_units(path, header, voxel_sizes(affine))
-    if says_nothing(affine) and not np.allclose(pixdim_mm, 1, rtol=0, atol=1e-3):
+    if is_uninformative(affine) and not np.allclose(pixdim_mm, 1, rtol=0, atol=1e-3):
         affine[:3, :3] = np.sign(affine[:3, :3].round()) * pixdim_mm
         return Geometry(affine, (PIXDIM_TRUSTED,))
     agrees = np.allclose(voxel_sizes(affine), pixdim_mm, rtol=0.01, atol=0)
     return Geometry(affine, () if agrees else (PIXDIM_DISAGREES,))
 
 
-def says_nothing(affine: Affine) -> bool:
-    """Whether an affine is what a program writes that knows no geometry: 1 mm, axes unmoved or reversed."""
+def is_uninformative(affine: Affine) -> bool:
+    """Return True for the affine of a program that knows no geometry: 1 mm, axes unmoved or reversed."""
     return bool(np.allclose(np.abs(affine[:3, :3]), np.eye(3), rtol=0, atol=1e-4))
 
 
 def mask_notes(path: Path, header: Any, volume_affine: Affine) -> tuple[str, ...]:
-    """What to tell about a mask whose header is not its volume's; the volume's counts in any case.
+    """Return notes on a mask whose header differs from its volume's, which is used in any case.
 
     Raises:
-        LiverError: the mask's header gives a spacing, and it is another one.
+        LiverError: the mask's header gives another spacing.
     """
     try:
         mask_affine = read_geometry(path, header).affine
     except LiverError:
         return (MASK_SAYS_NOTHING,)
-    if says_nothing(mask_affine) and not says_nothing(volume_affine):
+    if is_uninformative(mask_affine) and not is_uninformative(volume_affine):
         return (MASK_SAYS_NOTHING,)
     _refuse_other_spacing(path, mask_affine, volume_affine)
     same = np.array_equal(io_orientation(mask_affine), io_orientation(volume_affine))

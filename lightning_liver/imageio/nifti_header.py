@@ -1,4 +1,4 @@
-"""The bytes of a NIfTI file: what its header promises, and a stream of what it holds."""
+"""Header and byte stream of a NIfTI file."""
 
 import zlib
 from collections.abc import Iterator
@@ -21,13 +21,13 @@ from lightning_liver.errors import LiverError
 AGAIN = "the file is damaged or incomplete: download or copy it again"
 _EXPORT_AGAIN = "export the scan again as one 3-D NIfTI"
 _LONGEST_HEADER = 540  # NIfTI-2; NIfTI-1 has 348
-_DEFLATE_AT_MOST = 1032  # bytes that one byte of a deflate stream can become
+_DEFLATE_AT_MOST = 1032  # largest ratio of decompressed to compressed bytes
 _DAMAGE = (BadGzipFile, zlib.error, cast(type[Exception], igzip_lib.error))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file keeps its voxels.
+    """Layout of a file's voxels.
 
     Args:
         path: the file.
@@ -59,10 +59,10 @@ def read_layout(path: Path) -> Layout:
     """Parse and check a .nii or .nii.gz header (NIfTI-1 or NIfTI-2, either byte order); no voxel is read.
 
     Raises:
-        LiverError: not a readable single-file NIfTI with one 3-D volume of real numbers, or too short for what it says.
+        LiverError: not a readable single-file NIfTI with one 3-D volume of real numbers, or too short for its header.
     """
     refuse_pair_name(path)
-    with opened(path) as stream:
+    with open_stream(path) as stream:
         header = _parse(path, stream.read(_LONGEST_HEADER))
     layout = Layout(
         path, header, _shape(path, header), _dtype(path, header), _offset(path, header), *_scale(path, header)
@@ -72,11 +72,11 @@ def read_layout(path: Path) -> Layout:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BufferedIOBase]:
-    """The file's bytes, decompressed where its first two bytes say gzip, whatever its name says.
+def open_stream(path: Path) -> Iterator[BufferedIOBase]:
+    """Open a file's bytes, decompressed if the first two bytes are gzip's, whatever its name.
 
     Raises:
-        LiverError: in place of whatever the system or gzip had to say while the block ran.
+        LiverError: in place of any error of the system or gzip inside the block.
     """
     try:
         with path.open("rb") as raw:
@@ -93,7 +93,7 @@ def opened(path: Path) -> Iterator[BufferedIOBase]:
 
 
 def refuse_short_stream(layout: Layout, held: int) -> None:
-    """Refuse a stream that ended after `held` bytes of voxels although its header promises more."""
+    """Refuse a stream that ended after `held` bytes of voxels if its header promises more."""
     promised = layout.voxels * layout.dtype.itemsize
     if held < promised:
         k, j, i = layout.shape
@@ -104,7 +104,7 @@ def refuse_short_stream(layout: Layout, held: int) -> None:
 
 
 def refuse_pair_name(path: Path) -> None:
-    """Refuse the two-file form by its name: an .img has no header of its own to tell."""
+    """Refuse the two-file form by its name, as an .img has no header."""
     if path.name.lower().removesuffix(".gz").endswith((".hdr", ".img")):
         raise LiverError(f"{path}: .hdr/.img pairs are not read; convert it to one .nii or .nii.gz file")
 
@@ -124,7 +124,7 @@ def _parse(path: Path, block: bytes) -> Any:
         raise LiverError(f"{path}: the file is empty (0 bytes of content); {AGAIN}")
     if block[344:347] == b"ni1" or block[4:7] == b"ni2":
         raise LiverError(f"{path}: the header of an .hdr/.img pair; convert it to one .nii or .nii.gz file")
-    # nibabel's own checks would repair silently (a spacing of 0 becomes 1 mm), so they stay off
+    # nibabel's own checks repair silently (a spacing of 0 becomes 1 mm), so they are off
     if block[344:348] == b"n+1\0":
         return nib.Nifti1Header(block[:348], check=False)
     if block[4:8] == b"n+2\0" and len(block) == _LONGEST_HEADER:
@@ -158,7 +158,7 @@ def _dtype(path: Path, header: Any) -> np.dtype[Any]:
 
 def _offset(path: Path, header: Any) -> int:
     offset, least = float(header["vox_offset"]), header.single_vox_offset
-    if offset == 0:  # some writers leave it out and mean the first possible byte
+    if offset == 0:  # some writers omit it and mean the first possible byte
         return int(least)
     if not least <= offset < 2**62:
         raise LiverError(f"{path}: voxels said to start at byte {offset:g}, {least} at the earliest; {AGAIN}")
@@ -174,7 +174,7 @@ def _scale(path: Path, header: Any) -> tuple[float, float]:
 
 
 def _refuse_short(layout: Layout) -> None:
-    """Refuse before memory is asked for: a damaged header can promise terabytes."""
+    """Refuse a short file before allocating memory: a damaged header can promise terabytes."""
     size = layout.path.stat().st_size
     with layout.path.open("rb") as raw:
         held = size * _DEFLATE_AT_MOST if _is_gzip(raw) else size

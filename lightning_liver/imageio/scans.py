@@ -1,4 +1,4 @@
-"""Scans to be predicted, wherever they lie: NIfTI files and DICOM series."""
+"""Scans for prediction: NIfTI files and DICOM series."""
 
 import re
 from collections import Counter
@@ -18,7 +18,7 @@ _MASK = re.compile(rf"(test-)?segmentation-\d+{_MAPS}|.*-segmentation{_MAPS}|lab
 
 
 class Scan(NamedTuple):
-    """A file or a folder of a series, and the name of the mask that is made of it."""
+    """A file or a folder of a series, and its name."""
 
     path: Path
     name: str
@@ -26,39 +26,39 @@ class Scan(NamedTuple):
 
     @property
     def mask(self) -> str:
-        """The file name of its mask: segmentation-N for volume-N, as LiTS has it, else NAME-segmentation."""
+        """Return the file name of its mask: segmentation-N for volume-N, as in LiTS, else NAME-segmentation."""
         numbered = re.fullmatch(r"volume-(\d+)", self.name)
         return f"segmentation-{numbered[1]}.nii.gz" if numbered else f"{self.name}-segmentation.nii.gz"
 
     def read(self) -> Volume:
-        """The scan.
+        """Read the scan.
 
         Raises:
-            LiverError: what the reader of its format refuses.
+            LiverError: as for the reader of its format.
         """
         return read_series(self.path) if self.is_dicom else read_volume(self.path)
 
 
 def find_scans(path: Path, *, output: Path | None = None) -> list[Scan]:
-    """A NIfTI file, a DICOM series, or all of them below a folder; masks among them and the maps beside are left out.
+    """Find a NIfTI file, a DICOM series, or all of them below a folder, without masks and their maps.
 
     Args:
-        output: a folder; what lies in it is left out, too, unless the path does.
+        output: a folder whose contents are left out, unless the path lies in it.
 
     Raises:
-        LiverError: nothing is there, or two scans would have masks of one name.
+        LiverError: no scan is found, or two scans would have the same mask name.
     """
     if path.is_file():
         return [_nifti(path)]
     if not path.is_dir():
-        raise LiverError(f"input={path}: there is no such file or folder")
+        raise LiverError(f"input={path}: no such file or folder")
     files = [file for file in visible_files(path) if file.name.endswith(_NIFTI)]
     scans = [scan for scan in map(_nifti, files) if not _MASK.fullmatch(scan.name)]
     scans += [Scan(folder, folder.name, True) for folder in series_folders(path)]
     if output is not None and not _is_in(path, output):
         scans = [scan for scan in scans if not _is_in(scan.path, output)]
     if not scans:
-        raise LiverError(f"input={path}: neither NIfTI files (.nii, .nii.gz) nor a DICOM series are there")
+        raise LiverError(f"input={path}: expected NIfTI files (.nii, .nii.gz) or a DICOM series, found neither")
     _refuse_equal_names(scans)
     return sorted(scans, key=lambda scan: (len(scan.name), scan.name))
 
@@ -69,7 +69,7 @@ def _is_in(path: Path, folder: Path) -> bool:
 
 def _nifti(file: Path) -> Scan:
     if not file.name.endswith(_NIFTI):
-        raise LiverError(f"input={file}: a NIfTI file ends in .nii or .nii.gz; of a DICOM series give the folder")
+        raise LiverError(f"input={file}: expected .nii or .nii.gz; for a DICOM series give the folder")
     return Scan(file, file.name.removesuffix(".gz").removesuffix(".nii"), False)
 
 
@@ -78,4 +78,4 @@ def _refuse_equal_names(scans: Sequence[Scan]) -> None:
     for name, count in counted.items():
         if count > 1:
             these = ", ".join(str(scan.path) for scan in scans if scan.mask == name)
-            raise LiverError(f"{these} would all have the mask {name}: rename them, or predict them one by one")
+            raise LiverError(f"{these} would all have the mask {name}; rename them, or predict them one by one")

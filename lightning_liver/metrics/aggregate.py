@@ -1,12 +1,12 @@
-"""Scores of cases put together: figures of a data set, and rows of tables."""
+"""Aggregation of case scores: figures of a data set, and rows of tables."""
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 
 import numpy as np
 
 from lightning_liver.errors import LiverError
+from lightning_liver.metrics.case_metric import CaseMetric, case_metrics
 from lightning_liver.metrics.case_score import CaseScore
 from lightning_liver.metrics.lesions import THRESHOLDS, Lesion
 from lightning_liver.metrics.mask_score import MaskScore
@@ -17,15 +17,11 @@ from lightning_liver.types import STRUCTURES
 Figures = dict[str, float | None]
 Row = dict[str, str | int | float | None]
 
-RATIOS = ("jaccard", "voe", "rvd", "surface_dice")
-DISTANCES = ("assd_mm", "rmsd_mm", "mssd_mm", "hd95_mm")
-_OF_NOTHING_FOUND = {"dice": 0.0, "jaccard": 0.0, "voe": 1.0, "surface_dice": 0.0}  # the official scorer's, and its kin
-
 LESION_COLUMNS = (
     *("case", "patient", "kind", "lesion", "volume_ml", "diameter_mm", "overlap"),
     *(f"detected_{name}" for name in THRESHOLDS),
 )
-BANDS_MM = {  # of a reference lesion's diameter
+BANDS_MM = {  # diameter of reference lesions
     "below_10_mm": (0.0, 10.0),
     "10_to_20_mm": (10.0, 20.0),
     "from_20_mm": (20.0, math.inf),
@@ -33,15 +29,15 @@ BANDS_MM = {  # of a reference lesion's diameter
 
 
 def data_set_figures(scores: Sequence[CaseScore], stage: str) -> Figures:
-    """Figures of a data set, by name; None where undefined.
+    """Return the figures of a data set by name; None where undefined.
 
-    `stage`/liver and `stage`/tumour: dice_per_case (mean over cases), dice_global (all voxels as one case); means over
-    cases of jaccard, voe, rvd, surface_dice, assd_mm, rmsd_mm, mssd_mm, hd95_mm. A case in which a figure is undefined
-    is left out of its mean, but for livers in the official mode: see modes.py.
+    `stage`/liver and `stage`/tumour: the mean over cases of each metric in metrics/case (dice as dice_per_case), and
+    dice_global (all voxels as one case). Undefined values are left out of a mean, but for livers in the official mode:
+    see modes.py.
     `stage`/lesion: precision_, recall_ and f1_ at 0 and 50 (% overlap), over the lesions of all cases; recall_0_ and
-    recall_50_ by the lesion's diameter: below_10_mm, 10_to_20_mm, from_20_mm; means over the lesions detected at
-    50: dice, jaccard, voe, rvd, surface_dice and the distances.
-    `stage`/burden: rmse and maximum, of the tumour's share of the liver.
+    recall_50_ by the lesion's diameter: below_10_mm, 10_to_20_mm, from_20_mm; the mean of each metric over the lesions
+    detected at 50.
+    `stage`/burden: rmse and maximum of burden_error.
 
     Raises:
         LiverError: no case; cases scored in different modes.
@@ -49,9 +45,11 @@ def data_set_figures(scores: Sequence[CaseScore], stage: str) -> Figures:
     mode = _one_mode(scores)
     figures: Figures = {}
     for structure in STRUCTURES:
-        named = {"dice_per_case": _mean(case_values(scores, structure, "dice"))}
+        named = {
+            metric.mean_name or name: _mean(case_values(scores, structure, name))
+            for name, metric in case_metrics().items()
+        }
         named["dice_global"] = _dice_global([score.structures[structure] for score in scores], mode)
-        named |= {name: _mean(case_values(scores, structure, name)) for name in (*RATIOS, *DISTANCES)}
         figures |= {f"{stage}/{structure}/{name}": value for name, value in named.items()}
     lesions = _detection_figures(scores, mode) | _band_figures(scores) | _found_figures(scores, mode)
     figures |= {f"{stage}/lesion/{name}": value for name, value in lesions.items()}
@@ -59,20 +57,20 @@ def data_set_figures(scores: Sequence[CaseScore], stage: str) -> Figures:
 
 
 def case_values(scores: Sequence[CaseScore], structure: str, name: str) -> list[float | None]:
-    """A figure of each case, as its mean is taken: None is left out, the penalty of the official mode put in."""
+    """Return a metric of each case as it enters the mean: None is left out, the official penalty replaces it."""
     penalty = mode_of(scores[0].mode).penalty if structure == "liver" else None
-    values = [getattr(score.structures[structure], name) for score in scores]
+    values = [score.structures[structure].metrics[name] for score in scores]
     return [penalty if value is None else value for value in values]
 
 
 def case_rows(case: str, patient: str, score: CaseScore) -> list[Row]:
-    """Rows of cases.csv: one a structure."""
+    """Return the rows of cases.csv, one a structure."""
     names = {"case": case, "patient": patient}
-    return [{**names, "structure": structure, **asdict(score.structures[structure])} for structure in STRUCTURES]
+    return [{**names, "structure": structure, **score.structures[structure].row()} for structure in STRUCTURES]
 
 
 def lesion_rows(case: str, patient: str, score: CaseScore) -> list[Row]:
-    """Rows of lesions.csv: one a lesion, reference lesions first."""
+    """Return the rows of lesions.csv, one a lesion, reference lesions first."""
     return [_lesion_row({"case": case, "patient": patient}, lesion) for lesion in score.lesions.lesions]
 
 
@@ -91,7 +89,7 @@ def _lesion_row(names: Row, lesion: Lesion) -> Row:
 def _one_mode(scores: Sequence[CaseScore]) -> Mode:
     modes = {score.mode for score in scores}
     if len(modes) != 1:
-        raise LiverError(f"cases of one mode are needed, these are of {', '.join(sorted(modes)) or 'none'}")
+        raise LiverError(f"expected cases of one mode, got {', '.join(sorted(modes)) or 'no case'}")
     return mode_of(modes.pop())
 
 
@@ -110,20 +108,20 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return float(np.mean(defined)) if defined else None
 
 
-def _ratio(part: int, whole: int, of_nothing: float | None) -> float | None:
-    return part / whole if whole else of_nothing
+def _ratio(part: int, whole: int, if_empty: float | None) -> float | None:
+    return part / whole if whole else if_empty
 
 
 def _detection_figures(scores: Sequence[CaseScore], mode: Mode) -> Figures:
     figures: Figures = {}
-    of_nothing = 0.0 if mode.is_official else None
+    if_empty = 0.0 if mode.is_official else None
     for name in THRESHOLDS:
         found = [score.lesions.detections[name] for score in scores]
         tp, fp, fn = (sum(getattr(one, kind) for one in found) for kind in ("tp", "fp", "fn"))
         figures |= {
-            f"precision_{name}": _ratio(tp, tp + fp, of_nothing),
-            f"recall_{name}": _ratio(tp, tp + fn, of_nothing),
-            f"f1_{name}": _ratio(2 * tp, 2 * tp + fp + fn, of_nothing),
+            f"precision_{name}": _ratio(tp, tp + fp, if_empty),
+            f"recall_{name}": _ratio(tp, tp + fn, if_empty),
+            f"f1_{name}": _ratio(2 * tp, 2 * tp + fp + fn, if_empty),
         }
     return figures
 
@@ -139,10 +137,15 @@ def _band_figures(scores: Sequence[CaseScore]) -> Figures:
 
 def _found_figures(scores: Sequence[CaseScore], mode: Mode) -> Figures:
     found = [mask for score in scores for mask in score.lesions.found]
-    names = ("dice", *RATIOS, *DISTANCES)
     if not found:
-        return {name: _OF_NOTHING_FOUND.get(name, mode.penalty) if mode.is_official else None for name in names}
-    return {name: _mean(getattr(mask, name) for mask in found) for name in names}
+        return {name: _none_detected(metric, mode) for name, metric in case_metrics().items()}
+    return {name: _mean(mask.metrics[name] for mask in found) for name in case_metrics()}
+
+
+def _none_detected(metric: CaseMetric, mode: Mode) -> float | None:
+    if not mode.is_official:
+        return None
+    return mode.penalty if metric.worst is None else metric.worst
 
 
 def _burden_figures(scores: Sequence[CaseScore], mode: Mode) -> Figures:

@@ -1,10 +1,11 @@
-"""Calibration of probabilities: of what is called 80 % tumour, is 80 % tumour?
+"""Calibration of probabilities: of the voxels with a tumour probability of 80 %, are 80 % tumour?
 
 Voxels are counted in bins of equal width, so a data set of any size streams through: tables of batches, cases and
-processes are merged by their sum. Most voxels of a scan are far from the liver and called so with certainty; the
-expected calibration error of all voxels is small by that alone. Give the voxels of a region to ask about the region.
+processes are merged by their sum. Most voxels of a scan are far from the liver and predicted so with certainty, which
+alone makes the expected calibration error of all voxels small. For the error of a region, give its voxels only.
 
-Source: Guo et al. 2017, arXiv:1706.04599 (there of the winning class, here of each structure by itself).
+Sources: Naeini et al. 2015, doi:10.1609/aaai.v29i1.9602; Guo et al. 2017, arXiv:1706.04599 (there for the winning
+class, here for each structure).
 """
 
 import torch
@@ -19,7 +20,7 @@ Bins = Float64[Tensor, "cls bin 3"]  # voxels, the sum of their probabilities, t
 
 
 def empty(bins: int) -> Bins:
-    """A table of zeros."""
+    """Return a table of zeros."""
     return torch.zeros(len(STRUCTURES), bins, 3, dtype=torch.float64)
 
 
@@ -30,23 +31,23 @@ def update(
 
     Args:
         probabilities: of liver (tumours included) and of tumour, from 0 to 1.
-        truth: whether a voxel is of the structure.
+        truth: True where a voxel belongs to the structure.
 
     Raises:
-        LiverError: a probability that is none.
+        LiverError: a value outside [0, 1].
     """
     for c in range(len(STRUCTURES)):
         table[c] += _bins_of(probabilities[:, c].flatten(), truth[:, c].flatten(), table.shape[1])
 
 
 def expected_calibration_error(table: Bins) -> Float64[Tensor, " cls"]:
-    """The mean over voxels of |share that is true - mean probability| of the voxel's bin; NaN without voxels."""
+    """Return the mean over voxels of |true fraction - mean probability| of the voxel's bin; NaN without voxels."""
     voxels, probability, true = table.unbind(-1)
     return (true - probability).abs().sum(dim=-1) / voxels.sum(dim=-1)
 
 
 def calibration_rows(table: Bins) -> list[Row]:
-    """Rows of calibration.csv, a reliability diagram: one for each structure and bin; None where a bin is empty."""
+    """Return the rows of calibration.csv, one for each structure and bin; None where a bin is empty."""
     count = table.shape[1]
     return [
         {
@@ -67,7 +68,7 @@ def _bins_of(
 ) -> Float64[Tensor, "bin 3"]:
     p = probabilities.cpu().double()
     if not ((p >= 0) & (p <= 1)).all():
-        raise LiverError("a probability is below 0, above 1 or not a number; give what sigmoid made of the logits")
+        raise LiverError("expected probabilities in [0, 1]; apply sigmoid to the logits")
     index = (p * count).long().clamp(max=count - 1)
     ones = torch.ones_like(p)
     sums = [torch.bincount(index, weights, count).double() for weights in (ones, p, truth.cpu().double())]

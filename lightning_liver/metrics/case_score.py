@@ -1,12 +1,14 @@
-"""A case scored: the figures of liver and tumour, its lesions, its tumour burden."""
+"""Score of a case: metrics of liver and tumour, its lesions, its tumour burden."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
 from lightning_liver.errors import LiverError
+from lightning_liver.metrics.case_metric import MaskPair, case_metrics
 from lightning_liver.metrics.components import LPS, SPECK, Affine, box_of
 from lightning_liver.metrics.lesions import LesionScore, lesion_score
 from lightning_liver.metrics.mask_score import MaskScore, mask_score
@@ -20,13 +22,13 @@ _TUMOUR = 2
 
 @dataclass(frozen=True)
 class CaseScore:
-    """Figures of one case.
+    """Score of one case.
 
     Args:
-        mode: how it was scored.
-        structures: of "liver", tumours included, and "tumour".
+        mode: official or corrected.
+        structures: scores of "liver", tumours included, and "tumour".
         lesions: the connected components of tumour.
-        burden_error: the tumour's share of the liver, true minus predicted; None where the official scorer has none.
+        burden_error: tumour volume / liver volume, true minus predicted; None where the official scorer has none.
     """
 
     mode: str
@@ -49,30 +51,26 @@ def score_case(
     Args:
         truth, prediction: label maps 0, 1 liver, 2 tumour of one shape.
         spacing_mm: distance between voxel centres along z, y and x.
-        mode: "official" or "corrected", see modes.py, which also says what becomes of empty masks.
-        tolerance_mm: up to which a distance counts as none for surface_dice.
-        affine: of the file, as in Volume. Lesions are numbered in the file's order, and where a prediction spans
-            several of them the official figures depend on it.
+        mode: "official" or "corrected", see modes.py, also for empty masks.
+        tolerance_mm: largest surface distance that counts as none for surface_dice.
+        affine: of the file, as in Volume. Lesions are numbered in the file's order; official figures depend on it
+            where a prediction spans several of them.
 
     Raises:
-        LiverError: unequal shapes, other labels, no such mode, a spacing or tolerance out of range.
+        LiverError: unequal shapes, other labels, unknown mode, a spacing or tolerance out of range.
     """
-    _refuse_unlike(truth, prediction)
+    _check_labels(truth, prediction)
     rules = mode_of(mode)
     box = box_of(truth, prediction) or SPECK
     truth, prediction = truth[box], prediction[box]
-    tumours = (truth == _TUMOUR, prediction == _TUMOUR)
-    livers = (truth > 0, _predicted_liver(prediction, rules))
-    structures = {
-        name: mask_score(*pair, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm, mode=rules)
-        for name, pair in (("liver", livers), ("tumour", tumours))
-    }
-    structures["liver"] = _as_the_mode_has_it(structures["liver"], rules)
-    lesions = lesion_score(*tumours, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm, mode=rules, affine=affine)
-    return CaseScore(mode, structures, lesions, _burden_error(structures, rules))
+    pair_of = partial(MaskPair, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm, mode=rules)
+    livers = pair_of(truth > 0, _predicted_liver(prediction, rules))
+    tumours = pair_of(truth == _TUMOUR, prediction == _TUMOUR)
+    structures = {"liver": _liver_score(livers), "tumour": mask_score(tumours)}
+    return CaseScore(mode, structures, lesion_score(tumours, affine), _burden_error(structures, rules))
 
 
-def _refuse_unlike(truth: LabelVolume, prediction: LabelVolume) -> None:
+def _check_labels(truth: LabelVolume, prediction: LabelVolume) -> None:
     if truth.shape != prediction.shape:
         raise LiverError(f"the truth has {truth.shape} voxels (z, y, x), the prediction {prediction.shape}")
     for name, labels in (("truth", truth), ("prediction", prediction)):
@@ -81,20 +79,25 @@ def _refuse_unlike(truth: LabelVolume, prediction: LabelVolume) -> None:
 
 
 def _predicted_liver(prediction: LabelVolume, mode: Mode) -> Bool[np.ndarray, "z y x"]:
-    """The official scorer sees a liver where label 1 is: one that is all tumour is none."""
+    """Return the predicted liver; the official scorer sees none without a voxel of label 1."""
     liver: Bool[np.ndarray, "z y x"] = prediction > 0
     return np.zeros_like(liver) if mode.is_official and not (prediction == 1).any() else liver
 
 
-def _as_the_mode_has_it(liver: MaskScore, mode: Mode) -> MaskScore:
-    if mode.is_official and not liver.predicted_voxels:
-        return replace(liver, dice=0.0, jaccard=0.0, voe=1.0, surface_dice=0.0)
-    return liver
+def _liver_score(masks: MaskPair) -> MaskScore:
+    """Score the liver; the official scorer gives an empty prediction the worst values."""
+    score = mask_score(masks)
+    if not masks.mode.is_official or score.predicted_voxels:
+        return score
+    metrics = {
+        name: score.metrics[name] if metric.worst is None else metric.worst for name, metric in case_metrics().items()
+    }
+    return replace(score, metrics=metrics)
 
 
 def _burden_error(structures: Mapping[str, MaskScore], mode: Mode) -> float | None:
     liver, tumour = structures["liver"], structures["tumour"]
-    of_none = (None, PENALTY) if mode.is_official else (0.0, 0.0)
-    true = tumour.true_voxels / liver.true_voxels if liver.true_voxels else of_none[0]
-    predicted = tumour.predicted_voxels / liver.predicted_voxels if liver.predicted_voxels else of_none[1]
+    empty = (None, PENALTY) if mode.is_official else (0.0, 0.0)
+    true = tumour.true_voxels / liver.true_voxels if liver.true_voxels else empty[0]
+    predicted = tumour.predicted_voxels / liver.predicted_voxels if liver.predicted_voxels else empty[1]
     return None if true is None or predicted is None else true - predicted

@@ -1,6 +1,6 @@
-"""Connected components of a mask, such as lesions, and how long they are.
+"""Connected components of a mask, such as lesions, and their diameters.
 
-They are kept as runs of voxels: a large part costs little memory, and specks all over a scan no more than in one place.
+They are stored as runs of voxels, so that neither large parts nor specks all over a scan need much memory.
 """
 
 from collections.abc import Sequence
@@ -20,20 +20,22 @@ Runs = Int32[np.ndarray, "_ 4"]  # z, y, first x, x after the last
 Pairs = Int32[np.ndarray, "_ 2"]
 Mask = Bool[np.ndarray, "z y x"]
 
-_AT_ONCE = 2**18  # runs, of which much is held at a time
-_FEW = 12  # runs whose corners are compared all with all at once
+_AT_ONCE = 2**18  # runs processed at a time, to bound memory
+_FEW = 12  # runs whose corners are compared in one step
 
-SPECK: Box = (slice(0, 1),) * 3  # of what is empty, any box is as good
-LPS: Affine = np.diag((-1.0, -1.0, 1.0, 1.0))  # of a file that is stored as Volume has it
-ZYX: Affine = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])  # whose order is that of the array
+SPECK: Box = (slice(0, 1),) * 3  # box of an empty mask, chosen arbitrarily
+LPS: Affine = np.diag((-1.0, -1.0, 1.0, 1.0))  # of a file stored in the order of Volume
+ZYX: Affine = np.array(
+    [[0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]]
+)  # of a file stored in the order of the array
 
 
 class Components(NamedTuple):
-    """Parts of a mask whose voxels are connected by faces, as runs of voxels that follow each other along x.
+    """Parts of a mask whose voxels are connected by faces, as runs of consecutive voxels along x.
 
     Args:
         runs: z, y, x of the first voxel and x after the last one, part by part; within a part in the array's order.
-        starts: where in runs each part begins, and the last one ends.
+        starts: index in runs of each part's first run, and the number of runs.
         voxels: the size of each part.
     """
 
@@ -42,11 +44,11 @@ class Components(NamedTuple):
     voxels: Int64[np.ndarray, " parts"]
 
     def runs_of(self, number: int) -> Runs:
-        """The runs of a part; the first one is number 1."""
+        """Return the runs of a part; the first one is number 1."""
         return self.runs[self.starts[number - 1] : self.starts[number]]
 
     def part(self, number: int) -> Places:
-        """The voxels of a part, in the order of the array."""
+        """Return the voxels of a part, in the order of the array."""
         runs = self.runs_of(number)
         lengths = runs[:, 3] - runs[:, 2]
         places = np.repeat(runs[:, :3], lengths, axis=0)
@@ -54,24 +56,24 @@ class Components(NamedTuple):
         return places
 
     def paint(self, which: Bool[np.ndarray, " parts"], labels: Shaped[np.ndarray, "z y x"], value: int) -> None:
-        """Write a value over some parts, in an array of the shape in which they were found."""
+        """Write a value over some parts, in an array of the mask's shape."""
         for z, y, first, last in self.runs[np.repeat(which, np.diff(self.starts))].tolist():
             labels[z, y, first:last] = value
 
     def any(self, of_runs: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " parts"]:
-        """Whether it is true of any run of each part."""
+        """Return True for each part with any true run."""
         return np.logical_or.reduceat(of_runs, self.starts[:-1]) if len(self.voxels) else np.zeros(0, bool)
 
 
 def components(mask: Mask, affine: Affine) -> Components:
-    """Connected components, numbered by their first voxels in the file that has this affine (as in Volume).
+    """Find connected components, numbered by their first voxels in the file that has this affine (as in Volume).
 
-    The file's order is that of scipy.ndimage.label on the array that nibabel gives: k varies first, i last.
+    The file's order is that of scipy.ndimage.label on nibabel's array: k varies first, i last.
     """
     runs = runs_in(mask)
-    count, found = _groups(runs, mask.shape)
+    count, found = _connect(runs, mask.shape)
     first = np.full(count, np.iinfo(np.int64).max)
-    for x, beyond in ((2, 0), (3, 1)):  # along a run the place in the file rises or falls
+    for x, beyond in ((2, 0), (3, 1)):  # along a run the index in the file increases or decreases
         np.minimum.at(first, found, _stored_index((*runs.T[:2], runs.T[x] - beyond), mask.shape, affine))
     numbers = np.argsort(np.argsort(first)).astype(np.int32)[found]
     order = np.argsort(numbers, kind="stable").astype(np.int32)
@@ -82,20 +84,20 @@ def components(mask: Mask, affine: Affine) -> Components:
 
 
 def runs_in(mask: Mask) -> Runs:
-    """z, y, first x and x after the last of voxels that follow each other along x, in the order of the array."""
+    """Find runs of consecutive voxels along x: z, y, first x and x after the last, in the order of the array."""
     found = [np.zeros((0, 4), np.int32)]
     for z, plane in enumerate(mask):
         within = np.pad(plane, ((0, 0), (1, 1)))
-        edges = np.argwhere(within[:, 1:] != within[:, :-1])  # by turns the first and the one after the last
+        edges = np.argwhere(within[:, 1:] != within[:, :-1])  # alternately the first and the one after the last
         rows = np.column_stack((edges[::2], edges[1::2, 1]))
         found.append(np.column_stack((np.full(len(rows), z), rows)).astype(np.int32))
     return np.concatenate(found)
 
 
 def meeting(runs: Runs, others: Runs, shape: tuple[int, ...]) -> Pairs:
-    """Which runs share voxels with which others, as their positions; all are within arrays of this shape.
+    """Find the pairs of runs and others that share voxels, as positions; all are within arrays of this shape.
 
-    Runs that were moved along y out of such an array meet nothing.
+    Runs shifted along y out of such an array meet nothing.
     """
     begins, ends = _flat(others, shape)
     order = np.argsort(begins).astype(np.int32)
@@ -112,7 +114,7 @@ def meeting(runs: Runs, others: Runs, shape: tuple[int, ...]) -> Pairs:
 
 
 def box_of(*masks: Shaped[np.ndarray, "z y x"]) -> Box | None:
-    """The smallest box around all that is not zero in any of the masks; None where nothing is."""
+    """Return the smallest box around the nonzero voxels of all masks; None if there are none."""
     ends = []
     for axis in range(3):
         others = tuple(other for other in range(3) if other != axis)
@@ -125,13 +127,13 @@ def box_of(*masks: Shaped[np.ndarray, "z y x"]) -> Box | None:
 
 
 def widened(box: Box, shape: tuple[int, ...]) -> Box:
-    """A box one voxel wider at each end, within an array of this shape."""
+    """Return a box one voxel wider at each end, within an array of this shape."""
     z, y, x = (slice(max(side.start - 1, 0), min(side.stop + 1, n)) for side, n in zip(box, shape, strict=True))
     return z, y, x
 
 
 def masks_of(*groups: Places) -> list[Mask]:
-    """A mask of each group of voxels, all in the smallest box around them."""
+    """Return a mask of each group of voxels, in the smallest box around all groups."""
     low = np.min([places.min(axis=0) for places in groups], axis=0)
     high = np.max([places.max(axis=0) for places in groups], axis=0)
     masks = [np.zeros(high - low + 1, dtype=bool) for _ in groups]
@@ -141,23 +143,23 @@ def masks_of(*groups: Places) -> list[Mask]:
 
 
 def axial_diameters_mm(parts: Components, spacing_mm: tuple[float, float, float]) -> Float[np.ndarray, " parts"]:
-    """Of each part, the longest distance between two points in one axial slice, its pixels taken as rectangles.
+    """Return each part's longest distance between two points of one axial slice, with pixels as rectangles.
 
-    It is the longest diameter of RECIST 1.1 (doi:10.1016/j.ejca.2008.10.026).
+    This is the longest diameter of RECIST 1.1 (doi:10.1016/j.ejca.2008.10.026).
 
     Args:
         spacing_mm: distance between voxel centres along z, y and x.
     """
     y_mm, x_mm = spacing_mm[1:]
     first = parts.runs[parts.starts[:-1]]
-    longest = np.hypot(y_mm, (first[:, 3] - first[:, 2]) * x_mm)  # of a single run, as most specks are
+    longest = np.hypot(y_mm, (first[:, 3] - first[:, 2]) * x_mm)  # right for a single run, as in most specks
     for number in np.flatnonzero(np.diff(parts.starts) > 1).tolist():
         longest[number] = _diameter_mm(parts.runs_of(number + 1), (y_mm, x_mm))
     return longest
 
 
-def _groups(runs: Runs, shape: tuple[int, ...]) -> tuple[int, Int32[np.ndarray, " n"]]:
-    """How many parts there are, and of which each run is, numbered in no order."""
+def _connect(runs: Runs, shape: tuple[int, ...]) -> tuple[int, Int32[np.ndarray, " n"]]:
+    """Return the number of parts and the part of each run, in arbitrary order."""
     found = [meeting(runs + np.array(step, np.int32), runs, shape) for step in ((1, 0, 0, 0), (0, 1, 0, 0))]
     first, second = np.concatenate(found).T
     graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(runs), len(runs)))
@@ -165,14 +167,14 @@ def _groups(runs: Runs, shape: tuple[int, ...]) -> tuple[int, Int32[np.ndarray, 
 
 
 def _flat(runs: Runs, shape: tuple[int, ...]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
-    """Where runs begin and end on one line of all rows, between which there is room, also between slices."""
+    """Return begins and ends of runs on one line of all rows, with gaps between rows and slices."""
     z, y, first, last = runs.T
     row = (z.astype(np.int64) * (shape[1] + 1) + y) * (shape[2] + 1)
     return row + first, row + last
 
 
 def _stored_index(places: Sequence[np.ndarray], shape: tuple[int, ...], affine: Affine) -> Int64[np.ndarray, " n"]:
-    """Where voxels stand in the file's array (i, j, k), the last of which varies first."""
+    """Return the index of voxels in the file's array (i, j, k), of which k varies first."""
     way = ornt_transform(io_orientation(affine), axcodes2ornt(("L", "P", "S")))
     index = np.zeros(len(places[0]), dtype=np.int64)
     for towards, direction in way:
@@ -183,7 +185,7 @@ def _stored_index(places: Sequence[np.ndarray], shape: tuple[int, ...], affine: 
 
 
 def _diameter_mm(runs: Runs, pixel_mm: tuple[float, float]) -> float:
-    """Of one part; the farthest points of a slice are among the outer corners of its runs."""
+    """Return the diameter of one part; the farthest points of a slice are among the outer corners of its runs."""
     z, y, first, last = runs.T
     corners = np.stack([np.stack((side, x), axis=-1) for side in (y, y + 1) for x in (first, last)], axis=1) * pixel_mm
     if len(runs) <= _FEW:
@@ -193,7 +195,7 @@ def _diameter_mm(runs: Runs, pixel_mm: tuple[float, float]) -> float:
     of_slices = [points.reshape(-1, 2) for points in np.split(corners, np.flatnonzero(np.diff(z)) + 1)]
     bounds = [float(np.linalg.norm(np.ptp(points, axis=0))) for points in of_slices]
     longest = 0.0
-    for n in np.argsort(bounds)[::-1]:  # the most promising slice first, so that most need no look
+    for n in np.argsort(bounds)[::-1]:  # the largest bound first, so that most slices are skipped
         if bounds[n] <= longest:
             break
         longest = max(longest, float(pdist(of_slices[n]).max()))

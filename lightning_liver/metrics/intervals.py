@@ -1,4 +1,4 @@
-"""Means over patients with intervals."""
+"""Means over patients with confidence intervals."""
 
 import math
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from jaxtyping import Float
 from scipy.stats import bootstrap, norm, t
 
 ALPHA = 0.05
-DECIMALS = 12  # values that rounding alone makes unequal are ties
+DECIMALS = 12  # differences below are rounding, so the values are ties
 RESAMPLES = 9999
-_FEWEST_PATIENTS = 3  # with two, every resample is one of three values
+_FEWEST_PATIENTS = 3  # of two, every resample has one of three means
 
 
 class Mean(NamedTuple):
-    """A mean over patients and the ends of its interval; None where there is too little to say."""
+    """Mean over patients and ends of its interval; None with too few values."""
 
     mean: float | None
     low: float | None
@@ -23,17 +23,17 @@ class Mean(NamedTuple):
 
 
 def mean_over_patients(scores: Sequence[float | None], patients: Sequence[str]) -> Mean:
-    """Mean over patients with its 95 % interval, as mean_interval has it; the scans of a patient are averaged first.
+    """Return the mean over patients with its 95 % interval (mean_interval), averaging a patient's scans first.
 
     Args:
         scores: one for each scan; None and NaN are left out.
-        patients: to whom each scan belongs.
+        patients: of each scan.
     """
     return mean_interval(patient_means(scores, patients).tolist())
 
 
 def patient_means(scores: Sequence[float | None], patients: Sequence[str]) -> Float[np.ndarray, " patient"]:
-    """The mean of each patient's scans, by the patients' names; None and NaN are left out."""
+    """Return the mean of each patient's scans, sorted by patient; None and NaN are left out."""
     scans: dict[str, list[float]] = {}
     for score, patient in zip(scores, patients, strict=True):
         if score is not None and math.isfinite(score):
@@ -42,12 +42,12 @@ def patient_means(scores: Sequence[float | None], patients: Sequence[str]) -> Fl
 
 
 def mean_interval(values: Sequence[float]) -> Mean:
-    """Mean with its 95 % bootstrap interval: BCa, widened as Student's t is wider than the normal distribution.
+    """Return the mean with its 95 % bootstrap interval: BCa, widened by the ratio of Student's t to the normal.
 
-    Without the widening the interval is too short for few values: of 30 it holds the truth in 93 to 94 % of studies.
+    Without the widening the interval is too short: with 30 values it contains the true mean in 93 to 94 % of studies.
 
     Returns:
-        No interval for fewer than three values, nothing at all for none. Equal input gives equal output.
+        No interval for fewer than three values, no mean for none. Equal input gives equal output.
 
     Source: Efron 1987, doi:10.1080/01621459.1987.10478410; Hesterberg 2015, doi:10.1080/00031305.2015.1089789, 3.3.
     """

@@ -1,13 +1,13 @@
-"""Which predicted lesion belongs to which reference lesion, and what counts as detected.
+"""Matching of predicted and reference lesions, and detection.
 
-Both ways of counting group the lesions alike (the LiTS scorer's merge-and-match, Vorontsov 2017):
+Both modes group the lesions alike (the LiTS scorer's merge-and-match, Vorontsov 2017):
 
-1. Each reference lesion goes to the predicted one that covers most of it; those that go to one prediction are merged.
+1. Each reference lesion is assigned to the predicted one that covers most of it; those of one prediction are merged.
 2. Each predicted lesion is matched to the merged reference lesion with which it shares most voxels; those matched to
    one are merged too.
-3. A pair is detected where its overlap, intersection over union, is above a threshold.
+3. A pair is detected if its overlap, intersection over union, is above a threshold.
 
-Where two share equally many voxels, the one that comes first in the file has it.
+Ties go to the lesion that comes first in the file.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,10 +22,10 @@ Table = Int64[np.ndarray, "predicted reference"]
 
 
 class Pair(NamedTuple):
-    """Predicted and reference lesions, by number, that are taken as one each.
+    """Predicted and reference lesions, by number, each merged into one.
 
     Args:
-        overlap: what is compared with the threshold.
+        overlap: compared with the threshold.
     """
 
     predicted: tuple[int, ...]
@@ -34,7 +34,7 @@ class Pair(NamedTuple):
 
 
 class Overlaps(NamedTuple):
-    """Voxels that predicted (rows) and reference lesions (columns) share, and that each has."""
+    """Voxels shared by predicted (rows) and reference lesions (columns), and voxels of each."""
 
     shared: Table
     predicted: Int64[np.ndarray, " predicted"]
@@ -46,8 +46,8 @@ class Detection(NamedTuple):
 
     Args:
         tp, fp, fn: true positive, false positive and false negative, as the mode counts them.
-        detected: the pairs above the threshold.
-        pairs: all of them.
+        detected: pairs above the threshold.
+        pairs: all pairs.
     """
 
     tp: int
@@ -61,7 +61,7 @@ Match = Callable[[Overlaps, float], Detection]
 
 
 def overlaps(prediction: Components, reference: Components, shape: tuple[int, ...]) -> Overlaps:
-    """The voxels that the lesions of two masks of this shape share."""
+    """Count the voxels that the lesions of two masks of this shape share."""
     rows, columns = len(prediction.voxels), len(reference.voxels)
     pairs = meeting(prediction.runs, reference.runs, shape)
     mine, theirs = prediction.runs[pairs[:, 0]], reference.runs[pairs[:, 1]]
@@ -76,11 +76,10 @@ def overlaps(prediction: Components, reference: Components, shape: tuple[int, ..
 def corrected(lesions: Overlaps, threshold: float) -> Detection:
     """Count as veugene/lits-challenge-scoring does (branch clinical_eval, 2018).
 
-    True positive are the reference lesions of detected pairs, each of those that were merged; false positive the
-    predicted lesions of the other pairs, and those that touch no reference lesion; false negative the other reference
-    lesions. So true positive and false negative ones add up to the reference lesions. (The fork's program ends with an
-    error where merged reference lesions are missed; here each of them counts.) What that program does before it counts,
-    joining parts of the reference that are two pixels apart, is not done.
+    True positive: reference lesions of detected pairs, counting merged ones separately. False positive: predicted
+    lesions of other pairs and those that touch no reference lesion. False negative: the other reference lesions, so
+    that both add up to the reference lesions. (The fork's program fails where merged reference lesions are missed; here
+    each of them counts.) Its preprocessing, joining parts of the reference two pixels apart, is left out.
     """
     pairs = tuple(
         Pair(predicted, reference, _overlap(lesions, predicted, predicted, reference))
@@ -95,13 +94,12 @@ def corrected(lesions: Overlaps, threshold: float) -> Detection:
 def official(lesions: Overlaps, threshold: float) -> Detection:
     """Count as PatrickChrist/lits-challenge-scoring does, for which detected lesions are pairs.
 
-    Two things of it are told so that nobody takes them for meant. A pair that is missed takes away as many as reference
-    lesions were merged into it, though it was counted once: true positive can fall below zero. And the union of a pair
-    is taken of its reference lesion with the predictions of *another* pair, the one whose reference lesion has the
-    number that this pair's prediction has, if there is one that was not missed before; so the figure depends on the
-    order of the lesions in the file. Where there is no reference lesion its program ends with an error on branch
-    master; counted is what branch miccai counts, none detected. Above 255 reference lesions its numbers wrap round, and
-    here not.
+    Two of its errors are reproduced. A missed pair subtracts the number of reference lesions merged into it, though it
+    was counted once: true positive can fall below zero. And the union of a pair is that of its reference lesion with
+    the predictions of *another* pair, the one whose reference lesion has the number of this pair's prediction, if there
+    is one that was not missed before; so figures depend on the order of lesions in the file. Without a reference lesion
+    branch master fails; this counts as branch miccai does, none detected. Above 255 reference lesions its numbers wrap
+    around, here they do not.
     """
     groups = _groups(lesions.shared)
     labelled = {reference[0]: predicted for predicted, reference in groups}
@@ -119,7 +117,7 @@ def official(lesions: Overlaps, threshold: float) -> Detection:
 
 
 def _groups(shared: Table) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Numbers (from 1) of the predicted and the reference lesions of each pair, by the first predicted one."""
+    """Return the numbers (from 1) of predicted and reference lesions of each pair, by the first predicted one."""
     touched = shared.any(axis=0)
     owner = np.where(touched, shared.argmax(axis=0) if len(shared) else 0, -1)
     firsts = _firsts(owner.tolist())
@@ -133,7 +131,7 @@ def _groups(shared: Table) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
 
 
 def _firsts(owner: Sequence[int]) -> list[list[int]]:
-    """Reference lesions (from 0) of one owner together, by the first of them; one without an owner stays alone."""
+    """Group reference lesions (from 0) by owner, sorted by the first of them; one without an owner stays single."""
     groups: dict[tuple[int, int], list[int]] = {}
     for g, p in enumerate(owner):
         groups.setdefault((p, -1 if p >= 0 else g), []).append(g)
@@ -141,7 +139,7 @@ def _firsts(owner: Sequence[int]) -> list[list[int]]:
 
 
 def _overlap(lesions: Overlaps, predicted: Sequence[int], united: Sequence[int], reference: Sequence[int]) -> float:
-    """Voxels that predicted and reference lesions share, over those of the reference and the `united` predicted."""
+    """Return voxels shared by predicted and reference lesions over the union of reference and `united` predicted."""
     columns, rows = np.subtract(reference, 1), np.subtract(predicted, 1)
     others = np.array(united, dtype=np.int64) - 1
     union = lesions.reference[columns].sum() + lesions.predicted[others].sum()

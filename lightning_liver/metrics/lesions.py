@@ -1,15 +1,15 @@
-"""The lesions of a case: how large each is, whether it was found, and how well."""
+"""Lesions of a case: size of each, detection, and score."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool
 
+from lightning_liver.metrics.case_metric import MaskPair
 from lightning_liver.metrics.components import Affine, Components, axial_diameters_mm, components, masks_of
 from lightning_liver.metrics.lesion_matching import Detection, Pair, overlaps
 from lightning_liver.metrics.mask_score import MaskScore, mask_score
-from lightning_liver.metrics.modes import Mode
 from lightning_liver.metrics.voxel_counts import SpacingMm, voxel_ml
 
 THRESHOLDS = {"0": 0.0, "50": 0.5}  # of intersection over union: a lesion is detected above it
@@ -18,14 +18,14 @@ KINDS = ("reference", "predicted")
 
 @dataclass(frozen=True)
 class Lesion:
-    """A connected component of tumour.
+    """Lesion: a connected component of tumour.
 
     Args:
         kind: "reference" or "predicted".
         number: from 1 within its case and kind.
         diameter_mm: the longest in an axial slice.
-        overlap: intersection over union of the pair that it was merged and matched into, as the mode takes it; 0 alone.
-        detected: whether that is above a threshold, by the threshold's name; of a predicted lesion: whether it hit.
+        overlap: intersection over union of its pair, as the mode computes it; 0 without a pair.
+        detected: True if the overlap is above the threshold, by the threshold's name.
     """
 
     kind: str
@@ -38,12 +38,12 @@ class Lesion:
 
 @dataclass(frozen=True)
 class LesionScore:
-    """All about the lesions of a case.
+    """Lesions of a case and their score.
 
     Args:
         lesions: reference lesions, then predicted ones.
         detections: counts by the threshold's name.
-        found: figures of what was detected above 0.5. `official` has one for each pair, and none in a case where it
+        found: scores of lesions detected above 0.5. `official` has one for each pair, and none in a case where it
             counts no lesion as found; `corrected` has one for each reference lesion, equal where they were merged.
     """
 
@@ -52,25 +52,19 @@ class LesionScore:
     found: tuple[MaskScore, ...]
 
 
-def lesion_score(
-    truth: Bool[np.ndarray, "z y x"],
-    prediction: Bool[np.ndarray, "z y x"],
-    *,
-    spacing_mm: SpacingMm,
-    tolerance_mm: float,
-    mode: Mode,
-    affine: Affine,
-) -> LesionScore:
-    """Match the connected components of two masks of tumour, and measure them; arguments as of score_case."""
-    parts = {kind: components(mask, affine) for kind, mask in zip(KINDS, (truth, prediction), strict=True)}
-    shared = overlaps(parts["predicted"], parts["reference"], truth.shape)
+def lesion_score(tumours: MaskPair, affine: Affine) -> LesionScore:
+    """Match and score the connected components of two masks of tumour; affine as for score_case."""
+    spacing_mm, mode = tumours.spacing_mm, tumours.mode
+    pair_of_masks = (tumours.truth, tumours.prediction)
+    parts = {kind: components(mask, affine) for kind, mask in zip(KINDS, pair_of_masks, strict=True)}
+    shared = overlaps(parts["predicted"], parts["reference"], tumours.truth.shape)
     detections = {name: mode.match(shared, threshold) for name, threshold in THRESHOLDS.items()}
     lesions = [lesion for kind in KINDS for lesion in _lesions(kind, parts[kind], detections, spacing_mm)]
     strict, found = detections["50"], []
     for pair in strict.detected if strict.tp > 0 else ():
-        masks = _masks(pair, parts)
-        figures = mask_score(*masks, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm, mode=mode)
-        found += [figures] * (1 if mode.is_official else len(pair.reference))
+        truth, prediction = _masks(pair, parts)
+        score = mask_score(replace(tumours, truth=truth, prediction=prediction))
+        found += [score] * (1 if mode.is_official else len(pair.reference))
     return LesionScore(tuple(lesions), detections, tuple(found))
 
 
@@ -96,5 +90,5 @@ def _mine(pair: Pair, kind: str) -> tuple[int, ...]:
 
 
 def _masks(pair: Pair, parts: Mapping[str, Components]) -> list[Bool[np.ndarray, "z y x"]]:
-    """Truth and prediction of a pair, in the box around both."""
+    """Return truth and prediction of a pair, in the box around both."""
     return masks_of(*(np.concatenate([parts[kind].part(n) for n in _mine(pair, kind)]) for kind in KINDS))

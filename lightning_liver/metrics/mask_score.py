@@ -1,52 +1,37 @@
-"""All figures of a mask beside its truth: overlap, surfaces, volumes."""
+"""Score of a mask beside its truth: every metric of a case, and volumes."""
 
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Bool
-
-from lightning_liver.metrics.modes import Mode
-from lightning_liver.metrics.surface import HEIMANN, surface_figures
-from lightning_liver.metrics.voxel_counts import SpacingMm, dice, jaccard, voe, voxel_ml, voxels
+from lightning_liver.metrics.case_metric import MaskPair, case_metrics
+from lightning_liver.metrics.voxel_counts import voxel_ml
 
 
 @dataclass(frozen=True)
 class MaskScore:
-    """Figures of two masks, as volumes.py and surface.py define them; None where undefined, see modes.py."""
+    """Score of two masks.
 
-    dice: float
-    jaccard: float
-    voe: float
-    rvd: float | None
-    assd_mm: float | None
-    rmsd_mm: float | None
-    mssd_mm: float | None
-    hd95_mm: float | None
-    surface_dice: float
+    Args:
+        metrics: by name, see metrics/case; None where undefined, see modes.py.
+    """
+
+    metrics: dict[str, float | None]
     true_ml: float
     predicted_ml: float
     true_voxels: int
     predicted_voxels: int
     common_voxels: int
 
+    def row(self) -> dict[str, float | None]:
+        """Return the columns of cases.csv."""
+        volumes = {name: value for name, value in vars(self).items() if name != "metrics"}
+        return self.metrics | volumes
 
-def mask_score(
-    truth: Bool[np.ndarray, "z y x"],
-    prediction: Bool[np.ndarray, "z y x"],
-    *,
-    spacing_mm: SpacingMm,
-    tolerance_mm: float,
-    mode: Mode,
-) -> MaskScore:
-    """Score a mask; arguments as of score_case. Surfaces are as Heimann et al. define them, in both modes."""
-    count, millilitres = voxels(truth, prediction), voxel_ml(spacing_mm)
-    surface = surface_figures(truth, prediction, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm, definition=HEIMANN)
+
+def mask_score(masks: MaskPair) -> MaskScore:
+    """Score a mask."""
+    count, millilitres = masks.voxels, voxel_ml(masks.spacing_mm)
     return MaskScore(
-        dice=dice(count),
-        jaccard=jaccard(count),
-        voe=voe(count),
-        rvd=mode.rvd(count),
-        **surface._asdict(),
+        {name: metric.function(masks) for name, metric in case_metrics().items()},
         true_ml=count.true * millilitres,
         predicted_ml=count.predicted * millilitres,
         true_voxels=count.true,

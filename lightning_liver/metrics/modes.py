@@ -1,8 +1,8 @@
-"""The two ways of scoring, and what each says of an empty mask.
+"""The two modes of scoring, and their rules for empty masks.
 
-`official` is the scorer of the LiTS challenge (PatrickChrist/lits-challenge-scoring), to the three decimals that it
-prints, wherever it prints a figure. `corrected` measures the same with the usual signs, counts lesions as the fork
-veugene/lits-challenge-scoring does, and leaves undefined what is.
+`official` reproduces the scorer of the LiTS challenge (PatrickChrist/lits-challenge-scoring) to the three decimals that
+it prints, for every figure that it prints. `corrected` computes the same with the usual signs, counts lesions as the
+fork veugene/lits-challenge-scoring does, and has None where a figure is undefined.
 
 |                                | official                                     | corrected                  |
 |--------------------------------|----------------------------------------------|----------------------------|
@@ -10,18 +10,18 @@ veugene/lits-challenge-scoring does, and leaves undefined what is.
 | truth empty                    | Dice 0, VOE 1, RVD None                      | Dice 0, VOE 1, RVD None    |
 | prediction empty               | Dice 0, VOE 1, RVD None                      | Dice 0, VOE 1, RVD -1      |
 | a liver without label 1        | is an empty liver                            | is a liver of tumour       |
-| distances from or to nothing   | None                                         | None                       |
+| distances to an empty mask     | None                                         | None                       |
 | their mean over livers         | None counts as 9001 (also of RVD)            | over those that have one   |
 | RVD                            | (true - predicted) / predicted               | (predicted - true) / true  |
 | lesions                        | lesion_matching.official                     | lesion_matching.corrected  |
 | no lesion to find, or found    | recall, precision 0                          | None                       |
 | no lesion detected             | lesion Dice 0, VOE 1, RVD and distances 9001 | None                       |
-| Dice global, nothing anywhere  | 0                                            | 1                          |
-| tumour burden of no liver      | 9001 predicted, None if true (left out)      | 0                          |
+| Dice global, all masks empty   | 0                                            | 1                          |
+| tumour burden without liver    | 9001 predicted, None if true (left out)      | 0                          |
 | its maximum                    | of true - predicted, signed                  | of the absolute difference |
 
-None is an empty cell in a table and null in metrics.json. The official scorer does not score the tumour of a case as a
-whole by anything but Dice: its other figures of a case are by the rules of `corrected`, but for the sign of RVD.
+None is an empty cell in a table and null in metrics.json. The official scorer scores the tumour of a whole case by Dice
+alone; its other metrics follow the rules of `corrected`, except for the sign of RVD.
 """
 
 from collections.abc import Callable
@@ -31,19 +31,19 @@ from lightning_liver.errors import LiverError
 from lightning_liver.metrics import lesion_matching, voxel_counts
 from lightning_liver.metrics.voxel_counts import Voxels
 
-PENALTY = 9001.0  # what the official scorer puts in the place of an undefined distance
+PENALTY = 9001.0  # the official scorer's value of an undefined distance
 
 
 @dataclass(frozen=True)
 class Mode:
-    """A way of scoring.
+    """Rules of scoring.
 
     Args:
         name: official or corrected.
-        match: how lesions are counted.
+        match: counts lesions.
         rvd: relative volume difference.
-        penalty: what a mean takes for an undefined figure of a liver or of detected lesions; None leaves it out.
-        is_official: whether the other rules of the first column hold.
+        penalty: value of an undefined metric of a liver or of detected lesions in a mean; None leaves it out.
+        is_official: True if the other rules of the first column hold.
     """
 
     name: str
@@ -60,11 +60,11 @@ MODES = {
 
 
 def mode_of(name: str) -> Mode:
-    """The mode of this name.
+    """Return the mode of this name.
 
     Raises:
-        LiverError: there is none.
+        LiverError: an unknown mode.
     """
     if name not in MODES:
-        raise LiverError(f"mode is {name!r}; it is one of {', '.join(MODES)}")
+        raise LiverError(f"mode={name!r}: expected one of {', '.join(MODES)}")
     return MODES[name]

@@ -1,7 +1,7 @@
-"""Overlap of label maps: counts of voxels, and Dice from them.
+"""Overlap of label maps: counts of voxels, and Dice computed from them.
 
-Dice of a case comes from the counts of all its slices. The mean of Dice over batches is another number, and so is the
-mean over slices (segmentation_models.pytorch #712): only counts may be added up.
+The Dice of a case is computed from the counts of all its slices. The mean of Dice over batches or slices is another
+number (segmentation_models.pytorch #712): only counts may be added up.
 """
 
 import torch
@@ -18,7 +18,7 @@ _LABELS = 3  # background, liver, tumour
 
 
 def counts(prediction: LabelMaps, truth: LabelMaps) -> Counts:
-    """Voxels of liver (tumours included) and of tumour that are true positive, false positive and false negative.
+    """Count true positive, false positive and false negative voxels of liver (tumours included) and of tumour.
 
     Args:
         prediction, truth: label maps 0, 1, 2 of one shape, (batch, height, width).
@@ -27,17 +27,17 @@ def counts(prediction: LabelMaps, truth: LabelMaps) -> Counts:
         (cls, 3) on the device of the input. Counts of parts of a volume add up to the counts of the volume.
 
     Raises:
-        LiverError: the shapes differ, or there is a label above 2.
+        LiverError: the shapes differ, or a label is above 2.
     """
-    confusion = _confusion(prediction, truth)
-    rows = [_one_against_rest(confusion, label) for label in range(1, _LABELS)]
+    confusion = _count_pairs(prediction, truth)
+    rows = [_count_one_against_rest(confusion, label) for label in range(1, _LABELS)]
     return torch.stack(rows)
 
 
 def dice(counts: Int64[Tensor, "*many 3"]) -> Float64[Tensor, "*many"]:
-    """Dice, 2 TP / (2 TP + FP + FN): 1 where truth and prediction are both empty, 0 where only one of them is.
+    """Return Dice, 2 TP / (2 TP + FP + FN): 1 where truth and prediction are both empty, 0 where only one of them is.
 
-    In float64 and therefore on the CPU, since not every accelerator has it.
+    Computed in float64 on the CPU, since not every accelerator supports it.
     """
     tp, fp, fn = counts.cpu().double().unbind(-1)
     total = 2 * tp + fp + fn
@@ -45,17 +45,17 @@ def dice(counts: Int64[Tensor, "*many 3"]) -> Float64[Tensor, "*many"]:
 
 
 def dice_per_case(table: Table) -> Float64[Tensor, " cls"]:
-    """Dice of every case, then the mean of cases; NaN without a case. A row never updated counts as empty: 1."""
+    """Return the mean Dice of cases; NaN without a case. A row never updated counts as empty: 1."""
     return dice(table).mean(dim=0)
 
 
 def dice_global(table: Table) -> Float64[Tensor, " cls"]:
-    """Dice of all voxels together, as if the cases were one: large structures weigh more than small ones."""
+    """Return the Dice of all voxels as one case: large structures have more weight than small ones."""
     return dice(table.sum(dim=0))
 
 
 def empty(cases: int) -> Table:
-    """A table of zeros. It is nothing but counts: tables of processes that saw other slices are merged by their sum."""
+    """Return a table of zeros; tables of several processes are merged by their sum."""
     return torch.zeros(cases, len(STRUCTURES), 3, dtype=torch.int64)
 
 
@@ -64,7 +64,7 @@ def update(table: Table, case_index: Int64[Tensor, " batch"], prediction: LabelM
 
     Args:
         table: from empty, on the device of the slices.
-        case_index: for each slice the row of its case.
+        case_index: row of each slice's case.
         prediction, truth: as in counts.
     """
     for case in sorted(set(case_index.tolist())):
@@ -72,9 +72,11 @@ def update(table: Table, case_index: Int64[Tensor, " batch"], prediction: LabelM
         table[case] += counts(prediction[mine], truth[mine])
 
 
-def _confusion(prediction: LabelMaps, truth: LabelMaps) -> Int64[Tensor, "truth prediction"]:
+def _count_pairs(prediction: LabelMaps, truth: LabelMaps) -> Int64[Tensor, "truth prediction"]:
     if prediction.shape != truth.shape:
-        raise LiverError(f"prediction {tuple(prediction.shape)} and truth {tuple(truth.shape)} must have one shape")
+        raise LiverError(
+            f"expected equal shapes, got prediction {tuple(prediction.shape)} and truth {tuple(truth.shape)}"
+        )
     for name, labels in (("prediction", prediction), ("truth", truth)):
         if labels.numel() and (seen := int(labels.max())) >= _LABELS:
             raise LiverError(f"the {name} has label {seen}, but labels are 0 background, 1 liver and 2 tumour")
@@ -82,8 +84,8 @@ def _confusion(prediction: LabelMaps, truth: LabelMaps) -> Int64[Tensor, "truth 
     return torch.bincount(pairs, minlength=_LABELS**2).reshape(_LABELS, _LABELS)
 
 
-def _one_against_rest(confusion: Int64[Tensor, "truth prediction"], label: int) -> Int64[Tensor, "3"]:
-    """Counts of the structure that consists of this label and all above it."""
+def _count_one_against_rest(confusion: Int64[Tensor, "truth prediction"], label: int) -> Int64[Tensor, "3"]:
+    """Count the structure that consists of this label and all above it."""
     tp = confusion[label:, label:].sum()
     fp = confusion[:label, label:].sum()
     fn = confusion[label:, :label].sum()

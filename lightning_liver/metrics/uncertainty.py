@@ -1,8 +1,8 @@
-"""Does an uncertainty map point at the mistakes? Area under the ROC curve, and under the risk-coverage curve.
+"""Agreement of uncertainty and mistakes: area under the ROC curve and under the risk-coverage curve.
 
 Voxels are counted by their uncertainty, right and wrong apart, so a data set of any size streams through and tables are
-merged by their sum. A bin holds the uncertainties that share the first 16 bits of their float32, so bins get finer
-towards 0, where most voxels are: within 1 % they count as equal.
+merged by their sum. A bin has the uncertainties with equal first 16 bits of their float32, so bins are finer towards 0,
+where most voxels are, and values within 1 % count as equal.
 
 Sources: Fawcett 2006, doi:10.1016/j.patrec.2005.10.010; Geifman and El-Yaniv 2017, arXiv:1705.08500;
 Geifman et al. 2019, arXiv:1805.08206.
@@ -11,7 +11,7 @@ Geifman et al. 2019, arXiv:1805.08206.
 import math
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from lightning_liver.errors import LiverError
@@ -22,7 +22,7 @@ Table = Int64[Tensor, "outcome bin"]  # right and wrong voxels
 
 
 def empty() -> Table:
-    """A table of zeros."""
+    """Return a table of zeros."""
     return torch.zeros(2, BINS, dtype=torch.int64)
 
 
@@ -31,23 +31,23 @@ def update(table: Table, uncertainty: Float[Tensor, "*shape"], wrong: Bool[Tenso
 
     Args:
         uncertainty: 0 or more: an entropy, a variance.
-        wrong: whether the prediction of the voxel is a mistake.
+        wrong: True where the voxel's prediction is a mistake.
 
     Raises:
-        LiverError: an uncertainty below 0, or that is not a number.
+        LiverError: an uncertainty below 0 or NaN.
     """
     values = uncertainty.detach().cpu().float().flatten()
     if not (values >= 0).all():
-        raise LiverError("an uncertainty is below 0 or not a number; entropies and variances are not")
-    index = (values + 0.0).view(torch.int32) >> 16  # + 0.0 makes 0 of -0
+        raise LiverError("expected uncertainties of 0 or more, found one below 0 or NaN")
+    index = (values + 0.0).view(torch.int32) >> 16  # + 0.0 turns -0 into 0
     for outcome, mine in enumerate((~wrong.cpu().flatten(), wrong.cpu().flatten())):
         table[outcome] += torch.bincount(index[mine], minlength=BINS)
 
 
 def auroc(table: Table) -> float | None:
-    """The chance that a wrong voxel is more uncertain than a right one, ties by half: 0.5 says nothing, 1 all.
+    """Return the probability that a wrong voxel is more uncertain than a right one, ties counting half.
 
-    None where all voxels are right, or all wrong.
+    0.5 is uninformative, 1 perfect; None if all voxels are right, or all wrong.
     """
     right, wrong = table.double()
     if not right.sum() or not wrong.sum():
@@ -57,10 +57,10 @@ def auroc(table: Table) -> float | None:
 
 
 def aurc(table: Table) -> float | None:
-    """Area under the curve of risk over coverage: the share of mistakes among the voxels kept, the most certain first.
+    """Return the area under the risk-coverage curve: fraction of mistakes among voxels kept, the most certain first.
 
-    Voxels of a bin come in an order at random. Lower is better: an uncertainty that says nothing has the share of
-    mistakes, the best has best_aurc. None without voxels.
+    Voxels of a bin are in random order. Lower is better: an uninformative uncertainty has the fraction of mistakes, the
+    best has best_aurc. None without voxels.
     """
     used = table[:, table.sum(dim=0) > 0].double()
     total = used.sum()
@@ -68,23 +68,15 @@ def aurc(table: Table) -> float | None:
         return None
     end, mistakes = used.sum(dim=0).cumsum(0) / total, used[1].cumsum(0) / total
     start = torch.cat((end.new_zeros(1), end[:-1]))
-    slope = used[1] / used.sum(dim=0)  # of mistakes over coverage within a bin
+    slope = used[1] / used.sum(dim=0)  # fraction of mistakes within a bin
     offset = mistakes - slope * end  # 0 in the first bin, whose risk is its slope
     return float((slope * (end - start)).sum() + (offset[1:] * (end[1:] / start[1:]).log()).sum())
 
 
 def best_aurc(table: Table) -> float | None:
-    """aurc of as many mistakes, each of them more uncertain than all that is right (Geifman et al. 2019)."""
+    """Return aurc if every mistake were more uncertain than every right voxel (Geifman et al. 2019)."""
     right, wrong = table.sum(dim=1).tolist()
     if not right + wrong:
         return None
-    share = wrong / (right + wrong)
-    return share + (1 - share) * math.log(1 - share) if right else 1.0
-
-
-def risk_coverage(table: Table) -> tuple[Float64[Tensor, " point"], Float64[Tensor, " point"]]:
-    """Coverage and risk where each bin that holds a voxel ends."""
-    used = table.sum(dim=0) > 0
-    right, wrong = table[:, used].double().cumsum(dim=1)
-    kept = right + wrong
-    return kept / kept[-1:], wrong / kept
+    risk = wrong / (right + wrong)
+    return risk + (1 - risk) * math.log(1 - risk) if right else 1.0

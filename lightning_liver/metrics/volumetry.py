@@ -1,4 +1,4 @@
-"""How much liver and tumour a label map has."""
+"""Volumes of liver and tumour in a label map."""
 
 from typing import NamedTuple
 
@@ -10,13 +10,13 @@ from lightning_liver.metrics.voxel_counts import SpacingMm, voxel_ml
 
 
 class Volumetry(NamedTuple):
-    """Of one scan.
+    """Volumes of one scan.
 
     Args:
         liver_ml: tumours included.
-        tumour_count: parts of tumour that are connected by faces of voxels.
-        largest_diameter_mm: the longest axial diameter of a tumour; None without one.
-        burden: share of the liver that is tumour; None without a liver.
+        tumour_count: parts of tumour connected by faces of voxels.
+        largest_diameter_mm: the longest axial diameter of a tumour; None without tumour.
+        burden: tumour volume / liver volume; None without a liver.
     """
 
     liver_ml: float
@@ -26,7 +26,7 @@ class Volumetry(NamedTuple):
     burden: float | None
 
 
-def measure(labels: UInt8[np.ndarray, "z y x"], spacing_mm: SpacingMm) -> Volumetry:
+def measure_volumes(labels: UInt8[np.ndarray, "z y x"], spacing_mm: SpacingMm) -> Volumetry:
     """Measure a label map 0, 1 liver, 2 tumour."""
     liver, tumour = int(np.count_nonzero(labels)), int(np.count_nonzero(labels == 2))
     parts = components(labels == 2, LPS)

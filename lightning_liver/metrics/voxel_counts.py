@@ -1,6 +1,6 @@
 """Volumes and overlap of a structure, from three counts of voxels.
 
-Definitions: Heimann et al. 2009, doi:10.1109/TMI.2009.2013851 (VOE and RVD as fractions, not in percent).
+Definitions: Heimann et al. 2009, doi:10.1109/TMI.2009.2013851 (RVD as a fraction, not in percent).
 """
 
 import math
@@ -15,7 +15,7 @@ SpacingMm = tuple[float, float, float]  # between voxel centres along z, y and x
 
 
 class Voxels(NamedTuple):
-    """How many voxels the truth has, the prediction has, and both have."""
+    """Numbers of voxels of the truth, of the prediction, and of both."""
 
     true: int
     predicted: int
@@ -28,38 +28,27 @@ def voxels(truth: Bool[np.ndarray, "z y x"], prediction: Bool[np.ndarray, "z y x
 
 
 def dice(count: Voxels) -> float:
-    """2 common / (true + predicted): 1 where both are empty, 0 where only one of them is."""
+    """Return 2 common / (true + predicted): 1 where both are empty, 0 where only one of them is."""
     size = count.true + count.predicted
     return 2 * count.common / size if size else 1.0
 
 
-def jaccard(count: Voxels) -> float:
-    """Common / union, also known as intersection over union: 1 where both are empty."""
-    union = count.true + count.predicted - count.common
-    return count.common / union if union else 1.0
-
-
-def voe(count: Voxels) -> float:
-    """Volumetric overlap error, 1 - Jaccard."""
-    return 1 - jaccard(count)
-
-
 def rvd(count: Voxels) -> float | None:
-    """Relative volume difference, (predicted - true) / true, signed; None without a true voxel."""
+    """Return the relative volume difference, (predicted - true) / true, signed; None without a true voxel."""
     return (count.predicted - count.true) / count.true if count.true else None
 
 
 def swapped_rvd(count: Voxels) -> float | None:
-    """(true - predicted) / predicted, as the LiTS scorer has it; None where either is empty."""
+    """Return (true - predicted) / predicted, as the LiTS scorer does; None where either is empty."""
     return (count.true - count.predicted) / count.predicted if count.true and count.predicted else None
 
 
 def voxel_ml(spacing_mm: SpacingMm) -> float:
-    """Volume of a voxel in millilitres.
+    """Return the volume of a voxel in millilitres.
 
     Raises:
-        LiverError: a spacing that is not three positive numbers.
+        LiverError: the spacing is not three positive numbers.
     """
     if len(spacing_mm) != 3 or not all(mm > 0 and math.isfinite(mm) for mm in spacing_mm):
-        raise LiverError(f"spacing_mm is {spacing_mm}; three positive numbers along z, y and x are needed")
+        raise LiverError(f"spacing_mm={spacing_mm}: expected three positive numbers along z, y and x")
     return math.prod(spacing_mm) / 1000

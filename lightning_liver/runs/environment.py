@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from lightning_liver.machine import cores
+from lightning_liver.machine import cores, processor
 from lightning_liver.tables import Row
 
 _PACKAGE = "lightning-liver"
@@ -23,7 +23,7 @@ def environment() -> Row:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "code": _code(),
         "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor(),
         "cores": cores(),
         "memory_gib": _memory_gib(),
         "gpu": ", ".join(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())) or None,
@@ -55,14 +55,6 @@ def _code() -> str:
     is_checkout = (root / "pyproject.toml").is_file()  # an installed wheel may lie in another project's repository
     commit = _output(*git) if is_checkout else None
     return " ".join(part for part in (_version(_PACKAGE), commit and f"commit {commit}") if part) or "unknown"
-
-
-def _processor() -> str | None:
-    listed = Path("/proc/cpuinfo")
-    if listed.is_file():
-        match = re.search(r"^model name\s*: (.+)$", listed.read_text(errors="replace"), re.MULTILINE)
-        return match[1] if match else None
-    return platform.processor() or None
 
 
 def _memory_gib() -> float | None:

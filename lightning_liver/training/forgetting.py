@@ -37,9 +37,9 @@ def forgetting(strategy: Strategy | Scratch, task: SegmentationTask, best: Path,
     after = (tuned, checkpoint[SliceDataModule.__qualname__])
     scores: Metrics = {}
     before = (source.network, asdict(source.normalization))
-    for when, (network, look) in {"before": before, "after": after}.items():
+    for when, (network, normalization) in {"before": before, "after": after}.items():
         data = SliceDataModule(store, split, none(), build(source.config.data.slices), seed=0)
-        data.load_state_dict(look)
+        data.load_state_dict(normalization)
         measured = bare_trainer(options).test(task.with_network(network), data, verbose=False)[0]
         wanted = {name: value for name, value in measured.items() if name.endswith(("/dice_per_case", "/dice_global"))}
         scores |= {name.replace("test/", f"source/{when}/"): float(value) for name, value in wanted.items()}

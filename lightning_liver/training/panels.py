@@ -47,8 +47,8 @@ class ValidationPanels(Callback):
         self.kept = {}
 
     def _panel(self, name: str, z: int, prediction: np.ndarray) -> np.ndarray:
-        store, look = self.data.store, self.data.look
-        return panel(look.window(store.read(name, "hu", z)), store.read(name, "labels", z), prediction)
+        store, normalization = self.data.store, self.data.normalization
+        return panel(normalization.window(store.read(name, "hu", z)), store.read(name, "labels", z), prediction)
 
 
 def _matching(

@@ -66,8 +66,13 @@ def resolve_auto(options: TrainerOptions) -> TrainerOptions:
     return replace(options, accelerator=accelerator, precision=precision, channels_last=channels_last, threads=threads)
 
 
+def available_accelerator() -> Accelerator:
+    """Return the fastest kind of device that torch sees here."""
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
 def _accelerator(wanted: Accelerator) -> Accelerator:
-    here: Accelerator = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    here = available_accelerator()
     if wanted in ("auto", "cpu", here) or (wanted == "gpu" and here != "cpu"):
         return "cpu" if wanted == "cpu" else here
     raise LiverError(f"trainer.accelerator={wanted}: torch sees no such device here. Use trainer=cpu or trainer=auto.")

@@ -30,7 +30,7 @@ from tests.apps.commands import call
 from tests.conftest import write_scan
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "export" / "predict_onnx.py"
-LOOK = {"window_hu": [-160.0, 240.0], "context": 1, "mean": 0.3, "std": 0.25}
+NORMALIZATION = {"window_hu": [-160.0, 240.0], "context": 1, "mean": 0.3, "std": 0.25}
 SMALL = ("model.base_channels=4", "model.depth=2", "data.context=1")
 
 
@@ -72,8 +72,8 @@ def run_folder(folder: Path, *overrides: str, model: dict[str, Any] | None = Non
         (folder / part).mkdir(parents=True)
     OmegaConf.save(cfg, folder / ".hydra" / "config.yaml")
     state = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    look = LOOK | {"context": cfg.data.context}
-    torch.save({"state_dict": state, "SliceDataModule": look}, folder / "checkpoints" / "best.ckpt")
+    normalization = NORMALIZATION | {"context": cfg.data.context}
+    torch.save({"state_dict": state, "SliceDataModule": normalization}, folder / "checkpoints" / "best.ckpt")
     return folder
 
 
@@ -157,7 +157,7 @@ def test_a_file_has_the_network_and_all_that_it_needs_to_know(
         "orientation": "LPS",
         "hu_range": [-1024, 3071],
         "spacing_mm": 2.5,
-        **LOOK,
+        **NORMALIZATION,
         "multiple": 32,
         "classes": ["liver", "tumour"],
         "thresholds": {"liver": 0.55, "tumour": 0.25},

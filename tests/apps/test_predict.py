@@ -222,7 +222,7 @@ def test_dropout_passes_make_an_uncertainty_map(tmp_path: Path, predict: Predict
     ("arguments", "message"),
     [
         (("input=nowhere",), "no such file or folder"),
-        (("input=.",), "neither NIfTI files"),
+        (("input=.",), "found neither"),
         (("run=nowhere", "input=a.nii"), "not a run folder"),
         (("run=null", "input=."), "run=null: expected a path"),
         (("input=a.nii", "options.batch_size=0"), "batch_size"),

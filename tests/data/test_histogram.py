@@ -1,4 +1,4 @@
-"""The histogram of HU that a store keeps."""
+"""Histogram of HU in a store."""
 
 import numpy as np
 from hypothesis import given
@@ -11,6 +11,6 @@ HU = arrays(np.int16, array_shapes(min_dims=2, max_dims=2, max_side=20), element
 
 
 @given(HU)
-def test_it_counts_as_numpy_does(pixels: np.ndarray) -> None:
+def test_histogram_counts_as_numpy_does(pixels: np.ndarray) -> None:
     edges = np.arange(HU_RANGE[0], HU_RANGE[1] + HU_BIN + 1, HU_BIN)
     assert hu_histogram(pixels).tolist() == np.histogram(pixels, edges)[0].tolist()

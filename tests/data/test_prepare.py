@@ -71,7 +71,7 @@ def test_second_run_touches_nothing(scans: Path, tmp_path: Path) -> None:
     assert times(tmp_path / "store") == before
 
 
-def test_another_spacing_goes_into_its_own_place(scans: Path, tmp_path: Path) -> None:
+def test_another_spacing_has_its_own_folder(scans: Path, tmp_path: Path) -> None:
     native = prepared(scans, tmp_path / "store")
     before = times(native.folder)
     coarse = prepared(scans, tmp_path / "store", spacing_mm=3.0)
@@ -89,7 +89,7 @@ def test_only_a_changed_scan_is_prepared_anew(scans: Path, tmp_path: Path) -> No
     assert volume(store, "21").shape == (14, 40, 48)
 
 
-def test_labels_that_come_later_are_taken_in(scans: Path, tmp_path: Path) -> None:
+def test_labels_added_later_are_prepared(scans: Path, tmp_path: Path) -> None:
     mask = scans / "segmentation-21.nii.gz"
     mask.rename(tmp_path / "kept")
     assert not prepared(scans, tmp_path / "store").cases["21"].labelled
@@ -120,11 +120,11 @@ def test_worker_processes_change_no_byte(scans: Path, tmp_path: Path) -> None:
 def test_manifest_is_the_store(scans: Path, tmp_path: Path) -> None:
     store = prepared(scans, tmp_path / "store")
     assert open_store(store.folder).cases == store.cases
-    with pytest.raises(LiverError, match="liver-prepare"):
+    with pytest.raises(LiverError, match=r"expected a store with a manifest\.json; make one with liver-prepare"):
         open_store(tmp_path)
 
 
-def test_patients_of_today_need_no_rebuilding(scans: Path, tmp_path: Path) -> None:
+def test_new_patients_need_no_rebuilding(scans: Path, tmp_path: Path) -> None:
     store = prepared(scans, tmp_path / "store")
     before = times(store.folder / "cases")
     csv = tmp_path / "patients.csv"
@@ -151,7 +151,7 @@ def test_one_bad_case_never_stops_the_others(scans: Path, tmp_path: Path) -> Non
     assert list(manifest["cases"]) == ["20", "22", "24"]
 
 
-def test_bad_cases_can_be_left_out(scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_bad_cases_can_be_skipped(scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (scans / "volume-21.nii.gz").write_bytes(b"not a scan at all")
     store = prepared(scans, tmp_path / "store", skip_bad=True)
     assert list(store.cases) == ["20", "22", "23", "24"]
@@ -165,7 +165,7 @@ def test_case_without_labels_is_kept_for_prediction(
     store = prepared(scans, tmp_path / "store")
     assert "22" in store.cases
     assert store.labelled() == ["20", "21", "23", "24"]
-    assert "No labels, kept for prediction only: 22" in caplog.text
+    assert "Cases without labels, for prediction only: 22" in caplog.text
 
 
 def test_warnings_of_a_kind_come_once_with_their_files(
@@ -191,7 +191,7 @@ def test_padding_of_minus_3024_becomes_air(scans: Path, tmp_path: Path) -> None:
     assert volume(prepared(scans, tmp_path / "store"), "20").min() == HU_RANGE[0]
 
 
-def test_full_disk_keeps_what_is_whole(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_keeps_complete_cases(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: set[Path] = set()
     put = SliceWriter.put
 
@@ -212,8 +212,8 @@ def test_full_disk_keeps_what_is_whole(scans: Path, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("room", [100, 2000, 20_000])
-def test_a_file_that_finds_no_room_is_told_as_that(scans: Path, tmp_path: Path, room: int) -> None:
-    """The library says that it could not write, not why."""
+def test_a_file_larger_than_the_disk_raises_the_system_error(scans: Path, tmp_path: Path, room: int) -> None:
+    """blosc2 reports that it could not write, but not why."""
 
     def write() -> None:
         writer = SliceWriter(tmp_path / "hu.b2nd", (40, 64, 64), np.int16)
@@ -232,13 +232,13 @@ def test_a_file_that_finds_no_room_is_told_as_that(scans: Path, tmp_path: Path, 
 
 
 def killed_on_21(case: sources.Case, *_: Any) -> preparing.Outcome:
-    """Stands for a worker that the system kills for the memory that one scan takes."""
+    """Simulate a worker that the system kills for its memory."""
     if case.name == "21":
         os.kill(os.getpid(), signal.SIGKILL)
     return preparing.Outcome(case, None, "not prepared here", ())
 
 
-def test_killed_worker_is_told_and_the_others_are_tried(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_worker_is_reported_and_the_others_are_prepared(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing, "_attempt", killed_on_21)
     cases = sources.lits(scans, patients=None)
     outcomes = {o.case.name: str(o.error) for o in preparing._outcomes(cases, scans, None, 1)}
@@ -284,7 +284,7 @@ def test_a_tumour_too_small_for_the_grid_still_counts_for_folds(scans: Path, tmp
     assert record.has_tumour
 
 
-def test_waiting_for_another_process_is_said(scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_waiting_for_another_process_is_logged(scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "store" / "native"
     folder.mkdir(parents=True)
     held = threading.Event()
@@ -308,13 +308,13 @@ def test_estimate_comes_before_the_work(scans: Path, tmp_path: Path, caplog: pyt
     assert "GB are free" in caplog.text
 
 
-def test_unwritable_store_names_the_cure(scans: Path, tmp_path: Path) -> None:
+def test_unwritable_store_names_the_option(scans: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LiverError, match=r"data\.store"):
         prepared(scans, tmp_path / "file" / "store")
 
 
-def test_intensity_equals_the_voxels_own(scans: Path, tmp_path: Path) -> None:
+def test_intensity_equals_that_of_the_voxels(scans: Path, tmp_path: Path) -> None:
     store = prepared(scans, tmp_path / "store")
     voxels = np.concatenate([volume(store, name).ravel() for name in store.cases]).astype(float)
     low, high = -160, 240

@@ -25,8 +25,8 @@ def test_shrinking_by_two_is_the_mean_of_four() -> None:
     assert np.abs(resample_hu(image, (12, 15)) - expected).max() <= 0.5
 
 
-def test_a_ramp_keeps_its_place() -> None:
-    """Both grids span the same field of view: a shift by half a pixel would show here."""
+def test_resampling_does_not_shift_a_ramp() -> None:
+    """Both grids span the same field of view: a shift by half a pixel would fail here."""
     ramp = np.tile(np.arange(0, 400, 10, dtype=np.int16), (10, 1))
     coarse = resample_hu(ramp, (10, 20)).astype(float)
     np.testing.assert_allclose(coarse[0], np.arange(5, 400, 20), atol=0.5)
@@ -34,7 +34,7 @@ def test_a_ramp_keeps_its_place() -> None:
 
 
 @given(arrays(np.uint8, SIZES, elements=st.integers(0, 2)), SIZES)
-def test_labels_gain_no_value_and_lose_no_place(labels: np.ndarray, target: tuple[int, int]) -> None:
+def test_resampled_labels_have_no_new_value(labels: np.ndarray, target: tuple[int, int]) -> None:
     resampled = resample_labels(labels, target)
     assert resampled.shape == target
     assert resampled.dtype == np.uint8
@@ -42,7 +42,7 @@ def test_labels_gain_no_value_and_lose_no_place(labels: np.ndarray, target: tupl
 
 
 @pytest.mark.parametrize("target", [(24, 20), (90, 70)])
-def test_structures_keep_their_share(target: tuple[int, int]) -> None:
+def test_structures_keep_their_fraction(target: tuple[int, int]) -> None:
     y, x = np.mgrid[:48, :40]
     labels = ((y - 24) ** 2 + (x - 20) ** 2 < 200).astype(np.uint8) + ((y - 20) ** 2 + (x - 20) ** 2 < 40)
     resampled = resample_labels(labels.astype(np.uint8), target)

@@ -18,7 +18,7 @@ from lightning_liver.data.slices import (
     Normalization,
     TrainingSlices,
     WholeSlices,
-    _evenly,
+    _spread_evenly,
     crop_or_pad,
 )
 from lightning_liver.data.store import Store
@@ -27,7 +27,7 @@ from lightning_liver.volume import Slice
 from tests.augment.marked import policy
 from tests.conftest import write_scan
 
-LOOK = Normalization((-160, 240), 0, 0.0, 1.0)
+NORMALIZATION = Normalization((-160, 240), 0, 0.0, 1.0)
 EVEN = {"tumour": 1.0, "liver": 1.0, "any": 1.0}
 
 
@@ -40,25 +40,25 @@ def store(scans: Path, tmp_path: Path) -> Store:
 
 def sampler(store: Store, *, seed: int = 0, rank: int = 0, world: int = 1, repeat: bool = False) -> EpochSampler:
     pools = Pools.of(list(store.cases.values()))
-    return EpochSampler(pools, length=60, shares=EVEN, seed=seed, repeat=repeat, rank=rank, world=world)
+    return EpochSampler(pools, length=60, weights=EVEN, seed=seed, repeat=repeat, rank=rank, world=world)
 
 
 def test_window_maps_its_ends_to_0_and_1(store: Store) -> None:
     hu = np.array([[-1024, -160, 40, 240, 3000]], np.int16)
-    np.testing.assert_allclose(LOOK.window(hu), [[0, 0, 0.5, 1, 1]])
+    np.testing.assert_allclose(NORMALIZATION.window(hu), [[0, 0, 0.5, 1, 1]])
 
 
 def test_context_repeats_the_last_slice_beyond_the_volume(store: Store) -> None:
-    look = Normalization((-160, 240), 2, 0.0, 1.0)
-    image = look.hu(store, "20", 1)
+    normalization = Normalization((-160, 240), 2, 0.0, 1.0)
+    image = normalization.hu(store, "20", 1)
     expected = [store.read("20", "hu", z) for z in (0, 0, 1, 2, 3)]
     np.testing.assert_array_equal(image, np.stack(expected, axis=-1))
 
 
 def test_standardising_subtracts_and_divides(store: Store) -> None:
-    image = LOOK.hu(store, "20", 3)
+    image = NORMALIZATION.hu(store, "20", 3)
     standard = Normalization((-160, 240), 0, 0.25, 0.5).tensor(image)
-    np.testing.assert_allclose(standard[0].numpy(), (LOOK.window(image)[..., 0] - 0.25) / 0.5, rtol=1e-6)
+    np.testing.assert_allclose(standard[0].numpy(), (NORMALIZATION.window(image)[..., 0] - 0.25) / 0.5, rtol=1e-6)
 
 
 def test_epoch_depends_on_seed_and_epoch_only(store: Store) -> None:
@@ -67,10 +67,10 @@ def test_epoch_depends_on_seed_and_epoch_only(store: Store) -> None:
     assert sampler(store).draws(3) != sampler(store, seed=1).draws(3)
 
 
-def test_shares_are_kept_and_cases_count_alike(store: Store) -> None:
+def test_kinds_are_drawn_by_weight_and_cases_uniformly(store: Store) -> None:
     pools = Pools.of(list(store.cases.values()))
-    shares = {"tumour": 0.75, "liver": 0.25, "any": 0.0}
-    many = EpochSampler(pools, length=6000, shares=shares, seed=0, repeat=False, rank=0, world=1).draws(0)
+    weights = {"tumour": 0.75, "liver": 0.25, "any": 0.0}
+    many = EpochSampler(pools, length=6000, weights=weights, seed=0, repeat=False, rank=0, world=1).draws(0)
     with_tumour = sum(store.cases[draw.case].tumour_pixels[draw.z] > 0 for draw in many) / len(many)
     of_liver = [np.count_nonzero(r.tumour_pixels) / np.count_nonzero(r.liver_pixels) for r in store.cases.values()]
     assert with_tumour == pytest.approx(0.75 + 0.25 * np.mean(of_liver), abs=0.03)
@@ -92,20 +92,20 @@ def test_overfitting_repeats_the_first_epoch(store: Store) -> None:
     assert list(repeating) == first
 
 
-def test_kind_without_slices_passes_its_share_on(store: Store) -> None:
+def test_kind_without_slices_is_not_drawn(store: Store) -> None:
     healthy = list(store.cases.values())
     pools = Pools({"tumour": {}, "liver": Pools.of(healthy).kinds["liver"], "any": {}})
-    drawn = EpochSampler(pools, length=20, shares=EVEN, seed=0, repeat=False, rank=0, world=1).draws(0)
+    drawn = EpochSampler(pools, length=20, weights=EVEN, seed=0, repeat=False, rank=0, world=1).draws(0)
     assert all(store.cases[draw.case].liver_pixels[draw.z] for draw in drawn)
-    with pytest.raises(LiverError, match=r"data\.sampling"):
+    with pytest.raises(LiverError, match=r"data\.sampling=.* expected a kind"):
         EpochSampler(
-            pools, length=20, shares={"tumour": 1.0, "liver": 0, "any": 0}, seed=0, repeat=False, rank=0, world=1
+            pools, length=20, weights={"tumour": 1.0, "liver": 0, "any": 0}, seed=0, repeat=False, rank=0, world=1
         )
 
 
 def batches(store: Store, augment: Augment, workers: int, epochs: tuple[int, ...]) -> list[dict[str, torch.Tensor]]:
     tumours = Pools.of(list(store.cases.values())).kinds["tumour"]
-    slices = TrainingSlices(store, LOOK, augment=augment, size=(32, 32), seed=5, tumours=tumours)
+    slices = TrainingSlices(store, NORMALIZATION, augment=augment, size=(32, 32), seed=5, tumours=tumours)
     drawer, loaded = sampler(store), []
     loader = DataLoader(slices, batch_size=6, sampler=drawer, num_workers=workers, persistent_workers=workers > 0)
     for epoch in epochs:
@@ -129,11 +129,13 @@ def test_number_of_workers_changes_no_byte(store: Store, name: str) -> None:
 
 
 def repeats(augment: Augment, store: Store) -> int:
-    """How many samples of two epochs look like another one, though every sample is the same slice."""
+    """Count samples of two epochs that equal another one, though every sample is the same slice."""
     only = {"20": np.array([5])}
-    slices = TrainingSlices(store, LOOK, augment=augment, size=(40, 48), seed=5, tumours=only)  # nothing is cut off
+    slices = TrainingSlices(
+        store, NORMALIZATION, augment=augment, size=(40, 48), seed=5, tumours=only
+    )  # nothing is cut off
     pools = Pools({"tumour": {}, "liver": {}, "any": only})
-    drawer = EpochSampler(pools, length=60, shares=EVEN, seed=0, repeat=False, rank=0, world=1)
+    drawer = EpochSampler(pools, length=60, weights=EVEN, seed=0, repeat=False, rank=0, world=1)
     seen = []
     for epoch in (0, 1):
         drawer.set_epoch(epoch)
@@ -148,7 +150,7 @@ def test_every_sample_and_epoch_differs(store: Store) -> None:
 
 
 class AsTheLibraryDoes:
-    """albumentations without a seed for each sample."""
+    """Policy of albumentations without a seed for each sample."""
 
     mixup = None
 
@@ -160,30 +162,30 @@ class AsTheLibraryDoes:
         return Slice(changed["image"], changed["mask"], image.spacing_mm)
 
 
-def test_the_librarys_own_generators_repeat_themselves_in_workers(store: Store) -> None:
-    """What seeds of our own are for: the check of the test above fails with the library alone."""
+def test_albumentations_alone_repeats_samples_in_workers(store: Store) -> None:
+    """The reason for our own seeds: the check of the test above fails with the library alone."""
     assert repeats(AsTheLibraryDoes(), store) >= 60
 
 
-def test_epoch_alone_is_the_epoch_in_its_row(store: Store) -> None:
-    """A run resumed at epoch 2 sees what it would have seen."""
+def test_an_epoch_does_not_depend_on_earlier_ones(store: Store) -> None:
+    """A run resumed at epoch 2 draws the same samples."""
     row, alone = batches(store, policy("all"), 1, (0, 1, 2)), batches(store, policy("all"), 1, (2,))
     assert equal(row[-len(alone) :], alone)
 
 
-def test_donors_are_slices_with_tumour_of_cases_that_count_alike(store: Store) -> None:
+def test_donors_are_slices_with_tumour_of_uniformly_drawn_cases(store: Store) -> None:
     tumours = Pools.of(list(store.cases.values())).kinds["tumour"]
-    slices = TrainingSlices(store, LOOK, augment=policy("none"), size=(32, 32), seed=5, tumours=tumours)
+    slices = TrainingSlices(store, NORMALIZATION, augment=policy("none"), size=(32, 32), seed=5, tumours=tumours)
     rng = np.random.default_rng(0)
     given = [slices.donor(rng) for _ in range(100)]
     assert all(image is not None and (image.labels == 2).any() for image in given)
     assert len({image.hu.tobytes() for image in given if image is not None}) > 10
-    nobody = TrainingSlices(store, LOOK, augment=policy("none"), size=(32, 32), seed=5, tumours={})
+    nobody = TrainingSlices(store, NORMALIZATION, augment=policy("none"), size=(32, 32), seed=5, tumours={})
     assert nobody.donor(rng) is None
 
 
 def test_whole_slices_are_every_slice_once_and_never_mix_cases(store: Store) -> None:
-    slices = WholeSlices(store, LOOK, cases=["30", "20"], native=True)
+    slices = WholeSlices(store, NORMALIZATION, cases=["30", "20"], native=True)
     batches = list(CaseBatches(slices, batch_size=5, rank=0, world=1))
     assert sorted(position for batch in batches for position in batch) == list(range(10 + 12))
     for batch in DataLoader(slices, batch_sampler=CaseBatches(slices, batch_size=5, rank=0, world=1)):
@@ -193,7 +195,7 @@ def test_whole_slices_are_every_slice_once_and_never_mix_cases(store: Store) -> 
 
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_a_choice_of_slices_is_evenly_spaced(count: int, most: int) -> None:
-    chosen = _evenly(count, most).tolist()
+    chosen = _spread_evenly(count, most).tolist()
     assert len(set(chosen)) == len(chosen) == min(count, most)
     assert chosen == sorted(chosen)
     assert chosen[0] >= 0
@@ -203,15 +205,15 @@ def test_a_choice_of_slices_is_evenly_spaced(count: int, most: int) -> None:
     assert gaps.size == 0 or gaps.max() - gaps.min() <= 1
 
 
-def test_a_choice_of_slices_has_as_many_of_each_case(store: Store) -> None:
-    few = WholeSlices(store, LOOK, cases=["30", "20"], native=False, most=3)
+def test_a_choice_of_slices_has_equally_many_of_each_case(store: Store) -> None:
+    few = WholeSlices(store, NORMALIZATION, cases=["30", "20"], native=False, most=3)
     assert [case for case, _ in few.index] == [0, 0, 0, 1, 1, 1]
     item = few[4]
     assert (int(item["case"]), int(item["z"])) == few.index[4]
 
 
 def test_processes_share_the_batches_of_evaluation(store: Store) -> None:
-    slices = WholeSlices(store, LOOK, cases=["30", "20"], native=False)
+    slices = WholeSlices(store, NORMALIZATION, cases=["30", "20"], native=False)
     parts = [list(CaseBatches(slices, batch_size=5, rank=rank, world=2)) for rank in range(2)]
     positions = [position for part in parts for batch in part for position in batch]
     assert sorted(positions) == list(range(len(slices)))
@@ -231,8 +233,8 @@ def test_crop_or_pad_gives_the_size_and_keeps_image_and_labels_together(
     assert not cut_labels[~inside].any()
 
 
-def test_none_leaves_the_slice_alone(store: Store) -> None:
-    slices = TrainingSlices(store, LOOK, augment=policy("none"), size=(40, 48), seed=5, tumours={})
+def test_augment_none_keeps_the_slice(store: Store) -> None:
+    slices = TrainingSlices(store, NORMALIZATION, augment=policy("none"), size=(40, 48), seed=5, tumours={})
     batch = slices[Draw(0, 0, "20", 5)]
-    torch.testing.assert_close(batch["image"], LOOK.tensor(LOOK.hu(store, "20", 5)))
+    torch.testing.assert_close(batch["image"], NORMALIZATION.tensor(NORMALIZATION.hu(store, "20", 5)))
     np.testing.assert_array_equal(batch["labels"], store.read("20", "labels", 5))

@@ -56,7 +56,7 @@ def test_a_folder_called_like_a_scan_is_searched_like_any_other(tmp_path):
     assert lits(tmp_path, patients=None)[0].volume == tmp_path / "volume-4.nii/volume-4.nii"
 
 
-def test_leading_zeros_do_not_count(tmp_path):
+def test_leading_zeros_are_ignored(tmp_path):
     lay(tmp_path, "volume-007.nii", "segmentation-7.nii")
     assert names(lits(tmp_path, patients=None)) == ["7"]
 
@@ -72,7 +72,7 @@ def test_mask_without_volume_is_a_warning_that_names_it(tmp_path):
         assert names(lits(tmp_path, patients=None)) == ["3"]
 
 
-def test_official_test_scans_are_left_out_with_a_warning(tmp_path):
+def test_official_test_scans_are_skipped_with_a_warning(tmp_path):
     lay(tmp_path, "volume-3.nii", "segmentation-3.nii", "test/test-volume-3.nii")
     with pytest.warns(LiverWarning, match="test-volume"):
         assert names(lits(tmp_path, patients=None)) == ["3"]
@@ -84,7 +84,7 @@ def test_hidden_files_and_folders_are_ignored(tmp_path):
     assert names(lits(tmp_path, patients=None)) == ["3"]
 
 
-def test_linked_folders_are_followed_and_circles_end(tmp_path):
+def test_linked_folders_are_followed_without_cycles(tmp_path):
     elsewhere = lay(tmp_path / "elsewhere", "volume-3.nii", "segmentation-3.nii")
     root = tmp_path / "root"
     root.mkdir()
@@ -104,7 +104,7 @@ def test_two_files_of_one_number_are_a_problem_that_names_both(tmp_path, other):
 
 def test_two_masks_of_one_number_are_a_problem(tmp_path):
     lay(tmp_path, "volume-3.nii", "a/segmentation-3.nii", "b/segmentation-3.nii")
-    assert "one number" in str(lits(tmp_path, patients=None)[0].problem)
+    assert "have the same number" in str(lits(tmp_path, patients=None)[0].problem)
 
 
 def test_missing_root_is_refused(tmp_path):
@@ -126,7 +126,7 @@ def test_unreadable_root_is_refused(tmp_path, monkeypatch):
         lits(tmp_path, patients=None)
 
 
-def test_unreadable_folder_below_root_is_left_out_with_a_warning(tmp_path, monkeypatch):
+def test_unreadable_folder_below_root_is_skipped_with_a_warning(tmp_path, monkeypatch):
     lay(tmp_path, "volume-3.nii", "segmentation-3.nii", "lost+found/x")
     scandir = os.scandir
 
@@ -136,7 +136,7 @@ def test_unreadable_folder_below_root_is_left_out_with_a_warning(tmp_path, monke
         return scandir(folder)
 
     monkeypatch.setattr("os.scandir", deny)
-    with pytest.warns(LiverWarning, match=r"lost\+found: a folder that cannot be read"):
+    with pytest.warns(LiverWarning, match=r"lost\+found: folder cannot be read, skipped"):
         assert names(lits(tmp_path, patients=None)) == ["3"]
 
 
@@ -164,17 +164,19 @@ def test_nothing_is_written_into_root(tmp_path):
 
 def test_known_repeats_are_named_in_one_warning(tmp_path):
     lay(tmp_path, *(f"{kind}-{n}.nii" for kind in ("volume", "segmentation") for n in (0, 1, 5, 6, 8, 9)))
-    with pytest.warns(LiverWarning, match="scans 0-1 and 6, 8-9 look like one patient each.*data.patients") as seen:
+    with pytest.warns(
+        LiverWarning, match="scans 0-1 and 6, 8-9 look like one patient each, but.*data.patients"
+    ) as seen:
         lits(tmp_path, patients=None)
     assert len(seen) == 1
 
 
-def test_one_of_each_known_repeat_is_no_reason_to_warn(tmp_path):
+def test_one_of_each_known_repeat_gives_no_warning(tmp_path):
     lay(tmp_path, "volume-0.nii", "segmentation-0.nii", "volume-6.nii", "segmentation-6.nii")
     assert names(lits(tmp_path, patients=None)) == ["0", "6"]
 
 
-def test_patients_come_from_the_csv_and_unknown_cases_in_it_do_not_matter(tmp_path):
+def test_patients_are_read_from_the_csv_and_unknown_cases_in_it_are_ignored(tmp_path):
     lay(tmp_path, "volume-0.nii", "segmentation-0.nii", "volume-1.nii", "segmentation-1.nii")
     table = write_csv(tmp_path / "p.csv", "\ufeffcase,patient\r\n0,A\r\n001, A\r\n\r\n77,B\r\n")
     assert [case.patient for case in lits(tmp_path, patients=table)] == ["A", "A"]
@@ -183,7 +185,7 @@ def test_patients_come_from_the_csv_and_unknown_cases_in_it_do_not_matter(tmp_pa
 def test_case_missing_from_the_csv_is_its_own_patient_with_one_warning(tmp_path):
     lay(tmp_path, *(f"{kind}-{n}.nii" for kind in ("volume", "segmentation") for n in (0, 1, 2, 5)))
     table = write_csv(tmp_path / "p.csv", "case,patient\n0,A\n1,2\n")
-    with pytest.warns(LiverWarning, match="patients of their own: 2, 5") as seen:
+    with pytest.warns(LiverWarning, match="unlisted cases count as separate patients: 2, 5") as seen:
         cases = lits(tmp_path, patients=table)
     assert len(seen) == 1
     assert [case.patient for case in cases] == ["A", "2", "case-2", "5"]  # patient 2 is not case 2's
@@ -192,12 +194,12 @@ def test_case_missing_from_the_csv_is_its_own_patient_with_one_warning(tmp_path)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("scan,patient\n0,A\n", "first line is 'scan,patient'; it must be 'case,patient'"),
-        ("case;patient\n0;A\n", "first line is 'case;patient'"),
-        ("", "first line is ''"),
-        ("case,patient\n0,A\n1,B\n00,C\n", "line 4: case 0 stands there twice"),
-        ("case,patient\n0\n", "line 2: '0'"),
-        ("case,patient\n0,\n", "line 2: '0,'"),
+        ("scan,patient\n0,A\n", "expected the header 'case,patient', found 'scan,patient'"),
+        ("case;patient\n0;A\n", "found 'case;patient'"),
+        ("", "found ''"),
+        ("case,patient\n0,A\n1,B\n00,C\n", "line 4: case 0 is listed twice"),
+        ("case,patient\n0\n", "line 2: .* found '0'"),
+        ("case,patient\n0,\n", "line 2: .* found '0,'"),
         ("case,patient\n0,A,B\n", "line 2"),
     ],
 )
@@ -225,8 +227,8 @@ def test_decathlon_is_read_from_its_folder_or_the_one_above(tmp_path, above):
     assert [(case.name, case.labels is None) for case in cases] == [("3", False), ("20", False), ("132", True)]
 
 
-def test_decathlon_scans_that_are_not_there_are_a_warning(tmp_path):
-    with pytest.warns(LiverWarning, match=r"dataset\.json lists scans that are not there: 5-6"):
+def test_missing_decathlon_scans_are_a_warning(tmp_path):
+    with pytest.warns(LiverWarning, match=r"dataset\.json lists missing scans: 5-6"):
         msd(lay_msd(tmp_path, training=((3, 3), (20, 20), (5, 5), (6, 6))), patients=None)
 
 
@@ -239,7 +241,7 @@ def test_decathlon_without_dataset_json_is_refused(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]", '{"labels": {}}', '{"labels": {"0": "background"}, "training": [3]}'])
 def test_faulty_dataset_json_is_refused(tmp_path, text):
     (lay_msd(tmp_path) / "dataset.json").write_text(text)
-    with pytest.raises(LiverError, match=r"not a Decathlon dataset\.json"):
+    with pytest.raises(LiverError, match=r"expected a Decathlon dataset\.json"):
         msd(tmp_path, patients=None)
 
 
@@ -247,15 +249,15 @@ def test_faulty_dataset_json_is_refused(tmp_path, text):
     "labels", [{"0": "background", "1": "cancer", "2": "liver"}, {"0": "background", "1": "liver"}]
 )
 def test_decathlon_of_other_labels_is_refused(tmp_path, labels):
-    with pytest.raises(LiverError, match=r"labels are .* is needed"):
+    with pytest.raises(LiverError, match=r"expected labels .* found"):
         msd(lay_msd(tmp_path, labels=labels), patients=None)
 
 
 def test_decathlon_that_pairs_unequal_numbers_is_refused(tmp_path):
-    with pytest.raises(LiverError, match="pairs image 3 with label 20"):
+    with pytest.raises(LiverError, match="image 3 is paired with label 20"):
         msd(lay_msd(tmp_path, training=((3, 20),)), patients=None)
 
 
 def test_decathlon_number_in_train_and_test_is_a_problem(tmp_path):
     cases = msd(lay(lay_msd(tmp_path), "imagesTs/liver_3.nii.gz"), patients=None)
-    assert "one number" in str(next(case for case in cases if case.name == "3").problem)
+    assert "have the same number" in str(next(case for case in cases if case.name == "3").problem)

@@ -52,12 +52,14 @@ def test_patients_and_tumour_bearing_patients_are_spread_evenly(cases, seed, wit
 
 @unhurried
 @given(CASES, st.integers(0, 4), st.sets(NAMES), st.integers(1, 30))
-def test_fewer_training_patients_are_among_more_and_leave_the_rest_alone(cases, fold, with_tumour, count):
+def test_fewer_training_patients_are_a_subset_of_more_and_change_no_other_part(cases, fold, with_tumour, count):
     options = {"fold": fold, "folds": 5, "seed": 3, "with_tumour": with_tumour}
     whole = by_fold(cases, **options)
     available = len(patients_of(cases, whole.train))
     if count > available:
-        with pytest.raises(LiverError, match=rf"data.train_patients={count}.* {available} patients"):
+        with pytest.raises(
+            LiverError, match=rf"data.train_patients={count}: expected 1 to {available}, the patients of this fold"
+        ):
             by_fold(cases, **options, train_patients=count)
         return
     few = by_fold(cases, **options, train_patients=count)
@@ -79,13 +81,13 @@ def test_order_of_the_input_does_not_matter(cases, random, with_tumour):
     assert one == by_fold(dict(shuffled), fold=1, folds=3, seed=0, with_tumour=sorted(with_tumour, reverse=True))
 
 
-def test_another_seed_shuffles_otherwise_and_the_same_seed_does_not():
+def test_split_depends_on_the_seed():
     cases = {str(n): str(n) for n in range(40)}
     tests = [by_fold(cases, fold=0, folds=5, seed=seed, with_tumour=[]).test for seed in (0, 0, 1)]
     assert tests[0] == tests[1] != tests[2]
 
 
-def test_a_fold_is_the_same_for_ever():
+def test_a_fold_never_changes_between_versions():
     split = by_fold({str(n): str(n) for n in range(8)}, fold=0, folds=4, seed=0, with_tumour=["1", "2"])
     assert split.to_dict() == {"train": ["0", "3", "4", "6"], "val": ["1", "5"], "test": ["2", "7"]}
 
@@ -103,13 +105,13 @@ def test_fold_out_of_range_is_refused(fold, folds):
 
 
 def test_fewer_patients_than_folds_are_refused_with_both_numbers():
-    with pytest.raises(LiverError, match=r"2 patients are fewer than data\.folds=3.*data\.split"):
+    with pytest.raises(LiverError, match=r"data\.folds=3: expected at most 2, the number of patients.*data\.split"):
         by_fold({"0": "A", "1": "A", "2": "B"}, fold=0, folds=3, seed=0, with_tumour=[])
 
 
-def test_a_named_split_and_a_number_of_training_patients_contradict():
+def test_named_split_with_a_number_of_training_patients_is_refused():
     split = {"train": ["A"], "val": ["B"], "test": ["C"]}
-    with pytest.raises(LiverError, match=r"data\.train_patients"):
+    with pytest.raises(LiverError, match=r"data\.train_patients=1: expected null"):
         choose(LETTERS, [], split=split, fold=0, folds=3, seed=0, train_patients=1)
 
 
@@ -143,14 +145,17 @@ def test_named_split_refuses_or_shares_no_patient(cases, parts):
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        ({"train": ["A"], "val": ["B"]}, "parts train, val; it needs train, val and test"),
+        ({"train": ["A"], "val": ["B"]}, "data.split={train, val}: expected train, val and test"),
         ({"train": ["A"], "valid": ["B"], "test": ["C"]}, "valid"),
-        ({"train": [], "val": ["B"], "test": ["C"]}, "train is empty"),
-        ({"train": ["A"], "val": [], "test": ["C"]}, "val is empty"),
-        ({"train": ["A"], "val": ["B"], "test": None}, "test is None"),
-        ({"train": "A", "val": ["B"], "test": ["C"]}, "train is 'A'; it needs a list"),
-        ({"train": ["A", "B"], "val": ["B"], "test": ["C"]}, "patient B into train and val"),
-        ({"train": ["A", "E"], "val": ["B"], "test": [99]}, "names E, 99, but the patients are A, B, C, D, F, H"),
+        ({"train": [], "val": ["B"], "test": ["C"]}, r"train=\[\]: expected at least one"),
+        ({"train": ["A"], "val": [], "test": ["C"]}, r"val=\[\]: expected at least one"),
+        ({"train": ["A"], "val": ["B"], "test": None}, "test=None: expected a list"),
+        ({"train": "A", "val": ["B"], "test": ["C"]}, "train='A': expected a list"),
+        ({"train": ["A", "B"], "val": ["B"], "test": ["C"]}, "patient B is in train and val"),
+        (
+            {"train": ["A", "E"], "val": ["B"], "test": [99]},
+            "unknown patients E, 99; expected some of A, B, C, D, F, H",
+        ),
     ],
 )
 def test_faulty_named_split_is_refused(split, message):

@@ -27,11 +27,11 @@ def folder(root: Path, *names: str) -> Path:
         ("segmentation-patient.b.nii", "patient.b"),
     ],
 )
-def test_a_name_tells_the_case(name: str, case: str) -> None:
+def test_case_is_read_from_the_file_name(name: str, case: str) -> None:
     assert case_of(Path(name)) == case
 
 
-def test_masks_are_paired_wherever_they_lie_and_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+def test_masks_are_paired_in_any_folder_and_sorted_by_number(tmp_path: Path) -> None:
     truth = folder(tmp_path / "t", "pt1/segmentation-10.nii", "pt2/segmentation-9.nii", "pt1/volume-10.nii")
     predictions = folder(tmp_path / "p", "test-segmentation-9.nii.gz", "a/volume-10-segmentation.nii.gz")
     matched = match_files(truth, predictions)
@@ -41,28 +41,28 @@ def test_masks_are_paired_wherever_they_lie_and_in_the_order_of_their_numbers(tm
     ]
 
 
-def test_names_without_the_word_are_masks_where_no_other_is(tmp_path: Path) -> None:
+def test_other_names_are_masks_if_no_file_is_named_a_segmentation(tmp_path: Path) -> None:
     truth = folder(tmp_path / "t", "liver_1.nii.gz", "volume-3.nii")
     assert [pair.case for pair in match_files(truth, folder(tmp_path / "p", "liver_1.nii")).pairs] == ["liver_1"]
     named = folder(tmp_path / "q", "liver_1.nii", "liver_1-segmentation.nii")
     assert match_files(truth, named).pairs[0].prediction.name == "liver_1-segmentation.nii"
 
 
-def test_files_of_no_pair_are_told(tmp_path: Path) -> None:
+def test_files_without_a_partner_are_listed(tmp_path: Path) -> None:
     truth = folder(tmp_path / "t", *(f"segmentation-{n}.nii" for n in (1, 2, 11)))
     matched = match_files(truth, folder(tmp_path / "p", "segmentation-1.nii", "segmentation-5.nii"))
     assert [path.name for path in matched.without_prediction] == ["segmentation-2.nii", "segmentation-11.nii"]
     assert [path.name for path in matched.without_truth] == ["segmentation-5.nii"]
 
 
-def test_two_files_are_a_pair_whatever_their_names(tmp_path: Path) -> None:
+def test_two_files_are_a_pair_with_any_names(tmp_path: Path) -> None:
     folder(tmp_path, "a.nii", "b.nii")
     assert match_files(tmp_path / "a.nii", tmp_path / "b.nii").pairs[0].case == "a"
 
 
-def test_what_cannot_be_paired_is_refused_with_what_was_seen(tmp_path: Path) -> None:
+def test_folders_without_pairs_are_refused_with_what_was_found(tmp_path: Path) -> None:
     truth = folder(tmp_path / "t", "segmentation-1.nii")
-    with pytest.raises(LiverError, match=r"predictions=.*nowhere: there is no such folder"):
+    with pytest.raises(LiverError, match=r"predictions=.*nowhere: no such folder"):
         match_files(truth, tmp_path / "nowhere")
     with pytest.raises(LiverError, match=r"predictions=.*: no masks below it"):
         match_files(truth, folder(tmp_path / "scans", "volume-1.nii"))

@@ -39,14 +39,14 @@ def test_masks_are_scored_as_their_arrays_are(tmp_path: Path, affine: np.ndarray
     assert (scored.error, scored.warnings) == (None, ())
 
 
-def test_processes_change_nothing_and_keep_the_order(tmp_path: Path) -> None:
+def test_scores_and_order_do_not_depend_on_processes(tmp_path: Path) -> None:
     pairs = [pair(tmp_path, case) for case in ("3", "1", "2")]
     alone, together = (score_pairs(pairs, mode="corrected", tolerance_mm=1.0, workers=workers) for workers in (0, 2))
     assert [scored.pair.case for scored in together] == ["3", "1", "2"]
     assert alone == together
 
 
-def test_a_truth_whose_header_says_nothing_takes_the_geometry_of_the_prediction(tmp_path: Path) -> None:
+def test_a_truth_with_an_uninformative_header_takes_the_geometry_of_the_prediction(tmp_path: Path) -> None:
     """LiTS_053's mask has unit spacing (nnUNet #2751)."""
     truth = save(tmp_path / "segmentation-53.nii", PLAIN.truth, np.eye(4), stored_by=RAS)
     silent = Pair("53", truth, save(tmp_path / "53-segmentation.nii", PLAIN.prediction, RAS))
@@ -57,7 +57,7 @@ def test_a_truth_whose_header_says_nothing_takes_the_geometry_of_the_prediction(
     )
 
 
-def test_unequal_shapes_are_told_of_all_pairs_before_anything_is_scored(tmp_path: Path) -> None:
+def test_unequal_shapes_of_all_pairs_are_reported_before_scoring(tmp_path: Path) -> None:
     pairs = [pair(tmp_path, case) for case in ("1", "2", "3")]
     for bad in pairs[1:]:
         save(bad.prediction, PLAIN.prediction[:-1], LPS)
@@ -70,7 +70,7 @@ def test_unequal_shapes_are_told_of_all_pairs_before_anything_is_scored(tmp_path
         read_pair(pairs[1])
 
 
-def test_other_labels_are_an_outcome_that_names_the_file(tmp_path: Path) -> None:
+def test_invalid_labels_are_an_outcome_that_names_the_file(tmp_path: Path) -> None:
     bad, good = pair(tmp_path, "1"), pair(tmp_path, "2")
     save(bad.prediction, np.where(PLAIN.prediction > 0, 255, 0).astype(np.uint8), LPS)
     first, second = score_pairs([bad, good], mode="official", tolerance_mm=1.0, workers=0)
@@ -79,19 +79,19 @@ def test_other_labels_are_an_outcome_that_names_the_file(tmp_path: Path) -> None
     assert second.score is not None
 
 
-def test_as_many_processes_as_pay_and_as_memory_has_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_processes_save_time_and_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = [pair(tmp_path, str(n)) for n in range(6)]
     voxels = PLAIN.truth.size
     monkeypatch.setattr(score, "cores", lambda: 4)
     monkeypatch.setattr(score, "available_bytes", lambda: 10**12)
-    assert score._workers(pairs) == 0  # so little is done before a process has started
+    assert score._count_workers(pairs) == 0  # done before a process would have started
     monkeypatch.setattr(score, "_WORTH_A_WORKER", voxels)
-    assert score._workers(pairs) == 4
+    assert score._count_workers(pairs) == 4
     a_worker = score._BYTES_OF_A_WORKER + score._BYTES_PER_VOXEL * voxels
     monkeypatch.setattr(score, "available_bytes", lambda: int(2.5 * a_worker))
-    assert score._workers(pairs) == 2
+    assert score._count_workers(pairs) == 2
     monkeypatch.setattr(score, "available_bytes", lambda: None)
-    assert score._workers(pairs) == 0
+    assert score._count_workers(pairs) == 0
 
 
 EVALUATING = """
@@ -109,7 +109,7 @@ print(time.process_time(), next(line for line in open("/proc/self/status") if li
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from Linux's /proc")
 @pytest.mark.parametrize("mode", ["official", "corrected"])
 def test_512x512x500_takes_less_than_10_s_and_3_gb_of_one_core(tmp_path: Path, mode: str) -> None:
-    """Seconds of the processor, from the start of Python: reading is in them, and waiting for a busy machine is not."""
+    """CPU seconds from the start of Python, reading included; waiting on a busy machine does not count."""
     write_set(tmp_path, (phantom_pair(1, matrix=512, slices=500),))
     done = subprocess.run(
         [sys.executable, "-c", EVALUATING, mode],

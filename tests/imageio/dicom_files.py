@@ -1,4 +1,4 @@
-"""Little CT series, written by pydicom."""
+"""Small CT series, written by pydicom."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +17,12 @@ Edit = Callable[[int, Dataset], object]
 
 
 def stored(shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
-    """Pixels as stored, all different: HU with intercept -1024."""
+    """Return stored pixels, all different: HU with intercept -1024."""
     return np.arange(np.prod(shape), dtype=np.uint16).reshape(shape) + 900
 
 
 def rotated(x: float, y: float, z: float) -> tuple[float, ...]:
-    """ImageOrientationPatient of an image turned about x, then y, then z."""
+    """Return ImageOrientationPatient of an image rotated about x, then y, then z."""
     (cx, sx), (cy, sy), (cz, sz) = ((np.cos(angle), np.sin(angle)) for angle in (x, y, z))
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
@@ -44,7 +44,7 @@ def write_series(
     edit: Edit = lambda k, header: None,
     uid: str = "1.2.826.0.1.3680043.8.498.1",
 ) -> list[Path]:
-    """One file a slice, ordered by k; the names are in no order. `edit` may change what a file says."""
+    """Write one file a slice, ordered by k, with shuffled names; `edit` may change a file's attributes."""
     pixels = stored() if pixels is None else pixels
     names = np.random.default_rng(1).permutation(1000)[: len(pixels)]
     paths = [folder / f"IM{name:04d}.dcm" for name in names]
@@ -63,7 +63,7 @@ def write_series(
 def write_enhanced(
     path: Path, *, places: tuple[int, ...], orientation: tuple[float, ...] = AXIAL, edit: Edit = lambda k, header: None
 ) -> None:
-    """One file of many frames: frame n shows slice places[n] and has a slope of its own."""
+    """Write a multi-frame file: frame n shows slice places[n] and has its own slope."""
     pixels = stored()[list(places)]
     header = image(pixels, EnhancedCTImageStorage, "1.2.826.0.1.3680043.8.498.2")
     header.NumberOfFrames = len(places)

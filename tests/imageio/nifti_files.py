@@ -1,4 +1,4 @@
-"""NIfTI files for tests: any header, sound or not, and nibabel's own reading of them as an oracle."""
+"""NIfTI files for tests, valid or not, and nibabel's reading of them as an oracle."""
 
 import gzip
 import itertools
@@ -22,7 +22,7 @@ ORIENTATIONS = list(itertools.product(itertools.permutations(range(3)), itertool
 
 
 def affine_of(order: tuple[int, ...], signs: tuple[int, ...]) -> np.ndarray:
-    """Axis n of the file runs along axis order[n] of the body, in the direction of signs[n]."""
+    """Return the affine with axis n along axis order[n] of the body, in the direction of signs[n]."""
     linear = np.zeros((3, 3))
     linear[list(order), range(3)] = np.multiply(signs, SPACING_MM)
     return from_matvec(linear, (11, -22, 33))
@@ -50,7 +50,7 @@ def labels_of(shape=SHAPE) -> np.ndarray:
 
 
 def save(path: Path, voxels: np.ndarray, affine=LPS, *, kind=nib.Nifti1Header, endianness="<", **fields) -> Path:
-    """A NIfTI file whose header says anything, past nibabel's checks; pixdim is given as its three spacings."""
+    """Write a NIfTI file with any header, bypassing nibabel's checks; pixdim is given as its three spacings."""
     header = kind(endianness=endianness)
     header.set_data_dtype(voxels.dtype)
     header.set_data_shape(voxels.shape)
@@ -71,7 +71,7 @@ def volume_at(folder: Path, affine=LPS, shape=SHAPE, **fields) -> Volume:
 
 
 def oracle(path: Path) -> np.ndarray:
-    """LPS (z, y, x) by nibabel alone."""
+    """Read LPS (z, y, x) by nibabel alone."""
     ras = nib.as_closest_canonical(nib.load(path))
     return np.asarray(ras.dataobj)[::-1, ::-1].transpose(2, 1, 0)
 

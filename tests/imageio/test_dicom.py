@@ -42,7 +42,7 @@ ORIENTATIONS = (AXIAL, HEAD_LAST, CORONAL, SAGITTAL, OBLIQUE)
 
 
 def standard_position_mm(path: Path, row: int, column: int) -> np.ndarray:
-    """Where a pixel lies (LPS), as PS3.3 C.7.6.2.1-1 has it: S, X and Y, dj and di as a matrix written out."""
+    """Return a pixel's position (LPS) by PS3.3 C.7.6.2.1-1: S, X and Y, dj and di as a matrix written out."""
     header = dcmread(path)
     (sx, sy, sz), (xx, xy, xz, yx, yy, yz) = header.ImagePositionPatient, header.ImageOrientationPatient
     between_rows, between_columns = header.PixelSpacing
@@ -66,7 +66,7 @@ def test_an_axial_series_reads_in_order_of_position_not_of_name(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_a_marked_voxel_lies_where_the_standard_says(tmp_path: Path, orientation: tuple[float, ...]) -> None:
+def test_a_marked_voxel_has_the_position_of_the_standard(tmp_path: Path, orientation: tuple[float, ...]) -> None:
     pixels = np.zeros(SHAPE, np.uint16)
     k, j, i = 3, 5, 2
     pixels[k, j, i] = 3000
@@ -82,7 +82,7 @@ def test_a_marked_voxel_lies_where_the_standard_says(tmp_path: Path, orientation
 
 @settings(max_examples=12)
 @given(st.tuples(*[st.floats(-np.pi, np.pi)] * 3), st.tuples(*[st.integers(0, n - 1) for n in SHAPE]))
-def test_every_voxel_lies_where_the_standard_says(tmp_path_factory, angles, voxel) -> None:
+def test_every_voxel_has_the_position_of_the_standard(tmp_path_factory, angles, voxel) -> None:
     folder = tmp_path_factory.mktemp("series")
     paths = write_series(folder, orientation=rotated(*angles))
     volume = read_series(folder)
@@ -94,7 +94,7 @@ def test_every_voxel_lies_where_the_standard_says(tmp_path_factory, angles, voxe
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_canonical_axes_go_left_back_and_up(tmp_path: Path, orientation: tuple[float, ...]) -> None:
-    """One step along each axis of the array, in millimetres of the body, by the affine alone."""
+    """Return one step along each axis of the array, in millimetres, by the affine alone."""
     write_series(tmp_path, orientation=orientation)
     volume = read_series(tmp_path)
     number = np.arange(np.prod(SHAPE)).reshape(SHAPE)
@@ -131,7 +131,7 @@ def test_a_mask_is_written_back_on_the_grid_of_the_series(tmp_path: Path, orient
     np.testing.assert_array_equal(read_labels(tmp_path / "mask.nii.gz", volume), labels)
 
 
-def test_head_first_or_feet_first_the_head_is_up(tmp_path: Path) -> None:
+def test_the_head_is_up_for_head_first_and_feet_first(tmp_path: Path) -> None:
     write_series(tmp_path, orientation=HEAD_LAST)
     volume = read_series(tmp_path)
     assert aff2axcodes(volume.affine) == ("R", "P", "I")
@@ -148,7 +148,7 @@ def test_each_slice_has_its_own_rescale(tmp_path: Path) -> None:
 
 
 def test_signed_pixels_of_twelve_bits_are_read(tmp_path: Path) -> None:
-    """The four bits above the stored ones may hold anything, PS3.5 section 8.1.1."""
+    """The four bits above the stored ones are arbitrary, PS3.5 section 8.1.1."""
     values = (np.arange(np.prod(SHAPE)) - 150).reshape(SHAPE)
     pixels = ((values & 0x0FFF) | 0x5000).astype(np.int16)
 
@@ -206,7 +206,7 @@ def test_compressed_frames_are_sorted_too(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_series(tmp_path).hu, expected)
 
 
-def test_other_files_in_the_folder_do_not_count(tmp_path: Path) -> None:
+def test_other_files_in_the_folder_are_ignored(tmp_path: Path) -> None:
     paths = write_series(tmp_path)
     (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM" + bytes(50))
     (tmp_path / "notes.txt").write_text("portal venous")
@@ -236,7 +236,7 @@ def test_memory_is_the_volume_and_a_few_slices(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("modality", ["SEG", "RTSTRUCT", "SR", "PR", "KO"])
-def test_what_is_made_of_images_is_left_out(tmp_path: Path, modality: str) -> None:
+def test_derived_objects_are_ignored(tmp_path: Path, modality: str) -> None:
     """Archives put segmentations, reports and presentation states beside the slices, or into folders of their own."""
     write_series(tmp_path / "study")
     alone = read_series(tmp_path / "study")

@@ -1,4 +1,4 @@
-"""What is not one CT series is refused, and the message says what was seen, where, and what to do."""
+"""Anything but one CT series is refused, with a message that says what was seen, where, and what to do."""
 
 import re
 import warnings
@@ -80,7 +80,7 @@ def test_missing_slices_are_refused_with_their_neighbours(tmp_path: Path, lackin
     assert "2.50 mm apart" in message
 
 
-def test_a_slice_missing_near_the_end_of_many_is_seen(tmp_path: Path) -> None:
+def test_a_slice_missing_near_the_end_of_many_is_detected(tmp_path: Path) -> None:
     paths = write_series(tmp_path, np.zeros((60, 2, 3), np.uint16))
     paths[58].unlink()
     assert "missing slices: about 1, in 1 of the gaps" in refusal(tmp_path)
@@ -198,7 +198,7 @@ def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
         ("RescaleIntercept", "RescaleIntercept is missing"),
     ],
 )
-def test_what_a_slice_must_say_is_asked_for(tmp_path: Path, name: str, said: str) -> None:
+def test_a_missing_attribute_of_a_slice_is_named(tmp_path: Path, name: str, said: str) -> None:
     paths = write_series(tmp_path, edit=without(name))
     message = refusal(tmp_path)
     assert said in message
@@ -218,7 +218,7 @@ def test_what_a_slice_must_say_is_asked_for(tmp_path: Path, name: str, said: str
         ({"ImageOrientationPatient": [2, 0, 0, 0, 1, 0]}, "unit vectors"),
     ],
 )
-def test_impossible_values_are_refused(tmp_path: Path, elements: dict[str, object], said: str) -> None:
+def test_invalid_values_are_refused(tmp_path: Path, elements: dict[str, object], said: str) -> None:
     write_series(tmp_path, edit=every(**elements))
     assert re.search(said, refusal(tmp_path))
 
@@ -236,10 +236,10 @@ def test_a_frame_without_its_groups_is_named(tmp_path: Path, name: str) -> None:
     ("syntax", "package"),
     [(JPEGLosslessSV1, "python-gdcm"), (HTJ2K, "pylibjpeg-openjpeg"), (_UNKNOWN, "decompress")],
 )
-def test_what_decodes_a_compressed_series_is_named(
+def test_the_package_that_decodes_a_compressed_series_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: str, package: str
 ) -> None:
-    """Whatever is installed."""
+    """Independent of installed packages."""
     monkeypatch.setattr(Decoder, "is_available", False)
 
     def edit(k: int, header: Dataset) -> None:
@@ -271,7 +271,7 @@ def test_a_file_named_as_dicom_that_is_none_is_refused(tmp_path: Path) -> None:
     assert f"{paths[4].name}: named as DICOM, but without the mark of a DICOM file (0 bytes)" in refusal(tmp_path)
 
 
-def test_one_slice_is_no_volume(tmp_path: Path) -> None:
+def test_a_single_slice_is_refused(tmp_path: Path) -> None:
     write_series(tmp_path, stored()[:1])
     assert "at least 2" in refusal(tmp_path)
 

@@ -1,4 +1,4 @@
-"""DICOM segmentations: highdicom and pydicom read back what was written, on the slices that it was made of."""
+"""DICOM segmentations, read back by highdicom and pydicom on the slices of their series."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def series(folder: Path, orientation: tuple[float, ...] = AXIAL) -> Path:
 
 
 def labelled(folder: Path) -> tuple[Any, np.ndarray]:
-    """The volume of a series and a label map in which the first and the last slice are empty."""
+    """Return the volume of a series and a label map with empty first and last slices."""
     volume = read_series(folder)
     labels = (volume.hu > 500).astype(np.uint8) + (volume.hu > 1200)
     in_file = from_canonical(labels, volume.affine)
@@ -64,7 +64,7 @@ def test_each_slice_of_a_segment_lies_on_the_slice_that_it_names(tmp_path: Path,
     assert np.allclose(turn, along)
 
 
-def test_it_belongs_to_the_study_and_says_what_it_is(tmp_path: Path) -> None:
+def test_a_segmentation_belongs_to_the_study_and_describes_its_segments(tmp_path: Path) -> None:
     folder = series(tmp_path / "series")
     volume, labels = labelled(folder)
     write_segmentation(tmp_path / "seg.dcm", labels, volume.affine, folder)
@@ -88,14 +88,14 @@ def test_a_multi_frame_file_is_referred_to_frame_by_frame(tmp_path: Path) -> Non
     assert np.array_equal(found, from_canonical(labels, volume.affine)[1:4])
 
 
-def test_nothing_found_is_said_with_empty_slices(tmp_path: Path) -> None:
+def test_an_empty_mask_is_written_with_empty_slices(tmp_path: Path) -> None:
     folder = series(tmp_path / "series")
     volume, labels = labelled(folder)
     write_segmentation(tmp_path / "seg.dcm", np.zeros_like(labels), volume.affine, folder)
     assert not pydicom.dcmread(tmp_path / "seg.dcm").pixel_array.any()
 
 
-def test_a_series_without_a_frame_of_reference_is_answered(tmp_path: Path) -> None:
+def test_a_series_without_a_frame_of_reference_is_refused(tmp_path: Path) -> None:
     folder = series(tmp_path / "series")
     volume, labels = labelled(folder)
     for path in folder.iterdir():

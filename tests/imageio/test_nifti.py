@@ -29,7 +29,7 @@ from tests.imageio.nifti_files import (
 
 
 @pytest.mark.parametrize("affine", AFFINES)
-def test_every_orientation_reads_as_nibabel_sees_it(tmp_path, affine):
+def test_every_orientation_reads_as_in_nibabel(tmp_path, affine):
     path = save(tmp_path / "v.nii", numbers(), affine)
     volume = read_volume(path)
     expected = nib.as_closest_canonical(nib.load(path))
@@ -74,7 +74,7 @@ def test_mirrored_affine_keeps_millimetres(tmp_path):
     assert volume.hu.shape == (5, 7, 6)
 
 
-def test_header_tells_what_reading_will_give(tmp_path):
+def test_header_has_shape_and_spacing_of_the_volume(tmp_path):
     path = save(tmp_path / "v.nii.gz", numbers(), affine_of((2, 0, 1), (-1, 1, -1)))
     header, volume = read_header(path), read_volume(path)
     assert (header.shape, header.spacing_mm, header.voxels) == (volume.hu.shape, volume.spacing_mm, volume.hu.size)
@@ -85,7 +85,7 @@ def test_header_tells_what_reading_will_give(tmp_path):
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])
 @pytest.mark.parametrize("kind", [nib.Nifti1Header, nib.Nifti2Header])
 @pytest.mark.parametrize("endianness", ["<", ">"])
-def test_every_real_type_and_byte_order_reads_as_nibabel_reads_it(tmp_path, dtype, kind, endianness):
+def test_every_real_type_and_byte_order_reads_as_in_nibabel(tmp_path, dtype, kind, endianness):
     voxels = (numbers() % 100).astype(dtype)
     path = save(tmp_path / "v.nii.gz", voxels, kind=kind, endianness=endianness)
     np.testing.assert_array_equal(read_volume(path).hu, oracle(path))
@@ -111,7 +111,7 @@ def test_values_beyond_int16_are_clipped_and_padding_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["v.nii", "v.nii.gz"])
-def test_gzip_is_known_by_its_bytes_not_by_the_name(tmp_path, name):
+def test_gzip_is_recognised_by_its_bytes_not_by_the_name(tmp_path, name):
     other = save(tmp_path / {"v.nii": "other.nii.gz", "v.nii.gz": "other.nii"}[name], numbers())
     np.testing.assert_array_equal(read_volume(other.rename(tmp_path / name)).hu, volume_at(tmp_path).hu)
 
@@ -180,7 +180,7 @@ def test_interpolated_labels_are_refused(tmp_path):
 
 
 def test_labels_that_are_not_finite_are_refused(tmp_path):
-    with pytest.raises(LiverError, match=r"s\.nii: a voxel is nan"):
+    with pytest.raises(LiverError, match=r"s\.nii: expected finite numbers, a voxel is nan"):
         read_labels(save(tmp_path / "s.nii", np.full(SHAPE, np.nan)), volume_at(tmp_path))
 
 
@@ -236,7 +236,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     assert (tmp_path / "m.nii.gz").read_bytes() == before
 
 
-def test_who_reads_the_old_mask_is_not_disturbed_by_the_new_one(tmp_path):
+def test_a_reader_of_the_old_mask_is_not_disturbed_by_the_new_one(tmp_path):
     write_labels(tmp_path / "m.nii", labels_of(), LPS)
     with (tmp_path / "m.nii").open("rb") as old:
         write_labels(tmp_path / "m.nii", np.zeros_like(labels_of()), LPS)
@@ -245,7 +245,7 @@ def test_who_reads_the_old_mask_is_not_disturbed_by_the_new_one(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nowhere/m.nii.gz", "m.nrrd", "file/m.nii"])
-def test_a_place_or_name_that_cannot_be_is_refused(tmp_path, name):
+def test_an_invalid_folder_or_name_is_refused(tmp_path, name):
     (tmp_path / "file").touch()
     with pytest.raises(LiverError, match=name):
         write_labels(tmp_path / name, labels_of(), LPS)
@@ -275,7 +275,7 @@ def real_pairs() -> list[tuple[Path, Path]]:
 
 
 @pytest.mark.real
-def test_real_scans_read_as_nibabel_reads_them_and_their_masks_go_back_unchanged(tmp_path):
+def test_real_scans_read_as_in_nibabel_and_their_masks_are_written_back_unchanged(tmp_path):
     for path, mask in real_pairs():
         volume = read_volume(path)
         np.testing.assert_array_equal(volume.hu, oracle(path))

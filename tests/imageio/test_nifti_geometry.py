@@ -24,7 +24,7 @@ from tests.imageio.nifti_files import (
 
 
 @pytest.mark.parametrize("spacing", [(0.7, 0, 2.5), (0.7, -0.8, 2.5), (0.7, np.nan, 2.5), (0.7, np.inf, 2.5)])
-def test_spacing_that_cannot_be_is_refused(tmp_path, spacing):
+def test_invalid_spacing_is_refused(tmp_path, spacing):
     refused(save(tmp_path / "v.nii", numbers(), pixdim=spacing), "spacing")
 
 
@@ -37,7 +37,7 @@ def test_qform_without_a_rotation_is_refused(tmp_path):
     refused(save(tmp_path / "v.nii", numbers(), sform_code=0, qform_code=1, quatern_b=3), "qform gives no rotation")
 
 
-def test_qform_counts_where_there_is_no_sform(tmp_path):
+def test_qform_is_used_without_a_sform(tmp_path):
     path = save(tmp_path / "v.nii", numbers(), oblique(0.3, 0.2, 0.1), sform_code=0, srow_x=0)
     np.testing.assert_allclose(read_volume(path).affine, oblique(0.3, 0.2, 0.1), atol=1e-5)
 
@@ -50,7 +50,7 @@ def test_qfac_of_zero_means_one(tmp_path):
     np.testing.assert_allclose(read_volume(path).affine, nib.load(path).affine)
 
 
-def test_pixdim_counts_where_there_is_neither_sform_nor_qform(tmp_path):
+def test_pixdim_is_used_without_sform_and_qform(tmp_path):
     path = save(tmp_path / "v.nii", numbers(), sform_code=0, qform_code=0, pixdim=SPACING_MM)
     volume = read_volume(path)
     np.testing.assert_array_equal(volume.affine, nib.load(path).affine)
@@ -72,7 +72,7 @@ def test_mirrored_identity_with_good_pixdim_keeps_its_directions(tmp_path):
     np.testing.assert_allclose(volume.affine, np.diag([-0.7, -0.8, 2.5, 1]), rtol=1e-6)
 
 
-def test_isotropic_millimetre_volume_is_nothing_to_warn_about(tmp_path):
+def test_isotropic_millimetre_volume_gives_no_warning(tmp_path):
     assert volume_at(tmp_path, UNIT).spacing_mm == (1, 1, 1)
 
 
@@ -85,7 +85,7 @@ def test_affine_wins_over_another_pixdim_with_a_warning_beyond_one_percent(tmp_p
     assert volume.spacing_mm == pytest.approx(SPACING_MM[::-1])
 
 
-def test_reading_a_header_is_quiet(tmp_path):
+def test_reading_a_header_gives_no_warning(tmp_path):
     path = save(tmp_path / "v.nii", numbers(), UNIT, pixdim=SPACING_MM)
     assert read_header(path).spacing_mm == pytest.approx(SPACING_MM[::-1])
 
@@ -103,7 +103,7 @@ def test_mask_spacing_off_by_a_hundredth_is_accepted(tmp_path):
 
 
 @pytest.mark.parametrize("signs", list(itertools.product((1, -1), repeat=3)))
-def test_mask_whose_header_says_nothing_takes_the_volumes_with_one_warning(tmp_path, signs):
+def test_mask_with_an_uninformative_header_takes_the_volumes_with_one_warning(tmp_path, signs):
     volume = volume_at(tmp_path)
     mask = save(tmp_path / "s.nii", labels_of(), np.diag([*signs, 1]))
     with pytest.warns(LiverWarning, match=f"s.nii: {geometry.MASK_SAYS_NOTHING}$") as seen:
@@ -119,7 +119,7 @@ def test_mask_with_an_unusable_header_takes_the_volumes_with_a_warning(tmp_path)
     np.testing.assert_array_equal(labels, canonical_labels(LPS, tmp_path))
 
 
-def test_mask_of_an_isotropic_millimetre_volume_is_nothing_to_warn_about(tmp_path):
+def test_mask_of_an_isotropic_millimetre_volume_gives_no_warning(tmp_path):
     mask = save(tmp_path / "s.nii", labels_of(), UNIT)
     np.testing.assert_array_equal(read_labels(mask, volume_at(tmp_path, UNIT)), canonical_labels(UNIT, tmp_path))
 
@@ -134,7 +134,7 @@ def test_mask_and_volume_with_the_same_identity_and_pixdim_need_one_warning(tmp_
 @pytest.mark.parametrize(
     ("volume_affine", "mask_affine"), [(LPS, LPS * [-1, -1, 1, 1]), (UNIT, np.diag([-1, -1, 1, 1]))]
 )
-def test_mask_of_another_orientation_goes_by_the_volumes_with_a_warning(tmp_path, volume_affine, mask_affine):
+def test_mask_of_another_orientation_takes_the_volumes_with_a_warning(tmp_path, volume_affine, mask_affine):
     volume = volume_at(tmp_path, volume_affine)
     mask = save(tmp_path / "s.nii", labels_of(), mask_affine)
     with pytest.warns(LiverWarning, match=f"s.nii: {geometry.MASK_ORIENTED_OTHERWISE}$"):

@@ -28,7 +28,7 @@ def test_empty_file_is_refused(tmp_path, content):
 @pytest.mark.parametrize(
     "content", [b"<!DOCTYPE html>", b"x" * 1000, gzip.compress(b"x" * 1000, mtime=0), b"\x5c\x01\0\0"]
 )
-def test_what_is_not_a_nifti_is_refused(tmp_path, content):
+def test_a_file_that_is_no_nifti_is_refused(tmp_path, content):
     (tmp_path / "v.nii").write_bytes(content)
     refused(tmp_path / "v.nii", "not a NIfTI")
 
@@ -41,7 +41,7 @@ def test_truncated_gzip_is_refused(tmp_path):
         refused(path, "ends too early")
 
 
-def test_corrupt_gzip_is_refused_even_if_only_the_checksum_tells(tmp_path):
+def test_corrupt_gzip_is_refused_even_if_only_the_checksum_differs(tmp_path):
     path = save(tmp_path / "v.nii.gz", numbers((20, 30, 40)))
     whole = path.read_bytes()
     for place in (len(whole) // 2, len(whole) - 6):
@@ -63,7 +63,7 @@ def test_header_that_promises_more_than_the_file_holds_is_refused_with_both_numb
 
 
 @pytest.mark.parametrize("name", ["v.nii", "v.nii.gz"])
-def test_header_that_promises_terabytes_is_refused_before_memory_is_asked_for(tmp_path, name, monkeypatch):
+def test_header_that_promises_terabytes_is_refused_before_allocating_memory(tmp_path, name, monkeypatch):
     monkeypatch.setattr("numpy.empty", lambda *_: pytest.fail("memory was asked for"))
     path = save(tmp_path / name, numbers(), dim=[3, 30000, 30000, 30000, 1, 1, 1, 1])
     refused(path, "promises 54000000000000 bytes")
@@ -79,7 +79,7 @@ def test_header_that_promises_terabytes_is_refused_before_memory_is_asked_for(tm
         ([0, 5, 6, 7, 1, 1, 1, 1], "0 dimensions"),
     ],
 )
-def test_shapes_that_are_no_volume_are_refused(tmp_path, dim, message):
+def test_shapes_other_than_3d_are_refused(tmp_path, dim, message):
     refused(save(tmp_path / "v.nii", numbers(), dim=dim), message)
 
 
@@ -117,7 +117,7 @@ def test_intercept_that_is_not_finite_is_refused(tmp_path):
     refused(save(tmp_path / "v.nii", numbers(), scl_inter=np.inf), "scl_inter")
 
 
-def test_no_memory_is_a_message(tmp_path, monkeypatch):
+def test_lack_of_memory_is_a_message(tmp_path, monkeypatch):
     def no_room(*_):
         raise MemoryError
 

@@ -48,8 +48,10 @@ def scan(*livers: tuple[int, int], slices: int = 40, spacing_mm: float = 2.0) ->
 
 def predicted(volume: Volume, options: Options, context: int = 0) -> tuple[np.ndarray, int, list[int]]:
     network, calls = Bright(), []
-    look = Normalization((-160.0, 240.0), context=context, mean=0.0, std=1.0)
-    labels = predict_volume(volume, [TrainedNetwork(network, look, None, 1)], options, progress=calls.append).labels
+    normalization = Normalization((-160.0, 240.0), context=context, mean=0.0, std=1.0)
+    labels = predict_volume(
+        volume, [TrainedNetwork(network, normalization, None, 1)], options, progress=calls.append
+    ).labels
     return labels, network.count, calls
 
 

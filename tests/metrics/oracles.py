@@ -1,4 +1,4 @@
-"""Surface distances, components and matching written out, slowly."""
+"""Slow reference implementations of surface distances, components and matching."""
 
 from itertools import product
 
@@ -19,7 +19,7 @@ def beside(place: Place, step: Place) -> Place:
 
 
 def surface(mask: np.ndarray, steps: list[Place], *, goes_on: bool) -> list[Place]:
-    """Voxels with a neighbour that is not of the mask."""
+    """Return voxels with a neighbour outside the mask."""
     mine = places(mask)
     held = [set(range(n)) for n in mask.shape]
 
@@ -35,7 +35,7 @@ def distances(start: list[Place], target: list[Place], spacing_mm: tuple[float, 
 
 
 def parts(mask: np.ndarray) -> list[set[Place]]:
-    """Components by flooding, in the order of their first voxels in the array."""
+    """Find components by flood filling, in the order of their first voxels in the array."""
     left, found = places(mask), []
     for seed in sorted(left):
         if seed not in left:
@@ -51,7 +51,7 @@ def parts(mask: np.ndarray) -> list[set[Place]]:
 
 
 def longest_mm(part: set[Place], spacing_mm: tuple[float, float, float]) -> float:
-    """Between any two corners of pixels of one slice."""
+    """Return the longest distance between two corners of pixels of one slice."""
     corners = [
         (z, (y + dy) * spacing_mm[1], (x + dx) * spacing_mm[2]) for z, y, x in part for dy in (0, 1) for dx in (0, 1)
     ]
@@ -59,7 +59,7 @@ def longest_mm(part: set[Place], spacing_mm: tuple[float, float, float]) -> floa
 
 
 def counted(predicted: list[set[Place]], reference: list[set[Place]], threshold: float) -> tuple[int, int, int]:
-    """True positive, false positive, false negative as the corrected mode says it in words, by sets of voxels."""
+    """Count true positive, false positive, false negative by sets of voxels, as the corrected mode defines them."""
     owner = {
         g: max(range(len(predicted)), key=lambda p: len(predicted[p] & reference[g]))
         for g in range(len(reference))

@@ -1,6 +1,6 @@
-"""What PatrickChrist/lits-challenge-scoring printed for the sets of experiments/speed/scoring/masks.py.
+"""Figures that PatrickChrist/lits-challenge-scoring printed for the sets of experiments/speed/scoring/masks.py.
 
-Of branch miccai (b9d13be); master (090307d) prints the same, but ends with an error on "healthy". Make them again with
+Branch miccai (b9d13be); master (090307d) prints the same, but fails on "healthy". Regenerate them with
 `make bench WHAT=scoring SCORER=FOLDER`.
 """
 

@@ -12,7 +12,7 @@ SIDES = (4, 12, 24)  # of lesions, in pixels of a millimetre: below 10 mm, 10 to
 
 
 def case(found: tuple[int, ...], missed: tuple[int, ...], mode: str = "corrected") -> CaseScore:
-    """Squares of tumour side by side in one slice; those that were found are predicted as they are."""
+    """Score squares of tumour side by side in one slice; the found ones are predicted exactly."""
     truth, prediction = (np.ones(SHAPE, np.uint8) for _ in range(2))
     x = 1
     for side in (*found, *missed):
@@ -34,21 +34,21 @@ def test_recall_by_size_counts_lesions_of_all_cases() -> None:
     assert figures["test/lesion/f1_50"] == pytest.approx(2 * 1 * 0.6 / 1.6)
 
 
-def test_bands_leave_no_lesion_out() -> None:
+def test_bands_cover_every_diameter() -> None:
     ends = list(BANDS_MM.values())
     assert ends[0][0] == 0
     assert ends[-1][1] == float("inf")
     assert all(high == low for (_, high), (low, _) in pairwise(ends))
 
 
-def test_dice_per_case_weighs_cases_and_dice_global_voxels() -> None:
+def test_dice_per_case_is_a_mean_over_cases_and_dice_global_over_voxels() -> None:
     figures = data_set_figures([case((24,), (4,)), case((), (4,))], "test")
     whole = 2 * 576 / (2 * 576 + 16)
     assert figures["test/tumour/dice_per_case"] == pytest.approx(whole / 2)
     assert figures["test/tumour/dice_global"] == pytest.approx(2 * 576 / (2 * 576 + 32))
 
 
-def test_rows_have_the_columns_that_others_read() -> None:
+def test_columns_of_the_tables_do_not_change() -> None:
     score = case((12,), (4,))
     rows = case_rows("7", "B", score)
     assert list(rows[0]) == [
@@ -67,8 +67,8 @@ def test_rows_have_the_columns_that_others_read() -> None:
     assert (predicted["kind"], predicted["overlap"]) == ("predicted", 1)
 
 
-def test_modes_do_not_mix_and_a_data_set_has_cases() -> None:
-    with pytest.raises(LiverError, match="of corrected, official"):
+def test_mixed_modes_and_empty_data_sets_are_refused() -> None:
+    with pytest.raises(LiverError, match="got corrected, official"):
         data_set_figures([case((4,), ()), case((4,), (), mode="official")], "test")
-    with pytest.raises(LiverError, match="cases of one mode are needed, these are of none"):
+    with pytest.raises(LiverError, match="expected cases of one mode, got no case"):
         data_set_figures([], "test")

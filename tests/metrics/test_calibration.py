@@ -37,7 +37,7 @@ def test_tables_of_parts_add_up(p: np.ndarray, truth: np.ndarray) -> None:
     torch.testing.assert_close(parts, table(p, truth))
 
 
-def test_what_is_as_true_as_it_says_has_no_error() -> None:
+def test_probabilities_equal_to_true_fractions_have_no_error() -> None:
     p = np.repeat(np.array([0.25, 0.75], np.float32), 400).reshape(1, 1, -1).repeat(2, axis=1)
     truth = np.zeros(p.shape, bool)
     truth[..., :100] = truth[..., 400:700] = True
@@ -64,16 +64,16 @@ def test_rows_are_a_reliability_diagram() -> None:
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
-def test_what_is_no_probability_is_refused(value: float) -> None:
-    with pytest.raises(LiverError, match="a probability is below 0"):
+def test_values_outside_0_to_1_are_refused(value: float) -> None:
+    with pytest.raises(LiverError, match="expected probabilities in"):
         table(np.full(SHAPE, value, np.float32), np.zeros(SHAPE, bool))
 
 
-def test_nothing_has_no_error() -> None:
+def test_error_of_an_empty_table_is_nan() -> None:
     assert expected_calibration_error(empty(5)).isnan().all()
 
 
-def test_no_voxels_are_no_error() -> None:
+def test_update_without_voxels_changes_nothing() -> None:
     counted = empty(5)
     update(counted, torch.zeros(1, 2, 0), torch.zeros(1, 2, 0, dtype=torch.bool))
     assert not counted.any()

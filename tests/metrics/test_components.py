@@ -39,7 +39,7 @@ def labelled(parts: Components, shape: tuple[int, ...]) -> np.ndarray:
 
 @relaxed
 @given(mask=masks)
-def test_components_are_those_of_flooding(mask: np.ndarray) -> None:
+def test_components_are_those_of_flood_filling(mask: np.ndarray) -> None:
     found = components(mask, np.diag((-1.0, -1.0, 1.0, 1.0)))
     parts = [{tuple(place) for place in found.part(n + 1).tolist()} for n in range(len(found.voxels))]
     assert sorted(map(sorted, parts)) == sorted(map(sorted, oracles.parts(mask)))
@@ -49,7 +49,7 @@ def test_components_are_those_of_flooding(mask: np.ndarray) -> None:
 @relaxed
 @given(mask=masks, affine=st.sampled_from(ORIENTATIONS))
 def test_numbers_are_those_that_scipy_gives_in_the_file(mask: np.ndarray, affine: np.ndarray) -> None:
-    """scipy.ndimage.label on nibabel's array is how the official scorer numbers lesions."""
+    """The official scorer numbers lesions by scipy.ndimage.label on nibabel's array."""
     stored, _ = ndimage.label(from_canonical(mask, affine).transpose(2, 1, 0))
     expected = to_canonical(stored.transpose(2, 1, 0), affine)
     np.testing.assert_array_equal(labelled(components(mask, affine), mask.shape), expected)
@@ -57,7 +57,7 @@ def test_numbers_are_those_that_scipy_gives_in_the_file(mask: np.ndarray, affine
 
 @relaxed
 @given(mask=masks)
-def test_diameter_is_the_longest_way_between_corners_of_pixels_of_a_slice(mask: np.ndarray) -> None:
+def test_diameter_is_the_longest_distance_of_pixel_corners_in_a_slice(mask: np.ndarray) -> None:
     found = components(mask, LPS)
     expected = [
         oracles.longest_mm({tuple(place) for place in found.part(number + 1).tolist()}, SPACING_MM)
@@ -73,13 +73,13 @@ def test_diameter_of_a_ball_is_that_of_its_widest_slice() -> None:
 
 
 @given(first=masks, second=masks)
-def test_box_holds_both_masks_and_no_less(first: np.ndarray, second: np.ndarray) -> None:
+def test_box_is_the_smallest_around_both_masks(first: np.ndarray, second: np.ndarray) -> None:
     places = np.argwhere(first | second)
     expected = None if not len(places) else tuple(map(slice, places.min(0).tolist(), (places.max(0) + 1).tolist()))
     assert box_of(first, second) == expected
 
 
-def test_a_box_grows_within_the_array() -> None:
+def test_a_box_is_widened_within_the_array() -> None:
     assert widened((slice(0, 2), slice(1, 4), slice(2, 6)), SHAPE) == (slice(0, 3), slice(0, 4), slice(1, 6))
 
 

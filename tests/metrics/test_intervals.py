@@ -46,7 +46,7 @@ def test_interval_is_that_of_students_t_for_many_values() -> None:
     assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
-def test_interval_needs_three_values_and_is_a_point_where_all_are_equal() -> None:
+def test_interval_needs_three_values_and_is_a_point_if_all_are_equal() -> None:
     assert mean_interval([]) == Mean(None, None, None)
     assert mean_interval([0.4, 0.6]) == Mean(0.5, None, None)
     assert mean_interval([0.75] * 3) == Mean(0.75, 0.75, 0.75)
@@ -55,7 +55,7 @@ def test_interval_needs_three_values_and_is_a_point_where_all_are_equal() -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", ["normal", "skewed", "some_missed"])
-def test_interval_of_30_patients_holds_the_truth_in_93_to_97_percent_of_studies(shape: str) -> None:
+def test_interval_of_30_patients_contains_the_true_mean_in_93_to_97_percent_of_studies(shape: str) -> None:
     random = np.random.default_rng(7)
     draw, truth = {
         "normal": (lambda: random.normal(0.6, 0.15, 30), 0.6),

@@ -15,8 +15,8 @@ masks = hnp.arrays(bool, SHAPE)
 thresholds = st.sampled_from([0.0, 0.3, 0.5])
 relaxed = settings(max_examples=50)
 
-# True positive, false positive, false negative above 0 and above 0.5, by detect_lesions of
-# veugene/lits-challenge-scoring, branch clinical_eval (02ddb0a). None: its program ends with an error.
+# True positive, false positive, false negative above 0 and above 0.5, from detect_lesions of
+# veugene/lits-challenge-scoring, branch clinical_eval (02ddb0a). None: its program fails.
 FORK = {
     "plain": [((2, 1, 1), (1, 2, 2)), ((1, 0, 0), (1, 0, 0))],
     "bridge": [((3, 0, 0), None)],
@@ -40,7 +40,7 @@ def has_ties(lesions: Overlaps) -> bool:
     return any(len(set(row.tolist())) < len(row) for row in rows)
 
 
-def test_corrected_counts_are_the_forks() -> None:
+def test_corrected_counts_are_those_of_the_fork() -> None:
     for name, expected in FORK.items():
         for pair, (above_0, above_50) in zip(SETS[name], expected, strict=True):
             assert counts(pair, lesion_matching.corrected, 0.0) == above_0, name
@@ -82,7 +82,7 @@ def test_corrected_counts_every_lesion_once(truth: np.ndarray, prediction: np.nd
 def test_corrected_counts_do_not_change_with_flips_and_padding(
     truth: np.ndarray, prediction: np.ndarray, threshold: float, axes: set[int]
 ) -> None:
-    """Where two lesions share equally many voxels, the order decides."""
+    """Without ties, which the order decides."""
     assume(not has_ties(shared(truth, prediction)))
     moved = [np.pad(np.flip(mask, tuple(axes)), 1) for mask in (truth, prediction)]
     before, after = (lesion_matching.corrected(shared(*pair), threshold)[:3] for pair in ((truth, prediction), moved))

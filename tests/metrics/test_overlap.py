@@ -15,7 +15,7 @@ relaxed = settings(deadline=None, max_examples=60)
 
 
 def oracle(prediction: Tensor, truth: Tensor) -> np.ndarray:
-    """Counts by sets of voxel places, structure by structure."""
+    """Count by sets of voxel places, structure by structure."""
     rows = []
     for lowest in (1, 2):
         p, t = (set(map(tuple, np.argwhere(labels.numpy() >= lowest))) for labels in (prediction, truth))
@@ -77,11 +77,11 @@ def test_batches_that_cut_and_mix_cases_give_the_table_of_whole_cases(
 @relaxed
 @given(prediction=volumes, truth=volumes, owner=st.lists(st.booleans(), min_size=4, max_size=4))
 def test_tables_of_two_processes_add_up(prediction: Tensor, truth: Tensor, owner: list[bool]) -> None:
-    index, together, shares = torch.tensor([0, 0, 1, 1]), empty(2), [empty(2), empty(2)]
+    index, together, parts = torch.tensor([0, 0, 1, 1]), empty(2), [empty(2), empty(2)]
     update(together, index, prediction, truth)
-    for mine, table in zip((torch.tensor(owner), ~torch.tensor(owner)), shares, strict=True):
+    for mine, table in zip((torch.tensor(owner), ~torch.tensor(owner)), parts, strict=True):
         update(table, index[mine], prediction[mine], truth[mine])
-    assert torch.equal(sum(shares), together)
+    assert torch.equal(sum(parts), together)
 
 
 def test_liver_includes_its_tumours() -> None:
@@ -97,7 +97,7 @@ def test_both_empty_is_one_and_one_empty_is_zero() -> None:
     assert dice(counts(neither, missed)).tolist() == [0, 0]
 
 
-def test_dice_per_case_weighs_cases_and_global_dice_weighs_voxels() -> None:
+def test_dice_per_case_is_a_mean_over_cases_and_global_dice_over_voxels() -> None:
     table = torch.tensor([[[98, 1, 1], [0, 0, 0]], [[0, 1, 1], [0, 4, 0]]])
     assert dice_per_case(table).tolist() == [(0.98 * 2 / (0.98 * 2 + 0.02) + 0) / 2, 0.5]
     assert dice_global(table).tolist() == [196 / 200, 0]
@@ -124,7 +124,7 @@ def test_counts_do_not_overflow_small_integers() -> None:
     assert dice_global(table).tolist() == [2 / 3, 1]
 
 
-def test_nothing_counted_has_no_mean() -> None:
+def test_dice_without_cases_is_nan() -> None:
     assert dice_per_case(empty(0)).isnan().all()
     assert counts(torch.zeros(0, 4, 4, dtype=torch.uint8), torch.zeros(0, 4, 4, dtype=torch.uint8)).sum() == 0
 
@@ -138,5 +138,5 @@ def test_foreign_label_is_refused() -> None:
 
 @pytest.mark.usefixtures("unchecked")
 def test_unequal_shapes_are_refused() -> None:
-    with pytest.raises(LiverError, match="one shape"):
+    with pytest.raises(LiverError, match="expected equal shapes, got prediction"):
         counts(torch.zeros(1, 2, 3, dtype=torch.uint8), torch.zeros(1, 3, 2, dtype=torch.uint8))

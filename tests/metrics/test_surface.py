@@ -8,20 +8,25 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lightning_liver.errors import LiverError
-from lightning_liver.metrics.surface import CHAOS, HEIMANN, Definition, surface_distances, surface_figures
+from lightning_liver.metrics.case_metric import MaskPair, case_metrics
+from lightning_liver.metrics.modes import mode_of
+from lightning_liver.metrics.surface import CHAOS, HEIMANN, Definition, surface_distances
 from tests.metrics import oracles
 from tests.optional import needs
 
 SPACING_MM = (2.5, 0.75, 0.5)
 SHAPE = (4, 5, 6)
+NAMES = ("assd_mm", "rmsd_mm", "mssd_mm", "hd95_mm", "surface_dice")
 masks = hnp.arrays(bool, SHAPE)
 definitions = st.sampled_from([HEIMANN, CHAOS])
 few = settings(max_examples=25)
 
 
 def figures(truth: np.ndarray, prediction: np.ndarray, **given: Any) -> tuple[float | None, ...]:
-    options = {"spacing_mm": SPACING_MM, "tolerance_mm": 0.8, "definition": HEIMANN} | given
-    return tuple(surface_figures(truth, prediction, **options))
+    """Return ASSD, RMSD, MSSD, HD95 and surface Dice."""
+    options = {"spacing_mm": SPACING_MM, "tolerance_mm": 0.8, "mode": mode_of("corrected")} | given
+    masks, metrics = MaskPair(truth, prediction, **options), case_metrics()
+    return tuple(metrics[name].function(masks) for name in NAMES)
 
 
 @few
@@ -89,7 +94,7 @@ def test_millimetres_scale_with_the_spacing(truth: np.ndarray, prediction: np.nd
 
 @few
 @given(mask=masks)
-def test_a_mask_is_at_no_distance_from_itself(mask: np.ndarray) -> None:
+def test_a_mask_has_distance_0_to_itself(mask: np.ndarray) -> None:
     assume(mask.any())
     assert figures(mask, mask) == (0, 0, 0, 0, 1)
 
@@ -101,17 +106,13 @@ def test_monai_measures_the_same_between_surfaces_of_6_neighbours() -> None:
     truth, prediction = (np.pad(rng.random((8, 9, 10)) > 0.6, 1) for _ in range(2))
     pair = [torch.from_numpy(mask)[None, None] for mask in (prediction, truth)]
     given: dict[str, Any] = {"include_background": True, "spacing": SPACING_MM}
-    ours = surface_figures(
-        truth, prediction, spacing_mm=SPACING_MM, tolerance_mm=0.8, definition=Definition(1, goes_on=False)
-    )
-    assert ours.assd_mm == pytest.approx(
-        float(metrics.compute_average_surface_distance(*pair, symmetric=True, **given))
-    )
-    assert ours.mssd_mm == pytest.approx(float(metrics.compute_hausdorff_distance(*pair, **given)))
-    assert ours.hd95_mm == pytest.approx(float(metrics.compute_hausdorff_distance(*pair, percentile=95, **given)))
+    assd_mm, _, mssd_mm, hd95_mm, _ = figures(truth, prediction, definition=Definition(1, goes_on=False))
+    assert assd_mm == pytest.approx(float(metrics.compute_average_surface_distance(*pair, symmetric=True, **given)))
+    assert mssd_mm == pytest.approx(float(metrics.compute_hausdorff_distance(*pair, **given)))
+    assert hd95_mm == pytest.approx(float(metrics.compute_hausdorff_distance(*pair, percentile=95, **given)))
 
 
-def test_an_edge_beyond_the_scan_is_one_for_lits_and_none_for_chaos() -> None:
+def test_the_border_of_the_scan_is_a_surface_for_lits_and_not_for_chaos() -> None:
     whole = np.ones((3, 5, 5), bool)
     inner = np.zeros_like(whole)
     inner[1, 2, 2] = True
@@ -119,7 +120,7 @@ def test_an_edge_beyond_the_scan_is_one_for_lits_and_none_for_chaos() -> None:
     assert surface_distances(whole, inner, spacing_mm=SPACING_MM, definition=CHAOS) is None
 
 
-def test_distances_to_nothing_are_undefined() -> None:
+def test_distances_to_an_empty_mask_are_undefined() -> None:
     nothing, speck = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
     speck[1, 2, 3] = True
     assert figures(nothing, nothing) == (None, None, None, None, 1)
@@ -127,5 +128,5 @@ def test_distances_to_nothing_are_undefined() -> None:
 
 
 def test_a_negative_tolerance_is_refused() -> None:
-    with pytest.raises(LiverError, match=r"tolerance_mm is -1\.0; 0 or more"):
+    with pytest.raises(LiverError, match=r"tolerance_mm=-1\.0: expected 0 or more"):
         figures(np.ones(SHAPE, bool), np.ones(SHAPE, bool), tolerance_mm=-1.0)

@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lightning_liver.errors import LiverError
-from lightning_liver.metrics.uncertainty import aurc, auroc, best_aurc, empty, risk_coverage, update
+from lightning_liver.metrics.uncertainty import aurc, auroc, best_aurc, empty, update
 
 levels = st.sampled_from([0.0, 0.01, 0.1, 0.25, 0.5, 1.0])  # each in a bin of its own
 voxels = st.lists(st.tuples(levels, st.booleans()), min_size=1, max_size=40)
@@ -19,7 +19,7 @@ def table(values: list[tuple[float, bool]]) -> torch.Tensor:
 
 @settings(max_examples=30)
 @given(values=voxels)
-def test_auroc_is_the_chance_that_a_mistake_is_the_more_uncertain(values: list[tuple[float, bool]]) -> None:
+def test_auroc_is_the_probability_that_a_mistake_is_the_more_uncertain(values: list[tuple[float, bool]]) -> None:
     wrong, right = ([value for value, is_wrong in values if is_wrong == kind] for kind in (True, False))
     assume(wrong and right)
     wins = [(w > r) + (w == r) / 2 for w in wrong for r in right]
@@ -29,23 +29,23 @@ def test_auroc_is_the_chance_that_a_mistake_is_the_more_uncertain(values: list[t
 @settings(max_examples=30)
 @given(values=voxels)
 def test_aurc_is_the_mean_risk_over_coverage(values: list[tuple[float, bool]]) -> None:
-    """By sums over ten thousand coverages, each bin's mistakes spread evenly over it."""
+    """Sum over ten thousand coverages, each bin's mistakes spread evenly over it."""
     fine = 10000
     ordered = sorted({value for value, _ in values})
-    share = []
+    risks = []
     for level in ordered:
         mine = [wrong for value, wrong in values if value == level]
-        share += [np.mean(mine)] * (fine * len(mine))
-    risk = np.cumsum(share) / np.arange(1, len(share) + 1)
+        risks += [np.mean(mine)] * (fine * len(mine))
+    risk = np.cumsum(risks) / np.arange(1, len(risks) + 1)
     assert aurc(table(values)) == pytest.approx(risk.mean(), abs=1e-3)
 
 
-def test_an_uncertainty_that_knows_is_the_best_and_one_that_says_nothing_has_the_share_of_mistakes() -> None:
-    knowing = table([(1.0, True)] * 20 + [(0.1, False)] * 80)
-    silent = table([(0.3, True)] * 20 + [(0.3, False)] * 80)
-    assert (auroc(knowing), auroc(silent)) == (1, 0.5)
-    assert aurc(knowing) == pytest.approx(best_aurc(knowing))
-    assert aurc(silent) == pytest.approx(0.2)
+def test_a_perfect_uncertainty_is_the_best_and_a_constant_one_has_the_fraction_of_mistakes() -> None:
+    perfect = table([(1.0, True)] * 20 + [(0.1, False)] * 80)
+    constant = table([(0.3, True)] * 20 + [(0.3, False)] * 80)
+    assert (auroc(perfect), auroc(constant)) == (1, 0.5)
+    assert aurc(perfect) == pytest.approx(best_aurc(perfect))
+    assert aurc(constant) == pytest.approx(0.2)
 
 
 @settings(max_examples=30)
@@ -73,13 +73,7 @@ def test_bins_are_finer_than_a_hundredth() -> None:
     assert auroc(table(list(zip(values, wrong.tolist(), strict=True)))) == pytest.approx(exact, abs=1e-3)
 
 
-def test_coverage_grows_to_all() -> None:
-    coverage, risk = risk_coverage(table([(0.0, False), (0.1, False), (0.5, True), (0.5, False)]))
-    assert coverage.tolist() == [0.25, 0.5, 1]
-    assert risk.tolist() == [0, 0, 0.25]
-
-
-def test_where_nothing_can_be_told_there_is_no_figure() -> None:
+def test_curves_without_right_or_wrong_voxels_are_undefined() -> None:
     assert auroc(table([(0.1, False)])) is None
     assert auroc(table([(0.1, True)])) is None
     assert aurc(empty()) is None
@@ -87,6 +81,6 @@ def test_where_nothing_can_be_told_there_is_no_figure() -> None:
 
 
 @pytest.mark.parametrize("value", [-0.1, float("nan")])
-def test_what_is_no_uncertainty_is_refused(value: float) -> None:
-    with pytest.raises(LiverError, match="an uncertainty is below 0"):
+def test_negative_and_nan_uncertainties_are_refused(value: float) -> None:
+    with pytest.raises(LiverError, match="expected uncertainties of 0 or more"):
         update(empty(), torch.tensor([value]), torch.tensor([True]))

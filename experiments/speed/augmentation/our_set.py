@@ -39,7 +39,7 @@ def contender(given: Scan) -> Contender:
         return lambda seed: policy(given.image, seed, given.donor)
 
     def arrays(made: Slice) -> tuple[np.ndarray, np.ndarray]:
-        return given.look.window(made.hu)[..., 0], made.labels
+        return given.normalization.window(made.hu)[..., 0], made.labels
 
     return Contender("ours", pipeline, arrays)
 
@@ -54,7 +54,7 @@ def to_tensor(given: Scan) -> Contender:
         def work(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
             made = augment(seed)
             assert isinstance(made, Slice)
-            return given.look.tensor(made.hu), torch.from_numpy(made.labels)
+            return given.normalization.tensor(made.hu), torch.from_numpy(made.labels)
 
         return work
 
@@ -62,12 +62,12 @@ def to_tensor(given: Scan) -> Contender:
 
 
 def _parts(given: Scan) -> dict[str, Policy]:
-    low, high = given.look.window_hu
+    low, high = given.normalization.window_hu
     return {
         MOVE: Policy([Affine(rotation_degrees=ROTATION_DEGREES, scale=SCALE, shift_mm=0, probability=1)]),
         NOISE: gaussian(std_hu=NOISE_STD * (high - low), probability=1),
         GAMMA: intensity(
-            shift_hu=0, width=0, contrast=0, gamma=GAMMA_RANGE, window_hu=given.look.window_hu, probability=1
+            shift_hu=0, width=0, contrast=0, gamma=GAMMA_RANGE, window_hu=given.normalization.window_hu, probability=1
         ),
         COARSE: low_resolution(pixel_mm=COARSEST * max(given.image.spacing_mm), probability=1),
         FLIP: flip(left_right=FLIPS, up_down=FLIPS),

@@ -23,10 +23,10 @@ class Scan:
 
     image: Slice
     donor: Donor
-    look: Normalization
+    normalization: Normalization
 
     def sample(self) -> Sample:
-        return {"image": self.look.tensor(self.image.hu), "labels": torch.from_numpy(self.image.labels)}
+        return {"image": self.normalization.tensor(self.image.hu), "labels": torch.from_numpy(self.image.labels)}
 
 
 def config(matrix: int, *overrides: str) -> DictConfig:
@@ -38,9 +38,9 @@ def scan(matrix: int) -> Scan:
     """Return the slice of the first phantom that shows most tumour."""
     cfg = config(matrix)
     store = prepared(cfg.data)
-    look = Normalization(tuple(cfg.data.window_hu), context=0, mean=0, std=1)
+    normalization = Normalization(tuple(cfg.data.window_hu), context=0, mean=0, std=1)
     tumours = Pools.of(list(store.cases.values())).kinds["tumour"]
     size = (matrix, matrix)
-    slices = TrainingSlices(store, look, augment=none(), size=size, seed=0, tumours=tumours)
+    slices = TrainingSlices(store, normalization, augment=none(), size=size, seed=0, tumours=tumours)
     name, record = next((name, record) for name, record in store.cases.items() if record.has_tumour)
-    return Scan(slices.read(name, int(np.argmax(record.tumour_pixels))), slices.donor, look)
+    return Scan(slices.read(name, int(np.argmax(record.tumour_pixels))), slices.donor, normalization)

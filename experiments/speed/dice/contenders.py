@@ -120,6 +120,7 @@ def score(held: Sequence[Scan], folder: Path) -> list[Scored]:
 
 def dices(scored: Sequence[Scored], structure: str) -> dict[str, str | float]:
     """Return the mean over cases, and the Dice of each."""
-    each = {one.pair.case: one.score.structures[structure].dice for one in scored if one.score is not None}
+    scores = {one.pair.case: one.score.structures[structure] for one in scored if one.score is not None}
+    each = {case: score.metrics["dice"] or 0.0 for case, score in scores.items()}
     listed = " ".join(f"{case}:{dice:.4f}" for case, dice in each.items())
     return {"dice": round(sum(each.values()) / len(each), 6), "cases": listed}

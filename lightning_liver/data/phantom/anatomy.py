@@ -1,4 +1,4 @@
-"""The phantom's abdomen around its liver, in the coordinates of phantom_canvas."""
+"""The phantom's abdomen around its liver, in the coordinates of canvas.py."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ from lightning_liver.data.phantom.canvas import (
 )
 from lightning_liver.data.phantom.liver import LIVER_MM, paint_liver, paint_tumours, paint_vessels
 
-TRUNK_MM = (112.0, 163.0)  # half depth and half width of the muscles' outline; subcutaneous fat comes on top
+TRUNK_MM = (112.0, 163.0)  # half depth and half width of the muscles' outline, without subcutaneous fat
 _COLON = (  # transverse, descending, ascending
     ((-70.0, -38.0, -105.0), (-45.0, -62.0, -70.0), (-30.0, -78.0, 0.0), (0.0, -68.0, 70.0), (25.0, -30.0, 112.0)),
     ((25.0, -20.0, 118.0), (-20.0, 10.0, 122.0), (-120.0, 25.0, 125.0)),
@@ -29,16 +29,16 @@ _COLON = (  # transverse, descending, ascending
 
 
 def draw(axes_mm: Sequence[np.ndarray], patient: Patient, rng: Generator) -> tuple[Array, UInt8[np.ndarray, "z y x"]]:
-    """Noiseless HU and labels (0 background, 1 liver, 2 tumour) at the voxel centres given along z, y and x."""
+    """Draw noiseless HU and labels (0 background, 1 liver, 2 tumour) at the voxel centres along z, y and x."""
     trunk, abdomen, thorax, gut, solid, liver, vessels, tumours = rng.spawn(8)
     canvas = Canvas(axes_mm, patient.scale, trunk)
-    cavity = _trunk(canvas, patient, trunk)
-    dome = _dome(canvas)
-    _thorax(canvas, cavity, dome, patient.hu, thorax)
-    _gut(canvas, softmax(cavity, dome + 2, 2), patient.hu, gut)
-    _left_organs(canvas, cavity, dome, patient.hu, solid)
+    cavity = _paint_trunk(canvas, patient, trunk)
+    dome = _height_above_dome(canvas)
+    _paint_thorax(canvas, cavity, dome, patient.hu, thorax)
+    _paint_gut(canvas, softmax(cavity, dome + 2, 2), patient.hu, gut)
+    _paint_left_organs(canvas, cavity, dome, patient.hu, solid)
     box, distance = paint_liver(canvas, cavity, dome, patient.hu, liver)
-    _behind_liver(canvas, patient.hu, abdomen)
+    _paint_behind_liver(canvas, patient.hu, abdomen)
     paint_vessels(canvas, box, distance, patient.hu, vessels)
     tumour = np.zeros_like(canvas.liver)
     if patient.tumour_fraction > 0:
@@ -48,14 +48,14 @@ def draw(axes_mm: Sequence[np.ndarray], patient: Patient, rng: Generator) -> tup
     return canvas.hu, labels
 
 
-def _trunk(canvas: Canvas, patient: Patient, rng: Generator) -> Array:
-    """Table, skin, fat, muscle, spine and ribs; returns the distance to the peritoneal and pleural cavity."""
+def _paint_trunk(canvas: Canvas, patient: Patient, rng: Generator) -> Array:
+    """Paint table, skin, fat, muscle, spine and ribs; return the distance to the peritoneal and pleural cavity."""
     everything = (slice(None),) * 3
     lumps = canvas.noise(rng, 60.0)
     muscle = outline(canvas.y - 2, canvas.x, *TRUNK_MM, 0.45)
     cavity = outline(canvas.y + 14, canvas.x, 90, 148, 0.4)
     fat_mm = patient.fat_mm * (1 + 0.12 * lumps - canvas.y * 0.003)
-    _table(canvas, patient.fat_mm, rng)
+    _paint_table(canvas, patient.fat_mm, rng)
     grain = canvas.noise(rng, 7.0)
     skin = muscle - np.maximum(fat_mm, 4)
     canvas.paint(everything, skin, 10.0)
@@ -66,13 +66,13 @@ def _trunk(canvas: Canvas, patient: Patient, rng: Generator) -> Array:
     canvas.paint(everything, layers, FAT_HU + 30 + 20 * grain)
     mesentery = 140 * np.clip(grain + 0.5 * lumps - 1.35, 0, 1)
     canvas.paint(everything, cavity, FAT_HU + 4 * lumps + mesentery)
-    _ribs(canvas, cavity, muscle, grain)
-    _spine(canvas, grain, lumps, patient.hu.muscle)
+    _paint_ribs(canvas, cavity, muscle, grain)
+    _paint_spine(canvas, grain, lumps, patient.hu.muscle)
     column = outline(canvas.y - 70, canvas.x, 42, 30 + 0.25 * np.maximum(canvas.y - 40, 0), 0.2)
     return softmax(cavity, 2 - column, 4)
 
 
-def _table(canvas: Canvas, fat_mm: float, rng: Generator) -> None:
+def _paint_table(canvas: Canvas, fat_mm: float, rng: Generator) -> None:
     y, x = np.meshgrid(canvas.axes[1], canvas.axes[2], indexing="ij")
     top = TRUNK_MM[0] + fat_mm + rng.uniform(8, 14)
     sag, gap = rng.uniform(0.0003, 0.001), rng.uniform(18, 32)
@@ -81,7 +81,7 @@ def _table(canvas: Canvas, fat_mm: float, rng: Generator) -> None:
         canvas.hu += (part * (hu + 1000)).astype(np.float32)
 
 
-def _spine(canvas: Canvas, grain: Array, lumps: Array, muscle: float) -> None:
+def _paint_spine(canvas: Canvas, grain: Array, lumps: Array, muscle: float) -> None:
     for side in (-1, 1):
         for centre, radii in (((0, 84, 34 * side), (900, 24, 29)), ((-70, 62, 44 * side), (75, 19, 17))):
             box, distance = canvas.ellipsoid(centre, radii, turn=0.0)
@@ -101,8 +101,8 @@ def _spine(canvas: Canvas, grain: Array, lumps: Array, muscle: float) -> None:
     canvas.paint(box, outline(y - 72, x, 9, 11, 0.1), 25.0)
 
 
-def _ribs(canvas: Canvas, cavity: Array, muscle: Array, grain: Array) -> None:
-    """Ribs run in the wall, down from the spine to the front, and end in cartilage and the sternum."""
+def _paint_ribs(canvas: Canvas, cavity: Array, muscle: Array, grain: Array) -> None:
+    """Paint ribs in the wall, from the spine down to the front, ending in cartilage and the sternum."""
     margin = (canvas.z > -62 + 75 * np.clip(-canvas.y / 90, -0.2, 1)) & (cavity < 13) & (cavity > -3)
     wall = np.flatnonzero(margin & (np.abs(canvas.x) > 12))
     z, y, x, depth, fine = (a.ravel()[wall] for a in (canvas.z, canvas.y, canvas.x, cavity, grain))
@@ -116,8 +116,8 @@ def _ribs(canvas: Canvas, cavity: Array, muscle: Array, grain: Array) -> None:
     flat[wall] += part * (100 + cartilage * (bone - 100) - flat[wall])
 
 
-def _dome(canvas: Canvas) -> Array:
-    """Height above the diaphragm: three paraboloids over the recess, which is deeper behind."""
+def _height_above_dome(canvas: Canvas) -> Array:
+    """Return the height above the diaphragm: three paraboloids over the recess, which is deeper at the back."""
     z, y, x = canvas.z, canvas.y, canvas.x
     top = LIVER_MM[1] + 4
     recess = top - 70 - 45 * np.clip((y + 40) / 100, 0, 1)
@@ -127,7 +127,7 @@ def _dome(canvas: Canvas) -> Array:
     return z - height
 
 
-def _thorax(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Generator) -> None:
+def _paint_thorax(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Generator) -> None:
     box = canvas.box((110, 0, 0), (190, 400, 400))
     inside = np.maximum(cavity[box] + 1, -dome[box])
     bronchi = canvas.noise(rng, 6.0, box)
@@ -144,8 +144,8 @@ def _thorax(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Ge
         canvas.paint(blood[0], np.maximum(blood[1], cavity[blood[0]] + 3), 0.5 * (hu.artery + hu.vein))
 
 
-def _gut(canvas: Canvas, cavity: Array, hu: Enhancement, rng: Generator) -> None:
-    """Small bowel, colon and stomach, with gas in front and food, water or positive contrast behind."""
+def _paint_gut(canvas: Canvas, cavity: Array, hu: Enhancement, rng: Generator) -> None:
+    """Paint small bowel, colon and stomach, with gas in front and food, water or positive contrast behind."""
     oral = float(rng.choice((20.0, rng.uniform(60, 130), 260.0), p=(0.3, 0.5, 0.2)))
     for _ in range(52):
         start = (rng.uniform(-150, -10), rng.uniform(-85, 20), rng.uniform(-95, 100))
@@ -156,11 +156,11 @@ def _gut(canvas: Canvas, cavity: Array, hu: Enhancement, rng: Generator) -> None
         filling = float(rng.choice((hu.gut, 25.0, oral, -300.0), p=(0.7, 0.1, 0.13, 0.07)))
         canvas.paint(box, f + 3, filling + 10 * canvas.noise(rng, 9.0, box))
     for ends in _COLON:
-        _colon(canvas, cavity, np.array(ends), rng)
-    _stomach(canvas, cavity, hu, oral, rng)
+        _paint_colon(canvas, cavity, np.array(ends), rng)
+    _paint_stomach(canvas, cavity, hu, oral, rng)
 
 
-def _colon(canvas: Canvas, cavity: Array, ends: np.ndarray, rng: Generator) -> None:
+def _paint_colon(canvas: Canvas, cavity: Array, ends: np.ndarray, rng: Generator) -> None:
     ends = ends + rng.normal(0, 8, ends.shape)
     line = through(ends, 14 * len(ends))
     radii = rng.uniform(16, 22) + 3 * np.sin(np.arange(len(line)) * 1.4)
@@ -171,7 +171,7 @@ def _colon(canvas: Canvas, cavity: Array, ends: np.ndarray, rng: Generator) -> N
     canvas.paint(box, f + 2.5, rng.uniform(40, 110) - 600 * np.clip(gas, 0, 1.4))
 
 
-def _stomach(canvas: Canvas, cavity: Array, hu: Enhancement, oral: float, rng: Generator) -> None:
+def _paint_stomach(canvas: Canvas, cavity: Array, hu: Enhancement, oral: float, rng: Generator) -> None:
     centre, radii = (26 + rng.normal(0, 6), -22, 58), np.multiply((46, 36, 32), rng.uniform(0.7, 1.1))
     box, fundus = canvas.ellipsoid(centre, tuple(radii), turn=0.3)
     line = np.linspace((18, -42, 50), (-18, -48, -8), 12) + rng.normal(0, 2, 3)
@@ -184,7 +184,7 @@ def _stomach(canvas: Canvas, cavity: Array, hu: Enhancement, oral: float, rng: G
         canvas.paint(where, f + 4.5, filling)
 
 
-def _left_organs(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Generator) -> None:
+def _paint_left_organs(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Generator) -> None:
     size = rng.uniform(0.9, 1.3)
     box, spleen = canvas.ellipsoid((22, 34, 112), (50 * size, 46 * size, 30 * size), turn=-0.5)
     spleen = np.maximum(softmax(spleen, cavity[box] + 3, 3), dome[box] + 3)
@@ -199,8 +199,8 @@ def _left_organs(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rn
     canvas.paint(box, vein, hu.vein)
 
 
-def _behind_liver(canvas: Canvas, hu: Enhancement, rng: Generator) -> None:
-    """Kidneys, great vessels and gallbladder, which press into the liver."""
+def _paint_behind_liver(canvas: Canvas, hu: Enhancement, rng: Generator) -> None:
+    """Paint kidneys, great vessels and gallbladder, which press into the liver."""
     for x, z in ((-56, -58), (62, -38)):
         centre, size = (z + rng.normal(0, 5), 43 + rng.normal(0, 3), x), rng.uniform(0.9, 1.1)
         box, kidney = canvas.ellipsoid(centre, (54 * size, 28 * size, 27 * size), turn=0.5 if x < 0 else -0.5)

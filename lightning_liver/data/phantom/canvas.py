@@ -1,8 +1,8 @@
-"""The phantom's canvas: shapes as signed distances, painted in the millimetres of one atlas.
+"""The phantom's canvas: shapes as signed distances, painted in atlas millimetres.
 
-Coordinates are LPS: x to the patient's left, y to the back, z to the head, origin before the first lumbar vertebra.
-A patient is the atlas scaled and bent by a smooth random displacement, so neighbours stay neighbours. A shape is a
-function that is negative inside and grows by about 1 per millimetre; distance over voxel size gives the partial volume.
+Coordinates are LPS: x to the patient's left, y to the back, z to the head, origin in front of the first lumbar
+vertebra. A patient is the atlas, scaled and bent by a smooth random displacement that keeps neighbours together. A
+shape is a signed distance in millimetres, negative inside; distance over voxel size gives the partial volume.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ FAT_HU = -102.0
 
 @dataclass(frozen=True)
 class Enhancement:
-    """HU of what contrast medium brightens."""
+    """HU of organs that contrast medium brightens."""
 
     liver: float
     spleen: float
@@ -36,21 +36,21 @@ class Enhancement:
 
     @property
     def myocardium(self) -> float:
-        """Between muscle and blood; without contrast medium as bright as blood, of which it is full."""
+        """HU between muscle and blood; as bright as blood without contrast medium."""
         return min(0.4 * self.artery + 60, 0.9 * self.artery + 10)  # the two meet at 100 HU
 
 
 @dataclass(frozen=True)
 class Patient:
-    """What makes one body different from the next, beside its random streams.
+    """Parameters of a patient's body, besides its random streams.
 
     Args:
         scale: size relative to the atlas along z, y, x.
         fat_mm: mean thickness of subcutaneous fat.
-        tumour_fraction: median over patients of the share of the liver that is tumour; 0 where it has none.
+        tumour_fraction: median over patients of tumour volume / liver volume; 0 for a patient without tumours.
         hypervascular: probability that a tumour, other than the largest, is brighter than the liver.
-        tumour_below_hu: by how much a dark tumour is darker than the liver, lowest and highest.
-        tumour_hu: what a dark tumour is clipped to.
+        tumour_below_hu: lowest and highest difference of the liver's HU and a dark tumour's.
+        tumour_hu: range to which a dark tumour is clipped.
     """
 
     scale: Point
@@ -63,7 +63,7 @@ class Patient:
 
 
 class Canvas:
-    """HU and liver fraction of every voxel, painted from the back to the front."""
+    """Canvas of HU and liver fraction of every voxel; later shapes cover earlier ones."""
 
     def __init__(self, axes_mm: Sequence[np.ndarray], scale: Point, rng: Generator) -> None:
         self.axes = [(a / s).astype(np.float32) for a, s in zip(axes_mm, scale, strict=True)]
@@ -75,7 +75,7 @@ class Canvas:
         self.liver = np.zeros(self.shape, np.float32)
 
     def noise(self, rng: Generator, grain_mm: float, box: Box | None = None) -> Array:
-        """Smooth Gaussian field of mean 0 and standard deviation 1; the same in millimetres for every matrix."""
+        """Draw a smooth Gaussian field, mean 0, standard deviation 1; equal in millimetres for every matrix."""
         spans = [slice(None)] * 3 if box is None else box
         axes = [a[s] for a, s in zip(self.axes, spans, strict=True)]
         coarse = [max(2, round(float(np.ptp(a)) / grain_mm)) + 2 for a in axes]
@@ -86,7 +86,7 @@ class Canvas:
         return fine / fine.std()
 
     def box(self, centre: Point, reach: Point) -> Box:
-        """The voxels within reach of a point, and at least one."""
+        """Return the box of voxels within reach of a point, at least one."""
         edges = [np.searchsorted(a, (c - r, c + r)) for a, c, r in zip(self.axes, centre, reach, strict=True)]
         return tuple(  # type: ignore[return-value]
             slice(min(int(lo), n - 1), max(int(hi), min(int(lo), n - 1) + 1))
@@ -94,13 +94,13 @@ class Canvas:
         )
 
     def coverage(self, distance: Array) -> Array:
-        """Part of each voxel inside a shape: a ramp as wide as the voxel is along the surface's normal."""
+        """Return each voxel's fraction inside a shape: a ramp as wide as the voxel along the surface's normal."""
         width = np.abs(np.gradient(distance, axis=0)) if len(distance) > 1 else np.zeros_like(distance)
         width += self.step[2]
         return np.clip(0.5 - distance / width, 0, 1)
 
     def paint(self, box: Box, distance: Array, hu: Array | float, *, in_liver: bool = False) -> Array:
-        """Blend a shape over what is there; unless it belongs to the liver, it takes the liver's place."""
+        """Blend a shape over the canvas; unless it belongs to the liver, it replaces the liver."""
         part = self.coverage(distance)
         self.hu[box] += part * (hu - self.hu[box])
         if not in_liver:
@@ -108,13 +108,13 @@ class Canvas:
         return part
 
     def ellipsoid(self, centre: Point, radii: Point, *, turn: float) -> tuple[Box, Array]:
-        """Distance to an ellipsoid turned about z by radians, and the box in which it lies."""
+        """Return the box around an ellipsoid turned about z by radians, and the distance to it."""
         reach = max(radii[1:]) + 16 if turn else 0.0
         box = self.box(centre, (radii[0] + 14, reach or radii[1] + 16, reach or radii[2] + 16))
         return box, self.ellipsoid_in(box, centre, radii, turn)
 
     def ellipsoid_in(self, box: Box, centre: Point, radii: Point, turn: float) -> Array:
-        """First-order distance to an ellipsoid, by Quilez (iquilezles.org/articles/ellipsoids)."""
+        """Return the first-order distance to an ellipsoid, by Quilez (iquilezles.org/articles/ellipsoids)."""
         z, y, x = (axis[box] - float(c) for axis, c in zip((self.z, self.y, self.x), centre, strict=True))
         cos, sin = float(np.cos(turn)), float(np.sin(turn))
         y, x = (y * cos - x * sin, y * sin + x * cos) if turn else (y, x)
@@ -125,8 +125,8 @@ class Canvas:
         return k0 * (k0 - 1) / (k1 + 1e-6)
 
     def tube(self, points: np.ndarray, radii: np.ndarray, rim_mm: float) -> tuple[Box, Array]:
-        """Distance to the union of balls along a line (n, 3), trusted up to rim_mm outside."""
-        points = points - self.bend(points)  # one fixed-point step is enough, the bending is slow
+        """Return box and distance to the union of balls along a line (n, 3), valid up to rim_mm outside."""
+        points = points - self.bend(points)  # one fixed-point step is enough, as the bending varies slowly
         lo, hi = points.min(0) - radii.max() - rim_mm, points.max(0) + radii.max() + rim_mm
         box = self.box(tuple((lo + hi) / 2), tuple((hi - lo) / 2))
         offset = [s.start for s in box]
@@ -139,42 +139,43 @@ class Canvas:
         return box, distance
 
     def nearest(self, points: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Indices of the voxels at points (n, 3) of the unbent axes."""
+        """Return the indices of the voxels at points (n, 3) of the unbent axes."""
         each = zip(self.axes, points.T, self.step, strict=True)
         return tuple(np.searchsorted(a, p - step / 2).clip(0, len(a) - 1) for a, p, step in each)
 
     def bend(self, points: np.ndarray) -> np.ndarray:
-        """How far the patient's bending moves the anatomy at points (n, 3) of the unbent axes."""
+        """Return the displacement of the anatomy at points (n, 3) of the unbent axes."""
         index = self.nearest(points)
         bent = np.stack([axis[index] for axis in (self.z, self.y, self.x)], 1)
         return bent - np.stack([a[i] for a, i in zip(self.axes, index, strict=True)], 1)
 
 
 def softmax(a: Array, b: Array, blend_mm: float) -> Array:
-    """Intersection of two shapes with a rounded edge."""
+    """Intersect two shapes with a rounded edge."""
     difference = a - b
     return (a + b + np.sqrt(difference * difference + blend_mm**2)) * 0.5
 
 
 def softmin(a: Array, b: Array, blend_mm: float) -> Array:
+    """Unite two shapes with a rounded edge."""
     return -softmax(-a, -b, blend_mm)
 
 
 def outline(y: Array, x: Array, half_y: float, half_x: Array | float, square: float) -> Array:
-    """Radial distance to a rounded outline: an ellipse at square 0, a superellipse of power 4 at square 1."""
+    """Return the radial distance to an outline: an ellipse at square 0, a superellipse of power 4 at square 1."""
     v, w = (y / half_y) ** 2, (x / half_x) ** 2
     rho = np.sqrt((1 - square) * (v + w) + square * np.sqrt(v * v + w * w)) + 1e-3
     return np.hypot(y, x) * (1 - 1 / rho)
 
 
 def walk(rng: Generator, start: Point, reach: Point, steps: int, step_mm: float) -> np.ndarray:
-    """A smooth wandering line (steps, 3) pulled back to its start, as loops of bowel hang on their mesentery."""
+    """Draw a smooth wandering line (steps, 3) pulled back to its start, as the mesentery holds loops of bowel."""
     turns = ndimage.gaussian_filter1d(rng.standard_normal((steps, 3)), 2.0, axis=0)
     line = np.cumsum(turns / np.linalg.norm(turns, axis=1, keepdims=True) * step_mm, axis=0)
     return np.asarray(start) + np.asarray(reach) * np.tanh((line - line.mean(0)) / np.asarray(reach))
 
 
 def through(ends: np.ndarray, count: int) -> np.ndarray:
-    """A line of count points through the ends (n, 3)."""
+    """Return a line of count points through the ends (n, 3)."""
     along = np.linspace(0, len(ends) - 1, count)
     return np.stack([np.interp(along, range(len(ends)), column) for column in ends.T], 1)

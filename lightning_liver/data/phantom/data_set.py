@@ -1,16 +1,16 @@
-"""A made-up data set in the layout of LiTS, to try everything on before (or without) the download.
+"""A synthetic data set in the layout of LiTS, to try everything before (or without) the download.
 
-Nothing in it is taken from a scan. Its ranges were measured on eight LiTS training scans (0-4 and 6-8; 1.5 mm pixels,
+Nothing in it is copied from a scan. Its ranges were measured on eight LiTS training scans (0-4 and 6-8; 1.5 mm pixels,
 HU clipped to [-160, 240], slices with liver only): median liver 85 to 124 HU; median tumour 29 to 73 HU, 30 to 60 below
 its liver; median standard deviation in 7x7 pixels of liver 9 to 20 HU, correlated by 0.2 to 0.6 from pixel to pixel;
 up to 12 tumours of 6 to 109 mm that are 0.1 % to 32 % of the liver; liver 1400 to 2200 cm3; muscle of the back 53 to 64
 HU; tissue of 75 to 135 HU that is not liver 0.5 to 0.7 of the liver's volume. The best two thresholds score a Dice per
 case of 0.62 on those livers and 0.05 on their tumours; about 0.57 and 0.03 here.
 
-Options shift it to another domain, as the target of transfer learning: another phase, noise or distance of slices. The
-anatomy of a case, its tumours included, is the same in every domain.
+Options shift it to another domain, as a target of transfer learning: another phase, noise or distance of slices. The
+anatomy of a case, tumours included, is the same in every domain.
 
-Scores on it show that a program works, and nothing about patients.
+Scores on it show that a program works, and say nothing about patients.
 """
 
 import json
@@ -35,7 +35,7 @@ from tqdm import tqdm
 
 from lightning_liver.data.phantom.anatomy import TRUNK_MM, draw
 from lightning_liver.data.phantom.canvas import Array, Enhancement, Patient
-from lightning_liver.data.phantom.domain import AS_MEASURED, NOISE_HU, PHASE_SHARES, PHASES, SLICES_MM, Domain
+from lightning_liver.data.phantom.domain import AS_MEASURED, NOISE_HU, PHASE_PROBABILITIES, PHASES, SLICES_MM, Domain
 from lightning_liver.data.phantom.liver import LIVER_MM
 from lightning_liver.data.sources import Case
 from lightning_liver.errors import LiverError
@@ -43,8 +43,8 @@ from lightning_liver.files import clear_partials, write_whole
 from lightning_liver.machine import cores
 from lightning_liver.volume import Volume, from_canonical
 
-_VERSION = 2  # of the drawing: raise it when a case comes out different
-_TUMOUR_FREE = 8  # one case in so many
+_VERSION = 2  # increment when the drawing changes
+_TUMOUR_FREE = 8  # one case in eight
 _AXCODES = ("LPS", "RAS", "LAS", "RPS", "LPI")
 _MARKER = "phantom.json"
 
@@ -57,18 +57,18 @@ def cases(
     matrix: int,
     tumour_fraction: float,
     workers: int | None,
-    phase: str | None = None,  # these three have defaults since configs of earlier runs do not name them
+    phase: str | None = None,  # defaults, since configs of earlier runs lack these three
     noise_hu: Sequence[float] | None = None,
     slice_mm: float | None = None,
 ) -> list[Case]:
-    """Cases 0 to count - 1 in a folder; what is there already stays, what is missing is made.
+    """Return cases 0 to count - 1 of a folder, after drawing those that are missing.
 
     Args:
-        root: made if it is missing; may hold nothing but this phantom.
+        root: folder, created if missing; it may contain only this phantom.
         count: number of scans, 1 to 1000.
-        seed, matrix, tumour_fraction: as for render; a folder keeps to one of each.
-        phase, noise_hu, slice_mm: of the Domain; a folder keeps to one of each.
-        workers: processes that draw; None is one a core, 0 draws in this one. They change nothing but the time.
+        seed, matrix, tumour_fraction: as for render, fixed for a folder.
+        phase, noise_hu, slice_mm: of the Domain, fixed for a folder.
+        workers: processes that draw; None is one per core, 0 draws in this one.
 
     Raises:
         LiverError: a number out of range; a folder with other scans or another phantom, or that cannot be written.
@@ -82,7 +82,7 @@ def cases(
     ):
         _refuse_out_of_range(name, seen, least, most)
     if not isinstance(tumour_fraction, float | int) or not 0.001 <= tumour_fraction <= 0.3:
-        raise LiverError(f"data.tumour_fraction is {tumour_fraction!r}; for a phantom, set it to 0.001 to 0.3")
+        raise LiverError(f"data.tumour_fraction={tumour_fraction!r}: expected 0.001 to 0.3")
     domain = Domain(phase, noise_hu, slice_mm)
     drawing: dict[str, Any] = {"seed": seed, "matrix": matrix, "tumour_fraction": tumour_fraction}
     root = Path(root).expanduser()
@@ -102,27 +102,29 @@ def cases(
 def render(
     case: int, *, seed: int, matrix: int, tumour_fraction: float, domain: Domain = AS_MEASURED
 ) -> tuple[Volume, UInt8[np.ndarray, "z y x"]]:
-    """One scan and its labels (0, 1 liver, 2 tumour), canonical; it depends on these five things and nothing else.
+    """Render one canonical scan and its labels (0, 1 liver, 2 tumour), which depend on these arguments alone.
 
     Args:
         case: number of the scan.
         seed: of the whole data set.
         matrix: pixels along a side of a slice. The anatomy and the field of view in millimetres do not depend on it.
-        tumour_fraction: median over scans of the share of the liver that is tumour; 0.012 is as measured.
-        domain: how it was scanned. What it leaves to chance is as if nothing had been given.
+        tumour_fraction: median over scans of tumour volume / liver volume; 0.012 is as measured.
+        domain: scanner and protocol.
     """
     body, scanner, inside, noise = (default_rng([seed, case, stream]) for stream in range(4))
-    bears = (case + seed) % _TUMOUR_FREE != _TUMOUR_FREE - 1
-    patient = _patient(body, tumour_fraction if bears else 0.0, domain.phase)
-    spacing_mm, axes_mm = _grid(patient, matrix, scanner, domain.slice_mm)
+    has_tumour = (case + seed) % _TUMOUR_FREE != _TUMOUR_FREE - 1
+    patient = _draw_patient(body, tumour_fraction if has_tumour else 0.0, domain.phase)
+    spacing_mm, axes_mm = _draw_grid(patient, matrix, scanner, domain.slice_mm)
     hu, labels = draw(axes_mm, patient, inside)
-    hu += _noise(hu.shape, spacing_mm[2], noise, domain.noise_hu or NOISE_HU)
+    hu += _draw_noise(hu.shape, spacing_mm[2], noise, domain.noise_hu or NOISE_HU)
     voxels = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-    return Volume(voxels, spacing_mm, _affine(voxels.shape, spacing_mm, scanner)), labels
+    return Volume(voxels, spacing_mm, _draw_affine(voxels.shape, spacing_mm, scanner)), labels
 
 
-def _patient(rng: Generator, tumour_fraction: float, phase: str | None) -> Patient:
-    drawn = str(rng.choice(list(PHASE_SHARES), p=list(PHASE_SHARES.values())))  # always, for what is drawn after it
+def _draw_patient(rng: Generator, tumour_fraction: float, phase: str | None) -> Patient:
+    drawn = str(
+        rng.choice(list(PHASE_PROBABILITIES), p=list(PHASE_PROBABILITIES.values()))
+    )  # drawn even if given, to keep the later draws
     seen = PHASES[drawn if phase is None else phase]
     return Patient(
         scale=(rng.uniform(0.93, 1.06), rng.uniform(0.93, 1.06), rng.uniform(0.93, 1.06)),
@@ -135,13 +137,13 @@ def _patient(rng: Generator, tumour_fraction: float, phase: str | None) -> Patie
     )
 
 
-def _grid(
+def _draw_grid(
     patient: Patient, matrix: int, rng: Generator, slice_mm: float | None
 ) -> tuple[tuple[float, float, float], list[np.ndarray]]:
-    """Spacing and voxel centres in millimetres along z, y, x; slices go beyond the liver at both ends."""
+    """Draw spacing and voxel centres in millimetres along z, y, x; slices extend beyond the liver at both ends."""
     z, y, x = patient.scale
     drawn_mm = float(rng.choice(SLICES_MM))
-    thickness = drawn_mm if slice_mm is None else float(np.float32(slice_mm))  # as the header keeps it
+    thickness = drawn_mm if slice_mm is None else float(np.float32(slice_mm))  # the header's precision
     low, high = LIVER_MM[0] * z - rng.uniform(30, 60), LIVER_MM[1] * z + rng.uniform(14, 26)
     # whole quarters of a millimetre over a power of two survive the header's float32 exactly
     field_mm = np.rint(4 * (2 * (TRUNK_MM[1] + patient.fat_mm) * x + rng.uniform(6, 50))) / 4
@@ -151,8 +153,8 @@ def _grid(
     return (thickness, pixel, pixel), [np.arange(low, high, thickness), plane + centre[0], plane + centre[1]]
 
 
-def _noise(shape: tuple[int, ...], pixel_mm: float, rng: Generator, sd_range_hu: Sequence[float]) -> Array:
-    """Grain as wide as the reconstruction's kernel, a little shared by neighbouring slices; stronger deep inside."""
+def _draw_noise(shape: tuple[int, ...], pixel_mm: float, rng: Generator, sd_range_hu: Sequence[float]) -> Array:
+    """Draw noise of the reconstruction kernel's width, correlated between slices, stronger in the centre."""
     low, high = sd_range_hu
     sd_hu, kernel_mm = np.exp(rng.uniform(np.log(low), np.log(high))), rng.uniform(0.65, 1.05)
     grain = rng.standard_normal(shape, np.float32)
@@ -163,8 +165,8 @@ def _noise(shape: tuple[int, ...], pixel_mm: float, rng: Generator, sd_range_hu:
     return grain * np.float32(sd_hu / grain.std()) * (1.1 - 0.4 * (x * x + y * y))
 
 
-def _affine(shape: tuple[int, ...], spacing_mm: tuple[float, float, float], rng: Generator) -> np.ndarray:
-    """RAS+ affine of a file stored in one of several orientations; its canonical voxels lie where the scanner says."""
+def _draw_affine(shape: tuple[int, ...], spacing_mm: tuple[float, float, float], rng: Generator) -> np.ndarray:
+    """Draw the RAS+ affine of a file stored in one of several orientations."""
     z, y, x = spacing_mm
     canonical = np.diag([-x, -y, z, 1.0])
     canonical[:3, 3] = np.rint(rng.uniform((150, 150, -900), (220, 220, 100)))
@@ -174,18 +176,18 @@ def _affine(shape: tuple[int, ...], spacing_mm: tuple[float, float, float], rng:
 
 def _refuse_out_of_range(name: str, seen: object, least: int, most: int) -> None:
     if not isinstance(seen, int) or not least <= seen <= most:
-        raise LiverError(f"data.{name} is {seen!r}; for a phantom, set it to a whole number from {least} to {most}")
+        raise LiverError(f"data.{name}={seen!r}: expected a whole number from {least} to {most}")
 
 
 def _claim(root: Path, content: dict[str, Any]) -> None:
-    """Mark the folder as this phantom's, or refuse it."""
+    """Mark the folder as this phantom's, or refuse a folder with anything else."""
     marker = root / _MARKER
     try:
         found = json.loads(marker.read_text()) if marker.exists() else None
     except ValueError as error:
         raise LiverError(f"{marker}: cannot be read ({error}); delete the folder or choose another data.root") from None
     if found is None and (other := next((file for file in root.rglob("*.nii*")), None)):
-        raise LiverError(f"{root}: holds {other.name} but no {_MARKER}, so not a phantom; choose another data.root")
+        raise LiverError(f"{root}: holds {other.name} but no {_MARKER}, so it is no phantom; choose another data.root")
     if found not in (None, content):
         raise LiverError(f"{root}: holds a phantom of {found}, not of {content}; choose another data.root or delete it")
     if found is None:
@@ -198,7 +200,7 @@ def _case(root: Path, case: int) -> Case:
 
 
 def _paths(root: Path, case: int) -> tuple[Path, Path]:
-    """Labels first: they are written first, so a volume that is there has its labels."""
+    """Return labels and volume, in the order of writing: an existing volume has its labels."""
     return root / f"segmentation-{case}.nii.gz", root / f"volume-{case}.nii.gz"
 
 
@@ -212,14 +214,14 @@ def _results(save: "partial[None]", missing: list[int], workers: int) -> Iterato
     if workers == 0:
         yield from map(save, missing)
         return
-    # spawn: a forked child would inherit the locks of whatever threads the caller runs
+    # spawn: a forked child would inherit locks held by the caller's threads
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
             for future in as_completed([pool.submit(save, case) for case in missing]):
                 yield future.result()
         except BrokenProcessPool:
-            text = "a process that draws was killed, most likely for want of memory; use fewer: data.workers=1"
-            raise LiverError(f"{text} (what is finished stays)") from None
+            text = "a worker process was killed, most likely out of memory; use fewer: data.workers=1"
+            raise LiverError(f"{text} (finished cases are kept)") from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -1,6 +1,6 @@
-"""How a phantom is scanned: the phases of the contrast medium, noise, distance of slices.
+"""Scanning of a phantom: the phase of the contrast medium, noise, distance of slices.
 
-What is left to chance is as measured on LiTS, see lightning_liver.data.phantom.data_set.
+Options left open are drawn as measured on LiTS, see lightning_liver.data.phantom.data_set.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from lightning_liver.errors import LiverError
 
-Levels = tuple[float, float, float, float, float, float, float, float]  # of the fields of phantom_canvas.Enhancement
+Levels = tuple[float, float, float, float, float, float, float, float]  # of the fields of canvas.Enhancement
 
 
 class Phase(NamedTuple):
-    """What contrast medium makes of organs and tumours; the arguments that tumours need are those of Patient."""
+    """Contrast phase: ranges of HU of the organs; the tumours' arguments are those of Patient."""
 
     lowest_hu: Levels
     highest_hu: Levels
@@ -39,22 +39,22 @@ PHASES = {
         tumour_hu=(15.0, 50.0),
     ),
 }
-PHASE_SHARES = {"arterial": 0.2, "portal": 0.6, "late": 0.2}
+PHASE_PROBABILITIES = {"arterial": 0.2, "portal": 0.6, "late": 0.2}
 NOISE_HU = (10.0, 20.0)
 SLICES_MM = (3.25, 3.5, 4.0, 5.0)
 
 
 @dataclass(frozen=True)
 class Domain:
-    """What a scanner and its protocol make of a patient; None leaves a thing to chance, as measured on LiTS.
+    """Scanner and protocol; None draws an option as measured on LiTS.
 
     Args:
-        phase: of the contrast medium: arterial, portal, late, or native for none at all.
+        phase: of the contrast medium: arterial, portal, late, or native for none.
         noise_hu: standard deviation of the noise, lowest and highest over cases.
         slice_mm: distance of slices.
 
     Raises:
-        LiverError: one of them is not as said, or out of range.
+        LiverError: an option is unknown or out of range.
     """
 
     phase: str | None = None
@@ -63,15 +63,17 @@ class Domain:
 
     def __post_init__(self) -> None:
         if self.phase is not None and self.phase not in list(PHASES):
-            raise LiverError(f"data.phase={self.phase!r}: it is null (drawn for each case) or {', '.join(PHASES)}")
+            raise LiverError(f"data.phase={self.phase!r}: expected null (drawn for each case) or {', '.join(PHASES)}")
         if self.noise_hu is not None and not _is_range(self.noise_hu, 1, 200):
-            wanted = "it is null or [lowest, highest] standard deviation in HU, from 1 to 200"
+            wanted = "expected null or [lowest, highest] standard deviation in HU, from 1 to 200"
             raise LiverError(f"data.noise_hu={self.noise_hu!r}: {wanted}")
         if self.slice_mm is not None and not _is_number(self.slice_mm, 0.5, 20):
-            raise LiverError(f"data.slice_mm={self.slice_mm!r}: it is null or a distance of slices from 0.5 to 20 mm")
+            raise LiverError(
+                f"data.slice_mm={self.slice_mm!r}: expected null or a distance of slices from 0.5 to 20 mm"
+            )
 
     def given(self) -> dict[str, Any]:
-        """The options that are not left to chance."""
+        """Return the options that are not drawn."""
         noise_hu = None if self.noise_hu is None else list(self.noise_hu)  # as JSON keeps it
         options = {"phase": self.phase, "noise_hu": noise_hu, "slice_mm": self.slice_mm}
         return {name: value for name, value in options.items() if value is not None}
@@ -85,7 +87,7 @@ def _is_number(seen: object, least: float, most: float) -> bool:
 
 
 def _is_range(seen: Any, least: float, most: float) -> bool:
-    """Whether it is [low, high] within the bounds; low may be high."""
+    """Return True for [low, high] within the bounds, low <= high."""
     if not isinstance(seen, list | tuple) or len(seen) != 2:
         return False
     return all(_is_number(end, least, most) for end in seen) and seen[0] <= seen[1]

@@ -1,4 +1,4 @@
-"""The phantom's liver: its shape, its vessels, its tumours."""
+"""The phantom's liver: shape, vessels, tumours."""
 
 import numpy as np
 from numpy.random import Generator
@@ -19,7 +19,7 @@ LIVER_MM = (-80.0, 75.0)  # caudal tip and dome, before bending
 
 
 def paint_liver(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Generator) -> tuple[Box, Array]:
-    """A wedge under the right dome, cut by an oblique visceral plane; a left lobe of varying length, hilum, fissure."""
+    """Paint a wedge under the right dome, cut by an oblique visceral plane, with left lobe, hilum and fissure."""
     box = canvas.box((0, 0, -25), (100, 110, 145))
     z, y, x = canvas.z[box], canvas.y[box], canvas.x[box]
     tilt, left = rng.normal(0, 0.06), rng.uniform(35, 92)
@@ -38,8 +38,8 @@ def paint_liver(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng
     return box, distance
 
 
-def _tree(root: Point, targets: np.ndarray, trunk_mm: float) -> tuple[np.ndarray, np.ndarray]:
-    """Vessels from root to targets (n, 3), each joining the nearest node; radii nearly by Murray's law, flow^(1/3)."""
+def _grow_tree(root: Point, targets: np.ndarray, trunk_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Grow vessels from root to targets (n, 3), each from the nearest node; radii near Murray's law, flow^(1/3)."""
     nodes, parent = [np.asarray(root, float)], [0]
     for target in targets[np.argsort(np.linalg.norm(targets - nodes[0], axis=1))]:
         nearest = int(np.argmin(np.linalg.norm(np.asarray(nodes) - target, axis=1)))
@@ -58,8 +58,8 @@ def _tree(root: Point, targets: np.ndarray, trunk_mm: float) -> tuple[np.ndarray
     return (start + steps * (end - start)).reshape(-1, 3), np.tile(radii, 6)
 
 
-def _inside(canvas: Canvas, box: Box, distance: Array, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Random points of the liver (n, 3) and how deep below its surface they lie, in millimetres (n,)."""
+def _draw_points_inside(canvas: Canvas, box: Box, distance: Array, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw random points of the liver (n, 3); return them with their depth below its surface in millimetres (n,)."""
     points = rng.uniform((-85, -110, -160), (85, 80, 100), (4000, 3))
     index = canvas.nearest(points)
     inner = [np.clip(i - s.start, 0, n - 1) for i, s, n in zip(index, box, distance.shape, strict=True)]
@@ -68,26 +68,26 @@ def _inside(canvas: Canvas, box: Box, distance: Array, rng: Generator) -> tuple[
 
 
 def paint_vessels(canvas: Canvas, box: Box, distance: Array, hu: Enhancement, rng: Generator) -> None:
-    """Portal tree from the hilum, hepatic veins from the dome; they count as liver, as most LiTS masks have it."""
+    """Paint the portal tree from the hilum, hepatic veins from the dome; both count as liver, as in most LiTS masks."""
     for root, trunk_mm, value in (((4, -14, -12), 6.5, hu.vein), ((56, 14, -18), 6.0, 0.7 * hu.vein + 0.3 * hu.liver)):
-        points, depth = _inside(canvas, box, distance, rng)
-        points, radii = _tree(root, points[depth > 5][:60], trunk_mm)
+        points, depth = _draw_points_inside(canvas, box, distance, rng)
+        points, radii = _grow_tree(root, points[depth > 5][:60], trunk_mm)
         where, vessels = canvas.tube(points, radii, 2.0)
         canvas.paint(where, vessels, value, in_liver=True)
 
 
 def paint_tumours(canvas: Canvas, tumour: Array, box: Box, distance: Array, patient: Patient, rng: Generator) -> None:
-    """Up to 20 tumours that share a log-normal part of the liver; the largest is dark and at least 13 mm wide."""
-    share = (
+    """Paint up to 20 tumours, log-normal in total volume; the largest is dark and at least 13 mm wide."""
+    volume_mm3 = (
         np.clip(rng.lognormal(np.log(patient.tumour_fraction), 1.3), 0.001, 0.3)
         * canvas.liver.sum()
         * np.prod(canvas.step)
     )
     radii = np.sort(rng.lognormal(0, 0.45, int(np.clip(rng.lognormal(np.log(3.5), 0.9), 1, 20))))[::-1]
-    radii = np.maximum(radii * (share / (4.19 * (radii**3).sum())) ** (1 / 3), 2.5)
+    radii = np.maximum(radii * (volume_mm3 / (4.19 * (radii**3).sum())) ** (1 / 3), 2.5)
     radii[0] = max(radii[0], 6.5)
-    points, depth = _inside(canvas, box, distance, rng)
-    free = np.full(len(points), 99.0)  # from the nearest tumour's surface
+    points, depth = _draw_points_inside(canvas, box, distance, rng)
+    free = np.full(len(points), 99.0)  # distance to the nearest tumour's surface
     for index, radius in enumerate(radii.tolist()):
         room = np.flatnonzero((depth > min(0.7 * radius, 22)) & (free > 0.8 * radius))
         bright = rng.uniform() < patient.hypervascular and index > 0
@@ -95,11 +95,11 @@ def paint_tumours(canvas: Canvas, tumour: Array, box: Box, distance: Array, pati
         hu = patient.hu.liver + rng.uniform(28, 45) if bright else dark
         if len(room):
             centre = points[room[0]]
-            _tumour(canvas, tumour, centre, radius, hu, rng)
+            _paint_tumour(canvas, tumour, centre, radius, hu, rng)
             free = np.minimum(free, np.linalg.norm(points - centre, axis=1) - radius)
 
 
-def _tumour(canvas: Canvas, tumour: Array, centre: np.ndarray, radius: float, hu: float, rng: Generator) -> None:
+def _paint_tumour(canvas: Canvas, tumour: Array, centre: np.ndarray, radius: float, hu: float, rng: Generator) -> None:
     radii = radius * rng.uniform(0.85, 1.15, 3)
     box, f = canvas.ellipsoid(tuple(centre), tuple(radii), turn=rng.uniform(0, 3))
     f = f + 0.1 * radius * canvas.noise(rng, max(8.0, radius), box)

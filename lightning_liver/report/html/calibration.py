@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
+
+from lightning_liver.metrics.calibration import expected_calibration_error
 from lightning_liver.report.html.blocks import Block, Chart, Row, Section, Text, missing, note
 from lightning_liver.report.html.theme import COLOURS, FAINT, RULE, SMALL, make_axes, svg_chart
 from lightning_liver.runs.contents import Contents, Line, number
@@ -51,11 +54,9 @@ def bins_of(lines: Sequence[Line], structure: str) -> list[Bin]:
 
 
 def ece(bins: Sequence[Bin]) -> float:
-    """Return the expected calibration error: the mean over voxels of |probability - frequency| of their bins.
-
-    Source: Naeini et al. 2015, doi:10.1609/aaai.v29i1.9602.
-    """
-    return sum(b.voxels * abs(b.probability - b.frequency) for b in bins) / sum(b.voxels for b in bins)
+    """Return the expected calibration error of the bins of one structure."""
+    sums = [(b.voxels, b.voxels * b.probability, b.voxels * b.frequency) for b in bins]
+    return float(expected_calibration_error(torch.tensor([sums], dtype=torch.float64)))
 
 
 def _reliability(structure: str, bins: Sequence[Bin], error: float) -> Chart:

@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from lightning_liver.metrics.case.dice import DICE_PER_CASE
 from lightning_liver.report.html.blocks import Block, Chart, Row, Section, Text, missing, note
 from lightning_liver.report.html.theme import COLOURS, FAINT, INK, RULE, SMALL, make_axes, svg_chart
 from lightning_liver.report.numbers import counted
@@ -77,7 +78,7 @@ def _dice(curves: Mapping[str, Curve]) -> Chart:
             _draw(axes, thin(curve), COLOURS[structure], structure, marker=True)
             changes.append(f"{structure} from {curve[0].value:.3f} to {curve[-1].value:.3f}")
     axes.set_ylim(0, 1)
-    _finish(axes, "Dice per case")
+    _finish(axes, DICE_PER_CASE)
     return svg_chart(figure, "val-dice", alt=f"Validation Dice: {', '.join(changes)}", caption="Validation Dice")
 
 

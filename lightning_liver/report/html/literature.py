@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from lightning_liver.metrics.case.dice import DICE_PER_CASE
 from lightning_liver.metrics.intervals import Mean, patient_means
 from lightning_liver.report.html.blocks import Block, Cell, Chart, Column, Row, Section, Table, Text, note
 from lightning_liver.report.html.results import interval, mean_cell, of_structure
@@ -86,7 +87,7 @@ def _strip(cases: Sequence[Line], structure: str, mean: Mean) -> Chart:
     figure, axes = make_axes(1.25)
     lowest = min([known[0].dice, *patients])
     axes.set(xlim=(max(0.0, lowest - 0.12 * (1 - lowest)), 1), ylim=(-1.55, 1.2), yticks=[])
-    axes.set_xlabel(f"{structure} Dice per case")
+    axes.set_xlabel(f"{structure} {DICE_PER_CASE}")
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=RULE, lw=0.4)
     axes.set_axisbelow(True)
@@ -132,7 +133,7 @@ def _published(cases: Sequence[Line], structure: str) -> Table:
     ]
     rows.append([Cell("This run"), mean_cell(mean), Cell("", "its test cases")])
     columns = [Column("Published", numeric=False), Column("Dice"), Column("With this run", numeric=False)]
-    return Table(f"{structure.capitalize()}: Dice per case", columns, rows)
+    return Table(f"{structure.capitalize()}: {DICE_PER_CASE}", columns, rows)
 
 
 def _beside_interval(mean: Mean, dice: float) -> str:

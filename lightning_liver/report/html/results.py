@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lightning_liver.metrics.case.dice import DICE_PER_CASE
+from lightning_liver.metrics.case_metric import CaseMetric, case_metrics
 from lightning_liver.metrics.intervals import Mean, mean_over_patients
 from lightning_liver.report.html.blocks import Block, Cell, Column, Folded, Section, Table, Text, missing, note
 from lightning_liver.report.numbers import counted, number_text, range_text
@@ -11,29 +13,16 @@ from lightning_liver.tables import MISSING
 from lightning_liver.types import STRUCTURES
 
 
-class Metric(NamedTuple):
-    """A column of cases.csv and its display."""
+class _Column(NamedTuple):
+    """A column of cases.csv as the table of cases shows it."""
 
-    column: str
     name: str
-    unit: str = ""
-    decimals: int = 3
-    better: str = "higher"
+    heading: str
+    unit: str
+    decimals: int
 
 
-METRICS = (
-    Metric("dice", "Dice"),
-    Metric("jaccard", "Jaccard"),
-    Metric("voe", "Volumetric overlap error", better="lower"),
-    Metric("rvd", "Relative volume difference", better="nearer to 0"),
-    Metric("assd_mm", "Mean surface distance", "mm", 2, "lower"),
-    Metric("rmsd_mm", "RMS surface distance", "mm", 2, "lower"),
-    Metric("mssd_mm", "Largest surface distance", "mm", 2, "lower"),
-    Metric("hd95_mm", "Hausdorff distance, 95 %", "mm", 2, "lower"),
-    Metric("surface_dice", "Surface Dice"),
-)
-_VOLUMES = (Metric("true_ml", "True volume", "mL", 1), Metric("predicted_ml", "Predicted volume", "mL", 1))
-_ABBREVIATED = {"voe": "VOE", "rvd": "RVD", "assd_mm": "ASSD", "rmsd_mm": "RMSD", "mssd_mm": "MSSD", "hd95_mm": "HD95"}
+_VOLUMES = (_Column("true_ml", "True volume", "mL", 1), _Column("predicted_ml", "Predicted volume", "mL", 1))
 
 
 def of_structure(cases: Sequence[Line], structure: str) -> list[Line]:
@@ -76,38 +65,39 @@ def mean_cell(mean: Mean, decimals: int = 3) -> Cell:
 
 
 def _means(cases: Sequence[Line], mode: str) -> Table:
-    known = [metric for metric in METRICS if _has(cases, metric)]
     rows = [
-        [Cell(_named(metric), f"{metric.better} is better"), *(_mean(cases, s, metric) for s in STRUCTURES)]
-        for metric in known
+        [Cell(_named(metric), f"{metric.better} is better"), *(_mean(cases, s, name, metric) for s in STRUCTURES)]
+        for name, metric in case_metrics().items()
+        if _has(cases, name)
     ]
     columns = [Column("Metric", numeric=False), *(Column(structure.capitalize()) for structure in STRUCTURES)]
     return Table(f"Test cases: mean over patients and 95 % interval{mode}", columns, rows)
 
 
-def _mean(cases: Sequence[Line], structure: str, metric: Metric) -> Cell:
-    mean = interval(cases, structure, metric.column)
+def _mean(cases: Sequence[Line], structure: str, name: str, metric: CaseMetric) -> Cell:
+    mean = interval(cases, structure, name)
     return mean_cell(mean, metric.decimals)
 
 
 def _cases(cases: Sequence[Line], structure: str, mode: str) -> Table:
     mine = of_structure(cases, structure)
-    known = [metric for metric in (*METRICS, *_VOLUMES) if _has(mine, metric)]
+    metrics = [_Column(name, each.heading, each.unit, each.decimals) for name, each in case_metrics().items()]
+    known = [column for column in (*metrics, *_VOLUMES) if _has(mine, column.name)]
     columns = [
         Column("Case", numeric=False),
         Column("Patient", numeric=False),
-        *(Column(_ABBREVIATED.get(metric.column, metric.name), metric.unit) for metric in known),
+        *(Column(column.heading, column.unit) for column in known),
     ]
     rows = [_case(line, known) for line in mine]
     return Table(f"{structure.capitalize()}, each case{mode}", columns, rows, sortable=True)
 
 
-def _case(line: Line, known: Sequence[Metric]) -> list[Cell]:
-    values = [number(line.get(metric.column)) for metric in known]
+def _case(line: Line, known: Sequence[_Column]) -> list[Cell]:
+    values = [number(line.get(column.name)) for column in known]
     return [
         Cell(line["case"], key=line["case"]),
         Cell(line["patient"], key=line["patient"]),
-        *(Cell(number_text(v, metric.decimals), key=v) for v, metric in zip(values, known, strict=True)),
+        *(Cell(number_text(v, column.decimals), key=v) for v, column in zip(values, known, strict=True)),
     ]
 
 
@@ -133,16 +123,18 @@ def _forgetting(contents: Contents) -> Table | None:
             change = f"{after - before:+.3f}"
             rows.append([Cell(structure.capitalize()), *(Cell(number_text(v)) for v in (before, after)), Cell(change)])
     columns = [Column("Structure", numeric=False), *map(Column, ("Before", "After", "Change"))]
-    return Table("Forgetting by fine-tuning: Dice per case of the source's test cases", columns, rows) if rows else None
+    return (
+        Table(f"Forgetting by fine-tuning: {DICE_PER_CASE} of the source's test cases", columns, rows) if rows else None
+    )
 
 
-def _has(cases: Sequence[Line], metric: Metric) -> bool:
-    return any(line.get(metric.column) for line in cases)
+def _has(cases: Sequence[Line], name: str) -> bool:
+    return any(line.get(name) for line in cases)
 
 
-def _named(metric: Metric) -> str:
-    short, unit = _ABBREVIATED.get(metric.column), f", {metric.unit}" if metric.unit else ""
-    return f"{metric.name}{f' ({short})' if short else ''}{unit}"
+def _named(metric: CaseMetric) -> str:
+    unit = f", {metric.unit}" if metric.unit else ""
+    return f"{metric.label}{f' ({metric.short})' if metric.short else ''}{unit}"
 
 
 def _plain(value: float | str | None) -> str:

@@ -39,7 +39,7 @@ def test_a_case_is_repeatable_and_differs_by_seed_and_number() -> None:
         assert first.hu.shape != other[0].hu.shape or (first.hu != other[0].hu).mean() > 0.5
 
 
-def test_files_are_equal_whatever_count_and_workers(tmp_path: Path) -> None:
+def test_files_do_not_depend_on_count_and_workers(tmp_path: Path) -> None:
     cases(tmp_path / "two", count=2, seed=1, matrix=32, tumour_fraction=0.012, workers=0)
     made = cases(tmp_path / "three", count=3, seed=1, matrix=32, tumour_fraction=0.012, workers=2)
     assert [case.name for case in made] == ["0", "1", "2"]
@@ -98,7 +98,7 @@ def test_labels_are_those_of_lits_and_one_case_in_eight_has_no_tumour(scans: lis
     assert set().union(*found) == set(LABELS.values())
 
 
-def test_slices_go_beyond_the_liver_at_both_ends(scans: list[Scan]) -> None:
+def test_slices_extend_beyond_the_liver_at_both_ends(scans: list[Scan]) -> None:
     for _, labels in scans:
         liver = np.flatnonzero(labels.any((1, 2)))
         assert liver[0] >= 2
@@ -131,19 +131,19 @@ def test_tumours_lie_in_the_liver(diseased: list[Scan]) -> None:
 
 
 def test_tumours_have_the_sizes_of_real_ones(diseased: list[Scan]) -> None:
-    shares = []
+    fractions = []
     for volume, labels in diseased:
         pieces, count = ndimage.label(labels == LABELS["tumour"])
         largest_mm3 = np.bincount(pieces.ravel())[1:].max() * np.prod(volume.spacing_mm)
         assert count <= 25
         assert (6 * largest_mm3 / np.pi) ** (1 / 3) > 10
-        shares.append((labels == LABELS["tumour"]).sum() / (labels > 0).sum())
-    assert 0.0005 < min(shares) < max(shares) < 0.33
-    assert max(shares) > 5 * min(shares)
+        fractions.append((labels == LABELS["tumour"]).sum() / (labels > 0).sum())
+    assert 0.0005 < min(fractions) < max(fractions) < 0.33
+    assert max(fractions) > 5 * min(fractions)
 
 
 def test_liver_tumour_and_noise_lie_in_the_measured_ranges(diseased: list[Scan]) -> None:
-    """Measured: liver 85 to 124 HU, tumour 29 to 73, contrast 30 to 60, noise 9 to 20; a little is left for blur."""
+    """Measured: liver 85 to 124 HU, tumour 29 to 73, contrast 30 to 60, noise 9 to 20; with a margin for blur."""
     for volume, labels in diseased:
         liver, tumour = (np.median(volume.hu[labels == LABELS[name]]) for name in ("liver", "tumour"))
         assert 83 <= liver <= 126
@@ -160,7 +160,7 @@ def test_noise_is_correlated_between_neighbours() -> None:
 
 
 @pytest.mark.parametrize(("name", "most"), [("liver", 0.6), ("tumour", 0.2)])
-def test_no_pair_of_thresholds_solves_it(scans: list[Scan], name: str, most: float) -> None:
+def test_no_pair_of_thresholds_segments_well(scans: list[Scan], name: str, most: float) -> None:
     cases_with = [(volume.hu, labels >= LABELS[name]) for volume, labels in scans if (labels >= LABELS[name]).any()]
     predicted = np.array([_between(hu) for hu, _ in cases_with])
     hits = np.array([_between(hu[truth]) for hu, truth in cases_with])
@@ -183,7 +183,7 @@ def test_an_interrupted_run_continues(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [{"seed": 2}, {"matrix": 64}])
-def test_a_folder_keeps_to_one_phantom(tmp_path: Path, other: dict[str, int]) -> None:
+def test_a_folder_holds_one_phantom(tmp_path: Path, other: dict[str, int]) -> None:
     cases(tmp_path, count=1, seed=1, matrix=32, tumour_fraction=0.012, workers=0)
     with pytest.raises(LiverError, match=r"holds a phantom of .*'seed': 1.*choose another data\.root"):
         cases(tmp_path, **{"count": 1, "seed": 1, "matrix": 32, "tumour_fraction": 0.012, "workers": 0} | other)
@@ -199,11 +199,11 @@ def test_a_folder_of_real_scans_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"count": 0}, r"data\.cases is 0; .* from 1 to 1000"),
-        ({"count": 1001}, r"data\.cases is 1001"),
-        ({"matrix": 8}, r"data\.matrix is 8"),
-        ({"seed": -1}, r"data\.phantom_seed is -1"),
-        ({"workers": -1}, r"data\.workers is -1"),
+        ({"count": 0}, r"data\.cases=0: .* from 1 to 1000"),
+        ({"count": 1001}, r"data\.cases=1001"),
+        ({"matrix": 8}, r"data\.matrix=8"),
+        ({"seed": -1}, r"data\.phantom_seed=-1"),
+        ({"workers": -1}, r"data\.workers=-1"),
     ],
 )
 def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, int], message: str) -> None:
@@ -227,6 +227,6 @@ def _local_sd(hu: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _between(hu: np.ndarray) -> np.ndarray:
-    """How many voxels lie from the i-th to below the j-th threshold, for thresholds 5 HU apart (i, j)."""
+    """Count voxels from the i-th to below the j-th threshold, for thresholds 5 HU apart (i, j)."""
     below = np.searchsorted(np.sort(hu, axis=None), np.arange(-160, 245, 5))
     return np.maximum(below[None, :] - below[:, None], 0)

@@ -1,4 +1,4 @@
-"""A shifted phantom is the same patients seen otherwise; without options nothing changes."""
+"""Phantoms of another domain have the same patients; without options nothing changes."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from lightning_liver.data.phantom.data_set import cases, render
-from lightning_liver.data.phantom.domain import NOISE_HU, PHASE_SHARES, PHASES, Domain
+from lightning_liver.data.phantom.domain import NOISE_HU, PHASE_PROBABILITIES, PHASES, Domain
 from lightning_liver.errors import LiverError
 from lightning_liver.volume import LABELS, Volume
 
@@ -42,7 +42,7 @@ def median_hu(scan: Scan, name: str) -> float:
 def test_without_options_phantoms_are_those_of_version_2(
     case: int, slice_mm: float, pixel_mm: float, mean_hu: float, liver: int, tumour: int
 ) -> None:
-    """Figures from before there were options. Other processors may round otherwise, so they may differ by a little."""
+    """Figures from before the options existed; small tolerances, since processors round differently."""
     volume, labels = render(case, seed=0, matrix=64, tumour_fraction=0.012)
     assert volume.spacing_mm == (slice_mm, pixel_mm, pixel_mm)
     assert volume.hu.mean() == pytest.approx(mean_hu, abs=0.02)
@@ -51,12 +51,12 @@ def test_without_options_phantoms_are_those_of_version_2(
 
 
 @pytest.mark.parametrize("case", range(3))
-def test_an_option_set_to_what_chance_gave_changes_no_bit(case: int) -> None:
+def test_an_option_set_to_the_drawn_value_changes_no_bit(case: int) -> None:
     plain = render(case, seed=0, matrix=64, tumour_fraction=0.012)
     assert equal(plain, seen(case, Domain()))
     assert equal(plain, seen(case, Domain(noise_hu=NOISE_HU)))
     assert equal(plain, seen(case, Domain(slice_mm=plain[0].spacing_mm[0])))
-    assert sum(equal(plain, seen(case, Domain(phase=phase))) for phase in PHASE_SHARES) == 1
+    assert sum(equal(plain, seen(case, Domain(phase=phase))) for phase in PHASE_PROBABILITIES) == 1
 
 
 def test_the_patient_is_the_same_in_every_domain() -> None:
@@ -86,8 +86,8 @@ def test_native_vessels_are_darker_than_the_liver_and_enhanced_ones_brighter() -
 
 
 @pytest.mark.parametrize("sd_hu", [5.0, 28.0])
-def test_noise_is_as_strong_as_told(sd_hu: float) -> None:
-    """Noise is stronger deep inside: by 1.1 in the middle of the slice, by less in the liver."""
+def test_noise_has_the_requested_strength(sd_hu: float) -> None:
+    """Noise is stronger in the centre: by 1.1 in the middle of the slice, by less in the liver."""
     domain = Domain(phase="portal", noise_hu=[sd_hu, sd_hu])
     noisy, quiet = (seen(0, Domain("portal", noise, 5.0)) for noise in (domain.noise_hu, [1, 1]))
     deep = ndimage.binary_erosion(noisy[1] == LABELS["liver"], np.ones((1, 5, 5)))
@@ -96,21 +96,23 @@ def test_noise_is_as_strong_as_told(sd_hu: float) -> None:
 
 
 @pytest.mark.parametrize("slice_mm", [1.3, 7.5, 8])
-def test_slices_are_as_far_apart_as_told(slice_mm: float) -> None:
+def test_slices_have_the_requested_distance(slice_mm: float) -> None:
     (volume, labels), (plain, _) = seen(0, Domain(slice_mm=slice_mm)), seen(0, Domain())
     assert volume.spacing_mm == (float(np.float32(slice_mm)), *plain.spacing_mm[1:])
     assert len(volume.hu) * slice_mm == pytest.approx(len(plain.hu) * plain.spacing_mm[0], abs=8)
     assert labels[0].max() == labels[-1].max() == 0
 
 
-def test_a_folder_keeps_to_one_domain(tmp_path: Path) -> None:
+def test_a_folder_holds_one_domain(tmp_path: Path) -> None:
     plain: dict[str, Any] = {"count": 1, "seed": 1, "matrix": 32, "tumour_fraction": 0.012, "workers": 0}
     shifted = {"phase": "native", "noise_hu": (22, 32.0), "slice_mm": 7.5}
     for folder, options in (("plain", {}), ("shifted", shifted)):
         cases(tmp_path / folder, **plain | options)
         cases(tmp_path / folder, **plain | options)
     marker = (tmp_path / "plain" / "phantom.json").read_text()
-    assert marker == '{"seed": 1, "matrix": 32, "tumour_fraction": 0.012, "version": 2}', "earlier folders go on"
+    assert marker == '{"seed": 1, "matrix": 32, "tumour_fraction": 0.012, "version": 2}', (
+        "folders of earlier versions stay valid"
+    )
     with pytest.raises(LiverError, match=r"holds a phantom of .*'native'.*choose another data\.root"):
         cases(tmp_path / "shifted", **plain)
 
@@ -119,9 +121,9 @@ def test_a_folder_keeps_to_one_domain(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"phase": "venous"}, r"data\.phase='venous': it is null .* arterial, portal, late, native"),
+        ({"phase": "venous"}, r"data\.phase='venous': expected null .* arterial, portal, late, native"),
         ({"phase": ["late"]}, r"data\.phase=\['late'\]"),
-        ({"noise_hu": 20}, r"data\.noise_hu=20: it is null or \[lowest, highest\]"),
+        ({"noise_hu": 20}, r"data\.noise_hu=20: expected null or \[lowest, highest\]"),
         ({"noise_hu": [32, 22]}, r"data\.noise_hu=\[32, 22\]"),
         ({"noise_hu": [0, 22]}, r"data\.noise_hu=\[0, 22\]"),
         ({"noise_hu": [1, 2, 3]}, r"data\.noise_hu"),
@@ -133,7 +135,7 @@ def test_a_folder_keeps_to_one_domain(tmp_path: Path) -> None:
         ({"slice_mm": float("nan")}, r"data\.slice_mm=nan"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused_by_name(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(LiverError, match=message):
         cases(tmp_path / "new", count=1, seed=0, matrix=32, tumour_fraction=0.012, workers=0, **wrong)
     assert not (tmp_path / "new").exists()
