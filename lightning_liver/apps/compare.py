@@ -3,9 +3,6 @@
 import shlex
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable
-
-from hydra.utils import get_method
 
 from lightning_liver.apps.main import stop
 from lightning_liver.errors import LiverError
@@ -27,14 +24,13 @@ def main() -> None:
 
 
 def _answer(given: Namespace) -> str:
-    # imported when it runs, so that --help is quick
+    from lightning_liver.commands.compare import comparison, status  # here, so that --help is quick
+
     if given.status:
-        status: Callable[..., str] = get_method("lightning_liver.commands.compare.status")
         return status(given.folders)
-    compare: Callable[..., str] = get_method("lightning_liver.commands.compare.comparison")
     command = shlex.join(["liver-compare", *sys.argv[1:]])
     what = (given.folders, given.metric, given.baseline, given.within, given.effects)
-    return compare(*what, given.write, given.figures, command)
+    return comparison(*what, given.write, given.figures, command)
 
 
 def _parser() -> ArgumentParser:

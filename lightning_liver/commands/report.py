@@ -2,14 +2,14 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
+from lightning_liver.report.html.report import write_report
 from lightning_liver.runs.differences import differences
 from lightning_liver.runs.environment import environment
 from lightning_liver.tables import write_json_whole
@@ -28,7 +28,7 @@ def report(cfg: DictConfig, folder: Path) -> Path:
     run = Path(str(cfg.run)).expanduser()
     if not run.is_dir():
         raise LiverError(f"run={run}: no such folder")
-    path = _write_report(run)
+    path = write_report(run)
     log.info(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return path
 
@@ -55,13 +55,7 @@ def finish(run: Path, metrics: Mapping[str, float | None], *, with_report: bool)
         if (differs := differences(run)) is not None:
             write_whole(run / "differs.json", json.dumps(differs, indent=1, default=str) + "\n")
         if with_report:
-            log.info(f"Report: {_write_report(run, metrics)}")
+            log.info(f"Report: {write_report(run, metrics)}")
     except Exception as error:
         said = next(iter(str(error).splitlines()), "")
         log.warning(f"No report ({type(error).__name__}: {said}). To try again: liver-report run={run}")
-
-
-def _write_report(run: Path, metrics: Mapping[str, float | None] | None = None) -> Path:
-    """What writes the page is imported for it: training would wait for that at its start."""
-    write: Callable[..., Path] = get_method("lightning_liver.report.html.report.write_report")
-    return write(run, metrics)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import optuna
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -32,9 +32,8 @@ log = logging.getLogger(__name__)
 RESULTS = "optimization_results.yaml"
 
 
-@runtime_checkable
-class Sweeper(Protocol):
-    """What Hydra's sweeper has by the time that it sweeps."""
+class Setup(NamedTuple):
+    """Hydra's parts that a sweep needs, and the options of hydra/sweeper=optuna."""
 
     options: dict[str, Any]
     config: DictConfig
@@ -49,7 +48,7 @@ class _Job(NamedTuple):
     overrides: list[str]
 
 
-def sweep(sweeper: Sweeper, arguments: Sequence[str]) -> dict[str, Any]:
+def sweep(setup: Setup, arguments: Sequence[str]) -> dict[str, Any]:
     """Run trials until the study has as many as were asked for; what was begun earlier comes first.
 
     Returns:
@@ -59,8 +58,8 @@ def sweep(sweeper: Sweeper, arguments: Sequence[str]) -> dict[str, Any]:
         LiverError: an option or a space is wrong, another process runs the study, or trials failed.
         HydraException, OmegaConfBaseException: a trial's config cannot be composed.
     """
-    options = options_of(sweeper.options)
-    parser = OverridesParser.create(config_loader=sweeper.hydra_context.config_loader)
+    options = options_of(setup.options)
+    parser = OverridesParser.create(config_loader=setup.hydra_context.config_loader)
     given = {o.get_key_element(): o for o in parser.parse_overrides(list(arguments))}  # the last one of a name wins
     space = {name: distribution(o) for name, o in given.items() if o.is_sweep_override()}
     fixed = [str(o.input_line) for o in given.values() if not o.is_sweep_override()]
@@ -73,19 +72,19 @@ def sweep(sweeper: Sweeper, arguments: Sequence[str]) -> dict[str, Any]:
         "direction": options.direction,
         "seed": options.seed,
         "space": {name: given[name].get_value_string() for name in sorted(space)},
-        "config": _identity(sweeper, fixed),
+        "config": _identity(setup, fixed),
     }
-    folder = Path(str(sweeper.config.hydra.sweep.dir)).resolve()
+    folder = Path(str(setup.config.hydra.sweep.dir)).resolve()
     with alone_with(folder, direction=options.direction, settings=settings) as study:
-        OmegaConf.save(sweeper.config, folder / "multirun.yaml")
+        OmegaConf.save(setup.config, folder / "multirun.yaml")
         while jobs := _next_jobs(study, options, space, fixed, sampler, folder):
-            _run(sweeper, study, options, jobs, folder)
+            _run(setup, study, options, jobs, folder)
         return _conclude(study, options, folder)
 
 
-def _identity(sweeper: Sweeper, fixed: list[str]) -> str:
+def _identity(setup: Setup, fixed: list[str]) -> str:
     """Of what all trials share."""
-    config = sweeper.hydra_context.config_loader.load_sweep_config(sweeper.config, fixed)
+    config = setup.hydra_context.config_loader.load_sweep_config(setup.config, fixed)
     return identity(OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"]))
 
 
@@ -119,14 +118,14 @@ def _overrides(trial: FrozenTrial) -> list[str]:
     return [f"{name}={value}" for name, value in trial.params.items()]
 
 
-def _run(sweeper: Sweeper, study: optuna.Study, options: Options, jobs: list[_Job], folder: Path) -> None:
+def _run(setup: Setup, study: optuna.Study, options: Options, jobs: list[_Job], folder: Path) -> None:
     for job in jobs:
         try:
-            sweeper.hydra_context.config_loader.load_sweep_config(sweeper.config, job.overrides)
+            setup.hydra_context.config_loader.load_sweep_config(setup.config, job.overrides)
         except (HydraException, OmegaConfBaseException) as error:
             tell(study, job.trial, about={"reason": str(error)})
             raise
-    returns = sweeper.launcher.launch([job.overrides for job in jobs], initial_job_idx=jobs[0].trial.number)
+    returns = setup.launcher.launch([job.overrides for job in jobs], initial_job_idx=jobs[0].trial.number)
     ends = [_tell(study, options, job, back, folder) for job, back in zip(jobs, returns, strict=True)]
     for stopped in filter(None, ends):
         raise stopped
