@@ -1,4 +1,4 @@
-# make demo | test | check | test-all | sweep | compare | summary | augment-preview | bench | bench-augment | bench-training | bench-start | bench-predict | bench-prepare | bench-slices | bench-growth | bench-dice | tensorboard | clean
+# make demo | test | check | test-all | sweep | compare | summary | conf-readme | augment-preview | bench | bench-augment | bench-training | bench-start | bench-predict | bench-prepare | bench-slices | bench-growth | bench-dice | tensorboard | clean
 PYTHON ?= python3
 BIN := .venv/bin
 BENCH := .cache/bench
@@ -9,7 +9,7 @@ STUDY ?= losses
 RECIPE ?= small
 LOGDIR ?= outputs
 
-.PHONY: install demo test test-all check format sweep compare summary augment-preview bench bench-augment bench-training bench-start bench-predict bench-prepare bench-slices bench-growth bench-dice tensorboard clean
+.PHONY: install demo test test-all check format sweep compare summary conf-readme augment-preview bench bench-augment bench-training bench-start bench-predict bench-prepare bench-slices bench-growth bench-dice tensorboard clean
 
 install: .venv/installed
 
@@ -44,6 +44,9 @@ compare: install ## its table, figures and verdict, into experiments/STUDY; BASE
 
 summary: install ## the layer table, also in outputs/summary/
 	$(BIN)/liver-summary model=$(MODEL)
+
+conf-readme: install ## conf/README.md from the comments of the yamls
+	$(BIN)/python -m lightning_liver.help.readme > conf/README.md
 
 bench-augment: $(BENCH)/installed ## what augmentation costs, beside other libraries, into experiments/speed; on an idle machine
 	$(BENCH)/bin/python experiments/speed/augmentation.py --write
