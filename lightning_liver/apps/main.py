@@ -1,4 +1,4 @@
-"""Entry of every command: composes the config, runs the job, answers mistakes with a message and exit code 2."""
+"""Entry of every command: config, job, and mistakes answered by a message and exit code 2."""
 
 import functools
 import gc
