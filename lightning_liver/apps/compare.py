@@ -12,6 +12,13 @@ ranking and its stability, and in plain words what the data can and cannot show.
 means for reference; if losses were measured in testing, a table shows which is best under which metric.
 The unit is the patient. Configurations are told apart by the options that differ between runs, except seed and fold."""
 
+_EXAMPLES = """examples:
+  liver-compare multirun/losses --baseline bce                 a study against one configuration
+  liver-compare multirun/losses --metric both                  Dice of tumour and of liver
+  liver-compare multirun/losses --status                       which runs are complete, which failed and why
+  liver-compare multirun/recipe --effects                      the effect of each option of a screening design
+  liver-compare multirun/losses --write experiments/losses/README.md    the text, figures and results.csv of a study"""
+
 
 def main() -> None:
     """Print a comparison of runs, or with --status the state of each."""
@@ -33,7 +40,9 @@ def _answer(given: Namespace) -> str:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser("liver-compare", description=_ABOUT, formatter_class=RawDescriptionHelpFormatter)
+    parser = ArgumentParser(
+        "liver-compare", description=_ABOUT, epilog=_EXAMPLES, formatter_class=RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "folders",
         nargs="+",

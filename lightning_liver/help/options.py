@@ -87,6 +87,11 @@ def all_groups() -> list[str]:
     return sorted({path.parent.relative_to(folder()).as_posix() for path in folder().glob("*/**/*.yaml")})
 
 
+def is_command(line: str) -> bool:
+    """Return True for a line of a description that can be typed."""
+    return line.startswith(("python ", "liver-", "make "))
+
+
 def choices_with(option: str) -> list[str]:
     """Return the choices that have an option of this name, each as "group=choice"."""
     return [f"{group}={choice.name}" for group, choice in _choices_of_groups() if _of(choice, option)]

@@ -52,7 +52,7 @@ def _choice(group: str, choice: Choice) -> str:
 
 
 def _prose(line: str) -> str:
-    return f"`{line}`" if line.startswith(("python ", "liver-", "make ")) else line
+    return f"`{line}`" if options.is_command(line) else line
 
 
 def _table(listed: Iterable[Option]) -> str:

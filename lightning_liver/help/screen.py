@@ -29,7 +29,7 @@ def help_text(command: str, arguments: Sequence[str]) -> str | None:
 def _overview(command: str) -> str:
     groups, about = options.groups(command), options.command(command)
     typed = f"python {sys.argv[0]}" if sys.argv[0].endswith("train.py") else f"liver-{command.replace('_', '-')}"
-    parts = [about.about]
+    parts = [_about(about)]
     for name, default, meaning in groups:
         title = name if default == "null" else f"{name}={default}"
         parts.append((*_columns(title, meaning), *_choices(name)))
@@ -55,22 +55,27 @@ def _topic(command: str, topic: str) -> str:
     if chosen and chosen not in choices:
         raise LiverError(f"--help {topic}: expected one of {', '.join(choices)}{proposal(chosen, choices)}")
     listed = _chain(choices, chosen) if chosen else list(choices.values())
-    sections = [_section(name, choice) for choice in listed if choice.options or len(choice.about) > 1]
+    shown = [choice for choice in listed if name != options.STUDIES or not choice.name.startswith("base")]
+    sections = [_section(name, choice) for choice in shown if choice.options or len(choice.about) > 1]
     return "\n\n".join("\n".join(lines) for lines in ([] if chosen else [_choices(name)]) + sections)
 
 
 def _chain(choices: dict[str, Choice], name: str) -> list[Choice]:
-    """Return a choice and those whose options it takes over."""
+    """Return a choice and the choices whose options it takes over."""
     parents = [each for parent in choices[name].parents if parent in choices for each in _chain(choices, parent)]
     return [choices[name], *parents]
 
 
 def _section(group: str, choice: Choice) -> list[str]:
     others = [f"{group}={parent}" for parent in choice.parents if parent != "base"]
-    taken_over = [f"The options of {', '.join(others)}, and"] if others and choice.options else []
     own = () if group == options.STUDIES else choice.options
+    taken_over = [f"The options of {', '.join(others)}, and"] if others and own else []
     title = f"Options of every {group}" if choice.name == "base" else f"{group}={choice.name}"
-    return [title, *(() if choice.name == "base" else choice.about), *taken_over, *_options(own)]
+    return [title, *(() if choice.name == "base" else _about(choice)), *taken_over, *_options(own)]
+
+
+def _about(choice: Choice) -> list[str]:
+    return [f"  {line}" if options.is_command(line) else line for line in choice.about]
 
 
 def _choices(group: str) -> list[str]:
