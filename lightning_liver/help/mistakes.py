@@ -25,8 +25,9 @@ def answer(error: BaseException) -> str | None:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         return _wrong_choice(error.missing_cfg_file, error.options)
     if missing := re.search(r"Missing mandatory value: ([\w.]+)", str(error)):
-        meaning = options.meaning(missing[1])
-        return f"{missing[1]}: expected a value{f' ({meaning})' * bool(meaning)}; give {missing[1]}=..."
+        name = re.sub(r"\..*\.", ".", missing[1])  # data.source.root only passes data.root on
+        meaning = options.meaning(name)
+        return f"{name}: expected a value{f' ({meaning})' * bool(meaning)}; give {name}=..."
     typed = re.match(r"Could not override '([^']+)'", str(error))
     if not typed or not isinstance(error, ConfigCompositionException):
         return None

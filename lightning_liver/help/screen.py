@@ -29,7 +29,7 @@ def help_text(command: str, arguments: Sequence[str]) -> str | None:
 def _overview(command: str) -> str:
     groups, about = options.groups(command), options.command(command)
     typed = f"python {sys.argv[0]}" if sys.argv[0].endswith("train.py") else f"liver-{command.replace('_', '-')}"
-    parts = [_about(about)]
+    parts: list[Sequence[str]] = [_about(about)]
     for name, default, meaning in groups:
         title = name if default == "null" else f"{name}={default}"
         parts.append((*_columns(title, meaning), *_choices(name)))

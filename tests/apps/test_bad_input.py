@@ -83,11 +83,11 @@ def test_missing_root_is_asked_for_by_every_command(
 def test_mistake_in_a_sweep_is_told_without_the_command_line(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """call() sees what Hydra writes, too."""
-    arguments = ("-m", "data=lits", f"data.root={scans}", "data.workers=0", "data.skip_bad=maybe")
-    code, output = call("prepare", *arguments, folder=tmp_path, capfd=capfd)
+    arguments = ("-m", "data=lits", f"data.root={scans}", "trainer.max_epochs=0", "seed=0,1")
+    code, output = call("train", *arguments, folder=tmp_path, capfd=capfd)
     assert code == 2, output
-    assert output.count("data.skip_bad='maybe'") >= 2  # at once, and at the end
+    assert output.count("FAILED: trainer.max_epochs=0") == 2
+    assert output.count("trainer.max_epochs=0: ") == 3, "and once at the end"
     assert "Error executing job" not in output
 
 
