@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from lightning_liver.apps.main import EXPECTED, Job, command, stop
 from lightning_liver.errors import LiverError
+from lightning_liver.help.screen import FLAGS
 
 _BUDGETS = ("trainer.max_epochs=", "trainer.max_minutes=")
 _YES = ("true", "yes", "on", "1")  # as YAML has them, and what people type
@@ -18,10 +19,10 @@ def main() -> None:
     means and how long they take."""
     given = sys.argv[1:]
     wishes = [argument.partition("=")[2].lower() for argument in given if argument.startswith("estimate=")]
-    if wishes and wishes[-1] in _YES:
+    if wishes and wishes[-1] in _YES and not FLAGS & set(given):
         return _estimate([argument for argument in given if not argument.startswith("estimate=")])
     resumed = [argument.partition("=")[2] for argument in given if argument.startswith("resume=")]
-    if not resumed or resumed[-1] in ("", "null"):
+    if not resumed or resumed[-1] in ("", "null") or FLAGS & set(given):
         return _train()
     try:
         folder = _run_folder(resumed[-1])

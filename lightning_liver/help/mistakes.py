@@ -21,7 +21,7 @@ def proposal(typed: str, known: Iterable[str]) -> str:
 
 
 def answer(error: BaseException) -> str | None:
-    """Return what to tell about a wrong option or choice, None for any other error."""
+    """Return the answer to a wrong option or choice, None for any other error."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         return _wrong_choice(error.missing_cfg_file, error.options)
     if missing := re.search(r"Missing mandatory value: ([\w.]+)", str(error)):

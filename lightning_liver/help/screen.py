@@ -1,5 +1,6 @@
 """Text of --help: a command with its groups and choices, or the options of a group with their meanings."""
 
+import re
 import shutil
 import sys
 import textwrap
@@ -10,7 +11,7 @@ from lightning_liver.help import options
 from lightning_liver.help.mistakes import proposal
 from lightning_liver.help.options import Choice, Option
 
-_FLAGS = {"-h", "--help"}
+FLAGS = {"-h", "--help"}
 _COLUMN = 34  # at which the meanings begin
 
 
@@ -20,9 +21,10 @@ def help_text(command: str, arguments: Sequence[str]) -> str | None:
     Raises:
         LiverError: the command has no such group, or the group no such choice.
     """
-    if not _FLAGS & set(arguments):
+    if not FLAGS & set(arguments):
         return None
-    topics = [argument for argument in arguments if not argument.startswith("-")]
+    in_overview = {re.split(r"\W", option.name)[0] for option in options.command(command).options}
+    topics = [each for each in arguments if not each.startswith("-") and re.split(r"\W", each)[0] not in in_overview]
     return "\n\n\n".join(_topic(command, topic) for topic in topics) if topics else _overview(command)
 
 
@@ -48,6 +50,8 @@ def _overview(command: str) -> str:
 
 def _topic(command: str, topic: str) -> str:
     name, _, chosen = topic.partition("=")
+    if "." in name:  # an option of the group
+        name, chosen = name.partition(".")[0], ""
     known = [group.name for group in options.groups(command)]
     if name not in known:
         raise LiverError(f"--help {name}: expected one of {', '.join(known)}{proposal(name, known)}")

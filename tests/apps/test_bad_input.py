@@ -157,6 +157,8 @@ def test_help_of_a_group_and_of_a_choice_explains_the_options(
     for name in ("data.slice_mm=7.5", "data.cases=24", "data.store", "data.size=128"):
         assert name in output
     assert "data=lits" not in output
+    assert "Options of every trainer" in call("train", "trainer.devices=1", "-h", folder=tmp_path, capfd=capfd)[1]
+    assert "Train a network" in call("train", "resume=nowhere", "seed=1", "--help", folder=tmp_path, capfd=capfd)[1]
     for topic, meant in (("dota", "data"), ("trainer=gpuu", "gpu")):
         code, output = call("train", "--help", topic, folder=tmp_path, capfd=capfd)
         assert code == 2
