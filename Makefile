@@ -1,4 +1,4 @@
-# make demo | test | check | test-all | sweep | compare | summary | augment-preview | bench | tensorboard | clean
+# make demo | test | check | test-all | sweep | compare | summary | conf-readme | augment-preview | bench | tensorboard | clean
 PYTHON ?= python3
 BIN := .venv/bin
 AUGMENTATION_ENV := .cache/bench
@@ -8,7 +8,7 @@ MODEL ?= unet
 STUDY ?= losses
 LOGDIR ?= outputs
 
-.PHONY: install demo test test-all check format sweep compare summary augment-preview bench tensorboard clean
+.PHONY: install demo test test-all check format sweep compare summary conf-readme augment-preview bench tensorboard clean
 
 install: .venv/installed
 
@@ -43,6 +43,9 @@ compare: install ## write its table, figures and verdict into experiments/STUDY;
 
 summary: install ## print the layer table and write it to outputs/summary/
 	$(BIN)/liver-summary model=$(MODEL)
+
+conf-readme: install ## write conf/README.md from the comments of the yamls
+	$(BIN)/python -m lightning_liver.help.readme > conf/README.md
 
 # Environment that runs the benchmark, and that of its peer; DATA=, SCORER=, RECIPE=, OPTIONS="--rounds 2" are passed on
 BENCH_ENV = $(if $(filter augmentation,$(WHAT)),$(AUGMENTATION_ENV),.venv)

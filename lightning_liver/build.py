@@ -51,10 +51,9 @@ def prepared(data: DictConfig) -> Store:
     """The store of a data config, brought up to date.
 
     Raises:
-        LiverError: an option has no value, or what the source and prepare raise.
+        OmegaConfBaseException: a required option such as data.root has no value.
+        LiverError: the errors of the source and of prepare.
     """
-    if missing := sorted(OmegaConf.missing_keys(data)):
-        raise LiverError(f"data.{missing[0]} is needed and has no default: data.{missing[0]}=...")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LiverWarning)
         cases = build(data.source)

@@ -121,9 +121,9 @@ def test_no_lesion_at_all_leaves_a_table_with_its_header(tmp_path: Path, capfd: 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "run=null: expected a run folder or masks"),
+        ((), "run=null: expected something to score"),
         (("truth=t",), "truth=DIR predictions=DIR"),
-        (("truth=t", "predictions=p", "run=outputs/1"), "give one of the two"),
+        (("truth=t", "predictions=p", "run=outputs/1"), "leave one out"),
         (("truth=t", "predictions=nowhere"), "predictions=nowhere: no such folder"),
         (("truth=t", "predictions=p", "mode=lits"), "mode='lits': expected one of official, corrected"),
         (("truth=t", "predictions=p", "tolerance_mm=-1"), "tolerance_mm=-1"),
