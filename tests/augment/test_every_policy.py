@@ -72,9 +72,7 @@ def test_neighbouring_slices_are_changed_alike(name: str, channels: int) -> None
 
 
 @pytest.mark.parametrize(("shape", "spacing_mm"), [((90, 140), (3.0, 2.0)), ((64, 33), (0.7, 5.0))])
-def test_slices_have_any_shape_and_spacing(
-    name: str, shape: tuple[int, int], spacing_mm: tuple[float, float]
-) -> None:
+def test_slices_have_any_shape_and_spacing(name: str, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> None:
     image = marked(shape, spacing_mm=spacing_mm)
     for seed in range(5):
         changed = policy(name)(image, seed, itself(image))
