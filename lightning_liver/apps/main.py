@@ -57,7 +57,7 @@ def launch(config_name: str, load: Callable[[], Job]) -> None:
 
     try:
         if text := help_text(config_name, sys.argv[1:]):
-            print(text)
+            _show(text)
         else:
             main()
     except EXPECTED as error:
@@ -65,6 +65,13 @@ def launch(config_name: str, load: Callable[[], Job]) -> None:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
+
+
+def _show(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_job(load: Callable[[], Job], cfg: DictConfig) -> object:
