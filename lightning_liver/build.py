@@ -3,17 +3,20 @@
 import logging
 import re
 import warnings
+from functools import partial
 from importlib.util import find_spec
-from typing import Any
+from inspect import Parameter, signature
+from types import FunctionType
+from typing import Any, get_type_hints
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError, create_model
 
 import lightning_liver.config  # noqa: F401  registers the resolvers that configs use
 from lightning_liver.data.store import Store
-from lightning_liver.errors import LiverError, LiverWarning
+from lightning_liver.errors import LiverError, LiverWarning, explain
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +32,14 @@ _EXTRAS = {
 
 
 def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
-    """What `_target_` of a config node makes; arguments are for what stays open in a node with `_partial_`.
+    """Build what `_target_` of a config node names; arguments are for what a node with `_partial_` leaves open.
 
     Raises:
         LiverError: an option is of the wrong type or out of range, or a package is not installed.
     """
     try:
         made = instantiate(node, _convert_="all")
+        _check_partial(made, str(node._get_full_key("")))
         return made(*args, **kwargs) if args or kwargs else made
     except InstantiationException as error:
         raise LiverError(_reason(error, node)) from error
@@ -47,10 +51,9 @@ def prepared(data: DictConfig) -> Store:
     """The store of a data config, brought up to date.
 
     Raises:
-        LiverError: an option has no value, or what the source and prepare raise.
+        OmegaConfBaseException: a required option such as data.root has no value.
+        LiverError: the errors of the source and of prepare.
     """
-    if missing := sorted(OmegaConf.missing_keys(data)):
-        raise LiverError(f"data.{missing[0]} is needed and has no default: data.{missing[0]}=...")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LiverWarning)
         cases = build(data.source)
@@ -60,12 +63,27 @@ def prepared(data: DictConfig) -> Store:
     return store
 
 
-def explain(error: ValidationError, group: str) -> str:
-    """Each wrong option with its full name, what was expected and what was seen."""
-    return "\n".join(
-        f"{group}.{fault['loc'][0]}={fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}"
-        for fault in error.errors()
-    )
+def _check_partial(made: object, place: str) -> None:
+    """Check the options of a function that is to be called later, and of a function among them, by its annotations.
+
+    Raises:
+        LiverError: an option is unknown, of the wrong type or out of range.
+    """
+    if not isinstance(made, partial):
+        return
+    for option, value in made.keywords.items():
+        _check_partial(value, f"{place}.{option}")
+    parameters = signature(made.func).parameters
+    open_ended = any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())
+    if open_ended or not isinstance(made.func, FunctionType) or hasattr(made.func, "raw_function"):  # has validate_call
+        return
+    hints = get_type_hints(made.func, include_extras=True)
+    fields: Any = {name: (hints.get(name, Any), ...) for name in parameters if name in made.keywords}
+    checked = ConfigDict(arbitrary_types_allowed=True, strict=True, extra="forbid")
+    try:
+        create_model("Options", __config__=checked, **fields)(**made.keywords)
+    except ValidationError as error:
+        raise LiverError(explain(error, place)) from error
 
 
 def _group(node: DictConfig) -> str:

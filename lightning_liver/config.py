@@ -1,4 +1,4 @@
-"""Where the configs are, and the resolvers that they use. Imports Hydra alone, so that --help is quick."""
+"""The folder of the configs, their resolvers, and the identity of a run. Imports Hydra alone: --help stays quick."""
 
 import hashlib
 import json
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-# What identifies a run is every option but these.
-COMMAND = ("resume", "results", "report", "estimate", "trial")  # how the command works, not what the run does
+# Every option but these identifies a run.
+COMMAND = ("resume", "results", "report", "estimate", "trial")  # of the command, not of the run
 PLACES = (
     "root",
     "patients",
@@ -28,30 +29,49 @@ PLACES = (
 )  # of data
 _OUTPUT = ("logger", "scores", "hydra")
 _TUNING_PLACES = ("source_data", "target_root")
+_SCRATCH = "lightning_liver.finetune.strategy.Scratch"
 _BUDGET = ("max_", "progress")  # of trainer: how its options begin
 
-_RENAMED_DATA = {"loaders": "num_workers", "shares": "sampling"}  # names that no other group has
+_RENAMED_DATA = {"loaders": "num_workers", "shares": "sampling"}  # names that no other group uses
 RENAMED = {f"data.{old}": f"data.{new}" for old, new in _RENAMED_DATA.items()}
 
 
 def folder() -> Path:
-    """conf/ of the wheel, or of the checkout."""
+    """Return conf/ of the wheel or of the checkout."""
     package = Path(__file__).parent
     return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
 
 
 def compose(name: str, overrides: Sequence[str], *, return_hydra_config: bool = False) -> DictConfig:
-    """The config that a command line would give, on request with Hydra's own part: for notebooks, loops and tests.
+    """Compose the config of a command line, on request with Hydra's own part: for notebooks, loops and tests.
 
-    Also within a command: what Hydra knows of it stays.
+    It may be called within a command, whose state in Hydra it restores.
     """
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
+    _store_losses(overrides)
     try:
         with hydra.initialize_config_dir(str(folder()), version_base="1.3"):
             return hydra.compose(name, list(overrides), return_hydra_config=return_hydra_config)
     finally:
         GlobalHydra.instance().hydra = outer  # another instance than before: Hydra puts a copy back
+        _store_losses(sys.argv[1:])
+
+
+def losses(*folders: Path) -> list[str]:
+    """Return the names of conf/loss, and of loss/ in further folders, but those that wrap another loss."""
+    paths = [path for each in (folder(), *folders) for path in (each / "loss").glob("*.yaml")]
+    return sorted({path.stem for path in paths if "/loss@" not in path.read_text()})
+
+
+def _store_losses(arguments: Sequence[str]) -> None:
+    """Store the config that test_losses=all points to, for the folders that a command line names."""
+    typed = re.findall(r"(?:^|\n)(?:--config-dir|-cd)[=\n](.+)|file://([^\],'\"\n]+)", "\n".join(arguments))
+    names = losses(*(Path(first or second) for first, second in typed))
+    ConfigStore.instance().store("every_loss", {"defaults": [{f"/loss@{name}": name} for name in names]})
+
+
+_store_losses(sys.argv[1:])
 
 
 def identity(cfg: DictConfig) -> str:
@@ -65,7 +85,7 @@ def identity(cfg: DictConfig) -> str:
     plain["data"] = renamed(data, {new: old for old, new in _RENAMED_DATA.items()})
     plain["trainer"] = {name: value for name, value in plain["trainer"].items() if not name.startswith(_BUDGET)}
     tuning = plain.pop("finetune", None) or {}
-    if "_target_" in tuning:  # else it is scratch, which takes a source and does not read it
+    if tuning.get("_target_") not in (None, _SCRATCH):  # which reads none of its options
         plain["finetune"] = {name: value for name, value in tuning.items() if name not in _TUNING_PLACES}
     kept = {name: value for name, value in plain.items() if name not in (*COMMAND, *_OUTPUT)}
     return hashlib.sha256(json.dumps(_without_nulls(kept), sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -103,7 +123,7 @@ _NOT_IN_NAMES = ("hydra", *(f"{name}=" for name in (*COMMAND, *_OUTPUT)), *(f"da
 
 
 def _study(default: str) -> str:
-    """The experiment that is swept, else a name for this very sweep: the same command finds its folder again."""
+    """Return the experiment that is swept, else a name by which the same command finds its folder again."""
     arguments = sorted(
         argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith(_NOT_IN_NAMES)
     )
@@ -112,12 +132,12 @@ def _study(default: str) -> str:
 
 
 def _job(overrides: ListConfig, *, _root_: DictConfig) -> str:
-    """A name to read and a hash that tells jobs apart, with no sign that would have to be quoted when it is typed."""
+    """Return a readable name and a hash that distinguishes jobs, without signs that need quotes on a command line."""
     own = OmegaConf.create({name: value for name, value in _root_.items() if name != "hydra"})
-    told = [  # what differs between jobs
+    differing = [
         override for override in map(str, overrides) if override not in sys.argv and not override.startswith("trial=")
     ]
-    readable = re.sub(r"[^A-Za-z0-9.+-]+", "-", "_".join(told).replace("=", "-"))
+    readable = re.sub(r"[^A-Za-z0-9.+-]+", "-", "_".join(differing).replace("=", "-"))
     return f"{readable[:80].strip('-') or 'run'}-{identity(own)[:8]}"
 
 
@@ -130,13 +150,13 @@ def _cached(name: str) -> str:
 
 
 def cache_of(root: str) -> str:
-    """Where the store of a folder of scans goes."""
+    """Return the place of the store of a folder of scans."""
     path = Path(root).expanduser().resolve()
     return _cached(f"{path.name}-{_digest(str(path))}")
 
 
 def _given(name: str, value: object) -> str:
-    """`-name-value` for a folder's name; nothing for null, so that a new option leaves earlier folders their names."""
+    """Return `-name-value` for a folder's name, "" for null: a new option leaves earlier folders their names."""
     return "" if value is None else f"-{name}-" + re.sub(r"[^A-Za-z0-9.]+", "-", str(value)).strip("-")
 
 
@@ -157,7 +177,7 @@ for _name, _resolver in _RESOLVERS.items():
 
 
 def typed(value: Any) -> str:
-    """A plain value as it is typed: numbers, text, lists, mappings, true, false and null."""
+    """Return a plain value as it is typed: numbers, text, lists, mappings, true, false and null."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{name}:{typed(each)}" for name, each in value.items()) + "}"
     if isinstance(value, list):

@@ -1,5 +1,12 @@
 """What the user can mend, and what the user should know."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+_COMPARISONS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+
 
 class LiverError(Exception):
     """A mistake that the user can mend. Apps print its message, without a traceback, and leave with exit code 2.
@@ -22,3 +29,20 @@ class Unfinished(LiverError):
 
 class Pruned(Exception):
     """A trial was given up for its scores so far; its run is neither tested nor complete."""
+
+
+def explain(error: "ValidationError", group: str) -> str:
+    """Return a line for each invalid option: `group.option=value: expected ...`."""
+    lines = []
+    for fault in error.errors():
+        option, kind = ".".join([group, *map(str, fault["loc"][:1])]), fault["type"]
+        expected = fault["msg"].removeprefix("Value error, ")
+        expected = expected.replace("Input should be", "expected a value" if kind in _COMPARISONS else "expected")
+        if kind.startswith("missing"):
+            lines.append(f"{option}: expected a value; give one by {option}=...")
+        elif kind in ("unexpected_keyword_argument", "extra_forbidden"):
+            lines.append(f"{option}={fault['input']!r}: expected no option of this name; correct or remove it")
+        else:
+            valid = expected if expected.startswith("expected") else f"expected a valid value ({expected})"
+            lines.append(f"{option}={fault['input']!r}: {valid}")
+    return "\n".join(lines)

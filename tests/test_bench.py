@@ -1,3 +1,6 @@
+import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -5,19 +8,121 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.speed import ours, peers, policies, roofline, rounds, scoring, training, waiting
-from experiments.speed.contender import TRANSFORMS
-from experiments.speed.made_masks import SETS
-from experiments.speed.official import NAMES, Printed, program_of, run_official
-from experiments.speed.scans import scan
-from experiments.speed.step import Setup
+from experiments.speed import rounds
+from experiments.speed.__main__ import benchmarks, main
+from experiments.speed.augmentation import data_wait, our_set, peers, policies
+from experiments.speed.augmentation.contender import TRANSFORMS
+from experiments.speed.augmentation.scans import scan
+from experiments.speed.command import README, ROOT
+from experiments.speed.scoring import bench as scoring
+from experiments.speed.scoring.masks import SETS
+from experiments.speed.scoring.official import NAMES, Printed, program_of, run_official
+from experiments.speed.training import bench as training
+from experiments.speed.training import roofline
+from experiments.speed.training.step import Setup
 from lightning_liver.comparison.readme import check_marks
 from lightning_liver.errors import LiverError
 from tests.metrics.printed import PRINTED
 
-STUDY = Path(__file__).parents[1] / "experiments" / "speed"
-CONF = Path(__file__).parents[1] / "conf" / "augment"
+STUDY = README.parent
+CONF = ROOT / "conf" / "augment"
 MATRIX = 64
+
+
+def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    monkeypatch.setattr(sys, "argv", ["speed", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_has_a_line_for_each_benchmark(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line.split(maxsplit=1) for line in shown(capsys, monkeypatch, "--help").splitlines()]
+    assert {path.parent.name for path in STUDY.glob("*/bench.py")} == set(benchmarks()) >= {"training", "dice"}
+    assert all([name, line] in lines for name, line in benchmarks().items())
+
+
+@pytest.mark.parametrize("what", benchmarks())
+def test_each_benchmark_has_its_own_help(
+    what: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if what == "augmentation":
+        pytest.importorskip("batchgeneratorsv2")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # which the benchmark of augmentation sets
+    help_text = shown(capsys, monkeypatch, what, "--help")
+    assert f"usage: python -m experiments.speed {what} " in help_text
+    assert benchmarks()[what] in " ".join(help_text.split())
+    assert "--write" in help_text
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("variables", "environments", "options"),
+    [
+        ("WHAT=training RECIPE=gpu", [".venv"], "training --recipe gpu --write"),
+        ("WHAT=augmentation", [".cache/bench"], "augmentation --write"),
+        ("WHAT=scoring SCORER=/scorer", [".cache/scorer", ".venv"], "scoring --scorer /scorer --write"),
+        ("WHAT=prepare OPTIONS=--cases=1", [".cache/nnunet", ".venv"], "prepare --cases=1 --write"),
+        ("WHAT=dice DATA=/scans", [".cache/nnunet", ".venv"], "dice --data /scans --write"),
+        ("", [".venv"], "--help --write"),
+    ],
+)
+def test_make_bench_needs_the_environments_of_the_benchmark_and_passes_its_options(
+    variables: str, environments: list[str], options: str
+) -> None:
+    command = ["make", "--always-make", "--dry-run", "bench", *variables.split()]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert sorted(line.split()[-1] for line in lines if " -m venv " in line) == environments
+    python, rest = lines[-1].split(" -m experiments.speed ")
+    assert python == (".cache/bench/bin/python" if "augmentation" in variables else ".venv/bin/python")
+    assert rest.split() == options.split()
+
+
+def test_mistake_of_the_user_is_a_message_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["speed", "scoring", "--scorer", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"SCORER={tmp_path}: expected program/evaluate.py in it; clone")
+
+
+def test_summary_has_the_numbers_and_verdicts_of_the_sections() -> None:
+    summary, _, sections = README.read_text().partition("\n## ")
+    rows = [line for line in summary.splitlines() if line.startswith("| [")]
+    titles = re.findall(r"^## (.*)", README.read_text(), re.M)
+    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+    assert {anchor for row in rows for anchor in re.findall(r"\(#([\w-]+)\)", row)} <= anchors
+    missing = [
+        (row, number) for row in rows for number in re.findall(r"(?<![\w.])\d+\.\d+", row) if number not in sections
+    ]
+    assert len(rows) > len(benchmarks())
+    assert not missing
+    assert sum(row.endswith("| no |") for row in rows) == sections.count(": FAIL\n")
+
+
+@pytest.mark.parametrize(
+    ("program", "installed"),
+    [
+        ("experiments.speed.dice.nnunet", {"torch", "numpy", "nnunetv2"}),
+        ("experiments.speed.predict.nnunet_model", {"torch", "nnunetv2"}),
+        ("experiments.speed.scoring.scorer_runner", set()),
+    ],
+)
+def test_programs_of_other_environments_import_only_what_is_installed_there(program: str, installed: set[str]) -> None:
+    reached, waiting = set(), [program]
+    while waiting:
+        name = waiting.pop()
+        text = (ROOT / f"{name.replace('.', '/')}.py").read_text()
+        found = set(re.findall(r"^ *(?:from|import) ([\w.]+)", text, re.M))
+        assert {each.partition(".")[0] for each in found} <= {*sys.stdlib_module_names, *installed, "experiments"}, name
+        reached.add(name)
+        waiting += [each for each in found if each.startswith("experiments.") and each not in reached]
+    assert len(reached) > 1 or not installed
 
 
 def test_every_policy_has_a_row() -> None:
@@ -26,14 +131,14 @@ def test_every_policy_has_a_row() -> None:
     assert all(float(row[f"{MATRIX} ms"] or 0) > 0 for row in rows)
 
 
-def test_limits_tell_quick_from_slow() -> None:
+def test_slow_policies_fail_their_limit() -> None:
     lines = policies.limits([{"policy": "perlin", "512 ms": 2.9}, {"policy": "elastic", "512 ms": 3.1}], 512)
     assert [line.split()[-1] for line in lines] == ["pass", "FAIL"]
 
 
-def test_our_set_does_all_that_it_is_timed_for() -> None:
+def test_our_set_applies_every_transform() -> None:
     given = scan(MATRIX)
-    contenders = [ours.contender(given), ours.to_tensor(given)]
+    contenders = [our_set.contender(given), our_set.to_tensor(given)]
     assert [row["transform"] for row in peers.change_rows(contenders)] == [*TRANSFORMS, "all five"]
     rows = peers.speed_rows(contenders, rounds=2, calls=1)
     assert rows[0]["ours is x times as quick"] == 1
@@ -41,43 +146,43 @@ def test_our_set_does_all_that_it_is_timed_for() -> None:
 
 
 @pytest.mark.parametrize("library", ["monai", "batchgenerators"])
-def test_peers_do_all_that_they_are_timed_for(library: str) -> None:
+def test_sets_of_peers_apply_every_transform(library: str) -> None:
     pytest.importorskip("batchgeneratorsv2" if library == "batchgenerators" else library)
-    module = pytest.importorskip(f"experiments.speed.{library}_set")
+    module = pytest.importorskip(f"experiments.speed.augmentation.{library}_set")
     assert len(peers.change_rows([module.contender(scan(MATRIX))])) == len(TRANSFORMS) + 1
 
 
-def test_a_set_that_does_nothing_is_refused() -> None:
-    given = ours.contender(scan(MATRIX))
+def test_idle_set_is_refused() -> None:
+    given = our_set.contender(scan(MATRIX))
     idle = peers.Contender("idle", lambda names: given.pipeline([]), given.arrays)
-    with pytest.raises(RuntimeError, match="idle: rotation, scale changes the image by 0 only"):
+    with pytest.raises(RuntimeError, match="idle: rotation, scale changes the image by only 0"):
         peers.change_rows([idle])
 
 
-def test_rounds_go_through_all_with_the_same_seeds() -> None:
+def test_rounds_time_all_work_with_the_same_seeds() -> None:
     seen: list[tuple[str, int]] = []
     work = {name: lambda seed, name=name: seen.append((name, seed)) for name in "ab"}
     taken = rounds.seconds_a_call(work, rounds=2, calls=2)
     assert "".join(name for name, _ in seen) == "aabb" + "bbaa" + "aabb"
     assert [seed for _, seed in seen] == [0, 1] * 6
     assert {name: len(times) for name, times in taken.items()} == {"a": 2, "b": 2}
-    assert rounds.middle_and_range([3.0, 1.0, 2.0], 1) == (2.0, "1.0-3.0")
+    assert rounds.median_and_range([3.0, 1.0, 2.0], 1) == (2.0, "1.0-3.0")
 
 
-def test_waiting_is_judged_by_the_policy_asked_about() -> None:
+def test_data_wait_is_judged_for_the_policy_under_test() -> None:
     rows = [{"augment": "none", "waits, %": 9.0}, {"augment": "all", "waits, %": 2.5}]
-    assert waiting.verdict(rows) == "augment=all: waits 2.50%, target < 3%: pass"
+    assert data_wait.verdict(rows) == "augment=all: waits 2.50%, target < 3%: pass"
 
 
 @pytest.mark.parametrize(
     "name",
     ["augmentation", "scoring", "training-small", "training-gpu", "start", "predict", "prepare", "slices", "growth"],
 )
-def test_readme_has_a_place_for_the_tables(name: str) -> None:
-    check_marks(STUDY / "README.md", name)
+def test_readme_has_marks_for_each_table(name: str) -> None:
+    check_marks(README, name)
 
 
-def test_steps_are_timed_and_judged_as_ratios_of_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_are_timed_and_judged_by_ratios_of_the_same_round(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         torch, "compile", lambda network, dynamic: network
     )  # it cannot compile the checks of annotations
@@ -94,17 +199,17 @@ def test_steps_are_timed_and_judged_as_ratios_of_a_round(monkeypatch: pytest.Mon
         training.FLOAT32: [1.5, 3.0],
         training.COMPILED: [0.5, 1.0],
     }
-    *told, compiled = training.ratios(given, shipped=training.MEMORY, has_half=True)
-    assert [line.split()[-1] for line in told] == ["pass", "pass", "FAIL"]
+    *lines, compiled = training.verdict(given, shipped=training.MEMORY, has_half=True)
+    assert [line.split()[-1] for line in lines] == ["pass", "pass", "FAIL"]
     assert "a step is 2.040 (" in compiled
-    assert training.ratios(given, shipped=training.MEMORY, has_half=False)[2].endswith("target >= 1: pass")
-    made = training.ratios(given, shipped=training.COMPILED, has_half=True)
+    assert training.verdict(given, shipped=training.MEMORY, has_half=False)[2].endswith("target >= 1: pass")
+    made = training.verdict(given, shipped=training.COMPILED, has_half=True)
     assert [line.split()[-1] for line in made[:3]] == ["pass", "FAIL", "pass"], (
         "compiled, 1 s a round, waits for the store"
     )
 
 
-def test_a_network_is_never_quicker_than_its_layers_must_be() -> None:
+def test_roofline_counts_flops_and_bytes_of_each_pass() -> None:
     network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1))
     passes = roofline.layers(network, torch.zeros(2, 1, 8, 8), element=2)
     pixels = 2 * 8 * 8
@@ -116,20 +221,20 @@ def test_a_network_is_never_quicker_than_its_layers_must_be() -> None:
     assert first.seconds(1.0, 1e9) == first.flops
 
 
-def test_figures_of_the_official_scorer_are_compared_to_its_last_digit() -> None:
+def test_figures_are_compared_to_the_last_digit_of_the_official_scorer() -> None:
     pairs = SETS["plain"]
     theirs = {name: PRINTED["plain"][ours] for name, ours in NAMES.items()}
-    row, seconds = scoring.compared("plain", pairs, lambda folder: Printed(theirs, 60.0), rounds=2)
+    row, seconds = scoring.compare("plain", pairs, lambda folder: Printed(theirs, 60.0), rounds=2)
     assert row == {"masks": "plain", "cases": 2, "figures": "24 equal"}
     assert [official for official, _ in seconds] == [60, 60]
     other = {**theirs, "liver_rvd": "0.160"}
-    row, _ = scoring.compared("plain", pairs, lambda folder: Printed(other, 60.0), rounds=1)
+    row, _ = scoring.compare("plain", pairs, lambda folder: Printed(other, 60.0), rounds=1)
     assert row["figures"] == "not equal: liver_rvd"
-    row, seconds = scoring.compared("healthy", pairs, lambda folder: "ValueError: 5", rounds=1)
+    row, seconds = scoring.compare("healthy", pairs, lambda folder: "ValueError: 5", rounds=1)
     assert (row["figures"], seconds) == ("none: the official scorer ends with ValueError: 5", [])
 
 
-def test_scorers_are_judged_by_figures_and_by_time() -> None:
+def test_scorers_are_judged_by_figures_and_time() -> None:
     rows = [{"masks": "plain", "figures": "24 equal"}, {"masks": "split", "figures": "not equal: liver_rvd"}]
     assert [line.split()[-1] for line in scoring.verdict(rows[:1], [(60.0, 12.0)])] == ["pass", "pass"]
     assert scoring.verdict(rows, [(60.0, 13.0)]) == [
@@ -139,14 +244,14 @@ def test_scorers_are_judged_by_figures_and_by_time() -> None:
     assert [row["s a case"] for row in scoring.time_rows([(60.0, 12.0)], cases=3)] == [20, 4]
 
 
-def test_a_phantom_pair_has_all_that_is_scored() -> None:
+def test_phantom_pair_has_all_labels_and_differences() -> None:
     pair = scoring.phantom_pair(0, matrix=96, slices=30)
     assert pair.truth.shape == pair.prediction.shape == (30, 96, 96)
     assert all((labels == label).any() for labels in pair[:2] for label in (0, 1, 2))
     assert (pair.truth != pair.prediction).any()
 
 
-def test_the_scorer_runs_on_a_copy_that_is_mended(tmp_path: Path) -> None:
+def test_official_scorer_runs_on_a_patched_copy(tmp_path: Path) -> None:
     program = tmp_path / "scorer" / "program"
     program.mkdir(parents=True)
     source = (
@@ -161,5 +266,5 @@ def test_the_scorer_runs_on_a_copy_that_is_mended(tmp_path: Path) -> None:
     assert "np.bool" in (program / "evaluate.py").read_text()
     (program / "evaluate.py").write_text("raise ValueError('no lesion')")
     assert run_official(Path(sys.executable), program, tmp_path) == "ValueError: no lesion"
-    with pytest.raises(LiverError, match=r"no program/evaluate\.py"):
+    with pytest.raises(LiverError, match=r"expected program/evaluate\.py"):
         program_of(tmp_path)

@@ -1,4 +1,4 @@
-"""What the command line composes."""
+"""Configs that a command line composes."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def test_defaults_are_phantoms_and_the_small_network() -> None:
     assert (cfg.loss.gamma, cfg.loss.alpha) == (2.0, 0.25)
 
 
-def test_a_run_keeps_the_largest_part_of_liver_and_other_commands_do_as_the_run() -> None:
+def test_training_keeps_the_largest_liver_part_and_other_commands_follow_the_run() -> None:
     assert compose("train", []).inference.postprocess.largest_liver is True
     assert compose("train", ["inference.postprocess.largest_liver=false"]).inference.postprocess.largest_liver is False
     assert compose("train", ["inference=default"]).inference.postprocess.largest_liver is None
@@ -42,7 +42,7 @@ def test_gpu_brings_the_full_network_on_the_scans_own_grid() -> None:
     assert cfg.data.source.root == "/lits"
 
 
-def test_what_the_user_types_wins_over_the_recipe() -> None:
+def test_command_line_wins_over_the_recipe() -> None:
     typed = ["trainer=gpu", "model=unet_small", "data.size=256", "data.spacing_mm=1.0", "trainer.max_epochs=3"]
     cfg = compose("train", typed)
     assert cfg.model.base_channels == 16
@@ -50,7 +50,7 @@ def test_what_the_user_types_wins_over_the_recipe() -> None:
 
 
 @pytest.mark.parametrize("study", sorted(path.stem for path in (folder() / "experiment").glob("*.yaml")))
-def test_what_a_study_says_is_what_is_run(study: str) -> None:
+def test_study_sets_what_its_yaml_says(study: str) -> None:
     said = OmegaConf.load(folder() / "experiment" / f"{study}.yaml")
     cfg = compose("train", [f"experiment={study}", "data.root=/lits"])
     assert isinstance(said, DictConfig)
@@ -74,19 +74,19 @@ def test_context_gives_the_network_its_channels(context: int, channels: int) -> 
     assert instantiate(cfg.model).encoder[0].conv1.in_channels == channels
 
 
-def test_stores_of_two_roots_do_not_meet() -> None:
+def test_two_roots_have_separate_stores() -> None:
     stores = {compose("train", ["data=lits", f"data.root={root}"]).data.store for root in ("/a/lits", "/b/lits")}
     assert len(stores) == 2
     assert all("lits-" in store for store in stores)
 
 
-def test_phantoms_of_other_kinds_do_not_meet() -> None:
+def test_phantoms_of_other_kinds_have_separate_folders() -> None:
     kinds = ([], ["data.matrix=64"], ["data.phantom_seed=3"], ["data.tumour_fraction=0.05"])
     assert len({compose("train", kind).data.root for kind in kinds}) == 4
     assert compose("train", ["data.cases=5"]).data.root == compose("train", []).data.root
 
 
-def test_shifted_phantoms_have_folders_of_their_own_and_the_others_keep_theirs() -> None:
+def test_shifted_phantoms_have_separate_folders_and_plain_ones_keep_theirs() -> None:
     plain = compose("train", [])
     assert plain.data.root.endswith("phantom-256-seed-0-tumour-0.012")
     kinds = (
@@ -104,7 +104,7 @@ def test_shifted_phantoms_have_folders_of_their_own_and_the_others_keep_theirs()
         assert cfg.data.source.root == cfg.data.root
 
 
-def test_options_of_phantoms_that_are_null_leave_runs_their_names() -> None:
+def test_null_options_of_phantoms_leave_run_names_unchanged() -> None:
     plain, before = compose("train", []), compose("train", [])
     with open_dict(before):
         for name in ("phase", "noise_hu", "slice_mm"):
@@ -120,7 +120,7 @@ def targets(node: DictConfig) -> list[str]:
 
 
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group, names in GROUPS.items() for name in names])
-def test_every_choice_composes_and_names_what_exists(group: str, name: str) -> None:
+def test_every_choice_composes_and_its_targets_exist(group: str, name: str) -> None:
     if group in OF_OTHER_COMMANDS:
         cfg = compose(OF_OTHER_COMMANDS[group], [f"{group}={name}"])
     else:
@@ -139,7 +139,7 @@ def test_every_command_has_its_config() -> None:
         compose(name, [])
 
 
-def test_options_of_earlier_versions_are_read_under_their_present_names(tmp_path: Path) -> None:
+def test_options_of_earlier_versions_are_read_by_their_present_names(tmp_path: Path) -> None:
     saved = tmp_path / "config.yaml"
     saved.write_text("data: {loaders: 2, shares: {any: 1}, slices: {loaders: '${..loaders}', shares: '${..shares}'}}\n")
     assert read_config(saved).data.slices == {"num_workers": 2, "sampling": {"any": 1}}

@@ -5,10 +5,11 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
-from experiments.speed import dice_over_minutes
-from experiments.speed.dice import bare, clock, figure, results
+from experiments.speed.command import README
+from experiments.speed.dice import bare, bench, clock, figure, results
 from experiments.speed.dice.contenders import CONTENDERS, NNUNET_MIRRORED, job_of, rows_of, run_contender
 from experiments.speed.dice.job import TRAINING, Job, Progress, masks, missing, weights
+from experiments.speed.flops import gigaflops
 from lightning_liver.comparison.readme import check_marks
 from lightning_liver.errors import LiverError
 from lightning_liver.tables import Row
@@ -31,7 +32,7 @@ def both(contender: str, dice: float) -> list[Row]:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    """Five little scans of four patients; number 24 is held out."""
+    """Return a job on five small scans of four patients; number 24 is held out."""
     scans = tmp_path / "scans"
     for number in range(20, 25):
         write_scan(scans, number, shape=(12, 48, 48))
@@ -40,25 +41,25 @@ def job(tmp_path: Path) -> Job:
     return job_of(scans, patients, "B", minutes=0.001, seed=0, folder=tmp_path / "job")
 
 
-def test_weights_are_kept_at_minutes_and_at_the_end() -> None:
-    seconds, kept = [0.0], []
+def test_weights_are_saved_at_minutes_and_at_the_end() -> None:
+    seconds, saved = [0.0], []
 
-    def keep(mark: float) -> None:
-        kept.append(mark)
-        seconds[0] += 7  # is not training
+    def save(mark: float) -> None:
+        saved.append(mark)
+        seconds[0] += 7  # not counted as training
 
-    running = clock.Clock(2.5, keep, now=lambda: seconds[0])
+    running = clock.Clock(2.5, save, now=lambda: seconds[0])
     seconds[0] = 1000
     running.start()
-    while running.goes_on:
+    while running.is_running:
         seconds[0] += 25
         running.tick()
-    assert (kept, running.steps, running.seconds, running.share) == ([1, 2], 6, 150, 1)
+    assert (saved, running.steps, running.seconds, running.progress) == ([1, 2], 6, 150, 1)
     running.finish()
     assert running.reached == {1: (3, 75), 2: (5, 125), 2.5: (6, 150)}
 
 
-def test_the_end_of_a_run_of_whole_epochs_is_its_last_mark() -> None:
+def test_last_mark_is_the_end_of_training() -> None:
     seconds = [0.0]
     running = clock.Clock(2, lambda mark: None, now=lambda: seconds[0])
     for seconds[0] in (70, 110):
@@ -69,22 +70,22 @@ def test_the_end_of_a_run_of_whole_epochs_is_its_last_mark() -> None:
     assert clock.marks(0.5) == (0.5,)
 
 
-def test_a_patient_is_held_out_with_all_scans(job: Job) -> None:
+def test_patient_is_held_out_with_all_scans(job: Job) -> None:
     assert [scan.case for scan in job.held] == ["24"]
     assert [scan.case for scan in job.train] == ["20", "21", "22", "23"]
     job.write()
     assert Job.read(job.folder) == job
-    with pytest.raises(LiverError, match="begun with other scans or options: delete it"):
-        run_contender("bare", replace(job, typed=("data.size=96",)), Path("nowhere"))
-    with pytest.raises(LiverError, match="--held X: the labelled patients are A, B, C, D"):
+    with pytest.raises(LiverError, match="belongs to a job with other scans or options; delete it"):
+        run_contender("bare", replace(job, overrides=("data.size=96",)), Path("nowhere"))
+    with pytest.raises(LiverError, match="--held X: expected one of the labelled patients A, B, C, D"):
         job_of(Path(job.root), Path(job.patients), "X", minutes=1, seed=0, folder=job.folder)
 
 
-def test_ours_is_trained_as_it_is_shipped(job: Job) -> None:
+def test_ours_is_trained_with_the_defaults(job: Job) -> None:
     ours = pytest.importorskip("experiments.speed.dice.ours")
-    typed = ours.arguments(job)
-    assert "data.split={train:[A,D],val:[C],test:[B]}" in typed
-    assert [text for text in typed if not text.startswith("data.")] == [
+    overrides = ours.arguments(job)
+    assert "data.split={train:[A,D],val:[C],test:[B]}" in overrides
+    assert [text for text in overrides if not text.startswith("data.")] == [
         "data=lits",
         "model=unet_small",
         "trainer.max_minutes=0.001",
@@ -92,7 +93,7 @@ def test_ours_is_trained_as_it_is_shipped(job: Job) -> None:
     ]
 
 
-def test_the_bare_loop_trains_predicts_and_is_scored(job: Job) -> None:
+def test_bare_loop_trains_predicts_and_is_scored(job: Job) -> None:
     job.write()
     progress = Progress(job)
     bare.train(job, progress)
@@ -114,12 +115,10 @@ def test_monai_has_the_flops_of_unet_small() -> None:
     pytest.importorskip("monai")
     from experiments.speed.dice import monai_unet
 
-    assert monai_unet.gigaflops(monai_unet.network()) == pytest.approx(
-        monai_unet.gigaflops(bare.unet_small()), rel=0.07
-    )
+    assert gigaflops(monai_unet.network(), 256) == pytest.approx(gigaflops(bare.unet_small(), 256), rel=0.07)
 
 
-def test_rows_are_kept_once_and_in_order(tmp_path: Path) -> None:
+def test_rows_are_appended_once_and_in_order(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     assert results.read(path) == []
     results.append(path, both("nnunet", 0.5))
@@ -133,7 +132,7 @@ def test_rows_are_kept_once_and_in_order(tmp_path: Path) -> None:
     assert not results.is_done(rows, "ours", "D", 0)
 
 
-def test_every_rival_is_judged_or_said_to_be_missing() -> None:
+def test_every_rival_is_judged_or_reported_as_not_run() -> None:
     rows = [*both("ours", 0.8), *both("nnunet", 0.9), *both("monai", 0.8), row("bare", "B", 0.1)]
     assert [line.rpartition(": ")[2] for line in results.verdict(rows)] == [
         *["FAIL"] * 2,
@@ -144,23 +143,23 @@ def test_every_rival_is_judged_or_said_to_be_missing() -> None:
     assert results.verdict(rows)[0] == "liver: ours at 10 min >= nnunet at 60 min: 0.800 and 0.900: FAIL"
 
 
-def test_the_table_has_a_column_a_minute_and_seeds_are_averaged() -> None:
+def test_table_has_a_column_per_minute_and_averages_seeds() -> None:
     rows = [row("ours", "B", 0.8), {**row("ours", "B", 0.6), "seed": 1}, row("ours", "B", 0.5, minutes=1.0)]
     [shown] = [made for made in results.table(rows) if made["Dice"] == "liver"]
     assert (shown["1 min"], shown["2 min"], shown["10 min"]) == (0.5, None, pytest.approx(0.7))
     assert [made["seed"] for made in results.costs(rows)] == [0, 1]
-    assert "2 min" in dice_over_minutes.text_of(rows)
-    assert "not run yet" in dice_over_minutes.text_of([])
+    assert "2 min" in bench.tables(rows)
+    assert "not run yet" in bench.tables([])
 
 
-def test_a_curve_is_the_mean_over_patients() -> None:
+def test_curve_is_the_mean_over_patients() -> None:
     rows = [row("ours", "B", 0.8), row("ours", "D", 0.6), row("ours", "B", 0.4, minutes=1.0)]
     assert figure.curve(rows, "ours", "liver", ["B", "D"]) == [(10, pytest.approx(0.7))]
     assert figure.curve(rows, "ours", "liver", ["B"]) == [(1, 0.4), (10, 0.8)]
     assert len(figure.draw([*rows, *both("nnunet", 0.5)], "liver").axes[0].lines) == 6
 
 
-def test_means_are_drawn_of_patients_whom_all_contenders_have() -> None:
+def test_drawn_means_are_over_the_patients_of_all_contenders() -> None:
     rows = [row("ours", "B", 0.8), row("ours", "D", 0.0), row("bare", "B", 0.7)]
     drawn = figure.draw(rows, "liver").axes[0].lines
     thick = [line.get_ydata()[0] for line in drawn if line.get_linewidth() > 1]
@@ -169,7 +168,7 @@ def test_means_are_drawn_of_patients_whom_all_contenders_have() -> None:
     assert all(line.get_linewidth() < 1 for line in apart)
 
 
-def test_contenders_exist_and_the_readme_has_a_place() -> None:
+def test_contenders_exist_and_the_readme_has_marks() -> None:
     folder = Path(figure.__file__).parent
     assert all((folder / f"{contender.module}.py").is_file() for contender in CONTENDERS.values())
-    check_marks(folder.parent / "README.md", "dice")
+    check_marks(README, "dice")

@@ -1,4 +1,4 @@
-"""What only a GPU can show; where there is none, all of it skips."""
+"""Behaviour on a GPU; all tests are skipped without one."""
 
 import csv
 import json
@@ -56,7 +56,7 @@ def metrics(run: Path) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("precision", ["auto", "32-true", "16-mixed", "bf16-mixed"])
-def test_every_precision_trains_and_the_processor_scores_its_weights_alike(
+def test_every_precision_trains_and_the_cpu_scores_its_weights_equally(
     place: Path, train: Train, capfd: pytest.CaptureFixture[str], precision: str
 ) -> None:
     name = f"precision-{precision}"
@@ -73,15 +73,15 @@ def test_every_precision_trains_and_the_processor_scores_its_weights_alike(
     assert gpu == pytest.approx(cpu, abs=0.02)
 
 
-def test_the_recipe_compiles_its_steps(place: Path) -> None:
-    """In a process of its own: here annotations are checked, which torch cannot compile."""
+def test_trainer_gpu_compiles_its_steps(place: Path) -> None:
+    """Run in a process of its own: torch cannot compile the checks of annotations of this one."""
     small = [option for option in small_run(place / "scans", "recipe") if not option.startswith("trainer")]
     code, output = run("train", *small, "trainer=gpu", "trainer.max_epochs=1", "trainer.progress=false", folder=place)
     assert code == 0, output
     assert "channels last, compiled" in output
 
 
-def test_an_interrupted_run_goes_on_to_the_same_weights(place: Path, train: Train) -> None:
+def test_resumed_run_ends_with_the_same_weights(place: Path, train: Train) -> None:
     for name, epochs in (("whole", (3,)), ("halved", (1, 3))):
         for end in epochs:
             code, output = train(name, f"trainer.max_epochs={end}", "scheduler=constant", "trainer.deterministic=true")
@@ -113,20 +113,20 @@ def test_every_loss_is_finite_at_full_size(loss: str, precision: torch.dtype) ->
     assert value.item() == pytest.approx(alone.item(), rel=2e-3, abs=2e-4)
 
 
-def test_distance_maps_come_back_to_the_device() -> None:
+def test_distance_maps_return_to_the_device() -> None:
     target = torch.zeros(1, 2, 32, 32, device="cuda")
     target[:, :, 8:20, 8:20] = 1
     assert torch.allclose(signed_distance(target).cpu(), signed_distance(target.cpu()))
 
 
 @pytest.mark.parametrize("options", [("augment=mixup",), ("test_losses=all",), ("inference.flips=true",)])
-def test_options_work_there_too(train: Train, options: tuple[str, ...]) -> None:
+def test_options_work_on_the_gpu(train: Train, options: tuple[str, ...]) -> None:
     code, output = train("option-" + options[0].replace("=", "-").replace(".", "-"), *options)
     assert code == 0, output
 
 
 @pytest.mark.parametrize("strategy", ["conservation", "conservation_weights", "gradual", "multitask", "self_taught"])
-def test_strategies_work_there_too(place: Path, train: Train, strategy: str) -> None:
+def test_strategies_work_on_the_gpu(place: Path, train: Train, strategy: str) -> None:
     if not (place / "source").exists():
         assert train("source")[0] == 0
     source = () if strategy == "self_taught" else ("finetune.source=source", "finetune.source_data=source")
@@ -135,7 +135,7 @@ def test_strategies_work_there_too(place: Path, train: Train, strategy: str) -> 
 
 
 @pytest.mark.parametrize("strategy", ["domain_adversarial", "pseudo_label"])
-def test_strategies_with_a_target_work_there_too(place: Path, train: Train, strategy: str) -> None:
+def test_strategies_with_a_target_work_on_the_gpu(place: Path, train: Train, strategy: str) -> None:
     if not (place / "source").exists():
         assert train("source")[0] == 0
     code, output = train(
@@ -154,7 +154,7 @@ def test_batches_are_pinned(place: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert next(iter(data.train_dataloader()))["image"].is_pinned()
 
 
-def test_channels_lie_side_by_side(place: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_channels_last(place: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     step = SegmentationTask.training_step
 
@@ -169,7 +169,7 @@ def test_channels_lie_side_by_side(place: Path, train: Train, monkeypatch: pytes
     assert all(seen)
 
 
-def test_predictions_are_those_of_the_processor(
+def test_predictions_equal_those_of_the_cpu(
     place: Path, train: Train, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     if not (place / "source").exists():

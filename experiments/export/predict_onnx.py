@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 import cv2
 import nibabel as nib
@@ -9,7 +10,8 @@ import numpy as np
 import onnxruntime
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 
-session, image = onnxruntime.InferenceSession(sys.argv[1]), nib.load(sys.argv[2])
+session = onnxruntime.InferenceSession(sys.argv[1])
+image: Any = nib.load(sys.argv[2])
 model = json.loads(session.get_modelmeta().custom_metadata_map["lightning_liver"])
 scans, lps = io_orientation(image.affine), axcodes2ornt(model["orientation"])
 turn = ornt_transform(scans, lps)

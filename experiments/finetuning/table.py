@@ -1,7 +1,7 @@
-"""python experiments/finetuning/table.py multirun/finetuning
+"""Draw validation Dice over steps and tabulate forgetting: python experiments/finetuning/table.py multirun/finetuning
 
-Reads the runs of the sweep: draws how validation Dice grows (curves.png, numbers in curves.csv), and prints what each
-strategy forgets of the source's test cases, also into forgetting.csv beside this file.
+Reads the runs of the sweep and writes curves.png, curves.csv and forgetting.csv beside this file. The latter has the
+Dice of the source's test cases before and after, by strategy.
 """
 
 import json
@@ -23,12 +23,12 @@ from lightning_liver.tables import Row, text_table, write_csv
 HERE = Path(__file__).parent
 STRUCTURES = ("tumour", "liver")
 BASELINE = "scratch"
-# From Okabe and Ito, "Color Universal Design" (2008), and dashes for what is left over
+# From Okabe and Ito, "Color Universal Design" (2008); dashes once the colours are used up
 STYLES = [(colour, dash) for dash in ("-", "--") for colour in ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")]
 
 
 class Tuned(NamedTuple):
-    """A run: what it was, and validation Dice by step."""
+    """Settings of a run, and its validation Dice by step."""
 
     strategy: str
     patients: int
@@ -63,7 +63,7 @@ def curve_rows(runs: Sequence[Tuned]) -> list[Row]:
 
 
 def draw(runs: Sequence[Tuned]) -> Figure:
-    """A row of panels a structure, a panel a number of patients, a line a strategy: the mean over seeds."""
+    """Draw a row of panels per structure, a panel per number of patients, a line per strategy: the mean over seeds."""
     counts = sorted({run.patients for run in runs})
     strategies = sorted({run.strategy for run in runs} - {BASELINE})
     figure = Figure(figsize=(3.1 * len(counts) + 0.8, 6.4), facecolor="white")
@@ -97,7 +97,7 @@ def draw(runs: Sequence[Tuned]) -> Figure:
 
 
 def forgetting_rows(runs: Sequence[Tuned]) -> list[Row]:
-    """Dice of the source's test cases before and after, means over seeds and numbers of patients."""
+    """Return Dice of the source's test cases before and after, means over seeds and numbers of patients."""
     of_strategy: dict[str, list[dict[str, float]]] = defaultdict(list)
     for run in runs:
         if any(name.startswith("source/") for name in run.metrics):

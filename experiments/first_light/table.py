@@ -1,6 +1,6 @@
-"""python experiments/first_light/table.py multirun/first_light
+"""Tabulate the runs of the sweep: python experiments/first_light/table.py multirun/first_light
 
-Reads the runs of the sweep, writes results.csv beside this file (a row a fold) and prints the table of README.md.
+Writes results.csv beside this file (a row per fold) and prints the table of README.md.
 """
 
 import csv
@@ -12,12 +12,11 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from lightning_liver.tables import Row, text_table, write_csv
-
-STRUCTURES = ("liver", "tumour")
+from lightning_liver.types import STRUCTURES
 
 
 def fold_row(run: Path) -> Row:
-    """What one complete run says: who was left out, how long it trained, Dice per case of those scans."""
+    """Return the test patient of a run, its training length and Dice per case."""
     cases = list(csv.DictReader((run / "cases.csv").open()))
     metrics = json.loads((run / "metrics.json").read_text())
     dice = {s: [float(c["dice"]) for c in cases if c["structure"] == s] for s in STRUCTURES}

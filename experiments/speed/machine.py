@@ -1,4 +1,4 @@
-"""What figures were measured on: no path and no name of a host."""
+"""Description of the machine, without paths or host names."""
 
 import platform
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from lightning_liver.machine import cores, processor
 
 
 def machine(libraries: Sequence[str]) -> str:
-    """Processor, cores, accelerator and versions."""
+    """Return accelerator, processor, cores and versions in a line."""
     versions = ", ".join(f"{name} {version(name)}" for name in libraries)
     card = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     return f"{card}{processor()}, {cores()} cores; Python {platform.python_version()}, {versions}"

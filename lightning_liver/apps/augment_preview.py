@@ -1,8 +1,11 @@
 """liver-augment-preview data=lits data.root=$HOME/lits"""
 
-from lightning_liver.apps.main import launch
+from lightning_liver.apps.main import Job, command
 
 
-def main() -> None:
+@command("augment_preview")
+def main() -> Job:
     """Draw the policies of conf/augment on a few slices, or with augment=NAME the draws of one."""
-    launch("augment_preview", "lightning_liver.commands.augment_preview.preview")
+    from lightning_liver.commands.augment_preview import preview
+
+    return preview

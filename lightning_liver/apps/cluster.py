@@ -1,8 +1,11 @@
 """liver-cluster run=outputs/2026-01-31/12-00-00 data=phantom_shifted"""
 
-from lightning_liver.apps.main import launch
+from lightning_liver.apps.main import Job, command
 
 
-def main() -> None:
+@command("cluster")
+def main() -> Job:
     """Cluster slices by the features of a trained network, and compare with k-means on pixels."""
-    launch("cluster", "lightning_liver.commands.cluster.cluster")
+    from lightning_liver.commands.cluster import cluster
+
+    return cluster

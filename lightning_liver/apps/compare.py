@@ -3,22 +3,25 @@
 import shlex
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable
-
-from hydra.utils import get_method
 
 from lightning_liver.apps.main import stop
 from lightning_liver.errors import LiverError
 
-_ABOUT = """Compare the runs in some folders: a mean with its 95 % interval for each configuration, paired tests with
-Holm's correction, a ranking and how stable it is, and in plain words what the data can and cannot tell. Published
-figures stand beside the means to orient oneself by; where losses were measured in testing, which loss does best under
-which metric.
-The unit is the patient. A configuration is what differs between the runs, seed and fold apart."""
+_ABOUT = """Compare runs: the mean of each configuration with its 95 % interval, paired tests with Holm's correction, a
+ranking and its stability, and in plain words what the data can and cannot show. Published results stand beside the
+means for reference; if losses were measured in testing, a table shows which is best under which metric.
+The unit is the patient. Configurations are told apart by the options that differ between runs, except seed and fold."""
+
+_EXAMPLES = """examples:
+  liver-compare multirun/losses --baseline bce                 a study against one configuration
+  liver-compare multirun/losses --metric both                  Dice of tumour and of liver
+  liver-compare multirun/losses --status                       which runs are complete, which failed and why
+  liver-compare multirun/recipe --effects                      the effect of each option of a screening design
+  liver-compare multirun/losses --write experiments/losses/README.md    the text, figures and results.csv of a study"""
 
 
 def main() -> None:
-    """Print a comparison of runs, or with --status what became of each."""
+    """Print a comparison of runs, or with --status the state of each."""
     given = _parser().parse_args()
     try:
         print(_answer(given))
@@ -27,25 +30,28 @@ def main() -> None:
 
 
 def _answer(given: Namespace) -> str:
-    # imported when it runs, so that --help is quick
+    from lightning_liver.commands.compare import comparison, status  # here, so that --help is quick
+
     if given.status:
-        status: Callable[..., str] = get_method("lightning_liver.commands.compare.status")
         return status(given.folders)
-    compare: Callable[..., str] = get_method("lightning_liver.commands.compare.comparison")
     command = shlex.join(["liver-compare", *sys.argv[1:]])
     what = (given.folders, given.metric, given.baseline, given.within, given.effects)
-    return compare(*what, given.write, given.figures, command)
+    return comparison(*what, given.write, given.figures, command)
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser("liver-compare", description=_ABOUT, formatter_class=RawDescriptionHelpFormatter)
+    parser = ArgumentParser(
+        "liver-compare", description=_ABOUT, epilog=_EXAMPLES, formatter_class=RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "folders",
         nargs="+",
         metavar="FOLDER",
         help="a run folder, one above it as multirun/STUDY, a results.csv, or a folder with one as experiments/STUDY",
     )
-    parser.add_argument("--baseline", metavar="NAME", help="compare with this one alone, named before looking")
+    parser.add_argument(
+        "--baseline", metavar="NAME", help="compare only with this configuration, chosen before looking"
+    )
     parser.add_argument(
         "--metric", choices=("tumour", "liver", "both"), default="tumour", help="Dice of which structure (%(default)s)"
     )
@@ -59,21 +65,23 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--effects",
         action="store_true",
-        help="tell first what each option did, the others averaged away: for a sweep of hydra/sweeper=design",
+        help="show first the effect of each option, averaged over the others: for a sweep of hydra/sweeper=design",
     )
     parser.add_argument(
-        "--status", action="store_true", help="only say which runs are complete, running, begun, pruned, failed and why"
+        "--status",
+        action="store_true",
+        help="only list which runs are complete, running, begun, pruned or failed, and why",
     )
     parser.add_argument(
         "--write",
         metavar="README",
         help="replace the part between <!-- liver-compare --> and <!-- /liver-compare -->, with the figures and with "
-        "results.csv beside it, a row a run; the runs that it already has are compared too, and stay in it",
+        "results.csv beside it, a row for each run; runs that it already lists are compared too, and stay in it",
     )
     parser.add_argument(
         "--figures",
         metavar="FOLDER",
-        help="write there a forest plot, the heat map of a two-option sweep and, where losses were measured, "
+        help="write a forest plot there, the heat map of a two-option sweep and, if losses were measured, "
         "loss_by_metric.csv and its picture",
     )
     return parser

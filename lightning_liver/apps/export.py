@@ -1,8 +1,11 @@
 """liver-export run=RUN_FOLDER format=onnx"""
 
-from lightning_liver.apps.main import launch
+from lightning_liver.apps.main import Job, command
 
 
-def main() -> None:
+@command("export")
+def main() -> Job:
     """Write the network of a run as a file that runs without this package, checked against the original."""
-    launch("export", "lightning_liver.commands.export.export")
+    from lightning_liver.commands.export import export
+
+    return export

@@ -1,5 +1,6 @@
-"""What all commands share: compose the config, run the job, answer mistakes with a message and exit code 2."""
+"""Entry of every command: config, job, and mistakes answered by a message and exit code 2."""
 
+import functools
 import gc
 import logging
 import multiprocessing
@@ -7,53 +8,84 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from hydra.utils import get_method
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_liver import config
 from lightning_liver.errors import LiverError, PartlyDone, Pruned
+from lightning_liver.help.mistakes import answer
+from lightning_liver.help.screen import help_text
 
 log = logging.getLogger(__name__)
 
 Job = Callable[[DictConfig, Path], object]
 
+EXPECTED = (LiverError, HydraException, OmegaConfBaseException)  # shown as messages
+_return_value: Any = JobReturn.return_value
 
-def launch(config_name: str, job: str) -> None:
-    """Run `job` ("package.module.function", imported when it runs) with the composed config and its run folder."""
+
+def command(config_name: str) -> Callable[[Callable[[], Job]], Callable[[], None]]:
+    """Make a console entry of a function that imports a command and returns it.
+
+    The function is called with the config composed: --help and a mistyped option do not wait for that import.
+    """
+
+    def entry(load: Callable[[], Job]) -> Callable[[], None]:
+        @functools.wraps(load)
+        def main() -> None:
+            launch(config_name, load)
+
+        return main
+
+    return entry
+
+
+def launch(config_name: str, load: Callable[[], Job]) -> None:
+    """Print the help that is asked for, else run the job with the composed config and its run folder."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing and leaving with code 1
 
     @hydra.main(version_base="1.3", config_path=str(config.folder()), config_name=config_name)
     def main(cfg: DictConfig) -> object:
-        return run_job(job, cfg)
+        return run_job(load, cfg)
 
     try:
-        main()
-    except (LiverError, HydraException, OmegaConfBaseException) as error:
+        if text := help_text(config_name, sys.argv[1:]):
+            _show(text)
+        else:
+            main()
+    except EXPECTED as error:
         stop(error)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
 
 
-def run_job(job: str, cfg: DictConfig) -> object:
-    """What the job returns. In a sweep, a job that fails says so at once: the others go on.
+def _show(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run_job(load: Callable[[], Job], cfg: DictConfig) -> object:
+    """Return what the job returns. In a sweep, a job that fails says so at once: the others go on.
 
     It is a function of a module so that a launcher's worker processes import it, and with it the config's resolvers.
     """
     if multiprocessing.get_start_method(allow_none=True) == "loky":
         # its workers pass it on to the processes that draw, prepare and load, which do not know it
         multiprocessing.set_start_method(None, force=True)
-    run = _imported(job)
+    job = _loaded(load)
     try:
-        return run(cfg, Path(HydraConfig.get().runtime.output_dir))
-    except Pruned:  # given up, not failed
+        return job(cfg, Path(HydraConfig.get().runtime.output_dir))
+    except Pruned:  # not a failure
         raise
     except Exception as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -62,23 +94,31 @@ def run_job(job: str, cfg: DictConfig) -> object:
         raise
 
 
-def _imported(job: str) -> Job:
-    """The job. What its modules make stays, so looking for garbage in it would only lengthen their import."""
-    if job.rpartition(".")[0] in sys.modules:
-        return get_method(job)
+def _loaded(load: Callable[[], Job]) -> Job:
+    """Import the job without garbage collection: what modules make at their import stays."""
     gc.disable()
     try:
-        return get_method(job)
+        return load()
     finally:
-        gc.freeze()  # nor is it looked through later, here and in the processes that load slices
+        gc.freeze()  # nor is it scanned later, here and in the processes that load slices
         gc.enable()
 
 
+def _result(job: JobReturn) -> Any:
+    """Return what a job returned, or raise its error; Hydra would print the overrides before an expected one."""
+    if isinstance(job._return_value, EXPECTED):
+        raise job._return_value
+    return _return_value.fget(job)
+
+
+JobReturn.return_value = property(_result, _return_value.fset)  # type: ignore[method-assign, assignment]
+
+
 def stop(error: BaseException) -> NoReturn:
-    """Print what is wrong, with what led to it, and leave with exit code 2, or 1 where a part is done."""
-    messages = [_text(error)]
-    cause = error.__cause__
-    while cause and not isinstance(error, LiverError):  # our own messages say it all
+    """Print what is wrong and its causes, and leave with exit code 2, or 1 if a part is done."""
+    messages = [answer(error) or _text(error)]
+    cause = None if isinstance(error, LiverError) or answer(error) else error.__cause__  # these say it all
+    while cause:
         if isinstance(cause, HydraException | OmegaConfBaseException) and str(cause) not in messages[-1]:
             messages.append(_text(cause))
         cause = cause.__cause__
@@ -88,5 +128,5 @@ def stop(error: BaseException) -> NoReturn:
 
 def _text(error: BaseException) -> str:
     override = getattr(error, "override", None)  # of a command line that could not be parsed
-    hint = "\nQuote what has a sign in it: \"GROUP.OPTION='VALUE'\"; write $HOME for ~." if override else ""
+    hint = "\nQuote a value that has a sign in it: \"GROUP.OPTION='VALUE'\"; write $HOME for ~." if override else ""
     return f"{override}: {error}{hint}" if override else str(error)

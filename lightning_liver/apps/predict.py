@@ -1,8 +1,11 @@
 """liver-predict run=RUN_FOLDER input=SCAN_OR_FOLDER output=DIR"""
 
-from lightning_liver.apps.main import launch
+from lightning_liver.apps.main import Job, command
 
 
-def main() -> None:
+@command("predict")
+def main() -> Job:
     """Write masks for NIfTI files or DICOM series, on their own grids."""
-    launch("predict", "lightning_liver.commands.predict.predict")
+    from lightning_liver.commands.predict import predict
+
+    return predict

@@ -1,8 +1,11 @@
 """liver-prepare data=lits data.root=$HOME/lits"""
 
-from lightning_liver.apps.main import launch
+from lightning_liver.apps.main import Job, command
 
 
-def main() -> None:
+@command("prepare")
+def main() -> Job:
     """Bring the store of a data set up to date."""
-    launch("prepare", "lightning_liver.commands.prepare.prepare")
+    from lightning_liver.commands.prepare import prepare
+
+    return prepare

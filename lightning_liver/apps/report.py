@@ -1,8 +1,11 @@
 """liver-report run=RUN_FOLDER"""
 
-from lightning_liver.apps.main import launch
+from lightning_liver.apps.main import Job, command
 
 
-def main() -> None:
+@command("report")
+def main() -> Job:
     """Make the report.html of a run again, from the files of its folder."""
-    launch("report", "lightning_liver.commands.report.report")
+    from lightning_liver.commands.report import report
+
+    return report

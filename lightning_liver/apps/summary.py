@@ -1,11 +1,14 @@
 """python -m lightning_liver.apps.summary model=unet"""
 
-from lightning_liver.apps.main import launch
+from lightning_liver.apps.main import Job, command
 
 
-def main() -> None:
+@command("summary")
+def main() -> Job:
     """Print the layer table of a model and write it to the run folder."""
-    launch("summary", "lightning_liver.commands.summary.summarise")
+    from lightning_liver.commands.summary import summarise
+
+    return summarise
 
 
 if __name__ == "__main__":

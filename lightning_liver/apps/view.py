@@ -1,8 +1,11 @@
 """liver-view run=RUN_FOLDER case=N"""
 
-from lightning_liver.apps.main import launch
+from lightning_liver.apps.main import Job, command
 
 
-def main() -> None:
+@command("view")
+def main() -> Job:
     """Show a test case of a run in the browser: the volume with truth, prediction and errors; Ctrl-C ends it."""
-    launch("view", "lightning_liver.commands.view.view")
+    from lightning_liver.commands.view import view
+
+    return view

@@ -1,45 +1,21 @@
-"""Policies that draw what scanners leave in the picture: streaks and rings, in HU."""
+"""Artefacts of scanners: streaks and rings, in HU."""
 
 from typing import Any
 
 import cv2
 import numpy as np
-from pydantic import validate_call
 
-from lightning_liver.augment.policy import Amount, Count, Policy, Probability, Size
+from lightning_liver.augment.policy import Number, policy_of
 from lightning_liver.augment.transforms import HuTransform, Image, in_pixels
+from lightning_liver.types import NonNegative, Positive
 
 _ANGLES = 4096  # of the table of streaks; a power of two
 _PER_PIXEL = 4  # entries of the table of rings
-_CENTRE_MM = 20.0  # rings lie about the rotation axis, which is seldom just at the picture's centre
-
-
-@validate_call
-def streak(*, amplitude_hu: Amount, count: Count, width_degrees: Size, probability: Probability) -> Policy:
-    """Light and dark streaks out of one place, as metal and bone leave them.
-
-    Args:
-        amplitude_hu: of the strongest streak, at its origin; every sample draws its own, uniformly up to this.
-        count: largest number of streaks.
-        width_degrees: standard deviation of a streak's profile; 0.05 at least.
-    """
-    return Policy([Streaks(amplitude_hu=amplitude_hu, count=count, width_degrees=width_degrees, p=probability)])
-
-
-@validate_call
-def ring(*, amplitude_hu: Amount, count: Count, width_mm: Size, probability: Probability) -> Policy:
-    """Rings about the scanner's axis, as detector elements that are off leave them.
-
-    Args:
-        amplitude_hu: of the strongest ring; every sample draws its own, uniformly up to this.
-        count: largest number of rings.
-        width_mm: standard deviation of a ring's profile; half a pixel at least.
-    """
-    return Policy([Rings(amplitude_hu=amplitude_hu, count=count, width_mm=width_mm, p=probability)])
+_CENTRE_MM = 20.0  # largest distance of the scanner's axis from the centre of the picture
 
 
 class _Drawn(HuTransform):
-    """Adds one picture, in HU, to all channels."""
+    """Base of transforms that add one picture, in HU, to all channels."""
 
     def parameters(self, image: Image, spacing_mm: tuple[float, float]) -> dict[str, Any]:
         return {"drawn": self.draw(image.shape[:2], spacing_mm)}
@@ -51,17 +27,25 @@ class _Drawn(HuTransform):
         raise NotImplementedError
 
     def strengths(self, most: int, amplitude_hu: float) -> np.ndarray:
-        """Of one to `most` lines, either sign, the strongest of a size drawn up to the amplitude."""
+        """Draw the strengths of one to `most` lines, of either sign, the strongest uniformly up to the amplitude."""
         strengths = self.random_generator.uniform(-1, 1, self.random_generator.integers(1, most + 1))
         return strengths / np.abs(strengths).max() * self.uniform(0, amplitude_hu)
 
 
 class Streaks(_Drawn):
-    """Sum over streaks of a exp(-angle^2 / 2 width^2) / (1 + r / half the slice), to both sides of their origin."""
+    """Light and dark streaks from one place, as of metal and bone.
 
-    def __init__(self, *, amplitude_hu: float, count: int, width_degrees: float, p: float) -> None:
-        super().__init__(p=p)
-        self.amplitude_hu, self.count, self.width_degrees = amplitude_hu, count, width_degrees
+    Sum over streaks of a exp(-angle^2 / 2 width^2) / (1 + r / half the slice), to both sides of their origin.
+
+    Args:
+        amplitude_hu: of the strongest streak, at its origin; every sample draws its own, uniformly up to this.
+        count: largest number of streaks.
+        width_degrees: standard deviation of a streak's profile; 0.05 at least.
+    """
+
+    amplitude_hu: NonNegative
+    count: Number
+    width_degrees: Positive
 
     def draw(self, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> np.ndarray:
         strengths = self.strengths(self.count, self.amplitude_hu)
@@ -78,11 +62,19 @@ class Streaks(_Drawn):
 
 
 class Rings(_Drawn):
-    """Sum over rings of a exp(-(r - radius)^2 / 2 width^2)."""
+    """Rings about the scanner's axis, as of miscalibrated detector elements.
 
-    def __init__(self, *, amplitude_hu: float, count: int, width_mm: float, p: float) -> None:
-        super().__init__(p=p)
-        self.amplitude_hu, self.count, self.width_mm = amplitude_hu, count, width_mm
+    Sum over rings of a exp(-(r - radius)^2 / 2 width^2).
+
+    Args:
+        amplitude_hu: of the strongest ring; every sample draws its own, uniformly up to this.
+        count: largest number of rings.
+        width_mm: standard deviation of a ring's profile; half a pixel at least.
+    """
+
+    amplitude_hu: NonNegative
+    count: Number
+    width_mm: Positive
 
     def draw(self, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> np.ndarray:
         strengths = self.strengths(self.count, self.amplitude_hu)
@@ -98,10 +90,14 @@ class Rings(_Drawn):
         return table.astype(np.float32)[place]
 
 
+streak = policy_of(Streaks)
+ring = policy_of(Rings)
+
+
 def _millimetres(
     shape: tuple[int, int], spacing_mm: tuple[float, float], centre: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How far each pixel lies from a place along y and x."""
+    """Return the distance of each pixel from a place along y and x."""
     y, x = ((np.arange(n) - c) * mm for n, c, mm in zip(shape, centre, spacing_mm, strict=True))
     plane = np.zeros(shape, np.float32)
     return plane + y.astype(np.float32)[:, None], plane + x.astype(np.float32)

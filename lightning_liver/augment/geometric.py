@@ -1,4 +1,4 @@
-"""Policies that move anatomy: image and labels alike, labels by their nearest pixel. Beyond the slice lies air."""
+"""Movements of anatomy: image and labels alike, labels by their nearest pixel. Beyond the slice is air."""
 
 from typing import Annotated, Any
 
@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 from pydantic import Field, validate_call
 
-from lightning_liver.augment.policy import AIR_HU, Amount, Degrees, Policy, Probability, Share
-from lightning_liver.augment.transforms import Image, Labels, by_channels
+from lightning_liver.augment.policy import AIR_HU, Degrees, Policy, policy_of
+from lightning_liver.augment.transforms import Image, Labels, Options, by_channels
 from lightning_liver.errors import LiverError
+from lightning_liver.types import BelowOne, Fraction, NonNegative
 
 Grid = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
@@ -19,68 +20,53 @@ FOLDING = 1 / 6
 
 
 @validate_call
-def flip(*, left_right: Probability, up_down: Probability) -> Policy:
-    """Mirror the slice. A liver lies on the patient's right and the spine behind: mirrored anatomy is wrong anatomy.
+def flip(*, left_right: Fraction, up_down: Fraction) -> Policy:
+    """Mirror the slice. Mirrored anatomy is wrong anatomy: the liver lies on the patient's right, the spine behind.
 
     Args:
-        left_right: probability to swap the patient's left and right.
-        up_down: probability to swap front and back.
+        left_right: probability of swapping the patient's left and right.
+        up_down: probability of swapping front and back.
     """
     return Policy(_flips(left_right, up_down))
 
 
 @validate_call
-def rotate(*, rotation_degrees: Degrees, probability: Probability) -> Policy:
-    """Rotation about the slice's centre by an angle drawn uniformly.
+def rotate(*, rotation_degrees: Degrees, probability: Fraction) -> Policy:
+    """Rotate about the slice's centre by an angle drawn uniformly.
 
     Args:
-        rotation_degrees: the largest angle, either way.
+        rotation_degrees: largest angle, either way.
     """
-    return Policy([Affine(rotation_degrees=rotation_degrees, scale=0, shift_mm=0, p=probability)])
+    return Policy([Affine(rotation_degrees=rotation_degrees, scale=0, shift_mm=0, probability=probability)])
 
 
 @validate_call
 def geometric(
     *,
-    left_right: Probability,
-    up_down: Probability,
+    left_right: Fraction,
+    up_down: Fraction,
     rotation_degrees: Degrees,
-    scale: Share,
-    shift_mm: Amount,
-    probability: Probability,
+    scale: BelowOne,
+    shift_mm: NonNegative,
+    probability: Fraction,
 ) -> Policy:
-    """Flips, then rotation, scale and shift in one go.
+    """Flip, then rotate, scale and shift in one interpolation.
 
     Args:
         left_right, up_down: probabilities of the flips.
         rotation_degrees, scale, shift_mm: see Affine.
         probability: of rotation, scale and shift.
     """
-    affine = Affine(rotation_degrees=rotation_degrees, scale=scale, shift_mm=shift_mm, p=probability)
+    affine = Affine(rotation_degrees=rotation_degrees, scale=scale, shift_mm=shift_mm, probability=probability)
     return Policy([*_flips(left_right, up_down), affine])
-
-
-@validate_call
-def elastic(*, amplitude_mm: Amount, grid_mm: Grid, probability: Probability) -> Policy:
-    """Smooth random deformation, see Elastic.
-
-    Raises:
-        LiverError: the amplitude is so large for the grid that anatomy could fold over.
-    """
-    if amplitude_mm > grid_mm * FOLDING * (1 + 1e-9):
-        raise LiverError(
-            f"augment: amplitude_mm={amplitude_mm:g} may fold anatomy over at grid_mm={grid_mm:g}; "
-            f"at most a sixth of that, {grid_mm * FOLDING:g}"
-        )
-    return Policy([Elastic(amplitude_mm=amplitude_mm, grid_mm=grid_mm, p=probability)])
 
 
 def _flips(left_right: float, up_down: float) -> list[albumentations.BasicTransform]:
     return [albumentations.HorizontalFlip(p=left_right), albumentations.VerticalFlip(p=up_down)]
 
 
-class _Moving(albumentations.DualTransform):  # type: ignore[misc]
-    """Draws where each output pixel comes from, once for image and labels."""
+class _Moving(Options, albumentations.DualTransform):  # type: ignore[misc]
+    """Base of movements; `origin` draws the place that each output pixel comes from, once for image and labels."""
 
     @property
     def targets_as_params(self) -> list[str]:
@@ -105,12 +91,12 @@ class Affine(_Moving):
         shift_mm: largest shift along each axis, either way.
     """
 
-    def __init__(self, *, rotation_degrees: float, scale: float, shift_mm: float, p: float) -> None:
-        super().__init__(p=p)
-        self.rotation_degrees, self.scale, self.shift_mm = rotation_degrees, scale, shift_mm
+    rotation_degrees: Degrees
+    scale: BelowOne
+    shift_mm: NonNegative
 
     def origin(self, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> np.ndarray:
-        """The matrix (2, 3) that takes an output pixel (x, y, 1) to where it comes from."""
+        """Draw the matrix (2, 3) that takes an output pixel (x, y, 1) to the place it comes from."""
         angle, scale = np.deg2rad(self.uniform(self.rotation_degrees)), 1 + self.uniform(self.scale)
         shift = np.array([self.uniform(self.shift_mm), self.uniform(self.shift_mm)])
         to_mm = np.diag([spacing_mm[1], spacing_mm[0]])
@@ -127,22 +113,29 @@ class Affine(_Moving):
 
 
 class Elastic(_Moving):
-    """Displacements drawn at the nodes of a coarse grid, cubic in between.
+    """Smooth random deformation: displacements drawn at the nodes of a coarse grid, cubic in between.
 
     Args:
         amplitude_mm: largest displacement of a node along each axis; every sample draws its own, up to this.
-        grid_mm: least distance between nodes; as many fit the slice as it has room for, one at least along each axis.
+        grid_mm: least distance between nodes; the slice has as many as fit, one at least along each axis.
 
     Source: Simard et al. 2003, doi:10.1109/ICDAR.2003.1227801, for the idea; a coarse grid as in Ronneberger et al.
     2015, arXiv:1505.04597, section 3.1, takes a tenth of the time of a filter over the whole slice.
     """
 
-    def __init__(self, *, amplitude_mm: float, grid_mm: float, p: float) -> None:
-        super().__init__(p=p)
-        self.amplitude_mm, self.grid_mm = amplitude_mm, grid_mm
+    amplitude_mm: NonNegative
+    grid_mm: Grid
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.amplitude_mm > self.grid_mm * FOLDING * (1 + 1e-9):
+            raise LiverError(
+                f"augment: amplitude_mm={self.amplitude_mm:g}: expected at most a sixth of grid_mm={self.grid_mm:g}, "
+                f"{self.grid_mm * FOLDING:g}, beyond which anatomy may fold over; lower it or raise grid_mm"
+            )
 
     def origin(self, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> np.ndarray:
-        """Where each output pixel comes from: (y, x, 2), x first."""
+        """Draw the place that each output pixel comes from: (y, x, 2), x first."""
         nodes = [max(int(n * mm / self.grid_mm), 1) for n, mm in zip(shape, spacing_mm, strict=True)]
         amplitude = self.random_generator.uniform(0, self.amplitude_mm)
         moves = self.random_generator.uniform(-amplitude, amplitude, (*nodes, 2)).astype(np.float32)
@@ -157,6 +150,9 @@ class Elastic(_Moving):
 
     def apply_to_mask(self, mask: Labels, origin: np.ndarray, **params: Any) -> Labels:
         return _remap(mask, origin, cv2.INTER_NEAREST, 0)
+
+
+elastic = policy_of(Elastic)
 
 
 def _warp(pixels: np.ndarray, origin: np.ndarray, interpolation: int, beyond: Any) -> np.ndarray:

@@ -1,66 +1,31 @@
-"""Policies that change how HU appear."""
+"""Window, contrast and gamma."""
 
 from typing import Any
 
 import cv2
 import numpy as np
-from pydantic import validate_call
 
-from lightning_liver.augment.policy import Amount, Finite, Policy, Probability, Share
+from lightning_liver.augment.policy import policy_of
 from lightning_liver.augment.transforms import HuTransform, Image
-from lightning_liver.errors import LiverError
-
-
-@validate_call
-def intensity(
-    *,
-    shift_hu: Amount,
-    width: Share,
-    contrast: Share,
-    gamma: Share,
-    window_hu: tuple[Finite, Finite],
-    probability: Probability,
-) -> Policy:
-    """Another window, contrast and gamma, see Intensity.
-
-    Args:
-        window_hu: the window of training.
-    """
-    if not window_hu[0] < window_hu[1]:
-        raise LiverError(f"augment: window_hu={list(window_hu)}: the first must be below the second, as in [-160, 240]")
-    jitter = Intensity(
-        shift_hu=shift_hu, width=width, contrast=contrast, gamma=gamma, window_hu=window_hu, p=probability
-    )
-    return Policy([jitter])
+from lightning_liver.types import BelowOne, NonNegative, Window
 
 
 class Intensity(HuTransform):
-    """What is seen through another window, at another contrast and gamma, in HU of the window of training.
+    """Another window, contrast and gamma, in HU of the window of training. Every sample draws its own.
 
-    The window's level moves by up to shift_hu and its width is divided by 1 - width to 1 + width: what comes into view
-    is what the scan has there. Contrast multiplies the distance from the mean of what is in view by 1 - contrast to
-    1 + contrast. Gamma raises [0, 1] to a power of 1 / (1 + gamma) to 1 + gamma, as often below 1 as above. All are
-    drawn for each sample.
+    Args:
+        shift_hu: the window's level moves by up to this, either way, and shows the scan's own values there.
+        width: the window's width is divided by 1 - width to 1 + width.
+        contrast: the distance from the mean of the window's values is multiplied by 1 - contrast to 1 + contrast.
+        gamma: [0, 1] is raised to a power of 1 / (1 + gamma) to 1 + gamma, as often below 1 as above.
+        window_hu: the window of training.
     """
 
-    def __init__(
-        self,
-        *,
-        shift_hu: float,
-        width: float,
-        contrast: float,
-        gamma: float,
-        window_hu: tuple[float, float],
-        p: float,
-    ) -> None:
-        super().__init__(p=p)
-        self.shift_hu, self.width, self.contrast, self.gamma, self.window_hu = (
-            shift_hu,
-            width,
-            contrast,
-            gamma,
-            window_hu,
-        )
+    shift_hu: NonNegative
+    width: BelowOne
+    contrast: BelowOne
+    gamma: BelowOne
+    window_hu: Window
 
     def parameters(self, image: Image, spacing_mm: tuple[float, float]) -> dict[str, Any]:
         power = (1 + self.gamma) ** self.uniform(-1, 1)
@@ -82,8 +47,11 @@ class Intensity(HuTransform):
         return _power(seen, power).reshape(img.shape) * np.float32(extent) + np.float32(low)
 
 
+intensity = policy_of(Intensity)
+
+
 def _power(seen: Image, power: float) -> np.ndarray:
-    """[0, 1] to a power. OpenCV's logarithm and exponential take a ninth of the time of its power."""
+    """Raise [0, 1] to a power. OpenCV's logarithm and exponential take a ninth of the time of its power."""
     np.clip(seen, np.float32(1e-12), 1, out=seen)  # the logarithm of 0 is not finite, and tiny results are slow
     return np.asarray(cv2.exp(cv2.log(seen) * np.float32(power)))
 

@@ -1,4 +1,4 @@
-"""Policies that bring other slices in: tumours of any training slice, or a blend of two slices of a batch."""
+"""Mixing with other slices: tumours of any training slice, or a blend of two slices of a batch."""
 
 from typing import Any
 
@@ -6,52 +6,38 @@ import albumentations
 import cv2
 import numpy as np
 import torch
-from pydantic import validate_call
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lightning_liver.augment.policy import Amount, Donor, Policy, Probability, Size
-from lightning_liver.augment.transforms import Image, Labels
+from lightning_liver.augment.policy import Donor, Policy, policy_of
+from lightning_liver.augment.transforms import Image, Labels, Options
+from lightning_liver.types import Fraction, NonNegative, Positive
 from lightning_liver.volume import Slice
 
 LIVER, TUMOUR = 1, 2
-_PLACES = 16  # tried for a tumour before it is given up
-_RIM_PIXELS = 6  # of the tumour's surroundings that tell how bright its liver is
+_PLACES = 16  # tried for a tumour before none is pasted
+_RIM_PIXELS = 6  # of the tumour's surroundings, whose liver gives the brightness
 
 
-@validate_call
-def copy_paste(*, edge_mm: Amount, probability: Probability) -> Policy:
-    """A tumour of another training slice into healthy liver, see CopyPaste.
-
-    Args:
-        edge_mm: width over which its edge fades into the liver.
-    """
-    return Policy([CopyPaste(edge_mm=edge_mm, p=probability)])
-
-
-@validate_call
-def mixup(*, alpha: Size, probability: Probability) -> Policy:
-    """Blends of two slices of a batch, see Mixup.
-
-    Args:
-        alpha: of the Beta distribution; the larger, the more even the blend.
-        probability: of a batch.
-    """
-    return Policy([], mixup=Mixup(alpha=alpha, probability=probability))
-
-
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Mixup:
-    """Each slice of a batch blended with the next one: share * slice + (1 - share) * next.
+    """Blend of each slice of a batch with the next one: share * slice + (1 - share) * next.
 
     One share a batch, from Beta(alpha, alpha), so that any loss can be blended the same way:
     share * loss(logits, labels) + (1 - share) * loss(logits, next labels), which is what Zhang et al. 2018,
     arXiv:1710.09412, do for one-hot targets. The batch depends on (seed, epoch, position of its first slice).
+
+    Args:
+        alpha: of the Beta distribution; the larger, the more even the blend.
+        probability: of a batch to be blended.
     """
 
-    def __init__(self, *, alpha: float, probability: float) -> None:
-        self.alpha, self.probability = alpha, probability
+    alpha: Positive
+    probability: Fraction
 
     def __call__(self, samples: list[dict[str, Tensor]], rng: np.random.Generator) -> list[dict[str, Tensor]]:
-        """Samples with image blended, partner_labels and share; as they are where none are blended."""
+        """Return samples with a blended image, partner_labels and share, or the samples as they are."""
         share = rng.beta(self.alpha, self.alpha)
         if len(samples) < 2 or rng.random() >= self.probability:
             return samples
@@ -67,27 +53,28 @@ class Mixup:
         ]
 
 
-class CopyPaste(albumentations.DualTransform):  # type: ignore[misc]
-    """Pastes one connected tumour of a training slice, as a rule another one, where it fits into liver without tumour.
+class CopyPaste(Options, albumentations.DualTransform):  # type: ignore[misc]
+    """One connected tumour of a training slice, usually another one, pasted into liver without tumour.
 
-    Its HU move by the difference between the two livers next to it, its pixels take the slice's spacing, and it fades
-    in over edge_mm inside its edge. A slice without liver large enough stays as it is, and so does one whose donor
-    shows no liver beside its tumour, or one of a training without tumours.
+    Its HU are shifted by the difference between the two livers around it, its pixels take the slice's spacing, and it
+    fades in over edge_mm inside its edge. A slice stays as it is if its liver is too small, if its donor shows no liver
+    beside the tumour, or if the training slices have no tumour.
 
-    Source: Ghiasi et al. 2021, arXiv:2012.07177, for objects in photographs; that a tumour has to lie in liver and be
-    as bright beside it as it was is our choice.
+    Args:
+        edge_mm: width over which the tumour's edge fades into the liver.
+
+    Source: Ghiasi et al. 2021, arXiv:2012.07177, for objects in photographs; the place in liver and the unchanged
+    contrast to it are our choice.
     """
 
-    def __init__(self, *, edge_mm: float, p: float) -> None:
-        super().__init__(p=p)
-        self.edge_mm = edge_mm
+    edge_mm: NonNegative
 
     @property
     def targets_as_params(self) -> list[str]:
         return ["image", "mask", "spacing_mm", "donor"]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Where the tumour lands, how much of each pixel it takes, its HU and its pixels; None where there is none."""
+        """Draw the tumour's place, its fraction of each pixel, its HU and its pixels; None where nothing is pasted."""
         donor: Donor = data["donor"]
         given = donor(self.random_generator)
         tumour = None if given is None else _tumour(given, data["spacing_mm"], self.random_generator)
@@ -120,10 +107,18 @@ class CopyPaste(albumentations.DualTransform):  # type: ignore[misc]
         return changed
 
 
-def fade(inside: np.ndarray, edge_pixels: float) -> np.ndarray:
-    """How much of each pixel a pasted object takes: all of it from edge_pixels inside its edge on, none beside it.
+copy_paste = policy_of(CopyPaste)
 
-    The innermost pixel is taken whole, however small the object is: what is labelled has to be seen.
+
+def mixup(**options: Any) -> Policy:
+    """Blend slices of a batch, with the options of Mixup."""
+    return Policy([], mixup=Mixup(**options))
+
+
+def fade(inside: np.ndarray, edge_pixels: float) -> np.ndarray:
+    """Return the fraction of each pixel that a pasted object takes: 1 from edge_pixels inside its edge on, 0 outside.
+
+    The innermost pixel is always 1, however small the object is: labelled pixels have to be visible.
     """
     padded = np.pad(inside.astype(np.uint8), 1)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
@@ -133,7 +128,7 @@ def fade(inside: np.ndarray, edge_pixels: float) -> np.ndarray:
 def _tumour(
     given: Slice, spacing_mm: tuple[float, float], rng: np.random.Generator
 ) -> tuple[Image, np.ndarray, float | None] | None:
-    """One tumour with a rim, on a grid of `spacing_mm`: HU, where it is, and the HU of the liver in the rim."""
+    """Return one tumour with a rim, on a grid of `spacing_mm`: HU, mask, and the mean HU of the liver in the rim."""
     count, components, stats, _ = cv2.connectedComponentsWithStats((given.labels == TUMOUR).astype(np.uint8))
     if count < 2:
         return None
@@ -154,7 +149,7 @@ def _tumour(
 
 
 def _place(labels: Labels, inside: np.ndarray, rng: np.random.Generator) -> tuple[slice, slice] | None:
-    """Where a tumour lies in liver with all of its pixels, of places drawn at random; None where none was found."""
+    """Return a random place where all of a tumour's pixels lie in liver; None if none was found."""
     height, width = inside.shape
     if height > labels.shape[0] or width > labels.shape[1]:
         return None

@@ -1,79 +1,26 @@
-"""Policies that add noise, in HU. Every sample draws its own strength, uniformly up to the option."""
+"""Noise in HU. Every sample draws its strength, uniformly up to the option."""
 
 from typing import Any
 
 import cv2
 import numpy as np
-from pydantic import validate_call
 
-from lightning_liver.augment.policy import Amount, Finite, Policy, Probability, Share, Size
+from lightning_liver.augment.policy import policy_of
 from lightning_liver.augment.transforms import HuTransform, Image, by_channels, in_pixels
-from lightning_liver.errors import LiverError
+from lightning_liver.types import BelowOne, NonNegative, Positive, Window
 
 FINEST_GRAIN = 1.0  # pixels: a finer grain cannot be drawn
 WATER_HU = 1000.0  # HU + 1000 is attenuation in thousandths of water's
 
 
-@validate_call
-def gaussian(*, std_hu: Amount, probability: Probability) -> Policy:
-    """Independent normal noise, alike everywhere.
-
-    Args:
-        std_hu: largest standard deviation.
-    """
-    return Policy([GaussianNoise(std_hu=std_hu, p=probability)])
-
-
-@validate_call
-def poisson(*, std_hu: Amount, probability: Probability) -> Policy:
-    """Noise of counted photons: its variance is proportional to the attenuation, so that air has none and bone most.
-
-    Args:
-        std_hu: largest standard deviation in water.
-    """
-    return Policy([PoissonNoise(std_hu=std_hu, p=probability)])
-
-
-@validate_call
-def speckle(*, std: Share, probability: Probability) -> Policy:
-    """Multiplicative noise of the attenuation.
-
-    Args:
-        std: largest standard deviation, as a share of the attenuation; in water 0.01 is 10 HU.
-    """
-    return Policy([Speckle(std=std, p=probability)])
-
-
-@validate_call
-def salt_and_pepper(*, share: Share, range_hu: tuple[Finite, Finite], probability: Probability) -> Policy:
-    """Single pixels at the ends of a range.
-
-    Args:
-        share: largest share of pixels, half of them salt.
-        range_hu: of pepper and of salt.
-    """
-    if not range_hu[0] < range_hu[1]:
-        raise LiverError(f"augment: range_hu={list(range_hu)}: pepper must lie below salt, as in [-160, 240]")
-    return Policy([SaltAndPepper(share=share, range_hu=range_hu, p=probability)])
-
-
-@validate_call
-def ct_noise(*, std_hu: Amount, grain_mm: Size, probability: Probability) -> Policy:
-    """Noise as filtered backprojection leaves it: grains of one size, without slow changes.
-
-    Args:
-        std_hu: largest standard deviation.
-        grain_mm: width of a grain at half its height; a pixel at least.
-    """
-    return Policy([CorrelatedNoise(std_hu=std_hu, grain_mm=grain_mm, p=probability)])
-
-
 class GaussianNoise(HuTransform):
-    """hu + s n with n standard normal and s uniform in [0, std_hu]."""
+    """Independent normal noise, alike everywhere: hu + s n with n standard normal and s uniform in [0, std_hu].
 
-    def __init__(self, *, std_hu: float, p: float) -> None:
-        super().__init__(p=p)
-        self.std_hu = std_hu
+    Args:
+        std_hu: largest standard deviation.
+    """
+
+    std_hu: NonNegative
 
     def parameters(self, image: Image, spacing_mm: tuple[float, float]) -> dict[str, Any]:
         return {"noise": self.normal(image.shape) * np.float32(self.uniform(0, self.std_hu))}
@@ -83,10 +30,13 @@ class GaussianNoise(HuTransform):
 
 
 class PoissonNoise(GaussianNoise):
-    """hu + s n sqrt(m) with m = max(hu + 1000, 0) / 1000, the attenuation as a multiple of water's.
+    """Noise of counted photons: its variance is proportional to the attenuation, 0 in air and largest in bone.
 
-    The normal approximation of m' = Poisson(N m) / N with N = (1000 / s)^2 counts, of which there are over a thousand
-    in water when s is below 30 HU.
+    hu + s n sqrt(m) with m = max(hu + 1000, 0) / 1000, the attenuation as a multiple of water's: the normal
+    approximation of m' = Poisson(N m) / N with N = (1000 / s)^2 counts, over a thousand in water for s below 30 HU.
+
+    Args:
+        std_hu: largest standard deviation in water.
     """
 
     def apply(self, img: Image, noise: Image, **params: Any) -> Image:
@@ -94,11 +44,13 @@ class PoissonNoise(GaussianNoise):
 
 
 class Speckle(HuTransform):
-    """(hu + 1000) (1 + s n) - 1000 with n standard normal and s uniform in [0, std]."""
+    """Multiplicative noise of the attenuation: (hu + 1000) (1 + s n) - 1000, n standard normal, s uniform in [0, std].
 
-    def __init__(self, *, std: float, p: float) -> None:
-        super().__init__(p=p)
-        self.std = std
+    Args:
+        std: largest standard deviation, as a fraction of the attenuation; in water 0.01 is 10 HU.
+    """
+
+    std: BelowOne
 
     def parameters(self, image: Image, spacing_mm: tuple[float, float]) -> dict[str, Any]:
         return {"noise": self.normal(image.shape) * np.float32(self.uniform(0, self.std))}
@@ -108,11 +60,15 @@ class Speckle(HuTransform):
 
 
 class SaltAndPepper(HuTransform):
-    """A share of pixels, uniform in [0, share], set to either end of range_hu in all channels."""
+    """Single pixels set to either end of range_hu in all channels.
 
-    def __init__(self, *, share: float, range_hu: tuple[float, float], p: float) -> None:
-        super().__init__(p=p)
-        self.share, self.range_hu = share, range_hu
+    Args:
+        share: largest fraction of pixels, half of them salt; every sample draws its own, uniformly up to this.
+        range_hu: pepper and salt.
+    """
+
+    share: BelowOne
+    range_hu: Window
 
     def parameters(self, image: Image, spacing_mm: tuple[float, float]) -> dict[str, Any]:
         pixels = image.shape[0] * image.shape[1]
@@ -128,15 +84,19 @@ class SaltAndPepper(HuTransform):
 
 
 class CorrelatedNoise(HuTransform):
-    """White noise through a difference of two Gaussians, one twice as wide as the other, scaled to its deviation.
+    """Noise of filtered backprojection: grains of one size, without slow changes.
 
-    Filtered backprojection's noise power rises from zero with the frequency and falls again with the kernel's cut-off
+    White noise through a difference of two Gaussians, one twice as wide as the other, scaled to its deviation. The
+    noise power of filtered backprojection rises from zero with the frequency and falls with the kernel's cut-off
     (Kijewski and Judy 1987, doi:10.1088/0031-9155/32/5/003); the difference of Gaussians has that shape.
+
+    Args:
+        std_hu: largest standard deviation.
+        grain_mm: width of a grain at half its height; a pixel at least.
     """
 
-    def __init__(self, *, std_hu: float, grain_mm: float, p: float) -> None:
-        super().__init__(p=p)
-        self.std_hu, self.grain_mm = std_hu, grain_mm
+    std_hu: NonNegative
+    grain_mm: Positive
 
     def parameters(self, image: Image, spacing_mm: tuple[float, float]) -> dict[str, Any]:
         grain = [max(pixels, FINEST_GRAIN) for pixels in in_pixels(self.grain_mm, spacing_mm)]
@@ -150,7 +110,14 @@ class CorrelatedNoise(HuTransform):
         return img + noise
 
 
+gaussian = policy_of(GaussianNoise)
+poisson = policy_of(PoissonNoise)
+speckle = policy_of(Speckle)
+salt_and_pepper = policy_of(SaltAndPepper)
+ct_noise = policy_of(CorrelatedNoise)
+
+
 def _blurred(pixels: np.ndarray, sigma_yx: list[float]) -> np.ndarray:
-    """OpenCV leaves an axis alone whose sigma is 0, but takes it from the other axis: so a tiny one."""
+    """Blur with a tiny sigma instead of 0, for which OpenCV takes that of the other axis."""
     y, x = (max(sigma, 1e-3) for sigma in sigma_yx)
     return cv2.GaussianBlur(pixels, (0, 0), sigmaX=x, sigmaY=y)

@@ -1,35 +1,28 @@
-"""Policies that hide a part of the slice."""
+"""Occlusion of parts of the slice."""
 
 from typing import Any
 
 import numpy as np
-from pydantic import validate_call
 
-from lightning_liver.augment.policy import Count, Finite, Policy, Probability, Size
+from lightning_liver.augment.policy import Number, policy_of
 from lightning_liver.augment.transforms import HuTransform, Image
+from lightning_liver.types import Finite, Positive
 
 
-@validate_call
-def cutout(*, count: Count, size_mm: Size, fill_hu: Finite, probability: Probability) -> Policy:
-    """Squares of one HU, see Cutout.
+class Cutout(HuTransform):
+    """Squares of one HU in all channels. Labels stay: the network has to infer hidden structures from around them.
 
     Args:
         count: largest number of squares.
         size_mm: longest side; every square draws its own, from half of it.
-        fill_hu: what is in them.
-    """
-    return Policy([Cutout(count=count, size_mm=size_mm, fill_hu=fill_hu, p=probability)])
-
-
-class Cutout(HuTransform):
-    """Covers one to `count` squares in all channels. Labels stay: what is hidden has to be inferred from around it.
+        fill_hu: value of their pixels.
 
     Source: DeVries and Taylor 2017, arXiv:1708.04552, for classification.
     """
 
-    def __init__(self, *, count: int, size_mm: float, fill_hu: float, p: float) -> None:
-        super().__init__(p=p)
-        self.count, self.size_mm, self.fill_hu = count, size_mm, fill_hu
+    count: Number
+    size_mm: Positive
+    fill_hu: Finite
 
     def parameters(self, image: Image, spacing_mm: tuple[float, float]) -> dict[str, Any]:
         rng = self.random_generator
@@ -45,3 +38,6 @@ class Cutout(HuTransform):
         for (y0, x0), (y1, x1) in boxes:
             covered[y0:y1, x0:x1] = self.fill_hu
         return covered
+
+
+cutout = policy_of(Cutout)

@@ -1,8 +1,7 @@
-"""Augmentation policies: albumentations' transforms in a row, and what depends on more than one slice.
+"""Augmentation policies: albumentations' transforms in sequence, and blends of a batch.
 
-Slices come in HU, before the window: amplitudes mean what they say, and what a shifted window brings into view is
-really there. What a policy does depends on the sample's seed alone: albumentations' own generators repeat one stream in
-every forked worker.
+Slices are in HU, before the window: amplitudes are HU of the scan, and a shifted window shows real values. A policy's
+draws depend on the sample's seed alone: albumentations' own generators repeat one stream in every forked worker.
 """
 
 import random
@@ -13,14 +12,10 @@ import albumentations
 import numpy as np
 from pydantic import Field
 
+from lightning_liver.types import Count
 from lightning_liver.volume import Slice
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=1000)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+Number = Annotated[Count, Field(le=1000)]  # of objects that are drawn
 Degrees = Annotated[float, Field(ge=0, le=180)]
 
 Donor = Callable[[np.random.Generator], Slice | None]  # another training slice with tumour, where there is one
@@ -30,14 +25,14 @@ ATTEMPTS = 8
 
 
 class Policy:
-    """Transforms in a row, reseeded for every sample.
+    """Sequence of transforms, reseeded for every sample.
 
-    A structure that a slice has stays in it: a sample whose transforms moved all of its liver or all of its tumour out,
-    or resampled it away, is drawn again, and after ATTEMPTS draws it is left as it was.
+    A policy never removes a structure: the sample is drawn again if liver or tumour would vanish, and stays unchanged
+    after ATTEMPTS draws.
 
     Args:
-        transforms: albumentations' or ours; they are given image (HU), mask, spacing_mm and donor.
-        mixup: applied to batches, see lightning_liver.augment.mixing.Mixup; None mixes none.
+        transforms: albumentations' or ours; they get image (HU), mask, spacing_mm and donor.
+        mixup: applied to batches, see lightning_liver.augment.mixing.Mixup; None blends none.
     """
 
     def __init__(
@@ -47,13 +42,13 @@ class Policy:
         self._compose = albumentations.Compose(self.transforms)
 
     def __call__(self, image: Slice, seed: int, donor: Donor) -> Slice:
-        """A changed copy of a slice; what is passed in stays as it is."""
+        """Return a changed copy of a slice; the slice itself stays as it is."""
         if not self.transforms:
             return image
         present = _structures(image.labels)
         for draw in np.random.SeedSequence(seed).generate_state(ATTEMPTS):
-            # one stream for all transforms: set_random_seed would start the same one in each of them, so that what
-            # decides whether the first is applied would decide it for all
+            # One stream for all transforms: set_random_seed would start the same one in each of them, and one draw
+            # would decide for all of them whether they are applied.
             self._compose.set_random_state(np.random.default_rng(draw), random.Random(int(draw)))
             changed = self._compose(image=image.hu, mask=image.labels, spacing_mm=image.spacing_mm, donor=donor)
             if present <= _structures(changed["mask"]):
@@ -66,7 +61,17 @@ def none() -> Policy:
     return Policy([])
 
 
+def policy_of(transform: Callable[..., albumentations.BasicTransform]) -> Callable[..., Policy]:
+    """Return a function that builds the policy of one transform from its options: a yaml's `_target_`."""
+
+    def policy(**options: Any) -> Policy:
+        return Policy([transform(**options)])
+
+    policy.__doc__ = transform.__doc__
+    return policy
+
+
 def _structures(labels: np.ndarray) -> set[int]:
-    """Which of liver (tumour included) and tumour a slice shows."""
+    """Return the labels of the structures in a slice: 1 for liver (tumour included), 2 for tumour."""
     highest = int(labels.max(initial=0))
     return set(range(1, highest + 1))

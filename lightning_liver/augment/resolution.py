@@ -1,41 +1,22 @@
-"""Policies that take detail away."""
+"""Loss of detail."""
 
 from typing import Any
 
 import cv2
-from pydantic import validate_call
 
-from lightning_liver.augment.policy import Amount, Policy, Probability, Size
+from lightning_liver.augment.policy import policy_of
 from lightning_liver.augment.transforms import HuTransform, Image, by_channels, in_pixels
-
-
-@validate_call
-def blur(*, sigma_mm: Amount, probability: Probability) -> Policy:
-    """A Gaussian filter.
-
-    Args:
-        sigma_mm: largest standard deviation; every sample draws its own, uniformly up to this.
-    """
-    return Policy([Blur(sigma_mm=sigma_mm, p=probability)])
-
-
-@validate_call
-def low_resolution(*, pixel_mm: Size, probability: Probability) -> Policy:
-    """Pixels as large as a coarser scan's, brought back to the grid by linear interpolation.
-
-    Args:
-        pixel_mm: largest pixel; every sample draws its own, from the slice's own to this. A slice with larger ones
-            stays as it is.
-    """
-    return Policy([LowResolution(pixel_mm=pixel_mm, p=probability)])
+from lightning_liver.types import NonNegative, Positive
 
 
 class Blur(HuTransform):
-    """A Gaussian whose standard deviation is uniform in [0, sigma_mm]."""
+    """Gaussian filter whose standard deviation is uniform in [0, sigma_mm].
 
-    def __init__(self, *, sigma_mm: float, p: float) -> None:
-        super().__init__(p=p)
-        self.sigma_mm = sigma_mm
+    Args:
+        sigma_mm: largest standard deviation.
+    """
+
+    sigma_mm: NonNegative
 
     def parameters(self, image: Image, spacing_mm: tuple[float, float]) -> dict[str, Any]:
         return {"sigma": in_pixels(self.uniform(0, self.sigma_mm), spacing_mm)}
@@ -46,11 +27,13 @@ class Blur(HuTransform):
 
 
 class LowResolution(HuTransform):
-    """Means over pixels whose size is uniform between the slice's and pixel_mm, then linear interpolation."""
+    """Means over pixels whose size is uniform between the slice's and pixel_mm, then linear interpolation.
 
-    def __init__(self, *, pixel_mm: float, p: float) -> None:
-        super().__init__(p=p)
-        self.pixel_mm = pixel_mm
+    Args:
+        pixel_mm: largest pixel, as of a coarser scan. A slice with larger ones stays as it is.
+    """
+
+    pixel_mm: Positive
 
     def parameters(self, image: Image, spacing_mm: tuple[float, float]) -> dict[str, Any]:
         pixel_mm = self.uniform(min(max(spacing_mm), self.pixel_mm), self.pixel_mm)
@@ -67,3 +50,7 @@ class LowResolution(HuTransform):
                 cv2.resize(part, small[::-1], interpolation=cv2.INTER_AREA), size, interpolation=cv2.INTER_LINEAR
             ),
         )
+
+
+blur = policy_of(Blur)
+low_resolution = policy_of(LowResolution)

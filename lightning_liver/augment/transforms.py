@@ -1,21 +1,47 @@
-"""What our own transforms have in common: albumentations' interface, with millimetres and seeded noise."""
+"""Base classes of our transforms: albumentations' interface with checked options, millimetres and seeded noise."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, dataclass_transform
 
 import albumentations
 import cv2
 import numpy as np
 from jaxtyping import Float32
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from lightning_liver.types import Fraction
 
 Image = Float32[np.ndarray, "y x channel"]
 Labels = np.ndarray  # (y, x) uint8
 
-_RUN_IN = 16  # values after seeding that depend on the seed too simply: the first one is always positive
+_RUN_IN = 16  # first values after seeding, which depend on the seed too simply: the very first is always positive
 
 
-class HuTransform(albumentations.ImageOnlyTransform):  # type: ignore[misc]
-    """Changes intensities alone. `parameters` draws what `apply` is given."""
+_CHECKED: Any = {"kw_only": True, "eq": False, "repr": False, "config": ConfigDict(extra="forbid")}
+
+
+@dataclass_transform(kw_only_default=True)
+@dataclass(**_CHECKED)
+class Options:
+    """Base of transforms whose annotated attributes are their options; pydantic checks them.
+
+    Args:
+        probability: of a sample to be changed.
+    """
+
+    probability: Fraction
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        dataclass(**_CHECKED)(cls)
+
+    def __post_init__(self) -> None:
+        albumentations.BasicTransform.__init__(self, p=self.probability)
+
+
+class HuTransform(Options, albumentations.ImageOnlyTransform):  # type: ignore[misc]
+    """Base of transforms of intensities alone; `parameters` draws the arguments of `apply`."""
 
     @property
     def targets_as_params(self) -> list[str]:
@@ -31,12 +57,12 @@ class HuTransform(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         return float(self.random_generator.uniform(low, high))
 
     def normal(self, shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
-        """Independent standard normal values. OpenCV's generator is four times as quick as numpy's."""
+        """Draw independent standard normal values. OpenCV's generator is four times as quick as numpy's."""
         return normal(shape, self.random_generator)
 
 
 def normal(shape: tuple[int, ...], rng: np.random.Generator) -> Float32[np.ndarray, "..."]:
-    """Independent standard normal values of OpenCV's generator, which is seeded from `rng`."""
+    """Draw independent standard normal values of OpenCV's generator, which is seeded from `rng`."""
     cv2.setRNGSeed(int(rng.integers(2**31)))
     cv2.randn(np.empty((1, _RUN_IN), np.float32), np.zeros(1), np.ones(1))
     values = np.empty((shape[0], int(np.prod(shape[1:]))), np.float32)
@@ -45,12 +71,12 @@ def normal(shape: tuple[int, ...], rng: np.random.Generator) -> Float32[np.ndarr
 
 
 def by_channels(image: Image, change: Callable[[np.ndarray], np.ndarray]) -> Image:
-    """What an OpenCV function makes of each channel: it takes four at most, and interpolates two less exactly."""
+    """Apply an OpenCV function to each channel: it takes four at most, and interpolates two less exactly."""
     if image.shape[2] == 1:
         return change(np.ascontiguousarray(image[..., 0]))[..., None]  # which copies nothing
     return np.stack([change(np.ascontiguousarray(image[..., c])) for c in range(image.shape[2])], axis=-1)
 
 
 def in_pixels(length_mm: float, spacing_mm: tuple[float, float]) -> tuple[float, float]:
-    """A length along y and x."""
+    """Return a length in pixels along y and x."""
     return length_mm / spacing_mm[0], length_mm / spacing_mm[1]

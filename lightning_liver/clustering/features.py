@@ -1,4 +1,4 @@
-"""A feature vector of each image: what one part of a network says of it, averaged over the image."""
+"""A feature vector of each image: the output of one part of a network, averaged over the image."""
 
 from collections.abc import Callable
 
@@ -13,33 +13,33 @@ from lightning_liver.types import Images
 Pooled = Float[Tensor, "batch feature"]
 
 
-def part_named(network: nn.Module, pattern: str) -> str:
-    """The last part whose name matches, such as the bottleneck for encoder.*
+def find_part(network: nn.Module, pattern: str) -> str:
+    """Return the last part whose name matches, such as the bottleneck for encoder.*
 
     Raises:
-        LiverError: none does.
+        LiverError: no name matches.
     """
     return select(parts(network), [pattern], option="part")[-1]
 
 
 @torch.no_grad()
-def pooled(network: nn.Module, part: str, images: Images, apply: Callable[[Images], object]) -> Pooled:
-    """Global average pooling of a part's output.
+def pool_features(network: nn.Module, part: str, images: Images, apply: Callable[[Images], object]) -> Pooled:
+    """Pool a part's output by its global average.
 
     Args:
-        part: its whole name.
-        apply: how the network is applied to images, such as with padding.
+        part: its full name.
+        apply: applies the network to images, for example with padding.
 
     Raises:
-        LiverError: the part does not give one map for each channel, or nothing at all.
+        LiverError: the output is not one map for each channel.
     """
-    kept: list[object] = []
-    hook = parts(network)[part].register_forward_hook(lambda module, inputs, output: kept.append(output))
+    outputs: list[object] = []
+    hook = parts(network)[part].register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:
         apply(images)
     finally:
         hook.remove()
-    maps = kept[-1] if kept else None
+    maps = outputs[-1] if outputs else None
     if not isinstance(maps, Tensor) or maps.ndim != 4:
-        raise LiverError(f"part={part}: it gives no maps of features; take another part: {', '.join(parts(network))}")
+        raise LiverError(f"part={part}: its output is no feature map; choose one of {', '.join(parts(network))}")
     return maps.float().mean(dim=(2, 3))

@@ -1,4 +1,4 @@
-"""Clusters of slices as text and as a picture."""
+"""Clusters of slices as text and as a figure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,58 +11,60 @@ from matplotlib.gridspec import GridSpec, GridSpecBase
 from matplotlib.lines import Line2D
 
 from lightning_liver.report.drawing import FAINT, INK, RULE, SIZE, SMALL
-from lightning_liver.tables import MISSING, Row, text_table
+from lightning_liver.report.numbers import number_text, range_text
+from lightning_liver.tables import Row, text_table
 
-# From Okabe and Ito, "Color Universal Design" (2008): the colour-blind can tell them apart.
+# Okabe and Ito, "Color Universal Design" (2008): distinguishable for the colour-blind.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#222222")
 MARKERS = {"tumour": "^", "liver": "o", "neither": "x", "unknown": "."}
 EXAMPLES = 6  # slices shown of each cluster
 
 _NAMES = {"features": "features", "pixels": "raw pixels", "difference": "difference"}
+Plane = Float[np.ndarray, "slice component"]
 Score = tuple[float | None, float | None, float | None]  # adjusted Rand index and the ends of its interval
 
 
 @dataclass(frozen=True)
 class Clustering:
-    """Slices, what they show, and in which cluster they are, from 0 on.
+    """Truth and clusters of slices; clusters count from 0.
 
     Args:
-        how: the features were made, in words.
+        description: of the features.
         truth: of each slice: tumour, liver, neither or unknown.
         features, pixels: cluster of each slice.
         feature_plane, pixel_plane: its first two principal components.
         scores: adjusted Rand index of features, of pixels, and their difference.
-        patients: how many.
+        patients: their number.
     """
 
-    how: str
+    description: str
     truth: Sequence[str]
     features: Int[np.ndarray, " slice"]
     pixels: Int[np.ndarray, " slice"]
-    feature_plane: Float[np.ndarray, "slice component"]
-    pixel_plane: Float[np.ndarray, "slice component"]
+    feature_plane: Plane
+    pixel_plane: Plane
     scores: Mapping[str, Score]
     patients: int
 
 
 def clusters_text(shown: Clustering) -> str:
-    """What the clusters hold, how they agree with the truth, and whether features do so better than pixels."""
+    """Return the contents of the clusters, their agreement with the truth, and the verdict."""
     scores: list[Row] = [
         {"by": _NAMES[name], "adjusted Rand index": score[0], "low": score[1], "high": score[2]}
         for name, score in shown.scores.items()
     ]
     return (
-        f"{len(shown.truth)} slices of {shown.patients} patients. Features: {shown.how}.\n\n"
+        f"{len(shown.truth)} slices of {shown.patients} patients. Features: {shown.description}.\n\n"
         f"{text_table(_contents(shown))}\n\n{text_table(scores)}\n"
         f"(low to high: 95 % interval over patients)\n\n{_verdict(shown.scores['difference'])}"
     )
 
 
 def clusters_figure(shown: Clustering, picture: Callable[[int], Float[np.ndarray, "y x"]]) -> Figure:
-    """The planes of the first two principal components, and typical slices of each cluster by features.
+    """Draw the planes of the first two principal components, and typical slices of each cluster by features.
 
     Args:
-        picture: number of a slice -> the slice, windowed to [0, 1].
+        picture: index of a slice -> the slice, windowed to [0, 1].
     """
     clusters = int(shown.features.max()) + 1
     figure = Figure(figsize=(13, max(7.6, 1.5 * clusters + 1.4)), facecolor="white", layout="constrained")
@@ -77,18 +79,18 @@ def clusters_figure(shown: Clustering, picture: Callable[[int], Float[np.ndarray
     strips = grid[1].subgridspec(clusters, EXAMPLES)
     for cluster in range(clusters):
         _strip(figure, strips, cluster, shown, picture)
-    figure.suptitle("Clusters of slices, and what the slices show", fontsize=11, weight="bold", color=INK)
-    caption = f"Right: of each cluster by features, slices nearest to its middle in the plane. Features: {shown.how}."
+    figure.suptitle("Clusters of slices and their truth", fontsize=11, weight="bold", color=INK)
+    caption = f"Right: the slices nearest to the centre of each cluster by features. Features: {shown.description}."
     figure.supxlabel(caption, fontsize=SMALL, color=FAINT)
     figure.legend(handles=_legend(shown, clusters), loc="outside right upper", fontsize=SMALL, frameon=False)
     return figure
 
 
-def typical(plane: Float[np.ndarray, "slice component"], groups: Int[np.ndarray, " slice"], cluster: int) -> list[int]:
-    """Slices of a cluster that are nearest to its middle, the nearest first; at most EXAMPLES."""
+def typical_slices(plane: Plane, groups: Int[np.ndarray, " slice"], cluster: int) -> list[int]:
+    """Return the slices nearest to the centre of a cluster, the nearest first; at most EXAMPLES."""
     members = np.flatnonzero(groups == cluster)
-    far = np.linalg.norm(plane[members] - plane[members].mean(axis=0), axis=1)
-    return [int(members[n]) for n in np.argsort(far, kind="stable")[:EXAMPLES]]
+    distances = np.linalg.norm(plane[members] - plane[members].mean(axis=0), axis=1)
+    return [int(members[n]) for n in np.argsort(distances, kind="stable")[:EXAMPLES]]
 
 
 def _contents(shown: Clustering) -> list[Row]:
@@ -115,14 +117,11 @@ def _verdict(score: Score) -> str:
 
 def _score(score: Score) -> str:
     value, low, high = score
-    if value is None:
-        return MISSING
-    return f"{value:.2f}" + ("" if low is None or high is None else f" ({low:.2f} to {high:.2f})")
+    ends = range_text(low, high, 2)
+    return number_text(value, 2) + (f" ({ends})" if ends else "")
 
 
-def _scatter(
-    axes: Axes, plane: Float[np.ndarray, "slice component"], groups: Int[np.ndarray, " slice"], truth: Sequence[str]
-) -> None:
+def _scatter(axes: Axes, plane: Plane, groups: Int[np.ndarray, " slice"], truth: Sequence[str]) -> None:
     kinds = np.asarray(truth)
     for cluster in range(int(groups.max()) + 1):
         for kind, marker in MARKERS.items():
@@ -139,7 +138,7 @@ def _scatter(
 def _strip(
     figure: Figure, strips: GridSpecBase, cluster: int, shown: Clustering, picture: Callable[[int], np.ndarray]
 ) -> None:
-    for place, n in enumerate(typical(shown.feature_plane, shown.features, cluster)):
+    for place, n in enumerate(typical_slices(shown.feature_plane, shown.features, cluster)):
         axes = figure.add_subplot(strips[cluster, place])
         axes.imshow(picture(n), cmap="gray", vmin=0, vmax=1, gid="example")
         axes.set(xticks=[], yticks=[])

@@ -1,7 +1,7 @@
-"""What augmentation makes of a slice, for the eye: a contact sheet of the policies of conf/augment."""
+"""liver-augment-preview: a contact sheet of the augmentation policies of conf/augment."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,125 +22,152 @@ from lightning_liver.report.drawing import write_png
 
 log = logging.getLogger(__name__)
 
+_LABELS = "Contours show the labels that training gets with the slice."
 _COLOURS = 128  # of the sheet: with 256 it is over a megabyte
-_FIRST_CASES = 8  # among which slices are looked for
+_FIRST_CASES = 8  # the slices are chosen from these
 
 
 class Policy(NamedTuple):
-    """A policy, its name and its main options in one line."""
+    """A policy with its name and its main options in one line."""
 
     name: str
-    about: str
-    made: Augment
+    options: str
+    augment: Augment
 
 
-class Place(NamedTuple):
+class SliceIndex(NamedTuple):
     """A slice of a case."""
 
     case: str
     z: int
 
 
-def preview(cfg: DictConfig, folder: Path) -> Path:
-    """Draw a contact sheet into a folder and say where it is.
+class Sheet(NamedTuple):
+    """A contact sheet to be drawn: its file's stem, its texts, what its blocks are, and how to make them."""
 
-    `sheet.png` shows policies beside each other, of each the strongest draw; `<policy>.png` shows all draws of the one
+    stem: str
+    title: str
+    caption: str
+    kind: str
+    blocks: Callable[["PreviewSlices"], list[Block]]
+
+
+def preview(cfg: DictConfig, folder: Path) -> Path:
+    """Draw a contact sheet into a folder and return its path.
+
+    `sheet.png` shows policies side by side, the strongest draw of each; `<policy>.png` shows all draws of the policy
     that `augment` names. Slices and seeds are the same for all. Equal input gives equal files.
 
     Raises:
-        LiverError: something that the user can mend.
+        LiverError: an invalid option or data set.
     """
+    seed, draws, count = _whole(cfg, "seed", 0, 2**32 - 1), _whole(cfg, "draws", 1, 99), _whole(cfg, "slices", 1, 8)
     options: SliceOptions = build(cfg.data.slices)
-    seed, draws = _whole(cfg, "seed", 0, 2**32 - 1), _whole(cfg, "draws", 1, 99)
-    slices = _whole(cfg, "slices", 1, 8)
-    one = _given(cfg) if "augment" in cfg else None
-    policies = _catalogue(cfg) if one is None else []
-    bench = _Bench(prepared(cfg.data), options, seed=seed, slices=slices)
-    blocks = bench.draws(one, draws) if one else [bench.strongest(policy, draws) for policy in policies]
-    title = one.name if one else "What augmentation makes of a slice"
-    path = folder / f"{one.name if one else 'sheet'}.png"
-    write_png(contact_sheet(title, _caption(one, draws), bench.untouched(), blocks), path, colours=_COLOURS)
-    log.info(f"{path}: {len(blocks)} {'draws' if one else 'policies'}, {len(bench.places)} slices each")
+    sheet = _sheet_of_draws(cfg, draws) if "augment" in cfg else _sheet_of_policies(cfg, draws)
+    slices = PreviewSlices(prepared(cfg.data), options, seed=seed, count=count)
+    blocks = sheet.blocks(slices)
+    path = folder / f"{sheet.stem}.png"
+    write_png(contact_sheet(sheet.title, sheet.caption, slices.untouched(), blocks), path, colours=_COLOURS)
+    log.info(f"{path}: {len(blocks)} {sheet.kind}, {len(slices.indices)} slices each")
     return path
 
 
-def telling(records: Sequence[CaseRecord], count: int) -> list[Place]:
-    """Slices that show much: in turn the one with most tumour and the one with most liver of those without.
+def _sheet_of_draws(cfg: DictConfig, draws: int) -> Sheet:
+    policy = _typed_policy(cfg)
+    caption = f"{policy.options}. {_LABELS} The first {draws} draws.".removeprefix(". ")
+    return Sheet(policy.name, policy.name, caption, "draws", lambda slices: slices.draws(policy, draws))
 
-    Each is of another case while there are some; fewer than `count` where there are no more.
+
+def _sheet_of_policies(cfg: DictConfig, draws: int) -> Sheet:
+    policies = _listed_policies(cfg)
+    caption = (
+        f"Each row begins with the untouched slices. {_LABELS} Each policy and slice shows the strongest of {draws} "
+        "draws; seeds are the same for all."
+    )
+    title = "Augmentation policies on the same slices"
+    return Sheet(
+        "sheet", title, caption, "policies", lambda slices: [slices.strongest(each, draws) for each in policies]
+    )
+
+
+def representative_slices(records: Sequence[CaseRecord], count: int) -> list[SliceIndex]:
+    """Choose slices in turn with most tumour and with most liver but no tumour.
+
+    Each is of another case as long as possible; fewer than `count` if there are no more.
     """
     pools = [_by_area(records, tumour=True), _by_area(records, tumour=False)]
-    chosen: list[Place] = []
+    chosen: list[SliceIndex] = []
     while len(chosen) < count and any(pools):
         pool = pools[len(chosen) % 2] or pools[(len(chosen) + 1) % 2]
-        cases = {place.case for place in chosen}
-        chosen.append(next((place for place in pool if place.case not in cases), pool[0]))
+        cases = {index.case for index in chosen}
+        chosen.append(next((index for index in pool if index.case not in cases), pool[0]))
         pool.remove(chosen[-1])
     return chosen
 
 
-def _by_area(records: Sequence[CaseRecord], *, tumour: bool) -> list[Place]:
-    """Slices with tumour by its area, or slices with liver alone by its; the largest first."""
+def _by_area(records: Sequence[CaseRecord], *, tumour: bool) -> list[SliceIndex]:
+    """Return the slices with tumour by its area, or those with liver alone by its area; the largest first."""
     areas = {
-        Place(record.name, z): (of_tumour if tumour else of_liver) * record.spacing_mm[1] * record.spacing_mm[2]
+        SliceIndex(record.name, z): (tumour_pixels if tumour else liver_pixels)
+        * record.spacing_mm[1]
+        * record.spacing_mm[2]
         for record in records
-        for z, (of_liver, of_tumour) in enumerate(zip(record.liver_pixels, record.tumour_pixels, strict=True))
-        if of_liver and bool(of_tumour) == tumour
+        for z, (liver_pixels, tumour_pixels) in enumerate(zip(record.liver_pixels, record.tumour_pixels, strict=True))
+        if liver_pixels and bool(tumour_pixels) == tumour
     }
-    return sorted(areas, key=lambda place: -areas[place])
+    return sorted(areas, key=lambda index: -areas[index])
 
 
-class _Bench:
-    """The slices that policies are tried on, as a batch of training would have them, but whole.
+class PreviewSlices:
+    """Whole slices, augmented as a batch of training would be.
 
-    A store's labelled cases all give tumours to policies that ask for one.
+    Policies that paste tumours take them from all labelled cases of the store.
     """
 
-    def __init__(self, store: Store, options: SliceOptions, *, seed: int, slices: int) -> None:
+    def __init__(self, store: Store, options: SliceOptions, *, seed: int, count: int) -> None:
         records = [store.cases[name] for name in store.labelled()]
-        self.places = telling(records[:_FIRST_CASES], slices)
-        if not self.places:
+        self.indices = representative_slices(records[:_FIRST_CASES], count)
+        if not self.indices:
             raise LiverError(
-                f"data: none of the first {_FIRST_CASES} labelled cases shows a liver, of {len(store.cases)} cases in "
-                f"{store.folder}; a preview needs one that does"
+                f"data: the first {_FIRST_CASES} labelled cases of {store.folder} have no liver; choose other data"
             )
-        shapes = [store.cases[place.case].shape[1:] for place in self.places]
+        shapes = [store.cases[index.case].shape[1:] for index in self.indices]
         self.size = (max(height for height, _ in shapes), max(width for _, width in shapes))
         self.store, self.seed, self.tumours = store, seed, Pools.of(records).kinds["tumour"]
         self.normalization = Normalization(options.window_hu, options.context, mean=0.0, std=1.0)
         self.plain = self._batch(none(), 0)
 
     def untouched(self) -> Block:
-        about = ", ".join(f"case {place.case} slice {place.z}" for place in self.places)
+        about = ", ".join(f"case {index.case} slice {index.z}" for index in self.indices)
         return Block("untouched", about, self._tiles(self.plain))
 
     def draws(self, policy: Policy, count: int) -> list[Block]:
-        """All of them."""
-        return [Block(f"draw {draw}", "", self._tiles(self._batch(policy.made, draw))) for draw in range(count)]
+        """Return a block for each draw."""
+        return [Block(f"draw {draw}", "", self._tiles(self._batch(policy.augment, draw))) for draw in range(count)]
 
     def strongest(self, policy: Policy, count: int) -> Block:
-        """Of each slice the draw that changes it most."""
-        batches = [self._batch(policy.made, draw) for draw in range(count)]
+        """Return a block with the draw that changes each slice most."""
+        batches = [self._batch(policy.augment, draw) for draw in range(count)]
         by_slice = zip(self.plain, zip(*batches, strict=True), strict=True)
-        return Block(policy.name, policy.about, self._tiles([_strongest(plain, drawn) for plain, drawn in by_slice]))
+        return Block(policy.name, policy.options, self._tiles([_strongest(plain, drawn) for plain, drawn in by_slice]))
 
     def _batch(self, augment: Augment, draw: int) -> list[Sample]:
-        """As training would load it, the draw for its epoch."""
+        """Load a batch as training would; the draw takes the place of the epoch."""
         slices = TrainingSlices(
             self.store, self.normalization, augment=augment, size=self.size, seed=self.seed, tumours=self.tumours
         )
-        return slices.__getitems__([Draw(draw, position, *place) for position, place in enumerate(self.places)])
+        return slices.__getitems__([Draw(draw, position, *index) for position, index in enumerate(self.indices)])
 
     def _tiles(self, batch: Sequence[Sample]) -> list[Tile]:
-        return [self._tile(*triple) for triple in zip(self.places, self.plain, batch, strict=True)]
+        return [self._tile(*triple) for triple in zip(self.indices, self.plain, batch, strict=True)]
 
-    def _tile(self, place: Place, plain: Sample, sample: Sample) -> Tile:
+    def _tile(self, index: SliceIndex, plain: Sample, sample: Sample) -> Tile:
         partner = sample.get("partner_labels")
         return Tile(
             grey=sample["image"][self.normalization.context].numpy(),
             labels=sample["labels"].numpy(),
             partner=None if partner is None else partner.numpy(),
-            spacing_mm=self.store.cases[place.case].spacing_mm[1:],
+            spacing_mm=self.store.cases[index.case].spacing_mm[1:],
             note=_note(plain, sample),
         )
 
@@ -150,7 +177,7 @@ def _strongest(plain: Sample, drawn: Sequence[Sample]) -> Sample:
 
 
 def _strength(plain: Sample, sample: Sample) -> float:
-    """How much a sample differs where the body was, as a share of the window; a blend does most at a half."""
+    """Return the mean change within the body, in fractions of the window, weighted by the evenness of a blend."""
     share = float(sample.get("share", 1.0))
     evenness = min(share / max(1 - share, 1e-6), 1)
     return evenness * float(((sample["image"] - plain["image"]).abs() * (plain["image"] > 0)).mean())
@@ -163,52 +190,54 @@ def _note(plain: Sample, sample: Sample) -> str:
     return "as it was" if same else ""
 
 
-def _given(cfg: DictConfig) -> Policy:
-    """What `augment=NAME`, with its options, makes.
+def _typed_policy(cfg: DictConfig) -> Policy:
+    """Build the policy of `augment=NAME` with its options.
 
     Raises:
-        LiverError: policies were given too, or what building raises.
+        LiverError: `policies` was given too, or an option is invalid.
     """
     if cfg.policies is not None:
         raise LiverError(
-            f"policies={cfg.policies} and augment= were both given: policies= compares some, augment= shows one's draws"
+            f"policies={cfg.policies}: expected no augment= beside it; give policies= to compare or augment= for one"
         )
     return _policy(str(HydraConfig.get().runtime.choices["augment"]), cfg.augment)
 
 
-def _catalogue(cfg: DictConfig) -> list[Policy]:
-    """The policies that were asked for, or all of conf/augment, as conf/ has them.
+def _listed_policies(cfg: DictConfig) -> list[Policy]:
+    """Build the policies of `policies`, or all of conf/augment, with their default options.
 
     Raises:
-        LiverError: there is none of a name.
+        LiverError: an unknown name, or an empty list.
     """
     known = GlobalHydra.instance().config_loader().get_group_options("augment")
     wanted = known if cfg.policies is None else _names(cfg.policies)
     if unknown := [name for name in wanted if name not in known]:
-        raise LiverError(f"policies: conf/augment has no {' and no '.join(unknown)}; it has {', '.join(known)}")
+        raise LiverError(f"policies: conf/augment has no {' and no '.join(unknown)}; choose from {', '.join(known)}")
     if not wanted:
-        raise LiverError("policies=[]: nothing to show; name some as in policies=[perlin,all], or leave it out for all")
+        raise LiverError(
+            "policies=[]: expected at least one; give names as in policies=[perlin,all], or leave it out for all"
+        )
     added = [f"+augment@augment.{name}={name}" for name in wanted]
-    told = HydraConfig.get()
-    whole = hydra.compose(told.job.config_name, [*told.overrides.task, *added])
-    return [_policy(name, whole.augment[name]) for name in wanted]
+    current = HydraConfig.get()
+    composed = hydra.compose(current.job.config_name, [*current.overrides.task, *added])
+    return [_policy(name, composed.augment[name]) for name in wanted]
 
 
 def _names(policies: Any) -> list[str]:
-    """Each once, in the order in which they were typed."""
+    """Return each name once, in the order typed."""
     return list(dict.fromkeys(map(str, policies if isinstance(policies, ListConfig) else [policies])))
 
 
 def _policy(name: str, node: DictConfig) -> Policy:
-    return Policy(name, _about(OmegaConf.to_container(node, resolve=True)), build(node))
+    return Policy(name, _options_text(OmegaConf.to_container(node, resolve=True)), build(node))
 
 
-def _about(options: Any) -> str:
-    """Options as they are typed; of a policy that is made of others, their names."""
+def _options_text(options: Any) -> str:
+    """Return the options as typed; for a policy made of others, the names of these."""
     parts = [name for name, value in options.items() if isinstance(value, dict)]
     flat = {name: value for name, value in options.items() if not isinstance(value, dict) and value is not None}
-    told = [f"{name}={_short(value)}" for name, value in flat.items() if not name.startswith("_")]
-    return " ".join(text for text in (*told, ", ".join(parts)) if text and text != "probability=1")
+    typed = [f"{name}={_short(value)}" for name, value in flat.items() if not name.startswith("_")]
+    return " ".join(text for text in (*typed, ", ".join(parts)) if text and text != "probability=1")
 
 
 def _short(value: Any) -> str:
@@ -220,16 +249,5 @@ def _short(value: Any) -> str:
 def _whole(cfg: DictConfig, name: str, least: int, most: int) -> int:
     value = cfg[name]
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise LiverError(f"{name}={value!r}: it must be a whole number from {least} to {most}")
+        raise LiverError(f"{name}={value!r}: expected a whole number from {least} to {most}")
     return value
-
-
-def _caption(one: Policy | None, draws: int) -> str:
-    """What is shown, and how it was chosen."""
-    labels = "Contours are of the labels that training gets with the slice."
-    if one is not None:
-        return f"{one.about}. {labels} The first {draws} draws.".removeprefix(". ")
-    return (
-        f"Each row begins with the untouched slices. {labels} Of each policy and slice the strongest of {draws} draws; "
-        "seeds are the same for all."
-    )

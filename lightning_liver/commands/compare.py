@@ -1,4 +1,4 @@
-"""What liver-compare does: read runs, compare them, write and draw what came of it."""
+"""liver-compare: read runs, compare them, print, write and draw the result."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,21 +7,21 @@ from lightning_liver.comparison import results
 from lightning_liver.comparison.effects import effects_text
 from lightning_liver.comparison.figures import draw, image_lines, write_figures
 from lightning_liver.comparison.loss_metric import loss_metric_text
-from lightning_liver.comparison.losses import measured
+from lightning_liver.comparison.loss_scores import LossScores, loss_scores
 from lightning_liver.comparison.readme import Block, check_marks, write_block
 from lightning_liver.comparison.runs import status_rows
-from lightning_liver.comparison.study import study
-from lightning_liver.comparison.text import PAIRS, pair_rows, study_text
+from lightning_liver.comparison.study import Study, study
+from lightning_liver.comparison.study_text import PAIRS, pair_rows, study_text
 from lightning_liver.tables import text_table, write_csv
 
 STRUCTURES = {"tumour": ("tumour",), "liver": ("liver",), "both": ("tumour", "liver")}
 
 
 def status(places: Sequence[str]) -> str:
-    """A table of all runs in some places, what became of each, and the count of each outcome.
+    """Return a table of all runs in some places with their status, and the number of runs of each status.
 
     Raises:
-        LiverError: no such folder, no run, damaged files.
+        LiverError: a folder is missing or has no run, or files are damaged.
     """
     rows = status_rows(results.gather(map(Path, places)))
     states = [str(row["status"]) for row in rows]
@@ -39,39 +39,48 @@ def comparison(
     figures: str | None,
     command: str,
 ) -> str:
-    """The text of a comparison; with `readme` also written there, with its figures and results.csv beside it.
+    """Return the text of a comparison; with `readme` write it there too, with figures and results.csv beside it.
 
-    The runs that this results.csv already has are compared too, and their rows stay.
+    The runs of this results.csv are compared as well, and their rows stay.
 
     Args:
-        places: run folders, folders above them, results.csv files and folders that hold one.
-        metric: "tumour", "liver" or "both"; Holm's correction is over all pairs of what is shown.
-        baseline: compare with this configuration alone, by its name or the values in it.
-        within: options; runs are compared only with runs that share their values.
-        effects: tell first what each option did, where several differ at once.
+        places: run folders, folders above them, results.csv files and folders with one.
+        metric: "tumour", "liver" or "both"; Holm's correction is over all pairs shown.
+        baseline: compare with this configuration alone, given by its name or the values in it.
+        within: options; only runs that share their values are compared.
+        effects: begin with the effect of each option, for a design where several differ at once.
         figures: a folder for the figures.
-        command: what was typed, to stand beside the numbers.
+        command: as typed, shown beside the numbers.
 
     Raises:
-        LiverError: nothing to compare, damaged files, unknown baseline or option, no place for what is written.
+        LiverError: nothing to compare, damaged files, an unknown baseline or option, or nowhere to write.
     """
-    given, table = list(map(Path, places)), None
     if readme:
         check_marks(Path(readme))
-        table = Path(readme).with_name(results.NAME)
-        given += [table] * table.exists()
-    runs, options = results.gather(given), tuple(dict.fromkeys(within))
-    found = study(runs, STRUCTURES[metric], baseline=baseline, within=options)
-    losses = measured(runs, options)
-    of_options = effects_text(found.runs, STRUCTURES[metric]) if effects else ""
-    text = "\n\n".join(filter(None, [of_options, study_text(found), loss_metric_text(*losses)]))
-    folders = {Path(each).resolve() for each in (figures, Path(readme).parent if readme else None) if each}
-    pictures = draw(found, losses) if folders else {}
-    for folder in folders:
-        write_figures(folder, pictures, losses.matrix)
-        if pairs := pair_rows(found):
-            write_csv(folder / PAIRS, pairs)
-    if readme and table:
-        results.write_results(table, runs, options)
-        write_block(Path(readme), Block(command, text, image_lines(list(pictures))))
+    structures, options = STRUCTURES[metric], tuple(dict.fromkeys(within))
+    runs = results.gather([*map(Path, places), *_results_beside(readme)])
+    compared = study(runs, structures, baseline=baseline, within=options)
+    losses = loss_scores(runs, options)
+    parts = [effects_text(runs, structures) if effects else "", study_text(compared), loss_metric_text(*losses)]
+    text = "\n\n".join(filter(None, parts))
+    images = _write_figures([figures, str(Path(readme).parent) if readme else None], compared, losses)
+    if readme:
+        results.write_results(Path(readme).with_name(results.NAME), runs, options)
+        write_block(Path(readme), Block(command, text, images))
     return text
+
+
+def _results_beside(readme: str | None) -> list[Path]:
+    table = Path(readme).with_name(results.NAME) if readme else None
+    return [table] if table and table.exists() else []
+
+
+def _write_figures(folders: Sequence[str | None], compared: Study, losses: LossScores) -> list[str]:
+    """Write figures and tables into the folders that are given, each once; return the lines that show the figures."""
+    targets = {Path(folder).resolve() for folder in folders if folder}
+    pictures = draw(compared, losses) if targets else {}
+    for folder in targets:
+        write_figures(folder, pictures, losses.matrix)
+        if pairs := pair_rows(compared):
+            write_csv(folder / PAIRS, pairs)
+    return image_lines(list(pictures))

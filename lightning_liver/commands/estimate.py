@@ -1,4 +1,4 @@
-"""How many runs a command line means, and how long they take, before any of them starts."""
+"""Estimate of the number of runs of a command line and of their time, before any of them starts."""
 
 import json
 import math
@@ -23,7 +23,8 @@ from lightning_liver.data.store import CaseRecord, open_store
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.predict_volume import AUTOCAST
 from lightning_liver.machine import threads
-from lightning_liver.runs.done import is_done, is_listed
+from lightning_liver.runs.folder import RunFolder
+from lightning_liver.runs.listing import is_done, is_listed
 from lightning_liver.sweep.design import jobs as designed
 from lightning_liver.training.memory_format import choose_memory_format
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
@@ -34,40 +35,40 @@ _FEWEST_STEPS = 3
 
 
 class Plan(NamedTuple):
-    """A command's runs, each its config with Hydra's own part, and how many of them run at once."""
+    """The configs of a command's runs, with Hydra's own part, and the number of them that run at once."""
 
     runs: Sequence[DictConfig]
     at_once: int
 
 
 def estimate(arguments: Sequence[str]) -> str:
-    """What a command would do: its number of runs, how many are done, about how long the others take.
+    """Describe the runs of a command: their number, how many are done, and about how long the others take.
 
     Args:
         arguments: of liver-train, without `estimate=`.
     """
     plan = plan_of(arguments)
-    left = [cfg for cfg in plan.runs if not is_done(run_folder(cfg), cfg.results, cfg.trainer)]
-    count = f"{len(plan.runs)} run{'s' * (len(plan.runs) > 1)}, {len(plan.runs) - len(left)} of them done"
+    remaining = [cfg for cfg in plan.runs if not is_done(run_folder(cfg), cfg.results, cfg.trainer)]
+    count = f"{len(plan.runs)} run{'s' * (len(plan.runs) > 1)}, {len(plan.runs) - len(remaining)} of them done"
     listed = sum(is_listed(run_folder(cfg).name, cfg.results, cfg.trainer) for cfg in plan.runs)
     if listed:
         count += f", {listed} in {plan.runs[0].results} (results=null runs them here)"
-    if not left:
+    if not remaining:
         return f"{count}."
-    seconds, how = _seconds_a_run(plan, left[0])
-    total = math.ceil(len(left) / plan.at_once) * seconds
+    seconds, how = _seconds_a_run(plan, remaining[0])
+    total = math.ceil(len(remaining) / plan.at_once) * seconds
     return (
         f"{count}; {plan.at_once} at a time.\n"
-        f"About {seconds:.0f} s a run ({how}): {_duration(total)} for the {len(left)} that are left."
+        f"About {seconds:.0f} s a run ({how}): {_duration(total)} for the remaining {len(remaining)}."
     )
 
 
 def plan_of(arguments: Sequence[str]) -> Plan:
-    """The runs as Hydra will compose them, from the experiment's own sweep and what was typed.
+    """Compose the runs as Hydra will, from the experiment's own sweep and the arguments.
 
     Raises:
-        HydraException: what Hydra itself would refuse.
-        LiverError: the sweep chooses its runs as it goes, so that they cannot be listed.
+        HydraException: an error of Hydra itself.
+        LiverError: the sweep chooses its runs as it goes, so they cannot be listed.
     """
     typed = [argument for argument in arguments if not argument.startswith("-")]
     parser = OverridesParser.create()
@@ -82,8 +83,8 @@ def plan_of(arguments: Sequence[str]) -> Plan:
         is_design = "factors" in sweeper
         if not is_design and not sweeper._target_.endswith(BasicSweeper.__name__):
             raise LiverError(
-                "estimate=true counts the runs of a plain sweep or a design; "
-                f"hydra/sweeper={whole.hydra.runtime.choices['hydra/sweeper']} chooses them as it goes"
+                "estimate=true: expected a plain sweep or a design; "
+                f"hydra/sweeper={whole.hydra.runtime.choices['hydra/sweeper']} chooses its runs as it goes"
             )
         swept = [f"{name}={value}" for name, value in (sweeper.params or {}).items()]
         (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides([*swept, *typed]), None)
@@ -94,13 +95,13 @@ def plan_of(arguments: Sequence[str]) -> Plan:
 
 
 def run_folder(cfg: DictConfig) -> Path:
-    """Where Hydra puts a run of a sweep."""
+    """Return the folder of a run of a sweep."""
     return Path(cfg.hydra.sweep.dir) / cfg.hydra.sweep.subdir
 
 
 def _seconds_a_run(plan: Plan, cfg: DictConfig) -> tuple[float, str]:
-    """From the runs of this study that are complete here, else measured."""
-    files = [run_folder(run) / "timing.json" for run in plan.runs]
+    """Return the mean time of the study's complete runs, else a measured one, and its source."""
+    files = [RunFolder(run_folder(run)).timing for run in plan.runs]
     timings = [json.loads(file.read_text()) for file in files if file.exists()]
     if timings:
         mean = statistics.mean(sum(timing[part] for part in ("prepare_s", "fit_s", "test_s")) for timing in timings)
@@ -109,7 +110,7 @@ def _seconds_a_run(plan: Plan, cfg: DictConfig) -> tuple[float, str]:
 
 
 def _measured(cfg: DictConfig, at_once: int) -> tuple[float, str]:
-    """A few steps of training and of evaluation, times their number."""
+    """Time a few steps of training and of evaluation, and multiply by their number."""
     options = resolve_auto(build(cfg.trainer))
     torch.set_num_threads(cfg.trainer.threads or max(threads() // at_once, 1))
     slices: SliceOptions = build(cfg.data.slices)
@@ -120,17 +121,17 @@ def _measured(cfg: DictConfig, at_once: int) -> tuple[float, str]:
     fit_s = 60 * options.max_minutes if options.max_minutes else steps * step_s
     records = _records(cfg.data)
     if not records:
-        return fit_s, f"{step_s * 1000:.0f} ms a step; preparing and testing come on top"
+        return fit_s, f"{step_s * 1000:.0f} ms a step; preparing and testing not included"
     slice_s = _seconds(lambda: step.predict(*_batch(slices, 1, records[0].shape[1:])))
     validations = 0 if options.max_minutes else max(options.max_epochs // options.validate_every, 1)
     fold = sum(record.shape[0] for record in records) / cfg.data.folds
-    # all of the fold once more with the best weights, and as many of the test cases
+    # the best weights evaluate the whole fold and about as many test slices
     evaluated = validations * min(fold, slices.val_slices or math.inf) + 2 * fold
     return fit_s + slice_s * evaluated, f"{step_s * 1000:.0f} ms a step, {slice_s * 1000:.0f} ms a slice to evaluate"
 
 
 def _records(data: DictConfig) -> list[CaseRecord]:
-    """The prepared cases, none before they are prepared."""
+    """Return the prepared cases, none if they are not prepared."""
     try:
         grid = "native" if data.spacing_mm is None else f"{data.spacing_mm:g}mm"
         return list(open_store(Path(data.store).expanduser() / grid).cases.values())
@@ -139,7 +140,7 @@ def _records(data: DictConfig) -> list[CaseRecord]:
 
 
 class _Step:
-    """A network that takes steps on made-up slices, as the trainer would."""
+    """A network that takes steps on synthetic slices, as the trainer would."""
 
     def __init__(
         self, network: nn.Module, loss: Callable[..., Tensor], optimizer: Any, options: TrainerOptions
@@ -152,22 +153,22 @@ class _Step:
 
     def train(self, images: Tensor, target: Tensor) -> None:
         self.network.train()
-        self._cost(images, target).backward()  # type: ignore[no-untyped-call]
+        self._loss(images, target).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.optimizer.zero_grad()
 
     @torch.no_grad()
     def predict(self, images: Tensor, target: Tensor) -> None:
         self.network.eval()
-        self._cost(images, target)
+        self._loss(images, target)
 
-    def _cost(self, images: Tensor, target: Tensor) -> Tensor:
+    def _loss(self, images: Tensor, target: Tensor) -> Tensor:
         with self.autocast:
             logits: Any = self.network(images.to(self.device))
         levels = [logits.float()] if isinstance(logits, Tensor) else [level.float() for level in logits]
-        cost = self.loss(levels[0] if isinstance(logits, Tensor) else levels, target.to(self.device))
-        cost.item()  # waits for the device
-        return cost
+        loss = self.loss(levels[0] if isinstance(logits, Tensor) else levels, target.to(self.device))
+        loss.item()  # waits for the device
+        return loss
 
 
 def _batch(slices: SliceOptions, count: int, size_yx: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -178,7 +179,7 @@ def _batch(slices: SliceOptions, count: int, size_yx: tuple[int, ...]) -> tuple[
 
 
 def _seconds(step: Callable[[], None]) -> float:
-    """Median of a few, after one to warm up."""
+    """Return the median time of a few steps, after one to warm up."""
     step()
     times: list[float] = []
     while len(times) < _FEWEST_STEPS or sum(times) < _TIMED_S:

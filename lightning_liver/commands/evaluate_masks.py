@@ -1,4 +1,4 @@
-"""Score masks of any tool against true ones. Nothing here imports Lightning, so that it starts quickly."""
+"""Scores of masks of any tool against true ones. Imports no Lightning, so that it starts quickly."""
 
 import logging
 import math
@@ -15,6 +15,7 @@ from lightning_liver.evaluation.score import Scored, check_shapes, score_pairs
 from lightning_liver.evaluation.tables import score_tables
 from lightning_liver.metrics.aggregate import LESION_COLUMNS, Figures, case_rows, data_set_figures, lesion_rows
 from lightning_liver.metrics.modes import mode_of
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.tables import write_csv, write_json_whole
 
 log = logging.getLogger(__name__)
@@ -23,9 +24,9 @@ _OF_RUNS = ("data", "inference", "trainer", "uncertainty=", "passes=")
 
 
 def evaluate_masks(cfg: DictConfig, folder: Path) -> Figures:
-    """Score label maps against true ones, paired by their names, from whatever tool they come.
+    """Score label maps of any tool against true ones, paired by their names.
 
-    Leaves cases.csv, lesions.csv and metrics.json in a folder.
+    Writes cases.csv, lesions.csv and metrics.json to the folder.
 
     Raises:
         LiverError: masks that are missing, or of no pair (unless skip_missing), whose shapes differ, or that cannot be
@@ -34,18 +35,19 @@ def evaluate_masks(cfg: DictConfig, folder: Path) -> Figures:
     _refuse_options_of_runs(HydraConfig.get().overrides.task)
     _refuse_bad_options(cfg)
     matched = match_files(Path(str(cfg.truth)).expanduser(), Path(str(cfg.predictions)).expanduser())
-    _tell_unmatched(matched, skip_missing=cfg.skip_missing)
+    _report_unmatched(matched, skip_missing=cfg.skip_missing)
     check_shapes(matched.pairs)
     patients = {} if cfg.patients is None else read_patients(cfg.patients)
     outcomes = score_pairs(matched.pairs, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm, workers=cfg.workers)
     cases = {outcome.pair.case: outcome.score for outcome in outcomes if outcome.score is not None}
     owners = {case: patients.get(case, case) for case in cases}
-    for name, rows_of, header in (("cases.csv", case_rows, ()), ("lesions.csv", lesion_rows, LESION_COLUMNS)):
+    files = RunFolder(folder)
+    for path, rows_of, header in ((files.cases, case_rows, ()), (files.lesions, lesion_rows, LESION_COLUMNS)):
         rows = [row for case, score in cases.items() for row in rows_of(case, owners[case], score)]
-        write_csv(folder / name, rows, header)
-    _tell_outcomes(outcomes, folder)
+        write_csv(path, rows, header)
+    _report_outcomes(outcomes, folder)
     figures = data_set_figures(list(cases.values()), "test")
-    write_json_whole(folder / "metrics.json", figures | {"mode": cfg.mode, "tolerance_mm": cfg.tolerance_mm})
+    write_json_whole(files.metrics, figures | {"mode": cfg.mode, "tolerance_mm": cfg.tolerance_mm})
     tables = score_tables(list(cases.values()), list(owners.values()), figures, cfg.tolerance_mm)
     log.info(f"{cfg.predictions} against {cfg.truth}\n\n{tables}\n\n{folder}")
     return figures
@@ -53,21 +55,21 @@ def evaluate_masks(cfg: DictConfig, folder: Path) -> Figures:
 
 def _refuse_options_of_runs(typed: Sequence[str]) -> None:
     if others := [override for override in typed if override.startswith(_OF_RUNS)]:
-        raise LiverError(f"{others[0]}: with truth= and predictions= no network is run; leave it out")
+        raise LiverError(f"{others[0]}: expected only with run=; leave it out")
 
 
 def _refuse_bad_options(cfg: DictConfig) -> None:
     mode_of(cfg.mode)
     tolerance, workers = cfg.tolerance_mm, cfg.workers
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
-        raise LiverError(f"tolerance_mm={tolerance!r}; set it to millimetres, 0 or more")
+        raise LiverError(f"tolerance_mm={tolerance!r}: expected millimetres, 0 or more")
     if isinstance(workers, bool) or not isinstance(workers, int | None) or not 0 <= (workers or 0) <= 1024:
-        raise LiverError(f"workers={workers!r}; set it to a whole number from 0 to 1024, or null for as many as pay")
+        raise LiverError(f"workers={workers!r}: expected a whole number from 0 to 1024, or null for as many as pay")
     if not isinstance(cfg.skip_missing, bool):
-        raise LiverError(f"skip_missing={cfg.skip_missing!r}; set it to true or false")
+        raise LiverError(f"skip_missing={cfg.skip_missing!r}: expected true or false")
 
 
-def _tell_unmatched(matched: Matched, *, skip_missing: bool) -> None:
+def _report_unmatched(matched: Matched, *, skip_missing: bool) -> None:
     if matched.without_truth:
         log.warning(f"No truth, not scored: {', '.join(map(str, matched.without_truth))}")
     if not matched.without_prediction:
@@ -76,16 +78,16 @@ def _tell_unmatched(matched: Matched, *, skip_missing: bool) -> None:
         f"  {path}" for path in matched.without_prediction
     )
     if not skip_missing:
-        raise LiverError(f"{missing}\nPredict them, or leave them out with skip_missing=true.")
-    log.warning(f"{missing}\nThey are left out (skip_missing=true).")
+        raise LiverError(f"{missing}\nPredict them, or skip them with skip_missing=true.")
+    log.warning(f"{missing}\nThey are skipped (skip_missing=true).")
 
 
-def _tell_outcomes(outcomes: Sequence[Scored], folder: Path) -> None:
+def _report_outcomes(outcomes: Sequence[Scored], folder: Path) -> None:
     for message in dict.fromkeys(message for outcome in outcomes for message in outcome.warnings):
         log.warning(message)
     if bad := [outcome.error for outcome in outcomes if outcome.error]:
         listed = "\n".join(f"  {message}" for message in bad)
         raise LiverError(
             f"{len(bad)} of {len(outcomes)} cases could not be scored:\n{listed}\n"
-            f"Mend them, or take them away. cases.csv and lesions.csv in {folder} have the others."
+            f"Correct or remove them. cases.csv and lesions.csv in {folder} have the others."
         )

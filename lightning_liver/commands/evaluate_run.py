@@ -1,12 +1,14 @@
-"""Score the network of a finished run: on its own test cases, or on a data set that it never saw."""
+"""Scores of a run's network on its own test cases, or on a data set that it never saw."""
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from lightning_liver.augment.policy import none
 from lightning_liver.build import build, prepared
@@ -14,11 +16,15 @@ from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
 from lightning_liver.evaluation.tables import score_tables
+from lightning_liver.inference.network import TrainedNetwork
+from lightning_liver.inference.thresholds import Thresholds
 from lightning_liver.inference.tta import flips_for
-from lightning_liver.inference.uncertainty import KINDS, has_dropout, refuse_certainty
+from lightning_liver.inference.uncertainty import KINDS, check_uncertainty, has_dropout
 from lightning_liver.report.cases import draw_cases, run_figures, write_scores
-from lightning_liver.runs.trained import Finished, decision_of, read_run, tested_cases
+from lightning_liver.runs.folder import RunFolder
+from lightning_liver.runs.trained import decision_of, read_run, tested_cases
 from lightning_liver.tables import or_none, write_json_whole
+from lightning_liver.training.case_figures import Calibration, UncertaintyAgainstMistakes
 from lightning_liver.training.settings import resolve_auto
 from lightning_liver.training.task import SegmentationTask
 from lightning_liver.training.trainer import bare_trainer
@@ -28,68 +34,64 @@ log = logging.getLogger(__name__)
 
 _OF_LOADING = ("num_workers", "workers", "eval_batch_size")
 _OF_MASKS = ("patients=", "skip_missing=", "workers=")
-_OF_THE_WEIGHTS = ("spacing_mm", "context", "window_hu", "standardise")  # what the network wants its input to be
+_OF_THE_WEIGHTS = ("spacing_mm", "context", "window_hu", "standardise")  # the input that the network was trained on
 
 
 def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
-    """Score the run's test cases, or every labelled case of the data that were typed, on each scan's own grid.
+    """Score the run's test cases, or every labelled case of the given data, on each scan's own grid.
 
-    Leaves cases.csv, lesions.csv, calibration.csv, metrics.json and pictures in a folder.
+    Writes cases.csv, lesions.csv, calibration.csv, metrics.json and pictures to the folder.
 
     Raises:
         LiverError: a run without weights or test cases; what preparing raises.
     """
     run = Path(str(cfg.run)).expanduser()
-    finished = read_run(run)
-    saved = finished.config
+    trained = read_run(run)
+    saved = trained.config
     typed = HydraConfig.get().overrides.task
     if others := [override for override in typed if override.startswith(_OF_MASKS)]:
-        raise LiverError(f"{others[0]}: this is for truth= and predictions=; with run= leave it out")
+        raise LiverError(f"{others[0]}: expected only with truth= and predictions=; leave it out")
     check_scoring(mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
     elsewhere = any(override.startswith(("data=", "data.root=")) for override in typed)
     data = _for_the_weights(cfg.data, saved.data) if elsewhere else _with_typed(saved.data, typed)
     store = prepared(data)
     cases = tuple(store.labelled()) if elsewhere else tested_cases(run)
     if not cases:
-        raise LiverError(f"{run} has no test cases; name a data set: data=lits data.root=DIR")
+        raise LiverError(f"run={run}: expected test cases; name a data set, as in data=lits data.root=DIR")
     if gone := [name for name in cases if name not in store.cases]:
-        raise LiverError(f"{run} tested cases that data.root no longer has: {', '.join(gone)}")
+        raise LiverError(f"run={run}: data.root no longer has its test cases {', '.join(gone)}")
     module = SliceDataModule(store, Split((cases[0],), (), cases), none(), build(data.slices), seed=0)
-    module.load_state_dict(finished.normalization)
-    task = _task(finished, flips=bool(_given(cfg.inference.flips, saved.inference.get("flips"))))
-    _compare_uncertainty(task, cfg)
-    task.thresholds, post_process = decision_of(cfg.inference, finished, run)
+    module.load_state_dict(asdict(trained.normalization))
+    thresholds, post_process = decision_of(cfg.inference, trained, run)
+    task = _task(trained, cfg, thresholds, flips=bool(_given(cfg.inference.flips, saved.inference.get("flips"))))
     volumes = VolumeScores(module, post_process, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
-    logged = bare_trainer(resolve_auto(build(cfg.trainer)), callbacks=[volumes]).test(task, module, verbose=False)[0]
-    rows = write_scores(folder, store, volumes.scores, task.calibration)
-    draw_cases(folder / "pictures", store, rows, volumes.kept, module.normalization.window_hu)
+    calibration = Calibration()
+    callbacks = [volumes, calibration, UncertaintyAgainstMistakes()]
+    logged = bare_trainer(resolve_auto(build(cfg.trainer)), callbacks=callbacks).test(task, module, verbose=False)[0]
+    rows = write_scores(folder, store, volumes.scores, calibration.bins)
+    draw_cases(RunFolder(folder).pictures, store, rows, volumes.kept, module.normalization.window_hu)
     metrics: dict[str, Any] = {name: or_none(value) for name, value in logged.items() if name.startswith("test/")}
     metrics |= run_figures(volumes.scores) | {"mode": cfg.mode, "tolerance_mm": cfg.tolerance_mm}
-    write_json_whole(folder / "metrics.json", metrics)
+    write_json_whole(RunFolder(folder).metrics, metrics)
     patients = [store.cases[case].patient for case in volumes.scores]
     tables = score_tables(list(volumes.scores.values()), patients, metrics, cfg.tolerance_mm)
-    tables += _told_uncertainty(metrics, cfg.uncertainty)
+    tables += _uncertainty_text(metrics, cfg.uncertainty)
     log.info(f"{run} on {store.folder if elsewhere else 'its test cases'}\n\n{tables}\n\n{folder}")
     return metrics
 
 
-def _compare_uncertainty(task: SegmentationTask, cfg: DictConfig) -> None:
-    """Have the task say whether its uncertainty points at the mistakes.
-
-    Raises:
-        LiverError: there is no such uncertainty, or it would be zero everywhere.
-    """
+def _check_uncertainty(cfg: DictConfig, network: nn.Module, *, views: int) -> None:
+    """Refuse an uncertainty that does not exist, or that would be zero everywhere."""
     kind, passes = cfg.uncertainty, cfg.passes
     if kind not in (None, *KINDS):
-        raise LiverError(f"uncertainty={kind!r}: it is one of {', '.join(KINDS)}")
+        raise LiverError(f"uncertainty={kind!r}: expected one of {', '.join(KINDS)}")
     if isinstance(passes, bool) or not isinstance(passes, int) or passes < 0:
-        raise LiverError(f"passes={passes!r}: it is a whole number of at least 0")
-    refuse_certainty(kind, passes, views=passes or len(task.flips), dropout=has_dropout(task.network))
-    task.uncertainty, task.passes = kind, passes
+        raise LiverError(f"passes={passes!r}: expected a whole number of at least 0")
+    check_uncertainty(kind, passes, views=passes or views, dropout=has_dropout(network))
 
 
-def _told_uncertainty(metrics: Mapping[str, Any], kind: str | None) -> str:
-    """Whether it points at the mistakes, in words."""
+def _uncertainty_text(metrics: Mapping[str, Any], kind: str | None) -> str:
+    """Describe how well the uncertainty points at the mistakes."""
     found = [metrics.get(f"test/uncertainty/{name}") for name in ("auroc", "aurc", "best_aurc")]
     if kind is None or any(value is None for value in found):
         return ""
@@ -105,33 +107,37 @@ def _given(typed: Any, otherwise: Any) -> Any:
 
 
 def _for_the_weights(data: DictConfig, of_run: DictConfig) -> DictConfig:
-    """The data that were typed, seen as the network was trained to see them."""
+    """Return the given data with the spacing and normalization of the run."""
     return DictConfig(OmegaConf.merge(data, {name: of_run[name] for name in _OF_THE_WEIGHTS if name in of_run}))
 
 
 def _with_typed(of_run: DictConfig, typed: Sequence[str]) -> DictConfig:
-    """The run's own data, loaded as typed.
+    """Return the run's own data with the given options of loading.
 
     Raises:
-        LiverError: an option that would make other data of them.
+        LiverError: an option that would change the data.
     """
     options = [override.removeprefix("data.") for override in typed if override.startswith("data.")]
     if others := [option for option in options if not option.startswith(_OF_LOADING)]:
         raise LiverError(
-            f"data.{others[0]}: without data= the run's own test cases are scored, and of their options only "
-            f"{', '.join(_OF_LOADING)} can be given"
+            f"data.{others[0]}: expected only {', '.join(_OF_LOADING)} without data=, which scores the run's own "
+            "test cases; leave it out"
         )
     return DictConfig(OmegaConf.merge(of_run, OmegaConf.from_dotlist(options)))
 
 
-def _task(run: Finished, *, flips: bool) -> SegmentationTask:
+def _task(trained: TrainedNetwork, cfg: DictConfig, thresholds: Thresholds, *, flips: bool) -> SegmentationTask:
+    views = flips_for(flips)
+    _check_uncertainty(cfg, trained.network, views=len(views))
     return SegmentationTask(
-        run.network,
-        build(run.config.loss),
+        trained.network,
+        build(trained.config.loss),
         terms={},
-        test_losses={},
-        optimizer=build(run.config.optimizer),
-        scheduler=build(run.config.scheduler),
-        multiple=run.multiple,
-        flips=flips_for(flips),
+        optimizer=build(trained.config.optimizer),
+        scheduler=build(trained.config.scheduler),
+        multiple=trained.multiple,
+        flips=views,
+        thresholds=lambda: thresholds,
+        uncertainty=cfg.uncertainty,
+        passes=cfg.passes,
     )

@@ -1,30 +1,30 @@
-"""The network of a finished run as a file that runs without this package, checked against the original."""
+"""Export of a run's network to a file that runs without this package, checked against the original."""
 
 import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from lightning_liver.build import build
-from lightning_liver.data.datamodule import Natural
 from lightning_liver.data.prepare import folder_of
-from lightning_liver.data.slices import Normalization, WholeSlices
+from lightning_liver.data.slices import WholeSlices
 from lightning_liver.data.store import HU_RANGE, open_store
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
 from lightning_liver.inference.decision import read_decision
 from lightning_liver.inference.label_maps import Network, whole_slice_logits
-from lightning_liver.runs.trained import Finished, appearance, read_run
-from lightning_liver.types import STRUCTURES, Images
+from lightning_liver.inference.network import TrainedNetwork
+from lightning_liver.runs.trained import read_run
+from lightning_liver.types import STRUCTURES, Images, Natural, Positive
 
 log = logging.getLogger(__name__)
 
@@ -35,50 +35,49 @@ _EXAMPLE = (2, 2, 3)
 
 @dataclass(frozen=True)
 class Options:
-    """What conf/export.yaml says, checked.
+    """Options of conf/export.yaml.
 
     Args:
         run: a run folder.
-        output: the file; None is network.SUFFIX in the run folder.
-        tolerance: most by which a logit of the file may differ from the original's.
-        slices: of the run's store that are compared, beside random ones.
+        output: a file; None is network.SUFFIX in the run folder.
+        tolerance: largest difference allowed between a logit of the file and the original's.
+        slices: number compared from the run's store, beside random ones.
         seed: of the random ones.
     """
 
     run: Path
     output: Path | None
-    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    tolerance: Positive
     slices: Natural
     seed: Natural
 
 
 def export(cfg: DictConfig, folder: Path) -> Path:
-    """Write the network of a run, with all that turns HU into its input and its logits into labels.
+    """Write the network of a run, with what turns HU into its input and its logits into labels.
 
     Raises:
-        LiverError: no run or none with weights; a package that the format needs is missing; the network cannot be
-            exported, or computes something else in the file: then no file is left, and what was there stays.
+        LiverError: no run, or one without weights; a package that the format needs is missing; the network cannot be
+            exported, or the file computes something else: then no file is written, and an earlier one stays.
     """
     options = _options(cfg)
     write, read = build(cfg.format.write), build(cfg.format.read)
-    finished = read_run(options.run)
-    normalization = appearance(finished, options.run)
-    example = _random(normalization, finished.multiple, _EXAMPLE, np.random.default_rng(options.seed))
-    _refuse_other_output(finished.network, example)
-    document = describe(finished, normalization, thresholds(options.run))
+    trained = read_run(options.run)
+    example = _random(trained, _EXAMPLE, np.random.default_rng(options.seed))
+    _refuse_other_output(trained.network, example)
+    document = describe(trained, thresholds(options.run))
     path = options.output or options.run / f"network{cfg.format.suffix}"
     with _writing(path) as partial:
         with _followed():
-            write(finished.network, example, document, partial)
+            write(trained.network, example, document, partial)
             exported, kept = read(partial)
         assert kept == document
-        told = _compared(exported, finished, normalization, options)
+        told = _compared(exported, trained, options)
     log.info(f"{told}\n{json.dumps(document)}\n\n{path}")
     return path
 
 
-def describe(run: Finished, normalization: Normalization, thresholds: dict[str, float]) -> dict[str, Any]:
-    """What a file says of its network, for whoever gives it a scan.
+def describe(trained: TrainedNetwork, thresholds: dict[str, float]) -> dict[str, Any]:
+    """Return what the file tells users of its network.
 
     Scans are (z, y, x) with x to the patient's left, y to the back and z to the head (LPS). HU are clipped to
     `hu_range`, resampled in plane to `spacing_mm` where that is not null, and rounded; `window_hu` becomes [0, 1],
@@ -86,22 +85,23 @@ def describe(run: Finished, normalization: Normalization, thresholds: dict[str, 
     are padded to multiples of `multiple`. The logits, cut and interpolated back to the scan's grid, mean `classes`
     where their logistic function exceeds the class's threshold.
     """
+    normalization = trained.normalization
     return {
         "orientation": "LPS",
         "hu_range": list(HU_RANGE),
-        "spacing_mm": run.config.data.spacing_mm,
+        "spacing_mm": trained.spacing_mm,
         "window_hu": list(normalization.window_hu),
         "mean": normalization.mean,
         "std": normalization.std,
         "context": normalization.context,
-        "multiple": run.multiple,
+        "multiple": trained.multiple,
         "classes": list(STRUCTURES),
         "thresholds": thresholds,
     }
 
 
 def thresholds(run: Path) -> dict[str, float]:
-    """The probabilities with which the run's decision.json labels; one half where it has none.
+    """Return the thresholds of the run's decision.json; one half without that file.
 
     Raises:
         LiverError: the file is damaged.
@@ -112,7 +112,7 @@ def thresholds(run: Path) -> dict[str, float]:
 
 def _options(cfg: DictConfig) -> Options:
     if cfg.run is None:
-        raise LiverError("run is needed: liver-export run=RUN_FOLDER")
+        raise LiverError("run=null: expected a run folder; type liver-export run=RUN_FOLDER")
     paths = {name: None if cfg[name] is None else Path(str(cfg[name])).expanduser() for name in ("run", "output")}
     try:
         options = Options(**paths, tolerance=cfg.tolerance, slices=cfg.slices, seed=cfg.seed)  # type: ignore[arg-type]
@@ -120,7 +120,7 @@ def _options(cfg: DictConfig) -> Options:
         faults = [f"{fault['loc'][0]}={fault['input']!r}: {fault['msg']}" for fault in error.errors()]
         raise LiverError("\n".join(faults)) from error
     if options.output is not None and options.output.is_dir():
-        raise LiverError(f"output={options.output} is a folder: name a file in it")
+        raise LiverError(f"output={options.output}: expected a file, this is a folder; name a file in it")
     return options
 
 
@@ -158,61 +158,61 @@ def _followed() -> Iterator[None]:
             root = root.__cause__
         reason = (str(root).strip().splitlines() or [type(root).__name__])[0]
         raise LiverError(
-            f"torch cannot export this network: {reason}. What it does may depend neither on the values of pixels "
-            "nor on the size of slices"
+            f"torch cannot export this network: {reason}. Its control flow must depend neither on the values of "
+            "pixels nor on the size of slices"
         ) from error
 
 
-def _compared(exported: Network, run: Finished, normalization: Normalization, options: Options) -> str:
-    """How much the file's logits differ from the original's, in words.
+def _compared(exported: Network, trained: TrainedNetwork, options: Options) -> str:
+    """Describe how much the file's logits differ from the original's.
 
     Raises:
-        LiverError: by more than is allowed, or the file takes slices of some sizes only.
+        LiverError: by more than tolerance allows, or the file takes slices of some sizes only.
     """
     rng = np.random.default_rng(options.seed)
-    made = [_random(normalization, run.multiple, size, rng) for size in _SIZES]
-    told = [f"{_difference(exported, run, made, options.tolerance):.1e} on {len(made)} batches of random slices"]
-    if own := _of_store(run, normalization, options.slices):
-        told.append(f"{_difference(exported, run, own, options.tolerance):.1e} on {len(own)} slices of the run's store")
+    made = [_random(trained, size, rng) for size in _SIZES]
+    told = [f"{_difference(exported, trained, made, options.tolerance):.1e} on {len(made)} batches of random slices"]
+    if own := _of_store(trained, options.slices):
+        told.append(
+            f"{_difference(exported, trained, own, options.tolerance):.1e} on {len(own)} slices of the run's store"
+        )
     return f"Largest difference from a logit of the original, of which {options.tolerance:g} is allowed: " + ", ".join(
         told
     )
 
 
 @torch.inference_mode()
-def _difference(exported: Network, run: Finished, batches: Sequence[Tensor], tolerance: float) -> float:
+def _difference(exported: Network, trained: TrainedNetwork, batches: Sequence[Tensor], tolerance: float) -> float:
     worst = 0.0
     for images in batches:
-        original = whole_slice_logits(run.network, images, multiple=run.multiple)
+        original = whole_slice_logits(trained.network, images, multiple=trained.multiple)
         with _followed():
-            copy = whole_slice_logits(exported, images, multiple=run.multiple)
+            copy = whole_slice_logits(exported, images, multiple=trained.multiple)
         difference = float((copy - original).abs().max()) if copy.shape == original.shape else float("inf")
         if not difference <= tolerance:
             raise LiverError(
                 f"the exported network differs from the original by {difference:.2g} in a logit of slices "
-                f"{tuple(images.shape)}, but tolerance={tolerance:g}: no file was left. Try another format; if you can "
-                "live with that difference, allow it"
+                f"{tuple(images.shape)}, but tolerance={tolerance:g}: no file was written. Try another format, "
+                "or a larger tolerance"
             )
         worst = max(worst, difference)
     return worst
 
 
-def _random(
-    normalization: Normalization, multiple: int, size: tuple[int, int, int], rng: np.random.Generator
-) -> Images:
-    """Slices of noise that the window clips on both sides."""
-    batch, height, width = size
+def _random(trained: TrainedNetwork, size: tuple[int, int, int], rng: np.random.Generator) -> Images:
+    """Draw slices of noise that the window clips on both sides."""
+    (batch, height, width), multiple, normalization = size, trained.multiple, trained.normalization
     low, high = normalization.window_hu
     shape = (batch, height * multiple, width * multiple, 2 * normalization.context + 1)
     hu = rng.uniform(low - (high - low) / 4, high + (high - low) / 4, shape).astype(np.float32)
     return torch.stack([normalization.tensor(each) for each in hu])
 
 
-def _of_store(run: Finished, normalization: Normalization, count: int) -> list[Tensor]:
-    """Slices from all over the store, each a batch since cases differ in size; none where the store is gone."""
+def _of_store(trained: TrainedNetwork, count: int) -> list[Tensor]:
+    """Read slices from all over the store, each a batch since cases differ in size; none if the store is gone."""
     try:
-        store = open_store(folder_of(Path(str(run.config.data.store)), run.config.data.spacing_mm))
-        slices = WholeSlices(store, normalization, cases=list(store.cases), native=False)
+        store = open_store(folder_of(Path(str(trained.config.data.store)), trained.spacing_mm))
+        slices = WholeSlices(store, trained.normalization, cases=list(store.cases), native=False)
         places = np.linspace(0, len(slices) - 1, min(count, len(slices))).round().astype(int)
         return [slices[place]["image"][None] for place in places.tolist()]
     except (LiverError, OSError) as error:

@@ -1,11 +1,12 @@
-"""Masks for scans: the networks of finished runs, one or several, on NIfTI files and DICOM series."""
+"""Masks of NIfTI files and DICOM series by the networks of one or several runs."""
 
 import csv
 import logging
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import torch
 from omegaconf import DictConfig, ListConfig
@@ -17,46 +18,43 @@ from lightning_liver.build import build
 from lightning_liver.errors import LiverError, LiverWarning, PartlyDone
 from lightning_liver.imageio.nifti import write_labels, write_map
 from lightning_liver.imageio.scans import Scan, find_scans
-from lightning_liver.inference.fusing import fused
-from lightning_liver.inference.postprocess import PostProcess
-from lightning_liver.inference.predict_volume import AUTOCAST, SCALE, Member, Options, Prediction, predict_volume
-from lightning_liver.inference.thresholds import Thresholds
+from lightning_liver.inference.fusion import fuse
+from lightning_liver.inference.network import TrainedNetwork
+from lightning_liver.inference.predict_volume import AUTOCAST, SCALE, Options, Prediction, predict_volume
 from lightning_liver.inference.tta import flips_for
-from lightning_liver.inference.uncertainty import has_dropout, refuse_certainty
+from lightning_liver.inference.uncertainty import check_uncertainty, has_dropout
 from lightning_liver.metrics.volumetry import measure_volumes
-from lightning_liver.runs.trained import Finished, appearance, decision_of, read_run
+from lightning_liver.runs.trained import decision_of, read_run
 from lightning_liver.tables import write_csv
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
+from lightning_liver.types import BelowOne, Count, Natural, Positive
 from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
 
 SUMMARY = "summary.csv"
 
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
-
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What is predicted, beside the masks; checked before anything is read.
+    """Options of conf/predict.yaml, checked before anything is read.
 
     Args:
         batch_size: slices at once.
-        coarse_mm: see inference.predictor.Options.
-        tile: edge in pixels of the parts that larger slices are cut into; None takes them whole.
-        overlap: share of a tile that its neighbour covers, too.
+        coarse_mm: see inference.predict_volume.Options.
+        tile: edge in pixels of the tiles that larger slices are cut into; None takes them whole.
+        overlap: fraction of a tile that its neighbour covers, too.
         uncertainty: the map that is written beside each mask, see inference.uncertainty.
         passes: with dropout, for the map of uncertainty.
         probabilities: write maps of them, too.
         dicom_seg: of a DICOM series, write a segmentation object, too.
-        skip_done: leave scans alone whose mask is there.
+        skip_done: skip scans that have a mask.
     """
 
     batch_size: Count
-    coarse_mm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    coarse_mm: Positive | None
     tile: Annotated[int, Field(ge=16)] | None
-    overlap: Annotated[float, Field(ge=0, lt=1)]
+    overlap: BelowOne
     uncertainty: Literal["entropy", "mutual_information", "variance"] | None
     passes: Natural
     probabilities: bool
@@ -64,84 +62,89 @@ class PredictOptions:
     skip_done: bool
 
 
-class Predictor(NamedTuple):
-    """All that makes a mask of a scan; `write_dicom_seg` where that is asked for."""
-
-    members: list[Member]
-    thresholds: Thresholds
-    post_process: PostProcess
-    options: Options
-    write_dicom_seg: Callable[..., None] | None
-
-
 def predict(cfg: DictConfig, folder: Path) -> None:
-    """Write a mask for every scan of the input, and summary.csv with what was found.
+    """Write a mask of every scan of the input, and summary.csv with the volumes of liver and tumour.
 
     Raises:
         LiverError: nothing could be predicted.
-        PartlyDone: some scans could not be read; the others are done.
+        PartlyDone: some scans could not be read; the others are predicted.
     """
     for option in ("run", "input", "output"):
         if cfg[option] is None:
-            raise LiverError(f"{option} is needed: liver-predict run=RUN_FOLDER input=SCAN_OR_FOLDER output=DIR")
-    chosen: PredictOptions = build(cfg.options, skip_done=cfg["continue"])
+            raise LiverError(
+                f"{option}=null: expected a path; type liver-predict run=RUN_FOLDER input=SCAN_OR_FOLDER output=DIR"
+            )
+    asked: PredictOptions = build(cfg.options, skip_done=cfg["continue"])
     output = Path(str(cfg.output)).expanduser()
     scans = find_scans(Path(str(cfg.input)).expanduser(), output=output)
-    if chosen.dicom_seg:
+    if asked.dicom_seg:
         _refuse_dicom_seg(cfg, scans, output)
-    predictor = _predictor(cfg, chosen)
+    networks, options = _networks_and_options(cfg, asked)
+    write_dicom_seg = build(cfg.dicom_seg) if asked.dicom_seg else None
+    predict_one = partial(
+        _predict_one, networks=networks, options=options, output=output, write_dicom_seg=write_dicom_seg
+    )
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LiverError(f"output={output}: {error.strerror}; choose another folder") from error
     rows, failures = _read_summary(output), []
     for number, scan in enumerate(scans, start=1):
-        if chosen.skip_done and scan.name in rows and (output / scan.mask).exists():
-            log.info(f"{scan.name}: done before")
+        if asked.skip_done and scan.name in rows and (output / scan.mask).exists():
+            log.info(f"{scan.name}: has a mask, skipped")
             continue
         try:
-            rows[scan.name] = {"case": scan.name, **_predict_one(scan, predictor, output, f"{number}/{len(scans)}")}
+            rows[scan.name] = {"case": scan.name, **predict_one(scan, f"{number}/{len(scans)}")}
         except LiverError as error:
             failures.append(f"{scan.name}: {error}")
             log.error(failures[-1])
             continue
         write_csv(output / SUMMARY, list(rows.values()))
-    _tell(output, len(scans), failures)
+    _report_outcome(output, len(scans), failures)
 
 
 def _refuse_dicom_seg(cfg: DictConfig, scans: Sequence[Scan], output: Path) -> None:
     if not any(scan.is_dicom for scan in scans):
-        raise LiverError(f"options.dicom_seg=true is for DICOM series, and input={cfg.input} has none; leave it out")
+        raise LiverError(f"options.dicom_seg=true: expected DICOM series, input={cfg.input} has none; leave it out")
     if output.resolve() in {folder.resolve() for scan in scans for folder in (scan.path, scan.path.parent)}:
-        raise LiverError(f"output={cfg.output} is among the series, whose readers would find one more; give another")
+        raise LiverError(
+            f"output={cfg.output}: expected a folder outside of the series, to keep them as they are; give another"
+        )
 
 
-def _predict_one(scan: Scan, predictor: Predictor, output: Path, position: str) -> dict[str, Any]:
-    """The row of the summary; the mask is written last, so that where it is, all is."""
-    volume, options = _read(scan), predictor.options
+def _predict_one(
+    scan: Scan,
+    position: str,
+    *,
+    networks: Sequence[TrainedNetwork],
+    options: Options,
+    output: Path,
+    write_dicom_seg: Callable[..., None] | None,
+) -> dict[str, Any]:
+    """Return the row of the summary; the mask is written last, so a scan that has one is complete."""
+    volume = _read(scan)
     with tqdm(total=len(volume.hu), desc=f"{position} {scan.name}", unit="slice", dynamic_ncols=True) as bar:
         try:
-            made = predict_volume(volume, predictor.members, predictor.thresholds, options, tell=bar.update)
+            made = predict_volume(volume, networks, options, progress=bar.update)
         except torch.OutOfMemoryError as error:
             raise LiverError(
                 f"{scan.path}: {options.batch_size} slices of {volume.hu.shape[1]} x {volume.hu.shape[2]} do not fit "
                 "into the accelerator's memory; try options.batch_size=1, options.tile=512 or trainer=cpu"
             ) from error
-    labels = predictor.post_process(made.labels, volume.spacing_mm)
-    found = measure_volumes(labels, volume.spacing_mm)
+    found = measure_volumes(made.labels, volume.spacing_mm)
     if not found.liver_ml:
         log.warning(f"{scan.name}: no liver was found. Is it an abdominal CT in HU, and the liver in view?")
     _write_maps(scan, made, options, volume, output)
-    if predictor.write_dicom_seg is not None and scan.is_dicom:
+    if write_dicom_seg is not None and scan.is_dicom:
         path = (output / scan.mask).with_suffix("").with_suffix(".dcm")
-        predictor.write_dicom_seg(path, labels, volume.affine, scan.path)
-    write_labels(output / scan.mask, labels, volume.affine)
-    unsure = made.mean_uncertainty(labels, options.uncertainty)
-    return {**found._asdict(), **({} if unsure is None else {"mean_uncertainty": unsure})}
+        write_dicom_seg(path, made.labels, volume.affine, scan.path)
+    write_labels(output / scan.mask, made.labels, volume.affine)
+    uncertainty = made.mean_uncertainty(options.uncertainty)
+    return {**found._asdict(), **({} if uncertainty is None else {"mean_uncertainty": uncertainty})}
 
 
 def _read(scan: Scan) -> Volume:
-    """The scan; whatever its file does to a library becomes an answer, and the others are predicted."""
+    """Read a scan; whatever a library raises becomes a LiverError, so that the other scans are predicted."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LiverWarning)
         try:
@@ -165,51 +168,54 @@ def _write_maps(scan: Scan, made: Prediction, options: Options, volume: Volume, 
         write_map(path, made.uncertainty, volume.affine, largest=SCALE[options.uncertainty])
 
 
-def _predictor(cfg: DictConfig, chosen: PredictOptions) -> Predictor:
+def _networks_and_options(cfg: DictConfig, asked: PredictOptions) -> tuple[list[TrainedNetwork], Options]:
     runs = cfg.run if isinstance(cfg.run, ListConfig) else [cfg.run]
     folders = [Path(str(run)).expanduser() for run in runs]
     if not folders:
-        raise LiverError("run=[] names no run")
+        raise LiverError("run=[]: expected a run folder, or several; give run=RUN_FOLDER")
     trainer = resolve_auto(build(cfg.trainer))
     if trainer.threads is not None:
         torch.set_num_threads(trainer.threads)
-    device, finished = torch.device(trainer.accelerator), [read_run(folder) for folder in folders]
-    members = [_member(run, folder, trainer) for run, folder in zip(finished, folders, strict=True)]
-    decisions = [decision_of(cfg.inference, run, folder) for run, folder in zip(finished, folders, strict=True)]
-    thresholds = tuple(sum(values) / len(decisions) for values in zip(*(one[0] for one in decisions), strict=True))
+    networks = [_made_ready(read_run(folder), trainer) for folder in folders]
+    decisions = [decision_of(cfg.inference, run, folder) for run, folder in zip(networks, folders, strict=True)]
+    liver, tumour = (sum(values) / len(decisions) for values in zip(*(one[0] for one in decisions), strict=True))
     if len({one[1] for one in decisions}) > 1:
-        raise LiverError("these runs post-process differently; say how: inference.postprocess.largest_liver=true ...")
-    flips = cfg.inference.flips if cfg.inference.flips is not None else finished[0].config.inference.get("flips")
+        raise LiverError(
+            "run: these runs post-process differently; choose how, as in inference.postprocess.largest_liver=true"
+        )
+    flips = cfg.inference.flips if cfg.inference.flips is not None else networks[0].config.inference.get("flips")
     options = Options(
-        batch_size=chosen.batch_size,
-        coarse_mm=chosen.coarse_mm,
+        thresholds=(liver, tumour),
+        post_process=decisions[0][1],
+        batch_size=asked.batch_size,
+        coarse_mm=asked.coarse_mm,
         flips=flips_for(flips),
-        tile=chosen.tile,
-        overlap=chosen.overlap,
-        uncertainty=chosen.uncertainty,
-        passes=chosen.passes,
-        probabilities=chosen.probabilities,
+        tile=asked.tile,
+        overlap=asked.overlap,
+        uncertainty=asked.uncertainty,
+        passes=asked.passes,
+        probabilities=asked.probabilities,
         autocast=_autocast(trainer),
-        device=device,
+        device=torch.device(trainer.accelerator),
     )
-    views = len(members) * (options.passes or len(options.flips))
-    dropout = all(has_dropout(member.network) for member in members)
-    refuse_certainty(options.uncertainty, options.passes, views=views, dropout=dropout)
-    write_dicom_seg = build(cfg.dicom_seg) if chosen.dicom_seg else None
-    return Predictor(members, (thresholds[0], thresholds[1]), decisions[0][1], options, write_dicom_seg)
+    views = len(networks) * (options.passes or len(options.flips))
+    dropout = all(has_dropout(trained.network) for trained in networks)
+    check_uncertainty(options.uncertainty, options.passes, views=views, dropout=dropout)
+    return networks, options
 
 
-def _member(run: Finished, folder: Path, trainer: TrainerOptions) -> Member:
-    network = fused(run.network)
+def _made_ready(trained: TrainedNetwork, trainer: TrainerOptions) -> TrainedNetwork:
+    """Fuse the network in place and move it to the device."""
+    network = fuse(trained.network)
     if trainer.channels_last is not False:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.to(trainer.accelerator)
-    return Member(network, appearance(run, folder), run.config.data.spacing_mm, run.multiple)
+    return trained
 
 
 def _autocast(trainer: TrainerOptions) -> torch.dtype | None:
     if trainer.precision not in AUTOCAST:
-        raise LiverError(f"trainer.precision={trainer.precision}: prediction knows {', '.join(AUTOCAST)}")
+        raise LiverError(f"trainer.precision={trainer.precision}: expected one of {', '.join(AUTOCAST)}")
     return AUTOCAST[trainer.precision]
 
 
@@ -221,7 +227,7 @@ def _read_summary(output: Path) -> dict[str, dict[str, Any]]:
         return {row["case"]: dict(row) for row in csv.DictReader(file) if row.get("case")}
 
 
-def _tell(output: Path, count: int, failures: Sequence[str]) -> None:
+def _report_outcome(output: Path, count: int, failures: Sequence[str]) -> None:
     if not failures:
         log.info(f"{count} scan{'s' * (count > 1)} in {output}")
         return

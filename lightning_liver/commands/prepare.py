@@ -1,4 +1,4 @@
-"""Bring a store up to date."""
+"""Preparation of the store of a data set."""
 
 import logging
 from pathlib import Path
@@ -12,6 +12,6 @@ log = logging.getLogger(__name__)
 
 
 def prepare(cfg: DictConfig, folder: Path) -> None:
-    """Bring a store up to date and say where it is."""
+    """Bring a store up to date and log its place."""
     store = prepared(cfg.data)
     log.info(f"{len(store.cases)} cases are ready in {store.folder}")

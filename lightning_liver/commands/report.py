@@ -1,67 +1,62 @@
-"""report.html of a run: made at the end of a training, and again on request."""
+"""Report of a run, written at the end of training and again on request."""
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
+from lightning_liver.report.html.report import write_report
 from lightning_liver.runs.differences import differences
 from lightning_liver.runs.environment import environment
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.tables import write_json_whole
 
 log = logging.getLogger(__name__)
 
 
 def report(cfg: DictConfig, folder: Path) -> Path:
-    """Make the report of the run of a folder again.
+    """Write the report of a run again.
 
     Raises:
-        LiverError: no run, or one of its files is damaged.
+        LiverError: there is no run, or one of its files is damaged.
     """
     if cfg.run is None:
-        raise LiverError("run is needed: liver-report run=RUN_FOLDER")
+        raise LiverError("run=null: expected a run folder; type liver-report run=RUN_FOLDER")
     run = Path(str(cfg.run)).expanduser()
     if not run.is_dir():
         raise LiverError(f"run={run}: no such folder")
-    path = _write_report(run)
+    path = write_report(run)
     log.info(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return path
 
 
 def wants_report(cfg: DictConfig) -> bool:
-    """Whether a training makes its report.
+    """Return True if training writes its report.
 
     Raises:
         LiverError: `report` is neither true nor false.
     """
-    wanted = cfg.get("report", True)  # runs of an earlier version are gone on with
+    wanted = cfg.get("report", True)  # missing in runs of an earlier version
     if not isinstance(wanted, bool):
-        raise LiverError(f"report={wanted!r}: it is true or false")
+        raise LiverError(f"report={wanted!r}: expected true or false")
     return wanted
 
 
 def finish(run: Path, metrics: Mapping[str, float | None], *, with_report: bool) -> None:
-    """Keep the environment and the defaults of a run that ends now, which cannot be known later, and make its report.
+    """Write environment.json and differs.json, which cannot be made later, and the report.
 
-    What goes wrong is told and costs no more than the report: the scores are not lost with it.
+    An error is only logged, so that the scores are not lost.
     """
     try:
-        write_json_whole(run / "environment.json", environment())
+        write_json_whole(RunFolder(run).environment, environment())
         if (differs := differences(run)) is not None:
-            write_whole(run / "differs.json", json.dumps(differs, indent=1, default=str) + "\n")
+            write_whole(RunFolder(run).differs, json.dumps(differs, indent=1, default=str) + "\n")
         if with_report:
-            log.info(f"Report: {_write_report(run, metrics)}")
+            log.info(f"Report: {write_report(run, metrics)}")
     except Exception as error:
-        said = next(iter(str(error).splitlines()), "")
-        log.warning(f"No report ({type(error).__name__}: {said}). To try again: liver-report run={run}")
-
-
-def _write_report(run: Path, metrics: Mapping[str, float | None] | None = None) -> Path:
-    """What writes the page is imported for it: training would wait for that at its start."""
-    write: Callable[..., Path] = get_method("lightning_liver.report.html.report.write_report")
-    return write(run, metrics)
+        message = next(iter(str(error).splitlines()), "")
+        log.warning(f"No report ({type(error).__name__}: {message}). To try again: liver-report run={run}")

@@ -1,4 +1,4 @@
-"""Print the layer table of a network."""
+"""Layer table of a network."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""All that liver-compare draws, and the lines of a README that show it."""
+"""Figures of liver-compare, and the lines of a README that show them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from lightning_liver.comparison.forest import forest, seed_means
+from lightning_liver.comparison.forest import forest
 from lightning_liver.comparison.heatmap import heatmap
 from lightning_liver.comparison.loss_metric import Matrix, matrix_rows
-from lightning_liver.comparison.losses import Measured
+from lightning_liver.comparison.loss_scores import LossScores
 from lightning_liver.comparison.rank_map import rank_map
+from lightning_liver.comparison.statistics import seed_means
 from lightning_liver.comparison.study import Study
 from lightning_liver.errors import LiverError
 from lightning_liver.report.drawing import write_png
@@ -25,9 +26,8 @@ _ALT = {
 }
 
 
-def draw(study: Study, losses: Measured) -> dict[str, Figure]:
-    """The figures of a comparison by the names of their files: for each section, and of the losses if some were
-    measured."""
+def draw(study: Study, losses: LossScores) -> dict[str, Figure]:
+    """Draw the figures of each section, and of the losses if any were measured; by file name."""
     figures: dict[str, Figure] = {}
     for section in study.sections:
         structure, table = section.structure, section.table
@@ -36,7 +36,7 @@ def draw(study: Study, losses: Measured) -> dict[str, Figure]:
             means = seed_means(section.rows, structure)
             figures[f"forest-{name}.png"] = forest(table, means, structure, references(structure), study.baseline)
         if section.grid:
-            grid = heatmap(section.grid, table, structure, section.every, study.tests_of_all_pairs)
+            grid = heatmap(section.grid, table, structure, section.all_pairs, study.tests_of_all_pairs)
             figures[f"heatmap-{name}.png"] = grid
     if losses.matrix:
         figures[f"{LOSS_BY_METRIC}.png"] = rank_map(losses.matrix, losses.own)
@@ -44,7 +44,7 @@ def draw(study: Study, losses: Measured) -> dict[str, Figure]:
 
 
 def write_figures(folder: Path, figures: Mapping[str, Figure], losses: Matrix) -> None:
-    """Write figures, and what the losses measured as loss_by_metric.csv, into a folder that is made if need be.
+    """Write figures, and the measured losses as loss_by_metric.csv, into a folder that is made if necessary.
 
     Raises:
         LiverError: the folder cannot be made.
@@ -52,7 +52,9 @@ def write_figures(folder: Path, figures: Mapping[str, Figure], losses: Matrix) -
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LiverError(f"--figures {folder}: no folder can be made there ({error}). Choose another one.") from error
+        raise LiverError(
+            f"--figures {folder}: expected a folder that can be made ({error}); choose another one"
+        ) from error
     for name, figure in figures.items():
         write_png(figure, folder / name)
     if losses:
@@ -60,7 +62,7 @@ def write_figures(folder: Path, figures: Mapping[str, Figure], losses: Matrix) -
 
 
 def image_lines(names: Sequence[str]) -> list[str]:
-    """Markdown that shows the figures, which lie beside it."""
+    """Return Markdown that shows the figures, which are beside it."""
     return [f"![{_alt(name)}]({name})" for name in names]
 
 

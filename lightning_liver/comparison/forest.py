@@ -1,4 +1,4 @@
-"""The forest plot: the mean of each configuration with its interval, its patients and its seeds."""
+"""Forest plot: the mean of each configuration with its interval, its patients and its seeds."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lightning_liver.comparison.runs import Score
-from lightning_liver.comparison.statistics import Scores, patient_scores
+from lightning_liver.comparison.statistics import Scores
 from lightning_liver.metrics.case.dice import DICE_PER_CASE
 from lightning_liver.metrics.intervals import Mean, mean_interval
 from lightning_liver.report.drawing import (
@@ -23,11 +22,12 @@ from lightning_liver.report.drawing import (
     SIZE,
     SMALL,
     VERMILION,
-    broken,
-    framed,
+    break_name,
     lines_inches,
+    make_figure,
     text_inches,
 )
+from lightning_liver.report.numbers import number_text, range_text
 from lightning_liver.report.references import REASON, Reference, line_label
 from lightning_liver.tables import MISSING
 
@@ -39,21 +39,7 @@ _NAME_CHARACTERS = 44
 _ROW_INCHES, _LABEL_INCHES = 0.29, 0.16
 _COLUMNS = {"patients": 0.6, "mean": 1.05, "95 % interval": 2.05, "SD of seeds": 2.85}  # right ends in inches
 _RIGHT_INCHES = max(_COLUMNS.values())
-_GOLDEN = 0.6180339887  # its multiples are spread evenly, however many they are
-
-
-def seed_means(rows: Sequence[Score], structure: str) -> dict[str, dict[int, float]]:
-    """For each configuration the mean of each seed over the patients whom all its seeds have."""
-    means: dict[str, dict[int, float]] = {}
-    for name in dict.fromkeys(row.configuration for row in rows):
-        mine = [row for row in rows if row.configuration == name]
-        tables = {
-            seed: patient_scores([row for row in mine if row.seed == seed], structure).get(name, {})
-            for seed in sorted({row.seed for row in mine})
-        }
-        common = sorted(set.intersection(*map(set, tables.values())))
-        means[name] = {seed: float(np.mean([t[p] for p in common])) for seed, t in tables.items()} if common else {}
-    return means
+_GOLDEN = 0.6180339887  # any number of its multiples modulo 1 is spread evenly
 
 
 def forest(
@@ -62,16 +48,16 @@ def forest(
     """Draw the configurations, the best mean on top.
 
     Args:
-        seeds: the mean of each seed; drawn where a configuration has more than one.
-        known: published figures, drawn as lines.
+        seeds: the mean of each seed; drawn if a configuration has more than one.
+        known: published results, drawn as lines.
     """
     intervals = {name: mean_interval(list(table[name].values())) for name in table}
     order = sorted(table, key=lambda name: -(intervals[name].mean or 0))
-    labels = [broken(f"{name} ({BASELINE})" if name == baseline else name, _NAME_CHARACTERS) for name in order]
+    labels = [break_name(f"{name} ({BASELINE})" if name == baseline else name, _NAME_CHARACTERS) for name in order]
     heights = np.array([max(_ROW_INCHES, lines_inches(label) + 0.07) for label in labels])
     header = _LABEL_INCHES * (len(known) + 1) + 0.08
     repeated = {name: list(seeds.get(name, {}).values()) for name in order if len(seeds.get(name, {})) > 1}
-    figure, axes = framed(
+    figure, axes = make_figure(
         f"{structure.capitalize()} {DICE_PER_CASE}: mean over patients",
         _caption(bool(repeated), bool(known)),
         plot=(_PLOT_INCHES, header + heights.sum()),
@@ -81,7 +67,7 @@ def forest(
         handles=_legend(bool(repeated), baseline in order),
     )
     places = dict(zip(order, np.cumsum(heights) - heights / 2, strict=True))
-    # along y an inch is 1, from the first row down
+    # y is in inches, downwards from the first row
     axes.set(ylim=(heights.sum(), -header), xlim=_limits(table, known))
     axes.set_yticks(list(places.values()), labels=labels, parse_math=False, fontsize=SIZE, color=INK)
     _draw_frame(axes, heights, structure)
@@ -106,7 +92,7 @@ def _draw_frame(axes: Axes, heights: np.ndarray, structure: str) -> None:
     ends = np.concatenate([[0.0], np.cumsum(heights)])
     for top, bottom in list(pairwise(ends))[::2]:
         band = axes.axhspan(top, bottom, xmin=-9, xmax=9, color=BAND, lw=0, clip_on=False, zorder=0)
-        band.set_in_layout(False)  # it runs from edge to edge, however far that is
+        band.set_in_layout(False)  # it runs beyond the edges of the figure
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(RULE)
     axes.tick_params(axis="y", length=0, pad=6)
@@ -118,7 +104,7 @@ def _draw_frame(axes: Axes, heights: np.ndarray, structure: str) -> None:
 
 
 def _draw_references(axes: Axes, known: Sequence[Reference], bottom: float) -> None:
-    """Lines with their labels as stairs, on the side where there is room."""
+    """Draw lines with their labels as stairs, on the side with more room."""
     low, high = axes.get_xlim()
     to_left = sum(each.dice > (low + high) / 2 for each in known) * 2 > len(known)
     for n, each in enumerate(sorted(known, key=lambda each: each.dice if to_left else -each.dice)):
@@ -140,7 +126,7 @@ def _draw_references(axes: Axes, known: Sequence[Reference], bottom: float) -> N
 
 def _draw_scores(axes: Axes, table: Scores, seeds: Mapping[str, Sequence[float]], places: Mapping[str, float]) -> None:
     patients = sorted({patient for scores in table.values() for patient in scores})
-    # a patient stands at the same height in each row
+    # a patient has the same height in each row
     offsets = {patient: (n * _GOLDEN % 1 - 0.5) * 0.6 * _ROW_INCHES for n, patient in enumerate(patients)}
     dots = [(score, y + offsets[patient]) for name, y in places.items() for patient, score in table[name].items()]
     x, y = np.array(dots).T
@@ -168,9 +154,9 @@ def _draw_numbers(axes: Axes, y: float, patients: int, interval: Mean, seeds: Se
     mean, low, high = interval
     texts = (
         str(patients),
-        MISSING if mean is None else f"{mean:.3f}",
-        MISSING if low is None or high is None else f"{low:.3f} to {high:.3f}",
-        f"{np.std(seeds, ddof=1):.3f}" if seeds else MISSING,
+        number_text(mean),
+        range_text(low, high) or MISSING,
+        number_text(float(np.std(seeds, ddof=1)) if seeds else None),
     )
     for text, inches in zip(texts, _COLUMNS.values(), strict=True):
         _number(axes, y, inches, text, INK)

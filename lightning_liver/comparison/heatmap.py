@@ -1,4 +1,4 @@
-"""A sweep of two options as a grid: how they act together, as text and as a heat map."""
+"""A sweep of two options as a grid, as text and as a heat map."""
 
 import math
 import re
@@ -12,18 +12,19 @@ from matplotlib.patches import Rectangle
 
 from lightning_liver.comparison.statistics import Comparison, Scores
 from lightning_liver.metrics.intervals import mean_interval
-from lightning_liver.report.drawing import FAINT, INK, SIZE, SMALL, VERMILION, framed, text_inches
+from lightning_liver.report.drawing import FAINT, INK, SIZE, SMALL, VERMILION, make_figure, text_inches
+from lightning_liver.report.numbers import counted, number_text, range_text
 from lightning_liver.tables import MISSING, Row, text_table
 
 BEST, ALIKE = "*", "~"
 
 _CELL_INCHES = (1.2, 0.48)
-_COLOURS = "cividis"  # even for the colour-blind, and in grey
+_COLOURS = "cividis"  # uniform also for the colour-blind and in grey
 _PART = re.compile(r"(?:^|\s)([\w.@+-]+)=")
 
 
-class Sweep(NamedTuple):
-    """The names of configurations by the values of two options, each in its order; rows has more values."""
+class Grid(NamedTuple):
+    """Names of configurations by the sorted values of two options; `row` is the option with more values."""
 
     row: str
     column: str
@@ -32,10 +33,10 @@ class Sweep(NamedTuple):
     names: Mapping[tuple[str, str], str]
 
 
-def sweep(names: Collection[str]) -> Sweep | None:
-    """The grid of configurations that differ in exactly two options, or None for any other study.
+def two_option_grid(names: Collection[str]) -> Grid | None:
+    """Return the grid of configurations that differ in exactly two options, None for any other study.
 
-    A study where no two configurations share a value is not a grid: it says nothing of how the options act together.
+    Without two configurations that share a value there is no grid: it would not show how the options interact.
     """
     settings = {name: _settings(name) for name in names}
     options = {tuple(sorted(each)) for each in settings.values()}
@@ -48,22 +49,22 @@ def sweep(names: Collection[str]) -> Sweep | None:
         return None
     row, column = (second, first) if len(values[second]) > len(values[first]) else (first, second)
     cells = {(each[row], each[column]): name for name, each in settings.items()}
-    return Sweep(row, column, tuple(values[row]), tuple(values[column]), cells)
+    return Grid(row, column, tuple(values[row]), tuple(values[column]), cells)
 
 
 def best_and_alike(table: Scores, pairs: Sequence[Comparison]) -> tuple[str, set[str]]:
-    """The configuration with the best mean, and those that the tests do not tell from it."""
+    """Return the configuration with the best mean and those that the tests do not tell apart from it."""
     best = max(table, key=lambda name: np.mean(list(table[name].values())))
-    told = {name for pair in pairs if pair.is_told_apart for name in pair[:2] if best in pair[:2]}
-    return best, set(table) - told - {best}
+    different = {name for pair in pairs if pair.is_significant for name in pair[:2] if best in pair[:2]}
+    return best, set(table) - different - {best}
 
 
-def sweep_text(grid: Sweep, table: Scores, structure: str, pairs: Sequence[Comparison], tests: int) -> str:
-    """The grid as text: mean and 95 % interval in each cell.
+def grid_text(grid: Grid, table: Scores, structure: str, pairs: Sequence[Comparison], tests: int) -> str:
+    """Return the grid as text: mean and 95 % interval in each cell.
 
     Args:
         pairs: all pairs of configurations, tested.
-        tests: over how many Holm's correction was.
+        tests: the number of tests in Holm's correction.
     """
     best, alike = best_and_alike(table, pairs)
     signs = {best: f" {BEST}"} | dict.fromkeys(alike, f" {ALIKE}")
@@ -76,14 +77,14 @@ def sweep_text(grid: Sweep, table: Scores, structure: str, pairs: Sequence[Compa
     return f"{title}\n\n{text_table(rows)}\n\n{_caption(f'{BEST} best mean', tests, alike)}"
 
 
-def heatmap(grid: Sweep, table: Scores, structure: str, pairs: Sequence[Comparison], tests: int) -> Figure:
-    """Draw the grid; the arguments are those of sweep_text."""
+def heatmap(grid: Grid, table: Scores, structure: str, pairs: Sequence[Comparison], tests: int) -> Figure:
+    """Draw the grid; arguments as for grid_text."""
     best, alike = best_and_alike(table, pairs)
     caption = _caption("Outlined: best mean", tests, alike)
     missing = len(grid.names) < len(grid.rows) * len(grid.columns)
     title = f"{structure.capitalize()} Dice by {grid.row} and {grid.column}"
     width = max(_CELL_INCHES[0], *(text_inches(value) + 0.15 for value in grid.columns))
-    figure, axes = framed(
+    figure, axes = make_figure(
         title,
         f"Mean over patients and its 95 % interval. {caption}{' Hatched: not run.' * missing}",
         plot=(width * len(grid.columns), _CELL_INCHES[1] * len(grid.rows)),
@@ -117,13 +118,13 @@ def heatmap(grid: Sweep, table: Scores, structure: str, pairs: Sequence[Comparis
 
 
 def _settings(name: str) -> dict[str, str]:
-    """The options in a configuration's name; a value may have spaces."""
+    """Return the options in a configuration's name; a value may have spaces."""
     _, *parts = _PART.split(name)
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 def _order(value: str) -> tuple[bool, float, str]:
-    """Numbers as numbers and before words."""
+    """Return a sort key: numbers by value, then words."""
     try:
         number = float(value)
     except ValueError:
@@ -133,18 +134,18 @@ def _order(value: str) -> tuple[bool, float, str]:
 
 def _cell(table: Scores, name: str, between: str, sign: str = "") -> str:
     mean, low, high = mean_interval(list(table[name].values()))
-    interval = "" if low is None or high is None else f"{between}({low:.3f} to {high:.3f})"
-    return f"{MISSING if mean is None else f'{mean:.3f}'}{sign}{interval}"
+    ends = range_text(low, high)
+    return f"{number_text(mean)}{sign}{f'{between}({ends})' if ends else ''}"
 
 
 def _caption(best: str, tests: int, alike: Collection[str]) -> str:
-    test = f"Wilcoxon's signed-rank test after Holm's correction over {tests} test{'s' * (tests > 1)}, all pairs"
+    test = f"Wilcoxon's signed-rank test after Holm's correction over {counted(tests, 'test')}, all pairs"
     if not alike:
         return f"{best}; all others are told apart from it by {test}."
     return f"{best}; {ALIKE} not told apart from it by {test}: it may yet be as good."
 
 
-def _label(axes: Axes, grid: Sweep) -> None:
+def _label(axes: Axes, grid: Grid) -> None:
     axes.set_xticks(range(len(grid.columns)), labels=grid.columns, parse_math=False, fontsize=SIZE, color=INK)
     axes.set_yticks(range(len(grid.rows)), labels=grid.rows, parse_math=False, fontsize=SIZE, color=INK)
     axes.set_xlabel(grid.column, fontsize=SIZE, color=INK, parse_math=False)

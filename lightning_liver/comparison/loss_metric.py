@@ -1,4 +1,4 @@
-"""Which training loss does best under which metric: every trained model under Dice and under 1 - loss of every loss."""
+"""Training loss against metric: every configuration under Dice and under 1 - loss of every measured loss."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -6,21 +6,22 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import rankdata, spearmanr
 
+from lightning_liver.report.numbers import counted
 from lightning_liver.tables import MISSING, Row, text_table
 
 Matrix = Mapping[str, Mapping[str, float]]  # metric, configuration
 
 DICE = ("tumour Dice", "liver Dice")
 ONE_MINUS = "1 - "
-AGREES, DISAGREES = 0.7, 0.3  # Spearman's rank correlation with Dice from which, and below which, a loss is named so
+AGREES, DISAGREES = 0.7, 0.3  # a loss with this rank correlation with Dice or more agrees; one below the other does not
 
-_DECIMALS = 12  # values that rounding alone makes unequal share a rank
-_FEWEST = 3  # the correlation of two configurations is 1 or -1 whatever they are
+_DECIMALS = 12  # values that differ by rounding alone share a rank
+_FEWEST = 3  # the correlation of two configurations is always 1 or -1
 _SHOWN = 3
 
 
 class Value(NamedTuple):
-    """What a configuration scored under a metric: DICE, or ONE_MINUS with the name of a loss; more is better."""
+    """Score of a configuration under a metric: DICE, or ONE_MINUS with the name of a loss; higher is better."""
 
     configuration: str
     metric: str
@@ -28,32 +29,32 @@ class Value(NamedTuple):
 
 
 def matrix(values: Iterable[Value]) -> dict[str, dict[str, float]]:
-    """The mean of what each configuration scored under each metric, Dice first; what is not finite is left out."""
-    found: dict[str, dict[str, list[float]]] = {metric: {} for metric in DICE}
+    """Return the mean score of each configuration under each metric, Dice first, without values that are not finite."""
+    values_of: dict[str, dict[str, list[float]]] = {metric: {} for metric in DICE}
     for configuration, metric, value in values:
         if np.isfinite(value):
-            found.setdefault(metric, {}).setdefault(configuration, []).append(value)
+            values_of.setdefault(metric, {}).setdefault(configuration, []).append(value)
     return {
         metric: {configuration: float(np.mean(each)) for configuration, each in scores.items()}
-        for metric, scores in found.items()
+        for metric, scores in values_of.items()
         if scores
     }
 
 
 def matrix_rows(table: Matrix) -> list[Row]:
-    """A row for each configuration with full values, for a CSV."""
+    """Return a row for each configuration with unrounded values, for a CSV."""
     names = sorted({name for scores in table.values() for name in scores})
     return [{"configuration": name} | {metric: table[metric].get(name) for metric in table} for name in names]
 
 
 def ranks(scores: Mapping[str, float]) -> dict[str, int]:
-    """The rank of each configuration, 1 for the greatest; equal values share the better rank."""
-    found = rankdata(-np.round(list(scores.values()), _DECIMALS), method="min")
-    return {name: int(rank) for name, rank in zip(scores, found, strict=True)}
+    """Return the rank of each configuration, 1 for the greatest; equal values share the better rank."""
+    numbers = rankdata(-np.round(list(scores.values()), _DECIMALS), method="min")
+    return {name: int(rank) for name, rank in zip(scores, numbers, strict=True)}
 
 
 def agreement(table: Matrix, metric: str, other: str) -> float | None:
-    """Spearman's rank correlation over the configurations that both metrics have; None where it says nothing."""
+    """Return Spearman's rank correlation over the configurations with both metrics; None if it has no meaning."""
     names = sorted(set(table.get(metric, {})) & set(table.get(other, {})))
     first, second = (np.round([table[each][name] for name in names], _DECIMALS) for each in (metric, other))
     if len(names) < _FEWEST or np.ptp(first) == 0 or np.ptp(second) == 0:
@@ -62,24 +63,24 @@ def agreement(table: Matrix, metric: str, other: str) -> float | None:
 
 
 def own_ranks(table: Matrix, own: Mapping[str, str]) -> dict[str, int]:
-    """For each loss the best rank under it of a configuration that was trained with it, if there is another one.
+    """Return, for each loss, the best rank under it of a configuration trained with it, if there are others.
 
     Args:
-        own: the loss that a configuration was trained with, by the name that it is measured under.
+        own: the loss that each configuration was trained with, as it is named in measuring.
     """
-    found: dict[str, int] = {}
+    best: dict[str, int] = {}
     for metric, scores in table.items():
         by_name = ranks(scores)
         mine = [by_name[name] for name in scores if metric == f"{ONE_MINUS}{own.get(name)}"]
-        found |= {metric: min(mine)} if mine and len(scores) > 1 else {}
-    return found
+        best |= {metric: min(mine)} if mine and len(scores) > 1 else {}
+    return best
 
 
 def loss_metric_text(table: Matrix, own: Mapping[str, str], left_out: int = 0) -> str:
-    """A line for each metric, and in plain words what they say together; nothing where no loss was measured.
+    """Return a line for each metric and remarks in plain words; nothing if no loss was measured.
 
     Args:
-        left_out: how many complete runs have no losses measured.
+        left_out: number of complete runs without measured losses.
     """
     if not any(metric.startswith(ONE_MINUS) for metric in table):
         return ""
@@ -133,18 +134,20 @@ def _agreement_remarks(table: Matrix, losses: Mapping[str, str]) -> list[str]:
     count = len({name for scores in table.values() for name in scores})
     for dice in DICE:
         known = {name: agreement(table, metric, dice) for metric, name in losses.items()}
-        found = {name: rho for name, rho in sorted(known.items(), key=lambda item: -(item[1] or 0)) if rho is not None}
-        if found:
-            agree = _listed(found, [name for name, rho in found.items() if rho >= AGREES])
-            differ = _listed(found, [name for name, rho in found.items() if rho < DISAGREES])
+        correlations = {
+            name: rho for name, rho in sorted(known.items(), key=lambda item: -(item[1] or 0)) if rho is not None
+        }
+        if correlations:
+            agree = _listed(correlations, [name for name, rho in correlations.items() if rho >= AGREES])
+            differ = _listed(correlations, [name for name, rho in correlations.items() if rho < DISAGREES])
             lines.append(
                 f"Over {count} configurations these losses agree with {dice} (rank correlation {AGREES} or more): "
                 f"{agree}; these do not (below {DISAGREES}): {differ}."
             )
     if not lines:
-        lines.append(f"With {count} configuration{'s' * (count > 1)} a rank correlation says nothing.")
+        lines.append(f"With {counted(count, 'configuration')} a rank correlation says nothing.")
     return lines
 
 
-def _listed(found: Mapping[str, float], names: Sequence[str]) -> str:
-    return ", ".join(f"{name} {found[name]:+.2f}" for name in names) or "none"
+def _listed(correlations: Mapping[str, float], names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {correlations[name]:+.2f}" for name in names) or "none"

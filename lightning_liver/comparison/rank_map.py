@@ -1,4 +1,4 @@
-"""The picture of training loss against metric: the rank of each configuration under each metric."""
+"""Rank map of training loss against metric: the rank of each configuration under each metric."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,19 +8,19 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lightning_liver.comparison.loss_metric import DICE, ONE_MINUS, Matrix, agreement, ranks
-from lightning_liver.report.drawing import FAINT, INK, SIZE, SMALL, VERMILION, broken, framed, text_inches
+from lightning_liver.report.drawing import FAINT, INK, SIZE, SMALL, VERMILION, break_name, make_figure, text_inches
 
 _CELL_INCHES = 0.29
 _NAME_CHARACTERS = 44
 _COLOURS = "Blues_r"
-_TOP = 0.85  # of the colours' range, so that the last ranks are not white as the missing
+_TOP = 0.85  # of the colours' range, so that the last ranks are not white like missing values
 
 
 def order(table: Matrix, own: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Configurations and metrics as they are drawn.
+    """Return configurations and metrics in the order of drawing.
 
-    Configurations by the first Dice that there is, the best first; metrics in the order of the configurations that
-    were trained with them, so that a configuration's own loss is on the diagonal, and those of nobody last.
+    Configurations go by the first Dice present, the best first; metrics follow the configurations that were trained
+    with them, so that own losses are on the diagonal, and then come the losses that none was trained with.
     """
     leading = next(iter(table.values()), {})
     names = sorted({name for scores in table.values() for name in scores}, key=lambda n: (-leading.get(n, -np.inf), n))
@@ -32,12 +32,12 @@ def rank_map(table: Matrix, own: Mapping[str, str]) -> Figure:
     """Draw the ranks.
 
     Args:
-        own: the loss that a configuration was trained with, by the name that it is measured under.
+        own: the loss that each configuration was trained with, as it is named in measuring.
     """
     names, metrics = order(table, own)
-    labels = [broken(name, _NAME_CHARACTERS) for name in names]
+    labels = [break_name(name, _NAME_CHARACTERS) for name in names]
     known = [dice for dice in DICE if any(agreement(table, metric, dice) is not None for metric in metrics)]
-    figure, axes = framed(
+    figure, axes = make_figure(
         "Training loss against metric: ranks, 1 is best",
         f"A row is a training configuration, ordered by {metrics[0]}; a column is a metric, rank 1 its greatest value. "
         "Outlined: the loss that the row was trained with. "

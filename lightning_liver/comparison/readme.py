@@ -1,4 +1,4 @@
-"""The part of a README that a command fills in: between two marks, and nothing else."""
+"""The block of a README between two marks, which a command fills in."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ COMPARE = "liver-compare"
 
 @dataclass(frozen=True)
 class Block:
-    """What stands between the marks: the command, lines of Markdown as ![alt](picture.png), and what it printed."""
+    """Content of a block: the command, Markdown of pictures, and the printed text."""
 
     command: str
     text: str
@@ -24,26 +24,26 @@ class Block:
 
 
 def marks(name: str = COMPARE) -> tuple[str, str]:
-    """The lines between which the command of this name writes."""
+    """Return the lines that enclose the block of a command."""
     return f"<!-- {name} -->", f"<!-- /{name} -->"
 
 
 def check_marks(readme: Path, name: str = COMPARE) -> None:
-    """Refuse a README that has no place for a block.
+    """Refuse a README without place for a block.
 
     Raises:
-        LiverError: it is not there, or has not each mark once and in order.
+        LiverError: it is missing, or does not have each mark once and in order.
     """
     begin, end = marks(name)
     if not readme.is_file():
-        raise LiverError(f"--write {readme}: no such file. Make it, with the lines {begin} and {end} in it.")
+        raise LiverError(f"--write {readme}: no such file; make it, with the lines {begin} and {end}")
     text = readme.read_text(encoding="utf-8")
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise LiverError(f"--write {readme}: it needs the lines {begin} and {end}, once each, in this order.")
+        raise LiverError(f"--write {readme}: expected the lines {begin} and {end}, once each, in this order; add them")
 
 
 def write_block(readme: Path, block: Block, name: str = COMPARE) -> None:
-    """Put a block in the place of what stands between the marks of a name.
+    """Replace the block between the marks of a command.
 
     Raises:
         LiverError: as check_marks.

@@ -1,4 +1,4 @@
-"""results.csv: a row a complete run with all that a comparison needs of it, so that no run folder is needed."""
+"""results.csv: a row for each complete run with all that a comparison needs, so that run folders can be deleted."""
 
 import csv
 import json
@@ -11,11 +11,12 @@ from typing import Any
 
 import yaml
 
-from lightning_liver.comparison.runs import COMPLETE, Case, Run, completed, configurations, read_runs
+from lightning_liver.comparison.runs import COMPLETE, Case, Run, complete_runs, configurations, read_runs
 from lightning_liver.config import renamed
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
 from lightning_liver.metrics.intervals import patient_means
+from lightning_liver.runs.folder import CONFIG
 from lightning_liver.runs.settings import learnt
 
 NAME = "results.csv"
@@ -23,31 +24,31 @@ NAME = "results.csv"
 _STRUCTURES = ("liver", "tumour")
 _DICE = tuple(f"{structure}_dice" for structure in _STRUCTURES)
 _HEAD = ("run", "configuration", "seed", "fold", "epochs", "steps", "seconds", "patients", "scans", *_DICE)
-_LOSS, _CASES = "loss/", "cases"  # what follows the cases are settings
+_LOSS, _CASES = "loss/", "cases"  # columns after the cases are settings
 _DECIMALS = 6
-_LONGEST_CELL = 2**31 - 1  # the cases of a run with thousands of them
+_LONGEST_CELL = 2**31 - 1  # room for thousands of cases
 
 
 def gather(places: Iterable[Path]) -> list[Run]:
-    """The runs of run folders, folders above them, results.csv files and folders that hold one; each run once, by name.
+    """Read the runs of run folders, folders above them, results.csv files and folders with one; each name once.
 
-    What is complete comes before what is not, then a folder before a row, then a row before those of later places.
+    Of equal names a complete run wins over an incomplete one, then a folder over a row, then the earlier place.
 
     Raises:
-        LiverError: nothing there, or damaged.
+        LiverError: a place has no run, or its files are damaged.
     """
     folders, tables = [], []
     for place in places:
         table = place if place.is_file() else place / NAME
         if table.is_file():
             tables.append(table)
-        if not table.is_file() or (place.is_dir() and any(place.rglob(".hydra/config.yaml"))):
+        if not table.is_file() or (place.is_dir() and any(place.rglob(CONFIG))):
             folders.append(place)
     runs = read_runs(folders)
     rows: dict[str, Run] = {}
     for run in (run for table in tables for run in read_results(table)):
         rows.setdefault(run.name, run)
-    complete = {run.name for run in completed(runs)}
+    complete = {run.name for run in complete_runs(runs)}
     kept = [run for run in runs if run.status == COMPLETE or run.name not in rows]
     return kept + [run for name, run in rows.items() if name not in complete]
 
@@ -56,16 +57,16 @@ def write_results(path: Path, runs: Sequence[Run], within: Sequence[str] = ()) -
     """Write the complete runs, by configuration, fold, seed and name; equal runs make equal files.
 
     Args:
-        within: options that are not told in the names of configurations.
+        within: options that are left out of the names of configurations.
 
     Raises:
         LiverError: two runs have the same name.
     """
-    done = completed(runs)
+    done = complete_runs(runs)
     for run, other in pairwise(done):
         if run.name == other.name:
             raise LiverError(
-                f"{run.folder} and {other.folder} have the same name, by which {NAME} knows a run. Rename one of them."
+                f"{run.folder} and {other.folder} have the same name, but {NAME} needs a name for each; rename one"
             )
     names = configurations(done, within)
     losses = sorted({loss for run in done for loss in run.losses})
@@ -86,10 +87,10 @@ def write_results(path: Path, runs: Sequence[Run], within: Sequence[str] = ()) -
 
 
 def read_results(path: Path) -> list[Run]:
-    """The runs in a results.csv, all of them complete.
+    """Read the runs of a results.csv, all of them complete.
 
     Raises:
-        LiverError: the file is damaged, or no results.csv of liver-compare.
+        LiverError: the file is damaged, or not written by liver-compare.
     """
     csv.field_size_limit(_LONGEST_CELL)
     runs: dict[str, Run] = {}
@@ -103,12 +104,12 @@ def read_results(path: Path) -> list[Run]:
                 line = reader.line_num
                 run = _run(header, cells)
                 if run.name in runs:
-                    raise ValueError(f"the run {run.name} is there twice")
+                    raise ValueError(f"the run {run.name} is listed twice")
                 runs[run.name] = run
     except (OSError, ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
         raise LiverError(
-            f"{path}, line {line}: not what liver-compare --write writes: {error}. Mend the line, take the file as it "
-            f"was committed (git checkout -- {path}), or move it away and write it from the run folders again."
+            f"{path}, line {line}: not what liver-compare --write writes: {error}; correct the line, restore the "
+            f"committed file (git checkout -- {path}), or delete it and write it from the run folders again"
         ) from error
     return list(runs.values())
 
@@ -134,7 +135,7 @@ def _by_case(cases: Iterable[Case]) -> list[dict[str, object]]:
 
 
 def _cell(value: object) -> str:
-    """A value as YAML in a line that is never empty, which stands for an option that is not there."""
+    """Return a value as one line of YAML; it is never empty, since an empty cell means that the option is absent."""
     style = '"' if isinstance(value, str) and "\n" in value else None
     text: str = yaml.safe_dump(value, default_flow_style=True, default_style=style, sort_keys=False, width=float("inf"))
     return text.removesuffix("...\n").removesuffix("\n")
@@ -142,10 +143,10 @@ def _cell(value: object) -> str:
 
 def _check(header: Sequence[str]) -> None:
     if missing := [name for name in (*_HEAD, _CASES) if name not in header]:
-        raise ValueError(f"it has no column {', '.join(missing)}")
+        raise ValueError(f"no column {', '.join(missing)}")
     before = header[: header.index(_CASES)]
-    if strange := [name for name in before if name not in _HEAD and not name.startswith(_LOSS)]:
-        raise ValueError(f"it has a column {', '.join(strange)} before {_CASES}")
+    if unknown := [name for name in before if name not in _HEAD and not name.startswith(_LOSS)]:
+        raise ValueError(f"unknown column {', '.join(unknown)} before {_CASES}")
 
 
 def _run(header: Sequence[str], cells: Sequence[str]) -> Run:

@@ -1,4 +1,4 @@
-"""Run folders read back: what became of each, how their configurations differ, what each scored on each case."""
+"""Run folders read back: status, names of configurations, and the scores of each case."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_liver.errors import LiverError
-from lightning_liver.runs.scored import Case as Case
-from lightning_liver.runs.scored import read_cases, read_losses
+from lightning_liver.runs.folder import CONFIG, RunFolder
+from lightning_liver.runs.scores import Case as Case
+from lightning_liver.runs.scores import read_cases, read_losses
 from lightning_liver.runs.settings import REPEATS, Settings, configuration_names, learnt, read_settings, stratum
 from lightning_liver.runs.status import COMPLETE as COMPLETE
 from lightning_liver.runs.status import json_of, status_of
@@ -18,9 +19,9 @@ UNKNOWN = "?"  # the configuration of a folder without a config
 
 
 class Score(NamedTuple):
-    """Dice of one structure of one scan, as one run saw it; None where it is undefined.
+    """Dice of one structure of one scan in one run; None if it is undefined.
 
-    stratum is "data.tumour_scale=0.5" where runs are compared only with those that share that value.
+    stratum is such as "data.tumour_scale=0.5" if only runs that share this value are compared.
     """
 
     run: str
@@ -36,11 +37,14 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """A run; what is known of its end is there only if it is complete.
+    """A run; what its end writes is known only if it is complete.
 
-    folder is where it lies; of a row of results.csv its name alone, and nothing needs to be there.
-    reason says why it failed or was pruned, progress how far it is. losses are means over patients of what was
-    measured in testing (scans of a patient averaged first), seconds went into training and testing.
+    Args:
+        folder: of the run; for a row of results.csv only its name, and no such folder need exist.
+        reason: why it failed or was pruned.
+        losses: mean over patients of each loss measured in testing; the scans of a patient are averaged first.
+        seconds: of training and testing.
+        progress: how far it is.
     """
 
     folder: Path
@@ -62,56 +66,54 @@ class Run:
 
 
 def read_runs(folders: Iterable[Path]) -> list[Run]:
-    """The runs in and below some folders, each once, by path.
+    """Read the runs in and below some folders, each once, by path.
 
-    Folders of other commands are left out; an empty folder just below one of those given is a run that did nothing yet.
+    Folders of other commands are skipped; an empty folder directly below a given one is a run that has not begun.
 
     Raises:
-        LiverError: a folder is not there, has no run, or a run's files are damaged.
+        LiverError: a folder is missing or has no run, or a run's files are damaged.
     """
     found: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
             raise LiverError(
-                f"{folder}: no such folder. Give a run folder, one above it such as multirun/STUDY, or a results.csv."
+                f"{folder}: no such folder; give a run folder, one above it such as multirun/STUDY, or a results.csv"
             )
-        here = {path.parents[1].resolve() for path in folder.rglob(".hydra/config.yaml")}
-        hollow = {path.resolve() for path in folder.iterdir() if path.is_dir() and not any(path.iterdir())}
-        if not here | hollow:
-            raise LiverError(
-                f"{folder}: no run in it or below. A run folder has a .hydra/config.yaml; is it elsewhere?"
-            )
-        found |= here | hollow
+        begun = {path.parents[1].resolve() for path in folder.rglob(CONFIG)}
+        empty = {path.resolve() for path in folder.iterdir() if path.is_dir() and not any(path.iterdir())}
+        if not begun | empty:
+            raise LiverError(f"{folder}: no run in it or below; give a folder with a {CONFIG}, or one above it")
+        found |= begun | empty
     return [run for run in map(_read_run, sorted(found)) if run is not None]
 
 
-def completed(runs: Iterable[Run]) -> list[Run]:
-    """The complete runs, by name."""
+def complete_runs(runs: Iterable[Run]) -> list[Run]:
+    """Return the complete runs, by name."""
     return sorted((run for run in runs if run.status == COMPLETE), key=lambda run: (run.name, run.folder))
 
 
 def scores(runs: Sequence[Run], within: Sequence[str] = ()) -> list[Score]:
-    """A row for each run, scan and structure of the complete runs, whose configurations are named among themselves.
+    """Return the scores of the complete runs: a row for each run, scan and structure.
 
     Args:
         within: options whose values are the strata.
     """
-    done = completed(runs)
+    done = complete_runs(runs)
     names = configurations(done, within)
-    known = Counter(run.name for run in done)
+    count = Counter(run.name for run in done)
     rows = []
     for run in done:
-        name = run.name if known[run.name] == 1 else str(run.folder)
+        name = run.name if count[run.name] == 1 else str(run.folder)
         head, values = (name, names[run.folder], run.seed, run.fold), stratum(run.settings, within)
         rows += [Score(*head, *case, values) for case in run.cases]
     return rows
 
 
 def configurations(runs: Sequence[Run], within: Sequence[str] = ()) -> dict[Path, str]:
-    """By folder a name for the configuration of each run: what differs between the runs, seed and fold apart.
+    """Name the configuration of each run folder by what differs between the runs, except seed and fold.
 
     Args:
-        within: options whose values set runs apart that are never compared, and that are not told in the names.
+        within: options left out of the names: only runs that share their values are compared.
     """
     known = [run for run in runs if run.settings]
     names = configuration_names([run.settings for run in known], within)
@@ -120,7 +122,7 @@ def configurations(runs: Sequence[Run], within: Sequence[str] = ()) -> dict[Path
 
 
 def status_rows(runs: Sequence[Run]) -> list[Row]:
-    """A row for each run: what it is, how far it is, why it failed; for text_table."""
+    """Return a row for each run, for text_table: configuration, status, progress, reason of a failure."""
     names = configurations(runs)
     return [
         {
@@ -145,11 +147,12 @@ def _read_run(folder: Path) -> Run | None:
     run = Run(folder, status, reason, learnt(settings), seed, fold, progress=progress)
     if status != COMPLETE:
         return run
-    metrics, timing = (json_of(folder / f"{name}.json") or {} for name in ("metrics", "timing"))
+    files = RunFolder(folder)
+    metrics, timing = (json_of(path) or {} for path in (files.metrics, files.timing))
     return replace(
         run,
-        cases=read_cases(folder / "cases.csv"),
-        losses=read_losses(folder / "losses.csv"),
+        cases=read_cases(files.cases),
+        losses=read_losses(files.losses),
         epochs=_whole(metrics.get("epochs")),
         steps=_whole(metrics.get("steps")),
         seconds=_seconds(timing),

@@ -1,4 +1,4 @@
-"""Which configuration is better, and whether the data can tell: the unit is the patient.
+"""Paired tests and rankings of configurations; the unit is the patient.
 
 Scans of a patient and seeds are averaged first. A table of scores is {configuration: {patient: score}}.
 """
@@ -25,8 +25,10 @@ Pair = tuple[str, str]
 class Comparison(NamedTuple):
     """`first` against `second` on the patients that both have; the difference is first minus second.
 
-    p is corrected over all the tests that were shown together, p_best the smallest that they could have given.
-    rank_biserial is 1 where first is better for every patient, -1 where second is.
+    Args:
+        rank_biserial: 1 if first is better for every patient, -1 if second is.
+        p: after Holm's correction over all tests that are shown together.
+        smallest_p: the smallest p that a test of this size could have given, corrected alike.
     """
 
     first: str
@@ -35,15 +37,15 @@ class Comparison(NamedTuple):
     difference: Mean
     rank_biserial: float
     p: float
-    p_best: float
+    smallest_p: float
 
     @property
-    def is_told_apart(self) -> bool:
+    def is_significant(self) -> bool:
         return self.p <= ALPHA
 
 
 def patient_scores(rows: Iterable[Score], structure: str) -> dict[str, dict[str, float]]:
-    """The table of scores: scans of a patient are averaged in each run, then the runs."""
+    """Return the table of scores: the scans of a patient are averaged in each run, then the runs."""
     scans: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in rows:
         if row.structure == structure and row.dice is not None:
@@ -58,25 +60,33 @@ def patient_scores(rows: Iterable[Score], structure: str) -> dict[str, dict[str,
     }
 
 
+def seed_means(rows: Sequence[Score], structure: str) -> dict[str, dict[int, float]]:
+    """Return the mean of each configuration and seed, over the patients that all seeds of the configuration have."""
+    means: dict[str, dict[int, float]] = {}
+    for name in dict.fromkeys(row.configuration for row in rows):
+        own = [row for row in rows if row.configuration == name]
+        tables = {
+            seed: patient_scores([row for row in own if row.seed == seed], structure).get(name, {})
+            for seed in sorted({row.seed for row in own})
+        }
+        common = sorted(set.intersection(*map(set, tables.values())))
+        means[name] = {seed: float(np.mean([t[p] for p in common])) for seed, t in tables.items()} if common else {}
+    return means
+
+
 def seed_spread(rows: Sequence[Score], structure: str, configuration: str) -> tuple[int, float | None]:
-    """Number of seeds, and the standard deviation (n - 1) over seeds of the mean over patients whom all seeds have."""
-    mine = [row for row in rows if row.configuration == configuration]
-    seeds = sorted({row.seed for row in mine})
-    tables = [patient_scores([row for row in mine if row.seed == seed], structure) for seed in seeds]
-    by_seed = [table.get(configuration, {}) for table in tables]
-    patients = set.intersection(*map(set, by_seed)) if by_seed else set()
-    if len(seeds) < 2 or not patients:
-        return len(seeds), None
-    means = [np.mean([scores[patient] for patient in sorted(patients)]) for scores in by_seed]
-    return len(seeds), float(np.std(means, ddof=1))
+    """Return the number of seeds of a configuration and the standard deviation (n - 1) of their means."""
+    own = [row for row in rows if row.configuration == configuration]
+    means = list(seed_means(own, structure).get(configuration, {}).values())
+    return len({row.seed for row in own}), float(np.std(means, ddof=1)) if len(means) > 1 else None
 
 
 def compare(tables: Sequence[Scores], baseline: str | None = None) -> list[list[Comparison]]:
-    """Paired comparisons of each table; Holm's correction is over all of all tables.
+    """Compare the pairs of each table; Holm's correction is over the pairs of all tables.
 
     Args:
         tables: one for each structure.
-        baseline: compare the others with this configuration alone, which must have been named before looking.
+        baseline: compare the others with this configuration alone, which must be chosen before the results are seen.
 
     Returns:
         A list for each table; pairs without a common patient are left out.
@@ -85,31 +95,31 @@ def compare(tables: Sequence[Scores], baseline: str | None = None) -> list[list[
     differences = [paired_differences(tables[n], first, second) for n, first, second in pairs]
     tested = [n for n, each in enumerate(differences) if each.size]
     p = holm([signed_rank(differences[n]) for n in tested])
-    p_best = holm([smallest_p(differences[n].size) for n in tested])
-    found: list[list[Comparison]] = [[] for _ in tables]
-    for n, corrected, best in zip(tested, p, p_best, strict=True):
-        which, first, second = pairs[n]
+    p_limits = holm([smallest_p(differences[n].size) for n in tested])
+    comparisons: list[list[Comparison]] = [[] for _ in tables]
+    for n, corrected, limit in zip(tested, p, p_limits, strict=True):
+        table, first, second = pairs[n]
         each = differences[n]
         interval = mean_interval(each.tolist())
-        found[which].append(Comparison(first, second, each.size, interval, rank_biserial(each), corrected, best))
-    return found
+        comparisons[table].append(Comparison(first, second, each.size, interval, rank_biserial(each), corrected, limit))
+    return comparisons
 
 
 def pairs_of(table: Scores, baseline: str | None = None) -> list[Pair]:
-    """All pairs, or each other configuration with the baseline."""
+    """Return all pairs, or each other configuration with the baseline."""
     if baseline is None:
         return list(combinations(table, 2))
     return [(name, baseline) for name in table if name != baseline and baseline in table]
 
 
 def paired_differences(table: Scores, first: str, second: str) -> Float[np.ndarray, " patient"]:
-    """First minus second for each patient whom both have; differences of rounding alone are 0."""
+    """Return first minus second for each patient that both have; differences by rounding alone are 0."""
     common = sorted(set(table[first]) & set(table[second]))
     return np.round([table[first][patient] - table[second][patient] for patient in common], DECIMALS)
 
 
 def signed_rank(differences: Float[np.ndarray, " patient"]) -> float:
-    """p of Wilcoxon's signed-rank test, two-sided, zeros left out; exact for 13 patients or fewer, 50 without ties.
+    """Return p of Wilcoxon's signed-rank test, two-sided, without zeros; exact up to 13 patients, 50 without ties.
 
     Source: Wilcoxon 1945, doi:10.2307/3001968.
     """
@@ -124,17 +134,17 @@ def signed_rank(differences: Float[np.ndarray, " patient"]) -> float:
 
 
 def smallest_p(patients: int) -> float:
-    """The smallest p that signed_rank can give: all patients better with the same configuration."""
+    """Return the smallest p of signed_rank: the same configuration is better for every patient."""
     return min(1.0, 2.0 ** (1 - patients))
 
 
 def patients_needed(tests: int) -> int:
-    """The fewest patients with whom one of `tests` tests can reach 0.05 after Holm's correction."""
+    """Return how many patients one of `tests` tests needs to reach 0.05 after Holm's correction."""
     return next(n for n in range(1, 1000) if tests * smallest_p(n) <= ALPHA)
 
 
 def rank_biserial(differences: Float[np.ndarray, " patient"]) -> float:
-    """Share of the signed ranks that is positive minus the share that is negative; 0 where nothing differs.
+    """Return the fraction of positive ranks minus the fraction of negative ranks; 0 if nothing differs.
 
     Source: Kerby 2014, doi:10.2466/11.IT.3.1.
     """
@@ -146,7 +156,7 @@ def rank_biserial(differences: Float[np.ndarray, " patient"]) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p values corrected so that at most 5 % of studies raise one false alarm or more.
+    """Correct p values so that at most 5 % of studies have a false positive.
 
     Source: Holm 1979, Scandinavian Journal of Statistics 6:65-70.
     """
@@ -158,11 +168,11 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in corrected]
 
 
-def rank_shares(table: Scores) -> dict[str, list[float]]:
-    """Share of bootstrap resamples of the patients in which each configuration has rank 1, 2, ...
+def rank_frequencies(table: Scores) -> dict[str, list[float]]:
+    """Return the fraction of bootstrap resamples of the patients in which each configuration has rank 1, 2, ...
 
-    On the patients whom all configurations have; equal means share the better rank. Best mean first; empty without a
-    common patient.
+    Patients are those that all configurations have; equal means share the better rank. The best mean comes first; empty
+    without a common patient.
 
     Source: Wiesenfarth et al. 2021 (challengeR), doi:10.1038/s41598-021-82017-6.
     """
@@ -173,7 +183,8 @@ def rank_shares(table: Scores) -> dict[str, list[float]]:
     drawn = np.random.default_rng(0).integers(len(common), size=(RESAMPLES, len(common)))
     means = np.array([row[drawn].mean(1) for row in scores])
     ranks = rankdata(-np.round(means, DECIMALS), axis=0, method="min")
-    shares = {
-        name: [float((ranks[n] == rank + 1).mean()) for rank in range(len(table))] for n, name in enumerate(table)
+    names = list(table)
+    return {
+        names[n]: [float((ranks[n] == rank + 1).mean()) for rank in range(len(names))]
+        for n in np.argsort(-scores.mean(1), kind="stable")
     }
-    return {list(table)[n]: shares[list(table)[n]] for n in np.argsort(-scores.mean(1), kind="stable")}

@@ -1,4 +1,4 @@
-"""Batches of slices for training, validation and testing."""
+"""Batches of slices for training, validating and testing."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +18,7 @@ from lightning_liver.data.sampling import EpochSampler, Kind, Pools
 from lightning_liver.data.slices import Augment, CaseBatches, Normalization, TrainingSlices, WholeSlices
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import CaseRecord, Store, intensity
-
-
-def _check_increasing(window_hu: tuple[float, float]) -> tuple[float, float]:
-    if not window_hu[0] < window_hu[1]:
-        raise ValueError("the first value must be below the second, as in [-160, 240]")
-    return window_hu
+from lightning_liver.types import Count, Natural, NonNegative, Window
 
 
 def _check_weights(weights: dict[str, float]) -> dict[str, float]:
@@ -32,10 +27,6 @@ def _check_weights(weights: dict[str, float]) -> dict[str, float]:
     return weights
 
 
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=16)]
 
 
@@ -57,12 +48,12 @@ class SliceOptions:
         overfit: repeat the first epoch, sample for sample.
     """
 
-    window_hu: Annotated[tuple[Finite, Finite], AfterValidator(_check_increasing)]
+    window_hu: Window
     standardise: bool
     size: Size | tuple[Size, Size]
     context: Natural
     slices_per_epoch: Count
-    sampling: Annotated[dict[Kind, Weight], AfterValidator(_check_weights)]
+    sampling: Annotated[dict[Kind, NonNegative], AfterValidator(_check_weights)]
     batch_size: Count
     eval_batch_size: Count
     num_workers: Natural
@@ -87,6 +78,7 @@ class SliceDataModule(pl.LightningDataModule):
         augment: a policy, see lightning_liver.data.slices.Augment.
         seed: of the samples, together with epoch and position.
         target: a store whose slices, without labels, accompany the training samples.
+        planned_steps: steps of the whole run, after which the last epoch ends; None does not limit it.
     """
 
     def __init__(
@@ -98,10 +90,10 @@ class SliceDataModule(pl.LightningDataModule):
         *,
         seed: int,
         target: Store | None = None,
+        planned_steps: Callable[[], int | None] = lambda: None,
     ) -> None:
         super().__init__()
-        self.target = target
-        self.total_steps: int | None = None  # of the run, once a time budget has fixed it
+        self.target, self.planned_steps = target, planned_steps
         self.store, self.split, self.augment, self.options, self.seed = store, split, augment, options, seed
         training = [store.cases[name] for name in split.train]
         mean, std = intensity(training, options.window_hu) if options.standardise else (0.0, 1.0)
@@ -177,7 +169,7 @@ class SliceDataModule(pl.LightningDataModule):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.normalization = Normalization(tuple(state["window_hu"]), state["context"], state["mean"], state["std"])
 
-    def _whole(self, cases: tuple[str, ...] | list[str], *, native: bool, most: int | None = None) -> DataLoader[Any]:
+    def _whole(self, cases: Sequence[str], *, native: bool, most: int | None = None) -> DataLoader[Any]:
         rank, world = self._processes()
         slices = WholeSlices(self.store, self.normalization, cases=cases, native=native, most=most)
         batches = CaseBatches(slices, batch_size=self.options.eval_batch_size, rank=rank, world=world)
@@ -193,9 +185,10 @@ class SliceDataModule(pl.LightningDataModule):
         }
 
     def _left(self) -> float:
-        if self.total_steps is None or self.trainer is None:
+        steps = self.planned_steps()
+        if steps is None or self.trainer is None:
             return math.inf
-        return max(self.total_steps - self.trainer.global_step, 0) * self.options.batch_size
+        return max(steps - self.trainer.global_step, 0) * self.options.batch_size
 
     def _processes(self) -> tuple[int, int]:
         trainer = self.trainer

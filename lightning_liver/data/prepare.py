@@ -11,11 +11,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 from filelock import FileLock, Timeout
-from pydantic import ConfigDict, Field, validate_call
+from pydantic import ConfigDict, validate_call
 from tqdm import tqdm
 
 from lightning_liver.data.convert import fingerprint, prepare_case
@@ -31,6 +30,7 @@ from lightning_liver.data.store import (
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.imageio.nifti import read_header
 from lightning_liver.machine import cores
+from lightning_liver.types import Natural, Positive
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +54,8 @@ def prepare(
     cases: Sequence[Case],
     *,
     store: Path,
-    spacing_mm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None,
-    workers: Annotated[int, Field(ge=0)] | None,
+    spacing_mm: Positive | None,
+    workers: Natural | None,
     skip_bad: bool,
 ) -> Store:
     """Bring the store up to date with the cases and return it.

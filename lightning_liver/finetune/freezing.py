@@ -1,4 +1,4 @@
-"""Which parts of a network train when: frozen for good, for some epochs, or thawed from the logits downwards.
+"""Freezing of parts of a network: for good, for some epochs, or until they unfreeze from the logits downwards.
 
 A schedule is a function of the epoch alone, so that a resumed run is in the phase in which it was.
 """
@@ -20,14 +20,14 @@ UnfreezeEpochs = Mapping[str, float]  # part, from the image on -> the epoch fro
 
 def frozen_for(names: Sequence[str], frozen: Named, *, epochs: int | None) -> UnfreezeEpochs:
     """Freeze some parts for the first epochs, or for good where `epochs` is None."""
-    held = select(names, frozen, option="finetune.frozen")
-    if len(held) == len(names) and epochs is None:
-        raise LiverError("finetune.frozen: every part of the network would be frozen for good, and nothing would train")
-    return {name: (float("inf") if epochs is None else epochs) if name in held else 0 for name in names}
+    chosen = select(names, frozen, option="finetune.frozen")
+    if len(chosen) == len(names) and epochs is None:
+        raise LiverError(f"finetune.frozen={frozen}: freezes every part for good; name fewer, or give frozen_epochs")
+    return {name: (float("inf") if epochs is None else epochs) if name in chosen else 0 for name in names}
 
 
 def from_the_top(names: Sequence[str], *, every: int, at_once: int) -> UnfreezeEpochs:
-    """Begin with the last `at_once` parts, next to the logits, and thaw as many more every `every` epochs.
+    """Train the last `at_once` parts, next to the logits, and unfreeze as many more every `every` epochs.
 
     Source: gradual unfreezing of Howard and Ruder 2018, arXiv:1801.06146, section 3.3.
     """
@@ -38,38 +38,41 @@ class Freezing(Callback):
     """Keeps parts frozen until their epoch: no gradient, no optimizer group, no new batch-norm statistics.
 
     Args:
-        thaw: of every part, the epoch from which it trains.
-        group: a thawed part -> its optimizer group.
+        epochs: the epoch from which each part trains.
+        group: (part, name) -> its optimizer group, once it trains.
     """
 
-    def __init__(self, thaw: UnfreezeEpochs, group: Callable[[nn.Module, str], dict[str, Any]]) -> None:
-        self.thaw, self.group = dict(thaw), group
+    def __init__(self, epochs: UnfreezeEpochs, group: Callable[[nn.Module, str], dict[str, Any]]) -> None:
+        self.epochs, self.group = dict(epochs), group
 
     def frozen(self, epoch: int) -> set[str]:
-        return {name for name, first in self.thaw.items() if epoch < first}
+        """Return the parts that do not train in an epoch."""
+        return {name for name, first in self.epochs.items() if epoch < first}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage == "fit":
-            hold(pl_module.network, self.frozen(0))  # type: ignore[arg-type]
+            freeze(pl_module.network, self.frozen(0))  # type: ignore[arg-type]
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Before the optimizer is made: it gets the groups that it had when the checkpoint was written."""
-        hold(pl_module.network, self.frozen(checkpoint["epoch"]))  # type: ignore[arg-type]
+        """Freeze as when the checkpoint was written, before the optimizer is made, so that its groups are the same."""
+        freeze(pl_module.network, self.frozen(checkpoint["epoch"]))  # type: ignore[arg-type]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         network: Any = pl_module.network
         before = {name for name, part in parts(network).items() if is_frozen(part)}
-        hold(network, self.frozen(trainer.current_epoch))
-        thawed = [name for name in by_unfreeze_epoch(self.thaw) if name in before - self.frozen(trainer.current_epoch)]
+        freeze(network, self.frozen(trainer.current_epoch))
+        unfrozen = [
+            name for name in by_unfreeze_epoch(self.epochs) if name in before - self.frozen(trainer.current_epoch)
+        ]
         for optimizer, scheduler in zip(trainer.optimizers, trainer.lr_scheduler_configs, strict=True):
-            for name in thawed:
+            for name in unfrozen:
                 add_group(optimizer, scheduler.scheduler, self.group(parts(network)[name], name))  # type: ignore[arg-type]
 
 
-def hold(network: nn.Module, frozen: set[str]) -> None:
-    """Freeze just these parts. A frozen part is in evaluation mode, so that its batch norm learns nothing either."""
+def freeze(network: nn.Module, frozen: set[str]) -> None:
+    """Freeze these parts and no others. A frozen part is in evaluation mode: its batch norm stands still, too."""
     for name, part in parts(network).items():
         part.requires_grad_(name not in frozen)
         if network.training:
@@ -77,17 +80,18 @@ def hold(network: nn.Module, frozen: set[str]) -> None:
 
 
 def is_frozen(part: nn.Module) -> bool:
+    """Return True if no parameter of a part trains."""
     return not any(parameter.requires_grad for parameter in part.parameters())
 
 
-def by_unfreeze_epoch(thaw: UnfreezeEpochs) -> list[str]:
-    """Parts in the order in which their groups join the optimizer: by epoch, then from the logits to the image."""
-    upwards = list(thaw)[::-1]
-    return sorted(upwards, key=lambda name: thaw[name])  # which leaves equal ones in their order
+def by_unfreeze_epoch(epochs: UnfreezeEpochs) -> list[str]:
+    """Return the parts in the order in which their groups join the optimizer: by epoch, then from logits to image."""
+    upwards = list(epochs)[::-1]
+    return sorted(upwards, key=lambda name: epochs[name])  # a stable sort
 
 
 def add_group(optimizer: Optimizer, scheduler: LambdaLR, group: dict[str, Any]) -> None:
-    """A group that joins later follows the schedule from where it is."""
+    """Add a group to an optimizer in mid-training; it follows the schedule from where that is."""
     rate = optimizer.defaults["lr"] * group["scale"]
     optimizer.add_param_group(group | {"initial_lr": rate})
     factor = scheduler.lr_lambdas[0]

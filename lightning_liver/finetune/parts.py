@@ -1,4 +1,4 @@
-"""The parts of a network, from the image to the logits: what is copied, frozen and thawed as a whole."""
+"""Parts of a network, from the image to the logits, which are copied, frozen and unfrozen as a whole."""
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -11,10 +11,10 @@ Named = int | Sequence[str]  # the first so many, or names with wildcards
 
 
 def parts(network: nn.Module) -> dict[str, nn.Module]:
-    """Name -> module, in the order of the network's own definition; the members of a ModuleList are parts of their own.
+    """Return the parts by name, in the order of the network's definition; each member of a ModuleList is a part.
 
-    Of our U-Net: encoder.0 (full resolution) to encoder.4, decoder.0 (deepest) to decoder.3, head. A module whose
-    parameters are all in parts before it is none.
+    Our U-Net has encoder.0 (full resolution) to encoder.4, decoder.0 (deepest) to decoder.3, head. A module that only
+    reuses parameters of earlier parts is not a part.
 
     Raises:
         LiverError: a parameter lies in no part, or in two.
@@ -36,7 +36,7 @@ def parts(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def select(names: Iterable[str], wanted: Named, *, option: str) -> list[str]:
-    """The first `wanted` names, or those that match one of the patterns, in their own order.
+    """Return the first `wanted` names, or those that match one of the patterns, in their own order.
 
     Raises:
         LiverError: more than there are, or a pattern that no name matches.

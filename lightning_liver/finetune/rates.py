@@ -9,7 +9,7 @@ from lightning_liver.finetune.parts import parts
 
 
 def scales(names: Sequence[str], *, scale: float, decay: float) -> dict[str, float]:
-    """Of every part the factor of the learning rate: `scale` next to the logits, and `decay` times less a part deeper.
+    """Return each part's learning-rate multiplier: `scale` next to the logits, times `decay` for each part further.
 
     Source: discriminative fine-tuning of Howard and Ruder 2018, arXiv:1801.06146, section 3.2, who divide by 2.6.
     """
@@ -17,10 +17,10 @@ def scales(names: Sequence[str], *, scale: float, decay: float) -> dict[str, flo
 
 
 def groups(task: Any, scale_of: Mapping[str, float], order: Iterable[str]) -> list[dict[str, Any]]:
-    """Optimizer groups of what trains: first what is not of the network, such as a second head, then part by part.
+    """Return the optimizer groups of all that trains: first what is outside the network (second heads), then the parts.
 
     Args:
-        task: has the network as `network`.
+        task: a module with the network as `network`.
         order: of the parts.
     """
     of_network = {id(parameter) for parameter in task.network.parameters()}
@@ -31,4 +31,5 @@ def groups(task: Any, scale_of: Mapping[str, float], order: Iterable[str]) -> li
 
 
 def group(part: nn.Module, name: str, scale: float) -> dict[str, Any]:
+    """Return the optimizer group of the parameters of a part that train."""
     return {"params": [p for p in part.parameters() if p.requires_grad], "name": name, "scale": scale}

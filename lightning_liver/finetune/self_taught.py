@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from lightning_liver.finetune.features import Features, channels_of
-from lightning_liver.types import Images, Scalar
+from lightning_liver.types import Count, Images, Positive, Scalar
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Pretraining:
         part: whose features the image is drawn from; it has to be at full resolution.
     """
 
-    epochs: Annotated[int, Field(ge=1)]
+    epochs: Count
     mask_share: Annotated[float, Field(gt=0, lt=1)]
-    patch_pixels: Annotated[int, Field(ge=1)]
-    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    patch_pixels: Count
+    lr: Positive
     part: str
 
 

@@ -1,19 +1,56 @@
 """A fine-tuning strategy: what is copied, what trains when and how fast, and what else the loss asks for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from pytorch_lightning.callbacks import Callback
+from torch import nn
 
 from lightning_liver.errors import LiverError
-from lightning_liver.finetune.freezing import UnfreezeEpochs, from_the_top, frozen_for
-from lightning_liver.finetune.parts import Named
-from lightning_liver.finetune.rates import scales
+from lightning_liver.finetune.freezing import (
+    Freezing,
+    UnfreezeEpochs,
+    by_unfreeze_epoch,
+    freeze,
+    from_the_top,
+    frozen_for,
+)
+from lightning_liver.finetune.parts import Named, parts, select
+from lightning_liver.finetune.rates import group, groups, scales
+from lightning_liver.types import Count, Positive
 
-Count = Annotated[int, Field(ge=1)]
-Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Groups = Callable[[Any], list[dict[str, Any]]]  # task -> parameter groups of the optimizer, each with its `scale`
+
+
+class Phases(NamedTuple):
+    """Optimizer groups of a run, None for a single one, and the callbacks that unfreeze parts."""
+
+    groups: Groups | None
+    callbacks: Sequence[Callback]
+
+
+class Scratch:
+    """Random weights and nothing else: the strategy that changes nothing.
+
+    It takes the options that a sweep over strategies gives to all of them, and reads none.
+    """
+
+    source = source_data = target_root = copied = pretrain = None
+    terms: Mapping[str, Callable[..., Any]] = {}
+
+    def __init__(self, *, source: str | None, source_data: str | None, target_root: str | None) -> None:
+        pass
+
+    def check(self, network: nn.Module) -> None:
+        """Accept every network."""
+
+    def phases(self, network: nn.Module) -> Phases:
+        """Return a single group, in which all trains."""
+        return Phases(None, ())
 
 
 @dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
@@ -46,7 +83,7 @@ class Strategy:
     frozen_epochs: Count | None
     unfreeze_every: Count | None
     unfreeze_at_once: Count
-    lr_scale: Factor
+    lr_scale: Positive
     lr_decay: Annotated[float, Field(gt=0, le=1)]
     source_data: str | None
     target_root: str | None
@@ -68,14 +105,27 @@ class Strategy:
         if self.unfreeze_at_once > 1 and self.unfreeze_every is None:
             raise LiverError("finetune.unfreeze_at_once says how many, but finetune.unfreeze_every not how often")
 
-    def thaw(self, names: Sequence[str]) -> UnfreezeEpochs:
-        """Of every part of a network, the epoch from which it trains."""
+    def check(self, network: nn.Module) -> None:
+        """Refuse names and numbers of parts that the network does not have."""
+        names = list(parts(network))
+        if self.copied is not None:
+            select(names, self.copied, option="finetune.copied")
+        self.unfreeze_epochs(names)
+
+    def phases(self, network: nn.Module) -> Phases:
+        """Freeze what does not train at first; return the groups of all parts, and what unfreezes them."""
+        names = list(parts(network))
+        epochs, factors = self.unfreeze_epochs(names), scales(names, scale=self.lr_scale, decay=self.lr_decay)
+        freeze(network, {name for name, first in epochs.items() if first > 0})
+        return Phases(
+            partial(groups, scale_of=factors, order=by_unfreeze_epoch(epochs)),
+            [Freezing(epochs, lambda part, name: group(part, name, factors[name]))],
+        )
+
+    def unfreeze_epochs(self, names: Sequence[str]) -> UnfreezeEpochs:
+        """Return the epoch from which each part of a network trains."""
         if self.unfreeze_every is not None:
             return from_the_top(names, every=self.unfreeze_every, at_once=self.unfreeze_at_once)
         if self.frozen is not None:
             return frozen_for(names, self.frozen, epochs=self.frozen_epochs)
         return dict.fromkeys(names, 0)
-
-    def scales(self, names: Sequence[str]) -> dict[str, float]:
-        """Of every part the factor of the learning rate."""
-        return scales(names, scale=self.lr_scale, decay=self.lr_decay)

@@ -1,4 +1,4 @@
-"""A network as an ONNX file, with what it needs to know of scans among the file's metadata."""
+"""ONNX files of networks, with their normalisation in the file's metadata."""
 
 import json
 import logging
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime
-import onnxscript  # noqa: F401  torch.onnx needs it, and says so late
+import onnxscript  # noqa: F401  torch.onnx needs it, and would fail late without
 import torch
 from torch import nn
 
@@ -24,13 +24,13 @@ def write(network: nn.Module, images: Images, document: dict[str, Any], path: Pa
     """Write a network that takes any number of slices of any size that it accepted before; weights are in the file.
 
     Args:
-        images: an example of its input.
-        document: goes into metadata_props as JSON, under KEY.
+        images: example input.
+        document: written into metadata_props as JSON, under KEY.
     """
-    # it says at every export that torchvision's operators are not there, which no network here uses
+    # It warns at every export that torchvision's operators are missing, which no network here uses.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch warns of its own use of itself
+        warnings.simplefilter("ignore", FutureWarning)  # torch warns of its own calls
         program = torch.onnx.export(
             network,
             (images,),
@@ -46,7 +46,7 @@ def write(network: nn.Module, images: Images, document: dict[str, Any], path: Pa
 
 
 def read(path: Path) -> tuple[Callable[[Images], Masks], dict[str, Any]]:
-    """The network of a file as ONNX Runtime computes it on the processor, and its document."""
+    """Read the network of a file, run by ONNX Runtime on the processor, and its document."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     document = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
     return lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0]), document

@@ -1,4 +1,4 @@
-"""A network as torch.export has it: a program that PyTorch loads without the classes that it came from."""
+"""torch.export files of networks, which PyTorch loads without their classes."""
 
 import json
 import warnings
@@ -21,17 +21,17 @@ def write(network: nn.Module, images: Images, document: dict[str, Any], path: Pa
     """Write a network that takes any number of slices of any size that it accepted before.
 
     Args:
-        images: an example of its input.
-        document: goes into the archive as JSON, under FILE.
+        images: example input.
+        document: written into the archive as JSON, under FILE.
     """
     with warnings.catch_warnings(), path.open("wb") as file:
-        warnings.simplefilter("ignore", FutureWarning)  # torch warns of its own use of itself
+        warnings.simplefilter("ignore", FutureWarning)  # torch warns of its own calls
         program = torch.export.export(network, (images,), dynamic_shapes=(_AXES,))
         torch.export.save(program, file, extra_files={FILE: json.dumps(document)})
 
 
 def read(path: Path) -> tuple[Callable[[Images], Masks], dict[str, Any]]:
-    """The network of a file, and its document."""
+    """Read the network of a file, and its document."""
     extra = {FILE: ""}
     with warnings.catch_warnings(), path.open("rb") as file:
         warnings.simplefilter("ignore", FutureWarning)

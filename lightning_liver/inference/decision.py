@@ -1,7 +1,4 @@
-"""What turns probabilities into the labels of a case: thresholds, then post-processing; and what validation says of it.
-
-It is kept in decision.json of a run folder.
-"""
+"""Thresholds and post-processing that turn probabilities into labels, and decision.json with the tuned ones."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,13 +23,13 @@ class Gain(TypedDict):
     tumour: float
 
 
-class Kept(TypedDict):
-    """decision.json.
+class Decision(TypedDict):
+    """Contents of decision.json.
 
     Args:
-        thresholds: with which the test cases were labelled.
+        thresholds: applied to the test cases.
         tuned: the best on validation cases.
-        validation: mean Dice of validation cases with one thing changed at a time.
+        validation: mean Dice of validation cases with one setting changed at a time.
     """
 
     thresholds: dict[str, float]
@@ -41,78 +38,80 @@ class Kept(TypedDict):
 
 
 def write_decision(folder: Path, used: Thresholds, tuned: Thresholds, gains: Sequence[Gain]) -> None:
-    kept: Kept = {
+    decision: Decision = {
         "thresholds": dict(zip(STRUCTURES, used, strict=True)),
         "tuned": dict(zip(STRUCTURES, tuned, strict=True)),
         "validation": list(gains),
     }
-    write_whole(folder / FILE, json.dumps(kept, indent=1) + "\n")
+    write_whole(folder / FILE, json.dumps(decision, indent=1) + "\n")
 
 
-def read_decision(folder: Path) -> Kept | None:
-    """What a run folder keeps; None where it has none, as folders of earlier versions.
+def read_decision(folder: Path) -> Decision | None:
+    """Read decision.json of a run folder; None without that file, as in runs of earlier versions.
 
     Raises:
-        LiverError: the file is not what was written.
+        LiverError: the file is damaged.
     """
     path = folder / FILE
     if not path.exists():
         return None
     try:
-        kept: Kept = TypeAdapter(Kept).validate_json(path.read_bytes())
-        for of, thresholds in (("thresholds", kept["thresholds"]), ("tuned", kept["tuned"])):
+        decision: Decision = TypeAdapter(Decision).validate_json(path.read_bytes())
+        for name, thresholds in (("thresholds", decision["thresholds"]), ("tuned", decision["tuned"])):
             for structure in STRUCTURES:
-                _threshold(f"{of}.{structure}", thresholds.get(structure))
+                _threshold(f"{name}.{structure}", thresholds.get(structure))
     except (ValidationError, LiverError) as error:
         reason = _fault(error) if isinstance(error, ValidationError) else str(error)
-        raise LiverError(f"{path} is damaged ({reason}): delete it, and the thresholds are one half") from error
-    return kept
+        raise LiverError(f"{path} is damaged ({reason}): delete it, then the thresholds are one half") from error
+    return decision
 
 
 def thresholds_of(given: Any, run: Path | None) -> Thresholds:
-    """Thresholds from `inference.thresholds`: null is one half, "tuned" what the run's validation found.
+    """Return the thresholds of `inference.thresholds`: null is one half, "tuned" the best on validation cases.
 
     Args:
-        run: a folder with decision.json; None where nothing was tuned yet.
+        run: a folder with decision.json; None before anything is tuned.
 
     Raises:
-        LiverError: neither of these nor two probabilities, or nothing was tuned.
+        LiverError: another value, no probabilities, or nothing was tuned.
     """
     if given is None:
         return HALF
     if given == "tuned":
-        kept = read_decision(run) if run is not None else None
-        if kept is None:
+        decision = read_decision(run) if run is not None else None
+        if decision is None:
             raise LiverError(f"inference.thresholds=tuned: {run} has no {FILE}, its thresholds were never tuned")
-        return (kept["tuned"]["liver"], kept["tuned"]["tumour"])
+        return (decision["tuned"]["liver"], decision["tuned"]["tumour"])
     if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != len(STRUCTURES):
-        raise LiverError(f"inference.thresholds={given!r}: null, tuned, or two probabilities as in [0.5,0.3]")
+        raise LiverError(f"inference.thresholds={given!r}: expected null, tuned, or two probabilities as in [0.5,0.3]")
     liver, tumour = (_threshold("inference.thresholds", value) for value in given)
     return (liver, tumour)
 
 
 def post_process_of(given: Any, otherwise: Any = None) -> PostProcess:
-    """The steps of `inference.postprocess`.
+    """Return the post-processing of `inference.postprocess`.
 
     Args:
-        otherwise: the same options of a run, for what is null in the first; what is null in both is off.
+        otherwise: the options of a run, for those that are null in the first; null in both is off.
 
     Raises:
         LiverError: an option is unknown or out of range, or these are no options.
     """
-    on = {**_typed(otherwise), **_typed(given)}
+    on = {**_steps(otherwise), **_steps(given)}
     if unknown := sorted(on.keys() - PostProcess.__dataclass_fields__.keys()):
-        raise LiverError(f"inference.postprocess.{unknown[0]}: there is {', '.join(PostProcess.__dataclass_fields__)}")
+        raise LiverError(
+            f"inference.postprocess.{unknown[0]}: expected one of {', '.join(PostProcess.__dataclass_fields__)}"
+        )
     try:
         return PostProcess(**on)
     except ValidationError as error:
         raise LiverError(f"inference.postprocess.{_fault(error)}") from error
 
 
-def _typed(options: Any) -> dict[str, Any]:
+def _steps(options: Any) -> dict[str, Any]:
     if options is not None and not isinstance(options, Mapping):
         raise LiverError(
-            f"inference.postprocess={options!r}: name the steps, as in inference.postprocess.largest_liver=true, of "
+            f"inference.postprocess={options!r}: expected steps, as in inference.postprocess.largest_liver=true, of "
             f"{', '.join(PostProcess.__dataclass_fields__)}"
         )
     return {name: value for name, value in (options or {}).items() if value is not None}
@@ -126,5 +125,5 @@ def _fault(error: ValidationError) -> str:
 
 def _threshold(option: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, float | int) or not 0 < value < 1:
-        raise LiverError(f"{option}: {value!r} is no probability between 0 and 1")
+        raise LiverError(f"{option}={value!r}: expected a probability between 0 and 1")
     return float(value)

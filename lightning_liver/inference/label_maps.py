@@ -1,4 +1,4 @@
-"""From slices to label maps on the scan's own grid."""
+"""Logits of whole slices, on another grid, and as label maps."""
 
 import math
 from collections.abc import Callable
@@ -11,10 +11,11 @@ from torch.nn.functional import interpolate, pad
 from lightning_liver.types import Images, LabelMaps, Masks
 
 Network = Callable[[Images], Masks]
+GridMasks = Float[Tensor, "batch cls grid_height grid_width"]
 
 
 def whole_slice_logits(network: Network, images: Images, *, multiple: int) -> Masks:
-    """Logits of slices of any size: padded at the bottom and right to what the network can halve, then cut back.
+    """Return logits of slices of any size: padded at the bottom and right to what the network can halve, then cut back.
 
     Args:
         multiple: height and width that the network accepts are multiples of this.
@@ -25,15 +26,15 @@ def whole_slice_logits(network: Network, images: Images, *, multiple: int) -> Ma
     return network(padded)[..., :height, :width]
 
 
-def to_grid(logits: Masks, grid: tuple[int, int]) -> Float[Tensor, "batch cls grid_height grid_width"]:
-    """Logits on another grid (height, width) over the same field of view, interpolated linearly in float32."""
+def to_grid(logits: Masks, grid: tuple[int, int]) -> GridMasks:
+    """Return logits on another grid (height, width) over the same field of view, interpolated linearly in float32."""
     if logits.shape[-2:] == torch.Size(grid):
         return logits.float()
     return interpolate(logits.float(), size=grid, mode="bilinear", align_corners=False)
 
 
 def label_maps(logits: Masks, thresholds: tuple[float, float] = (0.5, 0.5)) -> LabelMaps:
-    """0, 1, 2 where the probability exceeds a threshold; a tumour counts wherever it is found, liver or not.
+    """Label as 0, 1, 2 what exceeds its threshold; a tumour counts wherever it is found, inside the liver or not.
 
     Args:
         thresholds: of liver and of tumour.
@@ -43,5 +44,5 @@ def label_maps(logits: Masks, thresholds: tuple[float, float] = (0.5, 0.5)) -> L
 
 
 def multi_hot(labels: LabelMaps) -> Masks:
-    """The target of the losses: channel 0 liver including tumour, channel 1 tumour."""
+    """Return the target of the losses: channel 0 liver including tumour, channel 1 tumour."""
     return torch.stack((labels >= 1, labels == 2), dim=1).float()

@@ -1,6 +1,6 @@
-"""What is put right in a predicted label map, seen as a whole volume.
+"""Post-processing of the label map of a whole scan.
 
-Parts are connected through the faces of voxels. Work is done in the box that holds what was predicted.
+Parts are connected through the faces of voxels. Only the bounding box of the labels is processed.
 """
 
 from collections.abc import Callable
@@ -18,14 +18,20 @@ Mask = Bool[np.ndarray, "z y x"]
 SpacingMm = tuple[float, float, float]
 Step = Callable[[Labels, SpacingMm], Labels]
 
-SHIFTS = ((0, 0, -1, 1), (1, 0, 0, 0), (-1, 0, 0, 0), (0, 1, 0, 0), (0, -1, 0, 0))  # of a run, to what is beside it
+SHIFTS = (
+    (0, 0, -1, 1),
+    (1, 0, 0, 0),
+    (-1, 0, 0, 0),
+    (0, 1, 0, 0),
+    (0, -1, 0, 0),
+)  # of a run of voxels to its neighbours
 
 
 @dataclass(frozen=True)
 class PostProcess:
-    """Which steps are taken, in this order.
+    """Steps of post-processing, in this order.
 
-    Holes come first: a tumour within the liver that has a rim of background is no part of its own, and stays.
+    Holes come first: a tumour inside the liver with a rim of background thereby joins the liver, and stays.
 
     Args:
         fill_holes: what is enclosed on all sides by tumour becomes tumour, what is enclosed by liver becomes liver.
@@ -40,7 +46,7 @@ class PostProcess:
     min_tumour_mm3: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)] = 0.0  # else true is 1 mm3
 
     def steps(self) -> dict[str, Step]:
-        """The steps by name, in order."""
+        """Return the chosen steps by name, in order."""
         plain: tuple[Step, ...] = (fill_holes, largest_liver, tumour_in_liver)
         chosen = {step.__name__: step for step in plain if getattr(self, step.__name__)}
         if least := self.min_tumour_mm3:
@@ -50,7 +56,7 @@ class PostProcess:
         return chosen
 
     def __call__(self, labels: Labels, spacing_mm: SpacingMm) -> Labels:
-        """A label map with all steps taken; the one given stays as it is."""
+        """Return the label map after all steps; the input is not changed."""
         changed = labels.copy()
         if (steps := self.steps()) and (box := box_of(labels)) is not None:
             for step in steps.values():
@@ -59,7 +65,7 @@ class PostProcess:
 
 
 def fill_holes(labels: Labels, spacing_mm: SpacingMm) -> Labels:
-    """With all that liver or tumour encloses on all sides; in a single slice a vessel often looks enclosed."""
+    """Fill background that liver or tumour encloses in 3D; in a single slice a vessel often looks enclosed."""
     filled = labels.copy()
     if (box := box_of(labels == 2)) is not None:
         filled[box][_filled(labels[box] == 2)] = 2
@@ -69,7 +75,7 @@ def fill_holes(labels: Labels, spacing_mm: SpacingMm) -> Labels:
 
 
 def largest_liver(labels: Labels, spacing_mm: SpacingMm) -> Labels:
-    """Only the largest part of liver, tumours included; of equally large ones the first along z, y, x."""
+    """Keep the largest part of liver, tumours included; of equally large ones the first along z, y, x."""
     kept = labels.copy()
     parts = components(labels > 0, ZYX)
     if len(parts.voxels):
@@ -78,7 +84,7 @@ def largest_liver(labels: Labels, spacing_mm: SpacingMm) -> Labels:
 
 
 def tumour_in_liver(labels: Labels, spacing_mm: SpacingMm) -> Labels:
-    """Without tumours that touch no liver."""
+    """Drop tumours that touch no liver."""
     changed = labels.copy()
     tumours = components(labels == 2, ZYX)
     touched = _touching(tumours, labels == 1)
@@ -87,7 +93,7 @@ def tumour_in_liver(labels: Labels, spacing_mm: SpacingMm) -> Labels:
 
 
 def drop_small_tumours(labels: Labels, spacing_mm: SpacingMm, *, least_mm3: float) -> Labels:
-    """Without tumours below a volume: they become liver where they touch it and background elsewhere."""
+    """Drop tumours below a volume: they become liver where they touch it and background elsewhere."""
     changed = labels.copy()
     tumours = components(labels == 2, ZYX)
     small = tumours.voxels * np.prod(spacing_mm) < least_mm3
@@ -98,7 +104,7 @@ def drop_small_tumours(labels: Labels, spacing_mm: SpacingMm, *, least_mm3: floa
 
 
 def _touching(parts: Components, other: Mask) -> Bool[np.ndarray, " parts"]:
-    """Which parts have a face on the other mask."""
+    """Return True for each part that has a face on the other mask."""
     others, touched = runs_in(other), np.zeros(len(parts.runs), dtype=bool)
     for moved in SHIFTS:
         touched[meeting(parts.runs + np.array(moved, np.int32), others, other.shape)[:, 0]] = True
@@ -106,7 +112,7 @@ def _touching(parts: Components, other: Mask) -> Bool[np.ndarray, " parts"]:
 
 
 def _filled(mask: Mask) -> Mask:
-    """The mask and all that cannot be reached from outside of it."""
+    """Return the mask with all background that is not connected to the border."""
     around = components(~mask, ZYX)
     z, y, first, last = around.runs.T
     at_border = [np.isin(z, (0, mask.shape[0] - 1)), np.isin(y, (0, mask.shape[1] - 1)), first == 0]

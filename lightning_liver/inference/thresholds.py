@@ -1,8 +1,7 @@
-"""Which probability is enough: thresholds that give the best Dice on validation cases, and only there.
+"""Thresholds with the best Dice on validation cases.
 
-Probabilities of liver and tumour are counted together in bins, case by case and by true label: Dice of the label maps
-is exact at every edge of a bin, tumours outside of the liver included, and nothing is kept but counts. Tables of
-processes that saw other slices are merged by their sum.
+A joint histogram of liver and tumour probability by case and true label makes Dice of the label maps exact at every
+edge of a bin, tumours outside of the liver included. Tables of processes that saw other slices are merged by their sum.
 """
 
 import torch
@@ -23,6 +22,7 @@ _EQUAL = 1e-9  # differences of Dice below it are rounding
 
 
 def empty(cases: int) -> Table:
+    """Return a table without pixels."""
     return torch.zeros(cases, _LABELS, BINS, BINS, dtype=torch.int64)
 
 
@@ -36,28 +36,28 @@ def update(table: Table, case_index: Int64[Tensor, " batch"], logits: Masks, lab
 
 
 def edges() -> Float64[Tensor, " edge"]:
-    """The thresholds at which Dice is known: all edges between bins."""
+    """Return the thresholds at which Dice is known: all edges between bins."""
     return torch.arange(1, BINS, dtype=torch.float64) / BINS
 
 
 def tumour_dice(table: Table) -> Float64[Tensor, "case edge"]:
-    """Dice of every case's tumour were the voxels above the edge predicted; 1 where both are empty."""
+    """Return each case's tumour Dice with each edge as threshold; 1 where both masks are empty."""
     return _dice(*_above(table.sum(dim=2), of=2))
 
 
 def liver_dice(table: Table, tumour: float) -> Float64[Tensor, "case edge"]:
-    """Dice of every case's liver were the voxels above the edge predicted, and those of tumour at its threshold."""
+    """Return each case's liver Dice with each edge as threshold, given the threshold of tumour."""
     cut = round(tumour * BINS)
-    certain = table[..., cut:].sum(dim=(2, 3))  # called tumour, and by that liver
+    certain = table[..., cut:].sum(dim=(2, 3))  # labelled as tumour, thus as liver
     true, false = _above(table[..., :cut].sum(dim=3), of=1)[:2]
     positives = table[:, 1:].sum(dim=(1, 2, 3))[:, None]
     return _dice(true + certain[:, 1:].sum(dim=1, keepdim=True), false + certain[:, :1], positives)
 
 
 def best(table: Table) -> Thresholds:
-    """The tumour's threshold with the best mean Dice of cases, then the liver's beside it; one half without a case.
+    """Return the tumour threshold with the best mean Dice over cases, then the liver's; one half without a case.
 
-    Thresholds that are as good stand side by side in stretches: the middle of the stretch nearest to one half is taken.
+    Equally good thresholds form stretches: the middle of the stretch nearest to one half is taken.
     """
     if not len(table):
         return HALF
@@ -66,7 +66,7 @@ def best(table: Table) -> Thresholds:
 
 
 def mean_dice(table: Table, thresholds: Thresholds) -> dict[str, float]:
-    """Mean Dice of cases by structure at thresholds that are edges."""
+    """Return the mean Dice over cases by structure, at thresholds that are edges."""
     of_structure = (liver_dice(table, thresholds[1]), tumour_dice(table))
     return {
         structure: float(of_structure[c].mean(dim=0)[round(thresholds[c] * BINS) - 1])
@@ -75,7 +75,7 @@ def mean_dice(table: Table, thresholds: Thresholds) -> dict[str, float]:
 
 
 def _above(counts: Int64[Tensor, "case label bin"], *, of: int) -> tuple[Tensor, Tensor, Tensor]:
-    """True and false voxels above every edge, (case, edge), and all true ones, (case, 1); true are labels from `of`."""
+    """Count true and false positives at every edge, (case, edge), and positives, (case, 1); true from label `of`."""
     above = counts.flip(-1).cumsum(-1).flip(-1)[..., 1:]
     return above[:, of:].sum(dim=1), above[:, :of].sum(dim=1), counts[:, of:].sum(dim=(1, 2))[:, None]
 

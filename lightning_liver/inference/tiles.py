@@ -1,4 +1,4 @@
-"""Slices larger than memory allows, tile by tile."""
+"""Tiles of slices that are too large for memory."""
 
 import torch
 from jaxtyping import Float
@@ -9,11 +9,11 @@ from lightning_liver.types import Images, Masks
 
 
 def tiled_logits(network: Network, images: Images, *, tile: int, overlap: float, multiple: int) -> Masks:
-    """Logits of slices, made of square tiles that overlap and fade into each other.
+    """Return logits of slices, blended from overlapping square tiles.
 
     Args:
         tile: edge in pixels; slices that are no larger are not cut.
-        overlap: share of a tile that its neighbour covers, too, at least 0 and below 1.
+        overlap: fraction of a tile that its neighbour covers, too, at least 0 and below 1.
         multiple: see whole_slice_logits.
     """
     height, width = images.shape[-2:]
@@ -34,7 +34,7 @@ def tiled_logits(network: Network, images: Images, *, tile: int, overlap: float,
 
 
 def _starts(length: int, tile: int, overlap: float) -> list[int]:
-    """Where tiles begin, so that the last one ends with the slice."""
+    """Return where tiles begin, so that the last one ends with the slice."""
     if length <= tile:
         return [0]
     stride = max(1, int(tile * (1 - overlap)))
@@ -42,6 +42,6 @@ def _starts(length: int, tile: int, overlap: float) -> list[int]:
 
 
 def _fade(height: int, width: int, *, like: Tensor) -> Float[Tensor, "y x"]:
-    """Weights that fall towards the edges and are nowhere zero."""
+    """Return weights that fall towards the edges and are nowhere zero."""
     y, x = (1 - torch.linspace(-1, 1, n + 2, device=like.device)[1:-1].abs() for n in (height, width))
     return torch.outer(y, x)

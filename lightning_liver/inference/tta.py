@@ -15,15 +15,14 @@ FLIPS: tuple[Axes, ...] = ((), (-1,), (-2,), (-2, -1))  # as it is, left-right, 
 
 
 def flips_for(wanted: bool | None) -> tuple[Axes, ...]:
-    """The views that `inference.flips` asks for."""
+    """Return the views that `inference.flips` asks for."""
     return FLIPS if wanted else ((),)
 
 
 def flipped_views(network: Network, images: Images, *, flips: Sequence[Axes]) -> Float[Tensor, "view batch cls y x"]:
-    """Logits in float32 of mirrored images, mirrored back.
+    """Return the float32 logits of mirrored images, mirrored back.
 
-    Mirroring moves pixels and computes nothing, so it is undone to the bit; a network that mirrored input does not
-    change the answer of gives the same logits in every view.
+    Mirroring only moves pixels, so it is undone to the bit: a network that commutes with it gives equal views.
     """
     views = [network(images.flip(axes) if axes else images).float() for axes in flips]
     return torch.stack([view.flip(axes) if axes else view for view, axes in zip(views, flips, strict=True)])

@@ -1,7 +1,4 @@
-"""How unsure a prediction is, from the probabilities of several members: views, dropout passes or networks.
-
-Members come one after the other and only their sums are kept.
-"""
+"""Uncertainty of a prediction, from the probabilities of several members: views, dropout passes or networks."""
 
 import math
 from collections.abc import Iterator
@@ -25,7 +22,7 @@ _LN2 = math.log(2)
 
 
 class Members:
-    """Sums over the probabilities of members, all of one shape (batch, cls, height, width)."""
+    """Running sums over the probabilities of members, all of one shape (batch, cls, height, width)."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -39,14 +36,14 @@ class Members:
         self._entropy = self._entropy + entropy_bits(probability)
 
     def mean(self) -> Masks:
-        """Mean probability of the members."""
+        """Return the mean probability of the members."""
         return self._probability / self.count
 
     def uncertainty(self, kind: Kind) -> Map:
-        """The larger uncertainty of liver and tumour.
+        """Return the larger uncertainty of liver and tumour.
 
-        - entropy of the mean probability, in bits: 0 to 1, all that is unsure;
-        - mutual_information: that entropy less the members' mean entropy, the part on which they disagree;
+        - entropy of the mean probability, in bits, 0 to 1: the total uncertainty;
+        - mutual_information: that entropy less the members' mean entropy, their disagreement;
         - variance of the probability over members, 0 to 0.25.
 
         Source: Gal 2016, "Uncertainty in Deep Learning", section 3.3; of one member only entropy is not zero.
@@ -62,41 +59,40 @@ class Members:
 
 
 def entropy_bits(probability: Masks) -> Masks:
-    """Entropy of a yes with this probability."""
+    """Return the entropy of a binary variable with this probability."""
     surprise = torch.special.entr(probability) + torch.special.entr(1 - probability)
     return surprise / _LN2
 
 
-def refuse_certainty(kind: Kind | None, passes: int, *, views: int, dropout: bool) -> None:
+def check_uncertainty(kind: Kind | None, passes: int, *, views: int, dropout: bool) -> None:
     """Refuse options that would make a map of zeros, or none at all.
 
     Args:
-        views: how many probabilities there are of each voxel.
-        dropout: whether every network has some.
+        views: number of probabilities of each voxel.
+        dropout: True if every network has some.
 
     Raises:
         LiverError: passes without a map or without dropout, or a disagreement of one view with itself.
     """
     if passes and kind is None:
-        raise LiverError(f"passes={passes} are for a map of uncertainty: name one of {', '.join(KINDS)}")
+        raise LiverError(f"passes={passes}: expected an uncertainty, too; name one of {', '.join(KINDS)}")
     if passes and not dropout:
         raise LiverError(f"passes={passes}: the network has no dropout; train one with model.dropout=0.3")
     if kind not in (None, "entropy") and views == 1:
         raise LiverError(
-            f"uncertainty={kind} is that of several views: inference.flips=true, passes=10, or the runs of an "
-            "ensemble; of one view there is entropy"
+            f"uncertainty={kind}: expected several views; set inference.flips=true, passes=10 or several runs, or "
+            "take uncertainty=entropy"
         )
 
 
 def has_dropout(network: nn.Module) -> bool:
-    """Whether passes with dropout would differ."""
+    """Return True if passes with dropout would differ."""
     return any(isinstance(module, _DROPOUTS) and module.p > 0 for module in network.modules())
 
 
 @contextmanager
 def dropping_out(network: nn.Module) -> Iterator[None]:
-    """With dropout as in training and everything else as it is: Monte-Carlo dropout, Gal & Ghahramani 2016,
-    arXiv:1506.02142."""
+    """Switch on dropout alone: Monte-Carlo dropout, Gal & Ghahramani 2016, arXiv:1506.02142."""
     layers = [module for module in network.modules() if isinstance(module, _DROPOUTS)]
     before = [layer.training for layer in layers]
     for layer in layers:

@@ -1,6 +1,4 @@
-"""What every loss asks of its input and of its options."""
-
-import math
+"""Types and precision of a loss's input."""
 
 from jaxtyping import Float32, Shaped
 from torch import Tensor
@@ -12,7 +10,7 @@ Masks32 = Float32[Tensor, "batch cls height width"]
 
 
 def as_float32(logits: Tensor, target: Tensor) -> tuple[Masks32, Masks32]:
-    """Logits and target in float32, whatever the trainer's precision: sums over 512x512 overflow in float16.
+    """Return logits and target in float32, whatever the trainer's precision: sums over 512x512 overflow in float16.
 
     Raises:
         LiverError: the shapes differ; broadcasting would give a number without meaning.
@@ -23,10 +21,3 @@ def as_float32(logits: Tensor, target: Tensor) -> tuple[Masks32, Masks32]:
             "(batch, class, height, width): set the model's number of output channels to the number of classes"
         )
     return logits.float(), target.float()
-
-
-def check_range(option: str, value: float, low: float, high: float) -> None:
-    """Raise a LiverError that names `loss.<option>` unless low <= value <= high."""
-    if not isinstance(value, float | int) or not low <= value <= high or math.isinf(value):
-        limits = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-        raise LiverError(f"loss.{option} must be a number {limits}, but is {value!r}")

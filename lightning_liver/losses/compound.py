@@ -1,20 +1,30 @@
 """Sums of losses of different families."""
 
-import math
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch.nn import functional
 
 from lightning_liver.errors import LiverError
-from lightning_liver.losses.checks import Masks32, Truth, as_float32, check_range
+from lightning_liver.losses.checks import Masks32, Truth, as_float32
 from lightning_liver.losses.classes import PIXELS, ClassWeights, PerClass, mean_of_classes
 from lightning_liver.losses.distribution import bce, cross_entropy, focal
-from lightning_liver.losses.region import FLOOR, dice, dice_costs, raised, tversky_costs
-from lightning_liver.types import Masks, Scalar
+from lightning_liver.losses.region import FLOOR, Smooth, dice, dice_per_class, raised, tversky_per_class
+from lightning_liver.types import Fraction, Masks, NonNegative, Scalar
+
+Power = Annotated[float, Field(ge=0.1, le=10)]
+Discount = Annotated[float, Field(ge=0, le=0.9)]
 
 
 def dice_bce(
-    logits: Masks, target: Truth, *, dice_weight: float, bce_weight: float, smooth: float, class_weights: ClassWeights
+    logits: Masks,
+    target: Truth,
+    *,
+    dice_weight: NonNegative,
+    bce_weight: NonNegative,
+    smooth: Smooth,
+    class_weights: ClassWeights,
 ) -> Scalar:
     """Weighted sum, dice_weight * dice + bce_weight * bce.
 
@@ -26,7 +36,7 @@ def dice_bce(
         class_weights: as in mean_of_classes.
 
     Raises:
-        LiverError: an option is out of range.
+        LiverError: both weights are 0.
 
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z (nnU-Net), there with both weights 1.
     """
@@ -39,11 +49,11 @@ def dice_focal(
     logits: Masks,
     target: Truth,
     *,
-    dice_weight: float,
-    focal_weight: float,
-    smooth: float,
-    gamma: float,
-    alpha: float,
+    dice_weight: NonNegative,
+    focal_weight: NonNegative,
+    smooth: Smooth,
+    gamma: NonNegative,
+    alpha: Fraction,
     balanced: bool,
     class_weights: ClassWeights,
 ) -> Scalar:
@@ -58,7 +68,7 @@ def dice_focal(
         class_weights: as in mean_of_classes.
 
     Raises:
-        LiverError: an option is out of range.
+        LiverError: both weights are 0.
 
     Source: Zhu et al. 2019, arXiv:1808.05238 (AnatomyNet), there with the focal term's weight 0.5.
     """
@@ -69,112 +79,101 @@ def dice_focal(
 
 
 def combo(
-    logits: Masks, target: Truth, *, alpha: float, beta: float, smooth: float, class_weights: ClassWeights
+    logits: Masks, target: Truth, *, alpha: Fraction, beta: Fraction, smooth: Smooth, class_weights: ClassWeights
 ) -> Scalar:
     """Combo loss, alpha mean(-(beta y log p + (1 - beta) (1 - y) log(1 - p))) + (1 - alpha) dice.
 
-    The paper subtracts the Dice overlap; dice is 1 less that overlap (with squares), so that perfect costs 0.
+    The paper subtracts the Dice overlap; dice is 1 minus that overlap (with squares), so that perfect costs 0.
 
     Args:
         logits: raw network output, (batch, cls, height, width).
         target: truth in {0, 1}, same shape.
-        alpha: share of cross-entropy; 0 is dice.
+        alpha: fraction of cross-entropy; 0 is dice.
         beta: price of a false negative, 1 - beta that of a false positive; above 0.5 favours recall.
         smooth: as in dice.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: an option is out of range.
-
     Source: Taghanaki et al. 2019, arXiv:1805.02798; Jadon 2020, arXiv:2006.14822, section II-J.
     """
-    check_range("alpha", alpha, 0.0, 1.0)
-    check_range("beta", beta, 0.0, 1.0)
     logits, target = as_float32(logits, target)
     weights = beta * target + (1 - beta) * (1 - target)
     pixels = (weights * cross_entropy(logits, target)).mean(PIXELS)
-    return mean_of_classes(torch.lerp(dice_costs(logits.sigmoid(), target, smooth), pixels, alpha), class_weights)
+    return mean_of_classes(torch.lerp(dice_per_class(logits.sigmoid(), target, smooth), pixels, alpha), class_weights)
 
 
 def exponential_logarithmic(
     logits: Masks,
     target: Truth,
     *,
-    dice_weight: float,
-    bce_weight: float,
-    gamma: float,
-    smooth: float,
+    dice_weight: NonNegative,
+    bce_weight: NonNegative,
+    gamma: Power,
+    smooth: Smooth,
     class_weights: ClassWeights,
 ) -> Scalar:
-    """dice_weight (-log Dice)^gamma + bce_weight mean(w (-log p_t)^gamma), p_t the probability of what is true.
+    """dice_weight (-log Dice)^gamma + bce_weight mean(w (-log p_t)^gamma), p_t the probability of the truth.
 
-    w = sqrt(1 / share of the batch's pixels that have this truth in this class); the paper takes shares of the training
-    set. Dice is 1 - dice, with squares, and at least 1e-7. Powers are those of `raised`: with gamma below 1 the formula
-    itself has an infinite slope at 0.
+    w = sqrt(1 / fraction of the batch's pixels that have this truth in this class); the paper's fractions are those of
+    the training set. Dice is 1 - dice, with squares, and at least 1e-7. Powers are those of `raised`: with gamma below
+    1 the formula itself has an infinite slope at 0.
 
     Args:
         logits: raw network output, (batch, cls, height, width).
         target: truth in {0, 1}, same shape.
         dice_weight, bce_weight: at least 0, not both 0; not normalised.
-        gamma: below 1 what is nearly right still counts, above 1 what is wrong counts more.
+        gamma: below 1 nearly right pixels still count, above 1 wrong ones count more.
         smooth: as in dice.
         class_weights: as in mean_of_classes.
 
     Raises:
-        LiverError: an option is out of range.
+        LiverError: both weights are 0.
 
     Source: Wong et al. 2018, arXiv:1809.00076, there with weights 0.8 and 0.2 and gamma 0.3; Jadon 2020,
     arXiv:2006.14822, section II-K.
     """
     _check_weights(dice_weight=dice_weight, bce_weight=bce_weight)
-    check_range("gamma", gamma, 0.1, 10.0)
     logits, target = as_float32(logits, target)
-    overlap_costs = -torch.log1p(-dice_costs(logits.sigmoid(), target, smooth).clamp(max=1 - FLOOR))
-    pixel_costs = _rarity(target) * raised(cross_entropy(logits, target), gamma)
-    costs = dice_weight * raised(overlap_costs, gamma) + bce_weight * pixel_costs.mean(PIXELS)
-    return mean_of_classes(costs, class_weights)
+    overlap_losses = -torch.log1p(-dice_per_class(logits.sigmoid(), target, smooth).clamp(max=1 - FLOOR))
+    pixel_losses = _rarity(target) * raised(cross_entropy(logits, target), gamma)
+    losses = dice_weight * raised(overlap_losses, gamma) + bce_weight * pixel_losses.mean(PIXELS)
+    return mean_of_classes(losses, class_weights)
 
 
 def asymmetric_unified_focal(
     logits: Masks,
     target: Truth,
     *,
-    weight: float,
-    delta: float,
-    gamma: float,
-    smooth: float,
+    weight: Fraction,
+    delta: Fraction,
+    gamma: Discount,
+    smooth: Smooth,
     class_weights: ClassWeights,
 ) -> Scalar:
-    """weight F + (1 - weight) T of each class, averaged over classes; only the background is discounted when easy.
+    """Asymmetric unified focal loss, weight F + (1 - weight) T of each class, averaged over classes.
 
     F = mean(-delta y log p - (1 - delta) (1 - y) p^gamma log(1 - p)) / 2
     T = ((1 - I_foreground)^(1 - gamma) + 1 - I_background) / 2, the power as in `raised`, where I is the Tversky
-    index with delta for false negatives and 1 - delta for false positives of its own side.
+    index with delta for false negatives and 1 - delta for false positives of its own side. Only easy background is
+    discounted.
 
-    MONAI's is the same for probabilities of one class and one slice: it takes no sigmoid, whatever its text says. The
+    MONAI's is the same for probabilities of one class and one slice: it takes no sigmoid, despite its docstring. The
     authors' code halves T alone, so that F counts twice as much beside it, and gives T the weight, F the rest.
 
     Args:
         logits: raw network output, (batch, cls, height, width).
         target: truth in {0, 1}, same shape.
-        weight: share of the cross-entropy part, the paper's lambda.
+        weight: fraction of the cross-entropy part, the paper's lambda.
         delta: price of a false negative, 1 - delta that of a false positive.
-        gamma: how far easy background is discounted, and how far nearly right foreground counts more; below 1.
+        gamma: discount of easy background and emphasis of nearly right foreground; below 1.
         smooth: as in tversky.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: an option is out of range.
-
     Source: Yeung et al. 2022, arXiv:2102.04525 (unified focal loss), there 0.5, 0.6 and 0.5; halved as in MONAI.
     """
-    for option, value in (("weight", weight), ("delta", delta)):
-        check_range(option, value, 0.0, 1.0)
-    check_range("gamma", gamma, 0.0, 0.9)
     logits, target = as_float32(logits, target)
     p, prices = logits.sigmoid(), (1 - delta, delta)
-    foreground = raised(tversky_costs(p, target, *prices, smooth), 1 - gamma)
-    background = tversky_costs(1 - p, 1 - target, *prices, smooth)
+    foreground = raised(tversky_per_class(p, target, *prices, smooth), 1 - gamma)
+    background = tversky_per_class(1 - p, 1 - target, *prices, smooth)
     pixels = _asymmetric_focal(logits, target, delta, gamma)
     return mean_of_classes(torch.lerp(foreground + background, pixels, weight) / 2, class_weights)
 
@@ -186,15 +185,13 @@ def _asymmetric_focal(logits: Masks32, target: Masks32, delta: float, gamma: flo
 
 
 def _rarity(target: Masks32) -> Masks32:
-    """sqrt(1 / share) of the side that each pixel is of."""
-    share = target.mean(PIXELS, keepdim=True)
-    return torch.lerp(1 - share, share, target).rsqrt()
+    """Return sqrt(1 / fraction of pixels) of the side of each pixel, foreground or background."""
+    fraction = target.mean(PIXELS, keepdim=True)
+    return torch.lerp(1 - fraction, fraction, target).rsqrt()
 
 
 def _check_weights(**weights: float) -> None:
-    """Raise a LiverError unless all are at least 0 and one is above."""
-    for option, value in weights.items():
-        check_range(option, value, 0.0, math.inf)
+    """Raise a LiverError unless one is above 0."""
     if not any(weights.values()):
-        both = " and ".join(f"loss.{option}" for option in weights)
-        raise LiverError(f"{both} are both 0: nothing would be learnt; raise one of them")
+        given = ", ".join(f"loss.{option}={value}" for option, value in weights.items())
+        raise LiverError(f"{given}: expected a weight above 0; with none nothing would be learnt")

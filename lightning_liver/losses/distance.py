@@ -12,10 +12,10 @@ from lightning_liver.types import Masks
 
 @torch.no_grad()
 def signed_distance(masks: Truth) -> Masks32:
-    """How far each pixel is from the nearest one of the other side, per class and slice: above 0 outside, below inside.
+    """Return the distance of each pixel to the nearest of the other side, per class and slice: negative inside.
 
-    The pixels along the boundary have 1 and -1. In a slice that is empty or full all have, as if they lay along one:
-    there is no distance, but which side is right is known.
+    Pixels along the boundary have 1 and -1. In an empty or full slice all pixels do, as if they lay along one: there is
+    no distance, but the right side is known.
 
     Args:
         masks: (batch, cls, height, width), above 0.5 inside.
@@ -26,10 +26,10 @@ def signed_distance(masks: Truth) -> Masks32:
 
 
 def truth_map(target: Masks32, distance: Masks | None) -> Masks32:
-    """The truth's signed distances: those that are given, else computed.
+    """Return the truth's signed distances, computed if None are given.
 
     Raises:
-        LiverError: those that are given have another shape than the target.
+        LiverError: the given ones have another shape than the target.
     """
     if distance is None:
         return signed_distance(target)
@@ -42,7 +42,7 @@ def truth_map(target: Masks32, distance: Masks | None) -> Masks32:
 
 
 def has_boundary(masks: Masks32) -> Tensor:
-    """Whether each class of each slice is neither empty nor full, as 0 or 1: (batch, cls, 1, 1)."""
+    """Return 1 for each class of each slice that is neither empty nor full, else 0: (batch, cls, 1, 1)."""
     return masks.amax((2, 3), keepdim=True) - masks.amin((2, 3), keepdim=True)
 
 
@@ -53,5 +53,5 @@ def _signed(mask: np.ndarray) -> np.ndarray:
 
 
 def _to_other_side(mask: np.ndarray) -> np.ndarray:
-    """OpenCV's exact transform: equal to scipy's to a float32's last digit, at a third of the time."""
+    """Return OpenCV's exact transform: scipy's to a float32's last digit, in a third of the time."""
     return np.asarray(cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE))

@@ -1,16 +1,14 @@
-"""Losses that compare distributions pixel by pixel: means over batch, class and pixel."""
+"""Pixelwise losses: means over batch, class and pixel."""
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch.nn import functional
 
-from lightning_liver.errors import LiverError
-from lightning_liver.losses.checks import Masks32, Truth, as_float32, check_range
-from lightning_liver.losses.classes import PIXELS, ClassWeights, a_number_each, mean_of_classes
+from lightning_liver.losses.checks import Masks32, Truth, as_float32
+from lightning_liver.losses.classes import PIXELS, ClassWeights, mean_of_classes, per_class
 from lightning_liver.losses.distance import has_boundary, truth_map
-from lightning_liver.types import Masks, Scalar
+from lightning_liver.types import Fraction, Masks, NonNegative, Scalar
 
 
 def bce(logits: Masks, target: Truth, *, class_weights: ClassWeights) -> Scalar:
@@ -28,9 +26,9 @@ def bce(logits: Masks, target: Truth, *, class_weights: ClassWeights) -> Scalar:
 
 
 def weighted_bce(
-    logits: Masks, target: Truth, *, positive_weights: Sequence[float], class_weights: ClassWeights
+    logits: Masks, target: Truth, *, positive_weights: Sequence[NonNegative], class_weights: ClassWeights
 ) -> Scalar:
-    """Cross-entropy with dearer positives, the mean of -(b y log p + (1 - y) log(1 - p)), b of the class.
+    """Cross-entropy with weighted positives, the mean of -(b y log p + (1 - y) log(1 - p)), b of the class.
 
     Args:
         logits: raw network output, (batch, cls, height, width).
@@ -39,23 +37,23 @@ def weighted_bce(
         class_weights: as in mean_of_classes.
 
     Raises:
-        LiverError: an option is out of range.
+        LiverError: there are more or fewer weights than classes.
 
     Source: Jadon 2020, arXiv:2006.14822, section II-B.
     """
     logits, target = as_float32(logits, target)
-    weights = a_number_each("positive_weights", positive_weights, logits[0, :, 0, 0])
-    costs = functional.binary_cross_entropy_with_logits(
+    weights = per_class("positive_weights", positive_weights, logits[0, :, 0, 0])
+    losses = functional.binary_cross_entropy_with_logits(
         logits, target, pos_weight=weights[:, None, None], reduction="none"
     )
-    return mean_of_classes(costs.mean(PIXELS), class_weights)
+    return mean_of_classes(losses.mean(PIXELS), class_weights)
 
 
 def balanced_bce(logits: Masks, target: Truth, *, class_weights: ClassWeights) -> Scalar:
-    """Cross-entropy in which both sides weigh the same, the mean of -(b y log p + (1 - b) (1 - y) log(1 - p)).
+    """Cross-entropy with equal weight of both sides, the mean of -(b y log p + (1 - b) (1 - y) log(1 - p)).
 
-    b is the share of negatives of the class in the batch, so that positives and negatives weigh b (1 - b) each. A class
-    that no slice of the batch has, or that fills them all, therefore costs 0 and teaches nothing.
+    b is the fraction of negatives of the class in the batch, so that positives and negatives weigh b (1 - b) each. A
+    class that is empty or full in the whole batch therefore costs 0 and has no gradient.
 
     Args:
         logits: raw network output, (batch, cls, height, width).
@@ -71,31 +69,24 @@ def balanced_bce(logits: Masks, target: Truth, *, class_weights: ClassWeights) -
 
 
 def focal(
-    logits: Masks, target: Truth, *, gamma: float, alpha: float, balanced: bool, class_weights: ClassWeights
+    logits: Masks, target: Truth, *, gamma: NonNegative, alpha: Fraction, balanced: bool, class_weights: ClassWeights
 ) -> Scalar:
-    """Focal loss, the mean of -a (1 - p_t)^gamma log(p_t), p_t the probability of what is true.
+    """Focal loss, the mean of -a (1 - p_t)^gamma log(p_t), p_t the probability of the truth.
 
     It is linear in the target, so that the loss of a mixture of two targets is the mixture of their losses. The paper
-    divides the sum by the number of anchors assigned to an object; a mean over all is the smaller the rarer the class.
+    divides the sum by the number of anchors assigned to an object; a mean over all pixels is smaller for rarer classes.
 
     Args:
         logits: raw network output, (batch, cls, height, width).
         target: truth in {0, 1}, same shape.
-        gamma: how far easy pixels are discounted; 0 is cross-entropy, weighted.
+        gamma: discount of easy pixels; 0 is weighted cross-entropy.
         alpha: a where the target is 1.
         balanced: a is 1 - alpha where the target is 0 (the paper's); else it is alpha there too, a plain factor, and
             gamma = 0, alpha = 1 is exactly bce.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: gamma is negative, alpha is outside [0, 1], or balanced is neither true nor false.
-
     Source: Lin et al. 2017, arXiv:1708.02002, equation 5.
     """
-    check_range("gamma", gamma, 0.0, math.inf)
-    check_range("alpha", alpha, 0.0, 1.0)
-    if not isinstance(balanced, bool):
-        raise LiverError(f"loss.balanced must be true or false, but is {balanced!r}")
     logits, target = as_float32(logits, target)
     log_p, log_q = functional.logsigmoid(logits), functional.logsigmoid(-logits)
     # (1 - p)^gamma as exp(gamma log(1 - p)): pow has an infinite gradient at 0 for gamma below 1.
@@ -114,7 +105,7 @@ def distance_bce(logits: Masks, target: Truth, *, class_weights: ClassWeights, d
         logits: raw network output, (batch, cls, height, width).
         target: truth in {0, 1}, same shape.
         class_weights: as in mean_of_classes.
-        distance: signed_distance(target), if it is known.
+        distance: signed_distance(target), if known.
 
     Source: Caliva et al. 2019, arXiv:1908.03679; Jadon 2020, arXiv:2006.14822, section II-L, which leave the scale
     of phi open. It is as in Ma et al. 2021, doi:10.1016/j.media.2021.102035, where both sides are inverted and
@@ -126,12 +117,12 @@ def distance_bce(logits: Masks, target: Truth, *, class_weights: ClassWeights, d
 
 
 def cross_entropy(logits: Masks32, target: Masks32) -> Masks32:
-    """Binary cross-entropy of each pixel."""
+    """Return the binary cross-entropy of each pixel."""
     return functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
 
 
 def _nearness(distance: Masks32) -> Masks32:
-    """1 along the boundary, 0 at the farthest pixel of each side."""
+    """Return 1 along the boundary, falling to 0 at the farthest pixel of each side."""
     outside = distance > 0
     farthest_out = distance.amax((2, 3), keepdim=True)
     farthest_in = -distance.amin((2, 3), keepdim=True)

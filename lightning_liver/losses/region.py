@@ -1,20 +1,23 @@
-"""Losses that compare regions: per class over the batch, then the mean of classes."""
+"""Overlap losses: per class over the batch, then the mean of classes."""
 
-import math
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_liver.losses.checks import Masks32, Truth, as_float32, check_range
+from lightning_liver.losses.checks import Masks32, Truth, as_float32
 from lightning_liver.losses.classes import PIXELS, ClassWeights, PerClass, mean_of_classes
-from lightning_liver.types import Masks, Scalar
+from lightning_liver.types import Fraction, Masks, NonNegative, Scalar
 
-SMALLEST_SMOOTH = 1e-6  # its square is far above float32's smallest number, so the gradients stay finite
-FLOOR = 1e-7  # what float32 can tell from 0 beside 1
+# The least value's square is far above float32's smallest number, so the gradients stay finite.
+Smooth = Annotated[float, Field(ge=1e-6, allow_inf_nan=False)]
+Root = Annotated[float, Field(ge=0.1, allow_inf_nan=False)]
+FLOOR = 1e-7  # the smallest difference from 1 that float32 resolves
 
 
-def dice(logits: Masks, target: Truth, *, smooth: float, class_weights: ClassWeights) -> Scalar:
+def dice(logits: Masks, target: Truth, *, smooth: Smooth, class_weights: ClassWeights) -> Scalar:
     """Soft Dice loss, 1 - (2 sum(y p) + smooth) / (sum(y^2) + sum(p^2) + smooth), averaged over classes.
 
     Args:
@@ -23,16 +26,13 @@ def dice(logits: Masks, target: Truth, *, smooth: float, class_weights: ClassWei
         smooth: pixels added above and below; an empty class left empty costs 0.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: smooth is not positive; an empty class would be 0 / 0.
-
     Source: Milletari et al. 2016, arXiv:1606.04797, section 3; smooth is not theirs.
     """
     logits, target = as_float32(logits, target)
-    return mean_of_classes(dice_costs(logits.sigmoid(), target, smooth), class_weights)
+    return mean_of_classes(dice_per_class(logits.sigmoid(), target, smooth), class_weights)
 
 
-def log_cosh_dice(logits: Masks, target: Truth, *, smooth: float, class_weights: ClassWeights) -> Scalar:
+def log_cosh_dice(logits: Masks, target: Truth, *, smooth: Smooth, class_weights: ClassWeights) -> Scalar:
     """log(cosh(Dice loss)) of each class, averaged over classes: a square near 0, a line far from it.
 
     Args:
@@ -41,17 +41,14 @@ def log_cosh_dice(logits: Masks, target: Truth, *, smooth: float, class_weights:
         smooth: as in dice.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: smooth is not positive.
-
     Source: Jadon 2020, arXiv:2006.14822, section II-O, there of Dice without squares.
     """
     logits, target = as_float32(logits, target)
-    return mean_of_classes(dice_costs(logits.sigmoid(), target, smooth).cosh().log(), class_weights)
+    return mean_of_classes(dice_per_class(logits.sigmoid(), target, smooth).cosh().log(), class_weights)
 
 
 def tversky(
-    logits: Masks, target: Truth, *, alpha: float, beta: float, smooth: float, class_weights: ClassWeights
+    logits: Masks, target: Truth, *, alpha: NonNegative, beta: NonNegative, smooth: Smooth, class_weights: ClassWeights
 ) -> Scalar:
     """Tversky loss, 1 - (TP + smooth) / (TP + alpha FP + beta FN + smooth), averaged over classes.
 
@@ -66,61 +63,56 @@ def tversky(
         smooth: pixels added above and below; an empty class left empty costs 0.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: an option is out of range.
-
     Source: Salehi et al. 2017, arXiv:1706.05721; smooth is not theirs.
     """
     logits, target = as_float32(logits, target)
-    return mean_of_classes(tversky_costs(logits.sigmoid(), target, alpha, beta, smooth), class_weights)
+    return mean_of_classes(tversky_per_class(logits.sigmoid(), target, alpha, beta, smooth), class_weights)
 
 
 def focal_tversky(
-    logits: Masks, target: Truth, *, gamma: float, alpha: float, beta: float, smooth: float, class_weights: ClassWeights
+    logits: Masks,
+    target: Truth,
+    *,
+    gamma: Root,
+    alpha: NonNegative,
+    beta: NonNegative,
+    smooth: Smooth,
+    class_weights: ClassWeights,
 ) -> Scalar:
     """Focal Tversky loss, (Tversky loss)^(1 / gamma) of each class, averaged over classes; raised as in `raised`.
 
     Args:
         logits: raw network output, (batch, cls, height, width).
         target: truth in {0, 1}, same shape.
-        gamma: above 1 classes that are nearly right count more, below 1 those that are wrong; 1 is tversky.
+        gamma: above 1 nearly right classes count more, below 1 wrong ones; 1 is tversky.
         alpha, beta, smooth: as in tversky.
         class_weights: as in mean_of_classes.
-
-    Raises:
-        LiverError: an option is out of range.
 
     Source: Abraham and Khan 2018, arXiv:1810.07842, there with alpha for false negatives. Jadon 2020 writes
     the exponent gamma; it is 1 / gamma here, so that gamma in [1, 3] means what it does in the paper.
     """
-    check_range("gamma", gamma, 0.1, math.inf)
     logits, target = as_float32(logits, target)
-    costs = tversky_costs(logits.sigmoid(), target, alpha, beta, smooth)
-    return mean_of_classes(raised(costs, 1 / gamma), class_weights)
+    losses = tversky_per_class(logits.sigmoid(), target, alpha, beta, smooth)
+    return mean_of_classes(raised(losses, 1 / gamma), class_weights)
 
 
 def sensitivity_specificity(
-    logits: Masks, target: Truth, *, ratio: float, smooth: float, class_weights: ClassWeights
+    logits: Masks, target: Truth, *, ratio: Fraction, smooth: Smooth, class_weights: ClassWeights
 ) -> Scalar:
-    """Squared error of what is there and of what is not, each over its own pixels, averaged over classes.
+    """Squared errors of foreground and background, each over its own pixels, averaged over classes.
 
     ratio sum(y (y - p)^2) / (sum(y) + smooth) + (1 - ratio) sum((1 - y) (y - p)^2) / (sum(1 - y) + smooth)
 
     Args:
         logits: raw network output, (batch, cls, height, width).
         target: truth in {0, 1}, same shape.
-        ratio: share of the error of sensitivity; the rest is that of specificity.
+        ratio: fraction of the foreground's error (sensitivity); the rest is the background's (specificity).
         smooth: pixels added below, so that an empty or full class is no 0 / 0.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: an option is out of range.
-
-    Source: Brosch et al. 2015, doi:10.1007/978-3-319-24574-4_1. Jadon 2020, arXiv:2006.14822, section II-H, names it
-    so, but writes the weighted sum of sensitivity and specificity themselves, which is better the larger it is.
+    Source: Brosch et al. 2015, doi:10.1007/978-3-319-24574-4_1. Jadon 2020, arXiv:2006.14822, section II-H, has this
+    name, but the weighted sum of sensitivity and specificity themselves, for which larger is better.
     """
-    check_range("ratio", ratio, 0.0, 1.0)
-    check_range("smooth", smooth, SMALLEST_SMOOTH, math.inf)
     logits, target = as_float32(logits, target)
     errors = (target - logits.sigmoid()).square()
     missed = (target * errors).sum(PIXELS) / (target.sum(PIXELS) + smooth)
@@ -129,7 +121,7 @@ def sensitivity_specificity(
 
 
 def generalised_dice(logits: Masks, target: Truth, *, class_weights: ClassWeights) -> Scalar:
-    """Generalised Dice loss of each class against what is not it, averaged over classes.
+    """Generalised Dice loss of each class and its background, averaged over classes.
 
     1 - 2 sum_l(w_l sum(y_l p_l)) / sum_l(w_l sum(y_l + p_l)), l over foreground and background of the class, where
     w_l = 1 / sum(y_l)^2 makes both count alike whatever their size. A side without a pixel has the other's weight.
@@ -149,7 +141,7 @@ def generalised_dice(logits: Masks, target: Truth, *, class_weights: ClassWeight
     there, absent = target.sum(PIXELS), (1 - target).sum(PIXELS)
     weight_there = (pixels / torch.where(there > 0, there, absent)).square()
     weight_absent = (pixels / torch.where(absent > 0, absent, there)).square()
-    # The errors of both sides are the same pixels; 1 - ratio written as errors over all keeps what rounding would take.
+    # The errors of both sides are the same pixels; wrong / all instead of 1 - right / all keeps small losses exact.
     errors = (p - target).abs().sum(PIXELS)
     wrong = (weight_there + weight_absent) * errors
     right = 2 * (weight_there * (target * p).sum(PIXELS) + weight_absent * ((1 - target) * (1 - p)).sum(PIXELS))
@@ -179,22 +171,18 @@ def lovasz_hinge(logits: Masks, target: Truth, *, class_weights: ClassWeights) -
     return mean_of_classes((functional.relu(errors) * steps).sum(1), class_weights)
 
 
-def dice_costs(p: Masks32, target: Masks32, smooth: float) -> PerClass:
-    """The Dice loss of each class, as wrong / all: 1 - right / all would lose small losses to rounding."""
-    check_range("smooth", smooth, SMALLEST_SMOOTH, math.inf)
+def dice_per_class(p: Masks32, target: Masks32, smooth: float) -> PerClass:
+    """Return the Dice loss of each class as wrong / all: 1 - right / all would lose small losses to rounding."""
     total = target.square().sum(PIXELS) + p.square().sum(PIXELS) + smooth
     return (target - p).square().sum(PIXELS) / total
 
 
-def tversky_costs(p: Masks32, target: Masks32, alpha: float, beta: float, smooth: float) -> PerClass:
-    """The Tversky loss of each class, as wrong / all for the same reason."""
-    for option, value in (("alpha", alpha), ("beta", beta)):
-        check_range(option, value, 0.0, math.inf)
-    check_range("smooth", smooth, SMALLEST_SMOOTH, math.inf)
+def tversky_per_class(p: Masks32, target: Masks32, alpha: NonNegative, beta: NonNegative, smooth: float) -> PerClass:
+    """Return the Tversky loss of each class as wrong / all, for the same reason."""
     wrong = alpha * ((1 - target) * p).sum(PIXELS) + beta * (target * (1 - p)).sum(PIXELS)
     return wrong / ((target * p).sum(PIXELS) + wrong + smooth)
 
 
-def raised(costs: Tensor, exponent: float) -> Tensor:
-    """(cost + 1e-7)^exponent - 1e-7^exponent: 0 stays 0, and the slope there is finite for exponents below 1 too."""
-    return (costs + FLOOR).pow(exponent) - FLOOR**exponent
+def raised(losses: Tensor, exponent: float) -> Tensor:
+    """Return (loss + 1e-7)^exponent - 1e-7^exponent: 0 stays 0, and its slope is finite also for exponents below 1."""
+    return (losses + FLOOR).pow(exponent) - FLOOR**exponent

@@ -1,66 +1,70 @@
-"""Losses that look at the form around a pixel: local structure, and lines that must not break."""
+"""Losses of form: local structure around a pixel, and lines that must not break."""
 
-import math
+from typing import Annotated
 
 import torch
 from jaxtyping import Float32
+from pydantic import AfterValidator, Field
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_liver.errors import LiverError
-from lightning_liver.losses.checks import Masks32, Truth, as_float32, check_range
+from lightning_liver.losses.checks import Masks32, Truth, as_float32
 from lightning_liver.losses.classes import PIXELS, ClassWeights, PerClass, mean_of_classes
 from lightning_liver.losses.distribution import cross_entropy
 from lightning_liver.losses.morphology import skeleton
-from lightning_liver.losses.region import SMALLEST_SMOOTH, dice_costs
-from lightning_liver.types import Masks, Scalar
+from lightning_liver.losses.region import Smooth, dice_per_class
+from lightning_liver.types import Fraction, Masks, Natural, Scalar
 
 STABILITY = 0.01  # C4 of the paper
+
+
+def _odd(pixels: int) -> int:
+    if pixels % 2 == 0:
+        raise ValueError("expected an odd number, so that the window has a middle")
+    return pixels
+
+
+Odd = Annotated[int, Field(ge=3), AfterValidator(_odd)]
+Deviation = Annotated[float, Field(ge=0.1, allow_inf_nan=False)]
 
 
 def structural_similarity(
     logits: Masks,
     target: Truth,
     *,
-    bce_weight: float,
-    window: int,
-    sigma: float,
-    beta: float,
+    bce_weight: Fraction,
+    window: Odd,
+    sigma: Deviation,
+    beta: Fraction,
     class_weights: ClassWeights,
 ) -> Scalar:
     """Correlation-maximised structural similarity, bce_weight ce + (1 - bce_weight) sum(f e ce) / sum(f) of each class.
 
-    e = |(y - mean_y + C) / (std_y + C) - (p - mean_p + C) / (std_p + C)| says how badly y and p go together around a
-    pixel: means and deviations are over a Gaussian window, C is 0.01. f is 1 where e > beta max(e), else 0. Both weigh
-    the cross-entropy ce and take no gradient; max and sums are over the batch. The image goes on beyond its edge as it
-    ends.
+    e = |(y - mean_y + C) / (std_y + C) - (p - mean_p + C) / (std_p + C)| is the structural error around a pixel: means
+    and deviations are over a Gaussian window, C is 0.01. f is 1 where e > beta max(e), else 0. Both weigh the
+    cross-entropy ce and have no gradient; max and sums are over the batch. Edge pixels are repeated beyond the image.
 
     Args:
         logits: raw network output, (batch, cls, height, width).
         target: truth in {0, 1}, same shape.
-        bce_weight: share of plain cross-entropy; 1 is bce.
+        bce_weight: fraction of plain cross-entropy; 1 is bce.
         window: width of the Gaussian window in pixels, odd.
         sigma: its standard deviation in pixels.
-        beta: which share of the largest e is too easy to count.
+        beta: fraction of the largest e below which a pixel is too easy to count.
         class_weights: as in mean_of_classes.
-
-    Raises:
-        LiverError: an option is out of range.
 
     Source: Zhao et al. 2019, arXiv:1910.08711; Jadon 2020, arXiv:2006.14822, section II-N.
     """
-    check_range("bce_weight", bce_weight, 0.0, 1.0)
-    check_range("beta", beta, 0.0, 1.0)
     logits, target = as_float32(logits, target)
-    costs = cross_entropy(logits, target)
+    losses = cross_entropy(logits, target)
     errors = _structural_errors(logits, target, _gaussian(window, sigma))
     counted = errors > beta * errors.amax(PIXELS, keepdim=True)
-    hard = (counted * errors * costs).sum(PIXELS) / counted.sum(PIXELS).clamp(min=1)
-    return mean_of_classes(torch.lerp(hard, costs.mean(PIXELS), bce_weight), class_weights)
+    hard = (counted * errors * losses).sum(PIXELS) / counted.sum(PIXELS).clamp(min=1)
+    return mean_of_classes(torch.lerp(hard, losses.mean(PIXELS), bce_weight), class_weights)
 
 
 def cldice(
-    logits: Masks, target: Truth, *, alpha: float, iterations: int, smooth: float, class_weights: ClassWeights
+    logits: Masks, target: Truth, *, alpha: Fraction, iterations: Natural, smooth: Smooth, class_weights: ClassWeights
 ) -> Scalar:
     """(1 - alpha) dice + alpha soft clDice, which asks that centre lines lie inside the other mask.
 
@@ -71,28 +75,22 @@ def cldice(
     Args:
         logits: raw network output, (batch, cls, height, width).
         target: truth in {0, 1}, same shape.
-        alpha: share of clDice. The paper keeps it at 0.5 or less: clDice alone does not say how thick a vessel is.
-        iterations: erosions; at least the largest radius in pixels of what has a centre line.
+        alpha: fraction of clDice. The paper keeps it at 0.5 or less: clDice alone ignores how thick a vessel is.
+        iterations: erosions; at least the largest radius of a vessel in pixels.
         smooth: as in dice, and for the skeletons.
         class_weights: as in mean_of_classes.
 
-    Raises:
-        LiverError: an option is out of range.
-
     Source: Shit et al. 2021, arXiv:2003.07311, algorithms 1 and 2.
     """
-    check_range("alpha", alpha, 0.0, 1.0)
-    check_range("smooth", smooth, SMALLEST_SMOOTH, math.inf)
-    _check_whole("iterations", iterations, 0)
     logits, target = as_float32(logits, target)
     p = logits.sigmoid()
-    precision = _share(skeleton(p, iterations), target, smooth)
-    sensitivity = _share(skeleton(target, iterations), p, smooth)
+    precision = _fraction_inside(skeleton(p, iterations), target, smooth)
+    sensitivity = _fraction_inside(skeleton(target, iterations), p, smooth)
     broken = 1 - 2 * precision * sensitivity / (precision + sensitivity)
-    return mean_of_classes(torch.lerp(dice_costs(p, target, smooth), broken, alpha), class_weights)
+    return mean_of_classes(torch.lerp(dice_per_class(p, target, smooth), broken, alpha), class_weights)
 
 
-def _share(lines: Masks32, masks: Masks32, smooth: float) -> PerClass:
+def _fraction_inside(lines: Masks32, masks: Masks32, smooth: float) -> PerClass:
     return ((lines * masks).sum(PIXELS) + smooth) / (lines.sum(PIXELS) + smooth)
 
 
@@ -102,13 +100,13 @@ def _structural_errors(logits: Masks32, target: Masks32, window: Float32[Tensor,
 
 
 def _standardised(images: Masks32, window: Float32[Tensor, "side side"]) -> Masks32:
-    """What a pixel is beside its surroundings, in their standard deviations."""
+    """Return the difference of each pixel from the mean around it, in standard deviations."""
     side = len(window)
     padded = functional.pad(images, [side // 2] * 4, mode="replicate")
     height, width = images.shape[2:]
     shifted = [padded[:, :, y : y + height, x : x + width] for y in range(side) for x in range(side)]
     weights = window.flatten().tolist()
-    # Beside the middle, so that a flat patch is exactly 0: rounding, divided by a deviation of 0, would show.
+    # Relative to the middle, so that a flat patch is exactly 0: rounding would be divided by a deviation of 0.
     mean, variance = torch.zeros_like(images), torch.zeros_like(images)
     for weight, neighbour in zip(weights, shifted, strict=True):
         mean.add_(neighbour - images, alpha=weight)
@@ -118,15 +116,6 @@ def _standardised(images: Masks32, window: Float32[Tensor, "side side"]) -> Mask
 
 
 def _gaussian(window: int, sigma: float) -> Float32[Tensor, "side side"]:
-    _check_whole("window", window, 3)
-    if window % 2 == 0:
-        raise LiverError(f"loss.window must be odd, so that it has a middle, but is {window}")
-    check_range("sigma", sigma, 0.1, math.inf)
     steps = torch.arange(window, dtype=torch.float32) - window // 2
     line = torch.exp(-steps.square() / (2 * sigma**2))
     return torch.outer(line, line) / line.sum().square()
-
-
-def _check_whole(option: str, value: int, low: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise LiverError(f"loss.{option} must be a whole number of at least {low}, but is {value!r}")

@@ -2,24 +2,27 @@
 
 import math
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import torch
+from pydantic import ConfigDict, Field, validate_call
 from torch import Tensor, nn
 
 from lightning_liver.errors import LiverError
-from lightning_liver.types import Images, Masks
+from lightning_liver.types import BelowOne, Count, Images, Masks
 
-NORMS: dict[str, Callable[[int], nn.Module] | None] = {
+Norm = Literal["none", "batch", "instance"]
+NORMS: dict[Norm, Callable[[int], nn.Module] | None] = {
     "none": None,
     "batch": nn.BatchNorm2d,
     "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
 }
 
-_DEEPEST = 8  # beyond it, a slice of 512x512 would be a single pixel at the bottom
+Depth = Annotated[int, Field(ge=1, le=8)]  # beyond it, a slice of 512x512 would be a single pixel at the bottom
 
 
 class UNet(nn.Module):
-    """Figure 1 of the paper, padded so that the logits are as large as the image.
+    """U-Net of figure 1, padded so that the logits are as large as the image.
 
     `encoder[0]` works at full resolution and `encoder[depth]` at the bottom; `decoder[0]` is the deepest step up and
     `decoder[depth - 1]` is back at full resolution; `head` is the 1x1 convolution.
@@ -28,25 +31,21 @@ class UNet(nn.Module):
         in_channels: channels of the image, 2 * context + 1.
         classes: channels of the logits.
         base_channels: channels at full resolution, doubled by every level; 64 in the paper.
-        depth: how many times the resolution is halved; 4 in the paper. Height and width must divide by 2**depth.
+        depth: times that the resolution is halved; 4 in the paper. Height and width must divide by 2**depth.
         norm: "none" (the paper), "batch" or "instance", after every 3x3 convolution.
         dropout: probability, after the last two encoder stages: the paper has it "at the end of the contracting path",
-            its released Caffe model at 0.5 behind both of them, so the lowest skip connection is thinned as well.
+            its released Caffe model at 0.5 after both of them, so that the lowest skip connection has it, too.
 
     Raises:
-        LiverError: an option is out of range, or an image does not divide by 2**depth.
+        pydantic.ValidationError: an option is of the wrong type or out of range.
+        LiverError: an image does not divide by 2**depth.
     """
 
+    @validate_call(config=ConfigDict(strict=True))
     def __init__(
-        self, *, in_channels: int, classes: int, base_channels: int, depth: int, norm: str, dropout: float
+        self, *, in_channels: Count, classes: Count, base_channels: Count, depth: Depth, norm: Norm, dropout: BelowOne
     ) -> None:
         super().__init__()
-        _check_whole("in_channels", in_channels, 1, math.inf)
-        _check_whole("classes", classes, 1, math.inf)
-        _check_whole("base_channels", base_channels, 1, math.inf)
-        _check_whole("depth", depth, 1, _DEEPEST)
-        _check_norm(norm)
-        _check_probability("dropout", dropout)
         widths = [base_channels * 2**level for level in range(depth + 1)]
         dropouts = [0.0] * (depth - 1) + [dropout, dropout]
         self.multiple = 2**depth
@@ -61,7 +60,7 @@ class UNet(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: Images) -> Masks:
-        """Images (batch, in_channels, height, width) to logits (batch, classes, height, width)."""
+        """Return logits (batch, classes, height, width) of images (batch, in_channels, height, width)."""
         _check_size(images, self.multiple)
         features: Tensor = images
         skips: list[Tensor] = []
@@ -78,10 +77,10 @@ class UNet(nn.Module):
 class _DecoderStage(nn.Module):
     """2x2 up-convolution that halves the channels, concatenation with the skip, two 3x3 convolutions.
 
-    No ReLU behind the up-convolution: figure 1 has none (the released Caffe model has one).
+    No ReLU after the up-convolution: figure 1 has none (the released Caffe model has one).
     """
 
-    def __init__(self, width: int, norm: str) -> None:
+    def __init__(self, width: int, norm: Norm) -> None:
         super().__init__()
         self.up = nn.ConvTranspose2d(2 * width, width, kernel_size=2, stride=2)
         self.fuse = nn.Sequential()
@@ -92,7 +91,7 @@ class _DecoderStage(nn.Module):
         return fused
 
 
-def _encoder_stage(inputs: int, outputs: int, norm: str, dropout: float, *, pool: bool) -> nn.Sequential:
+def _encoder_stage(inputs: int, outputs: int, norm: Norm, dropout: float, *, pool: bool) -> nn.Sequential:
     stage = nn.Sequential()
     if pool:
         stage.add_module("pool", nn.MaxPool2d(2))
@@ -102,7 +101,7 @@ def _encoder_stage(inputs: int, outputs: int, norm: str, dropout: float, *, pool
     return stage
 
 
-def _add_convolutions(stage: nn.Sequential, inputs: int, outputs: int, norm: str) -> None:
+def _add_convolutions(stage: nn.Sequential, inputs: int, outputs: int, norm: Norm) -> None:
     """Append two 3x3 convolutions, each with its norm and ReLU; a norm has its own shift, so no bias before it."""
     make_norm = NORMS[norm]
     for number, channels in ((1, inputs), (2, outputs)):
@@ -113,7 +112,7 @@ def _add_convolutions(stage: nn.Sequential, inputs: int, outputs: int, norm: str
 
 
 def _initialise(module: nn.Module) -> None:
-    """Weights from N(0, 2/N), N the incoming nodes of one neuron (paper, section 3; He et al. 2015), biases 0.
+    """Draw weights from N(0, 2/N), N the incoming nodes of one neuron (paper, section 3; He et al. 2015), biases 0.
 
     Each output pixel of a 2x2 up-convolution with stride 2 sees one input pixel, so N is its number of input channels;
     torch.nn.init.kaiming_normal_ would take four times the output channels.
@@ -130,22 +129,6 @@ def _check_size(images: Tensor, multiple: int) -> None:
     height, width = images.shape[-2:]
     if height % multiple or width % multiple or not height or not width:
         raise LiverError(
-            f"the network got an image of {height}x{width} pixels, but height and width must be multiples of "
-            f"{multiple} (2 to the power of model.depth): pad it, or choose another data.size or model.depth"
+            f"an image of {height}x{width} pixels: expected multiples of {multiple} (2 to the power of model.depth); "
+            "pad it, or change data.size or model.depth"
         )
-
-
-def _check_whole(option: str, value: int, low: float, high: float) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        limits = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
-        raise LiverError(f"model.{option} must be a whole number {limits}, but is {value!r}")
-
-
-def _check_probability(option: str, value: float) -> None:
-    if not isinstance(value, float | int) or not 0 <= value < 1:
-        raise LiverError(f"model.{option} must be a probability, at least 0 and below 1, but is {value!r}")
-
-
-def _check_norm(norm: str) -> None:
-    if norm not in NORMS:
-        raise LiverError(f"model.norm must be one of {', '.join(NORMS)}, but is {norm!r}")

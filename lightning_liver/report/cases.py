@@ -1,4 +1,4 @@
-"""The tested cases of a run: rows, the table at the end, pictures of the best, median and worst."""
+"""Tested cases of a run: rows of its tables, the table printed at the end, pictures of best, median and worst case."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,31 +13,58 @@ from lightning_liver.metrics.aggregate import LESION_COLUMNS, case_rows, data_se
 from lightning_liver.metrics.calibration import Bins, calibration_rows
 from lightning_liver.metrics.case_score import CaseScore
 from lightning_liver.metrics.intervals import mean_over_patients
-from lightning_liver.report.pictures import Slice, choose, write_pictures
+from lightning_liver.report.pictures import Slice, best_median_worst, write_pictures
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.tables import Row, text_table, write_csv
 from lightning_liver.types import STRUCTURES
 
 
 def write_scores(folder: Path, store: Store, scores: Mapping[str, CaseScore], calibration: Bins) -> list[Row]:
-    """cases.csv, lesions.csv and calibration.csv of scored cases; the rows of the first."""
+    """Write cases.csv, lesions.csv and calibration.csv of scored cases; return the rows of the first."""
     patients = {case: store.cases[case].patient for case in scores}
     rows: list[Row] = [row for case, score in scores.items() for row in case_rows(case, patients[case], score)]
     lesions: list[Row] = [row for case, score in scores.items() for row in lesion_rows(case, patients[case], score)]
-    write_csv(folder / "cases.csv", rows)
-    write_csv(folder / "lesions.csv", lesions, LESION_COLUMNS)
-    write_csv(folder / "calibration.csv", calibration_rows(calibration))
+    run = RunFolder(folder)
+    write_csv(run.cases, rows)
+    write_csv(run.lesions, lesions, LESION_COLUMNS)
+    write_csv(run.calibration, calibration_rows(calibration))
+    return rows
+
+
+def write_cases(
+    folder: Path,
+    store: Store,
+    split: Split,
+    *,
+    scores: Mapping[str, CaseScore],
+    calibration: Bins,
+    losses: Mapping[str, Sequence[float]],
+    predictions: Mapping[str, tuple[int, UInt8[np.ndarray, "y x"]]],
+    window_hu: tuple[float, float],
+) -> list[Row]:
+    """Write every table and picture of a run's tested cases into its folder; return the rows of cases.csv.
+
+    Args:
+        losses: values by loss, one for each test case of the split; without any there is no losses.csv.
+        predictions: see draw_cases.
+    """
+    write_csv(folder / "data.csv", data_rows(store, split))
+    rows = write_scores(folder, store, scores, calibration)
+    if losses:
+        write_csv(folder / "losses.csv", loss_rows(store, split.test, losses))
+    draw_cases(folder / "pictures", store, rows, predictions, window_hu)
     return rows
 
 
 def run_figures(scores: Mapping[str, CaseScore]) -> dict[str, float | None]:
-    """The data set's figures as a run's metrics.json names them, with the mean Dice of liver and tumour."""
+    """Return the scores of the data set as metrics.json names them, with the mean Dice of liver and tumour."""
     figures = data_set_figures(list(scores.values()), "test")
     dices = [figures[f"test/{structure}/dice_per_case"] or 0.0 for structure in STRUCTURES]
     return figures | {"test/mean/dice_per_case": sum(dices) / len(dices)}
 
 
 def data_rows(store: Store, split: Split) -> list[Row]:
-    """A row for each case of the split: its part, its patient and its grid, which is the scan's own."""
+    """Return a row for each case of the split: part, patient and the scan's own grid."""
     return [
         {
             "part": part,
@@ -57,7 +84,7 @@ def data_rows(store: Store, split: Split) -> list[Row]:
 
 
 def loss_rows(store: Store, cases: Sequence[str], losses: Mapping[str, Sequence[float]]) -> list[Row]:
-    """A row for each case and measured loss; None where a loss is not finite."""
+    """Return a row for each case and measured loss; None if a loss is not finite."""
     return [
         {"case": case, "patient": store.cases[case].patient, "loss": name, "value": values[c]}
         for c, case in enumerate(cases)
@@ -66,7 +93,7 @@ def loss_rows(store: Store, cases: Sequence[str], losses: Mapping[str, Sequence[
 
 
 def result_table(rows: Sequence[Row]) -> str:
-    """Dice of each case, a line a case, then the mean over patients with its 95 % interval."""
+    """Return a table with the Dice of each case, then the mean over patients with its 95 % interval."""
     by_case: dict[str, dict[str, Row]] = {}
     for row in rows:
         by_case.setdefault(str(row["case"]), {})[str(row["structure"])] = row
@@ -84,7 +111,7 @@ def result_table(rows: Sequence[Row]) -> str:
 
 
 def representative_slice(record: CaseRecord, among: Sequence[int] | None = None) -> int:
-    """The slice with most tumour, else with most liver, else the middle one; of all or among some."""
+    """Choose the slice with most tumour, else with most liver, else the middle one; of all slices or `among` some."""
     places = list(range(record.shape[0]) if among is None else among)
     for pixels in (record.tumour_pixels, record.liver_pixels):
         if pixels and any(pixels[z] for z in places):
@@ -99,7 +126,7 @@ def draw_cases(
     predictions: Mapping[str, tuple[int, UInt8[np.ndarray, "y x"]]],
     window_hu: tuple[float, float],
 ) -> None:
-    """Pictures of the best, median and worst case by the mean Dice of liver and tumour.
+    """Draw the best, median and worst case by the mean Dice of liver and tumour.
 
     Args:
         predictions: for each case the slice to show and the predicted labels on it, on the scan's own grid.
@@ -108,7 +135,7 @@ def draw_cases(
     scores = {
         case: {str(r["structure"]): float(r["dice"] or 0) for r in rows if r["case"] == case} for case in predictions
     }
-    chosen = choose({case: sum(dice.values()) / len(dice) for case, dice in scores.items()})
+    chosen = best_median_worst({case: sum(dice.values()) / len(dice) for case, dice in scores.items()})
     for role, case in chosen.items():
         z, prediction = predictions[case]
         record = store.cases[case]

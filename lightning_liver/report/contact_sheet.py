@@ -1,6 +1,6 @@
-"""The same slices many times over, once in each block, with contours: what augmentation makes of them.
+"""Contact sheet: the same slices in each block, with contours, to compare augmentations.
 
-The background is black, so that air ends nowhere.
+The background is black like air, so that tiles have no visible border.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,28 +8,26 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from lightning_liver.report.drawing import RULE, SMALL, lines_inches, wrapped
-from lightning_liver.report.pictures import LIVER, TUMOUR, draw_scale
+from lightning_liver.report.drawing import RULE, SMALL, lines_inches, wrap_text
+from lightning_liver.report.pictures import STRUCTURES, LabelMap, draw_scale, padded_masks
 
-LabelMap = UInt8[np.ndarray, "y x"]
 Stroke = Literal["solid", "dashed"]
 
-_TILE_INCHES = 1.97  # 256 pixels: a slice's own, at 1.5 mm
+_TILE_INCHES = 1.97  # 256 pixels, the size of a slice at 1.5 mm
 _TILES_A_ROW = 8
 _GAP, _BLOCK_GAP, _MARGIN = 0.04, 0.22, 0.2  # inches
 _NAME_POINTS, _TITLE_POINTS = 10.0, 14.0
 _ABOUT_LINES = 2
-_STRUCTURES = (("liver", 1, LIVER), ("tumour", 2, TUMOUR))  # name, lowest label, colour
 _WIDTH, _HALO = 0.9, 1.9  # points
-_BESIDE = "of the slice blended in"
-_BODY = 0.05  # share of a line of pixels that is not black, from which on it crosses the body
-_ROOM = 1.08  # beside the body
+_PARTNER = "of the slice blended in"
+_BODY = 0.05  # a row or column with at least this fraction of pixels above black crosses the body
+_MARGIN_FACTOR = 1.08  # around the body
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Tile:
     Args:
         grey: windowed to [0, 1].
         labels: 0 background, 1 liver, 2 tumour.
-        partner: labels of a slice that is blended in; None where none is.
+        partner: labels of the slice that is blended in; None if none is.
         spacing_mm: distance between pixel centres along y and x.
         note: a few words in the tile's corner; "" for none.
     """
@@ -52,7 +50,7 @@ class Tile:
 
     @property
     def size_mm(self) -> tuple[float, float]:
-        """Height and width."""
+        """Return height and width."""
         return self.grey.shape[0] * self.spacing_mm[0], self.grey.shape[1] * self.spacing_mm[1]
 
 
@@ -67,7 +65,7 @@ class Block:
 
 @dataclass(frozen=True)
 class _Grid:
-    """Where things lie, in inches from the top left."""
+    """Positions of blocks and tiles, in inches from the top left."""
 
     field_mm: tuple[float, float]
     tiles: int
@@ -82,7 +80,7 @@ class _Grid:
 
     @property
     def block(self) -> tuple[float, float]:
-        """Height and width, its texts included."""
+        """Return height and width of a block with its texts."""
         return self.texts + self.tile[0], self.tiles * (self.tile[1] + _GAP) - _GAP
 
     @property
@@ -99,15 +97,15 @@ class _Grid:
 
 
 def contact_sheet(title: str, caption: str, untouched: Block, blocks: Sequence[Block]) -> Figure:
-    """Blocks in a grid, every row of it led by the untouched slices; all tiles at one scale of millimetres.
+    """Draw blocks in a grid whose rows each begin with the untouched slices; all tiles have one scale in mm.
 
     Args:
-        untouched, blocks: with equally many tiles, at least one.
+        untouched, blocks: all with the same number of tiles, at least one.
     """
     columns = min(max(round(_TILES_A_ROW / len(untouched.tiles)), 2), len(blocks) + 1)
     rows = -(-len(blocks) // (columns - 1))
     empty = _Grid(_field_mm(untouched.tiles), len(untouched.tiles), columns, rows, 0)
-    text = wrapped(caption, empty.size[1] - 2 * _MARGIN)
+    text = wrap_text(caption, empty.size[1] - 2 * _MARGIN)
     above = 2 * _MARGIN + lines_inches("", _TITLE_POINTS) + lines_inches(text, SMALL) + 2 * lines_inches("", SMALL)
     grid = _Grid(empty.field_mm, empty.tiles, columns, rows, above)
     figure = Figure(figsize=grid.size[::-1], facecolor="black")
@@ -120,13 +118,13 @@ def contact_sheet(title: str, caption: str, untouched: Block, blocks: Sequence[B
 
 
 def _field_mm(tiles: Sequence[Tile]) -> tuple[float, float]:
-    """Height and width about the slices' centres that hold the body, which may be flipped: beyond is air."""
+    """Return height and width around the slices' centres that hold the body, flipped or not."""
     fields = []
     for tile in tiles:
         for axis, mm in enumerate(tile.spacing_mm):
             crossing = np.flatnonzero((tile.grey > 0).mean(axis=1 - axis) > _BODY)
             middle = (tile.grey.shape[axis] - 1) / 2
-            away = float(np.abs(crossing - middle).max()) * _ROOM if len(crossing) else middle
+            away = float(np.abs(crossing - middle).max()) * _MARGIN_FACTOR if len(crossing) else middle
             fields.append(2 * mm * min(away, middle) + mm)
     return max(fields[::2]), max(fields[1::2])
 
@@ -142,7 +140,7 @@ def _placed(untouched: Block, blocks: Sequence[Block], columns: int) -> Iterator
 def _draw_block(figure: Figure, grid: _Grid, place: tuple[float, float], block: Block, *, scaled: bool) -> None:
     top, left = place
     _write(figure, (top, left), block.name, size=_NAME_POINTS, color="white", weight="bold")
-    about = wrapped(block.about, grid.block[1] - _BLOCK_GAP, lines=_ABOUT_LINES)
+    about = wrap_text(block.about, grid.block[1] - _BLOCK_GAP, lines=_ABOUT_LINES)
     _write(figure, (top + lines_inches("", _NAME_POINTS), left), about, size=SMALL, color=RULE)
     (height, width), (tall, wide) = grid.size, grid.tile
     for number, tile in enumerate(block.tiles):
@@ -167,23 +165,20 @@ def _draw_tile(axes: Axes, tile: Tile, field_mm: tuple[float, float]) -> None:
 
 
 def _draw_contours(axes: Axes, tile: Tile, labels: LabelMap, style: Stroke) -> None:
-    padded = np.pad(labels, 1)  # closes contours that reach the border
     y, x = ((np.arange(-1, n + 1) + 0.5) * mm for n, mm in zip(labels.shape, tile.spacing_mm, strict=True))
-    for name, lowest, colour in _STRUCTURES:
-        inside = padded >= lowest
-        if inside.any():
-            lines = axes.contour(x, y, inside, [0.5], colors=colour, linestyles=style, linewidths=_WIDTH)
-            lines.set_path_effects([withStroke(linewidth=_HALO, foreground="black")])
-            lines.set_gid(f"{name} {style}")
+    for name, colour, inside in padded_masks(labels):
+        lines = axes.contour(x, y, inside, [0.5], colors=colour, linestyles=style, linewidths=_WIDTH)
+        lines.set_path_effects([withStroke(linewidth=_HALO, foreground="black")])
+        lines.set_gid(f"{name} {style}")
 
 
 def _draw_legend(figure: Figure, bottom: float, *, blends: bool) -> None:
-    """One line of it."""
-    kinds: list[tuple[str, Stroke]] = [("", "solid"), (f", {_BESIDE}", "dashed")]
+    """Draw the legend in one line."""
+    kinds: list[tuple[str, Stroke]] = [("", "solid"), (f", {_PARTNER}", "dashed")]
     handles = [
         Line2D([], [], color=colour, linestyle=style, linewidth=2 * _WIDTH, label=f"{name}{of}")
         for of, style in kinds[: 1 + blends]
-        for name, _, colour in _STRUCTURES
+        for name, _, colour in STRUCTURES
     ]
     width, height = figure.get_size_inches()
     figure.legend(
@@ -200,6 +195,6 @@ def _draw_legend(figure: Figure, bottom: float, *, blends: bool) -> None:
 
 
 def _write(figure: Figure, place: tuple[float, float], text: str, *, size: float, **style: Any) -> None:
-    """A text whose top left lies so many inches from the figure's."""
+    """Write a text; `place` is its top left in inches from the top left of the figure."""
     width, height = figure.get_size_inches()
     figure.text(place[1] / width, 1 - place[0] / height, text, fontsize=size, va="top", linespacing=1.3, **style)

@@ -1,6 +1,6 @@
-"""What figures of results share: colours, a frame that fits its texts, and files for a README.
+"""Shared parts of figures of results: colours, a figure that fits its texts, and small PNG files.
 
-The background is white and opaque, so that they are read on a dark page too.
+The background is white and opaque, so that figures are legible on a dark page too.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from PIL import Image
 
 from lightning_liver.files import replacing
 
-# From Okabe and Ito, "Color Universal Design" (2008): the colour-blind can tell them apart.
+# Okabe and Ito, "Color Universal Design" (2008): distinguishable for the colour-blind.
 BLUE, VERMILION = "#0072B2", "#D55E00"
 INK, FAINT, RULE, BAND = "#222222", "#5E5E5E", "#B8B8B8", "#F3F4F6"
 SIZE, SMALL = 9.0, 7.5  # points
@@ -29,7 +29,7 @@ _MARGIN, _GAP = 0.15, 0.1  # inches
 _TITLE_INCHES, _LEGEND_INCHES = 0.42, 0.24
 
 
-def framed(
+def make_figure(
     title: str,
     caption: str,
     *,
@@ -40,14 +40,14 @@ def framed(
     below: float,
     handles: Sequence[Artist] = (),
 ) -> tuple[Figure, Axes]:
-    """A figure of just the size that a plot, its margins, title, legend and caption need.
+    """Make a figure of the size that a plot, its margins, title, legend and caption need.
 
     Args:
         plot: width and height of the plot, in inches.
         left, right, above, below: inches for the plot's labels.
     """
     width = max(_MARGIN + left + plot[0] + right + _MARGIN, text_inches(title, 11, "bold") + 2 * _MARGIN)
-    text = wrapped(caption, width - 2 * _MARGIN)
+    text = wrap_text(caption, width - 2 * _MARGIN)
     foot = _MARGIN + lines_inches(text, SMALL) + _GAP
     bottom = foot + (_LEGEND_INCHES + _GAP if handles else 0) + below
     height = bottom + plot[1] + above + _TITLE_INCHES
@@ -70,26 +70,26 @@ def framed(
 
 
 def text_inches(text: str, size: float = SIZE, weight: str = "normal") -> float:
-    """Width of a text's longest line."""
+    """Return the width of a text's longest line."""
     font = FontProperties(weight=weight)
-    # what stands between dollars would be taken for mathematics, and be narrower than it is drawn
+    # TextPath would read text between dollars as mathematics and measure it too narrow
     lines = [line.replace("$", "8") for line in text.splitlines() if line.strip()]
     ends = [float(TextPath((0, 0), line, size=size, prop=font).get_extents().x1) for line in lines]
     return max(ends, default=0.0) / _POINTS_PER_INCH
 
 
 def lines_inches(text: str, size: float = SIZE) -> float:
-    """Height of a text."""
+    """Return the height of a text."""
     return (text.count("\n") + 1) * 1.35 * size / _POINTS_PER_INCH
 
 
-def broken(name: str, characters: int) -> str:
-    """A long name on several lines, broken at its spaces only."""
+def break_name(name: str, characters: int) -> str:
+    """Break a long name into lines, at spaces only."""
     return "\n".join(wrap(name, characters, break_long_words=False, break_on_hyphens=False)) or name
 
 
-def wrapped(text: str, inches: float, *, lines: int | None = None) -> str:
-    """A small text broken so that it is no wider than `inches`; what is beyond so many lines is left out."""
+def wrap_text(text: str, inches: float, *, lines: int | None = None) -> str:
+    """Break a text of size SMALL into lines no wider than `inches`; further lines than `lines` are cut off."""
     needed = text_inches(text, SMALL)
     if needed <= inches:
         return text
@@ -100,12 +100,12 @@ def write_png(figure: Figure, path: Path, *, colours: int = _COLOURS) -> None:
     """Write a figure whole or not at all; equal figures make equal files.
 
     Args:
-        colours: of its palette; many small pictures of scans need few, and a file's size goes with them.
+        colours: in the palette; fewer make a smaller file.
     """
-    drawn = BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI, facecolor=figure.get_facecolor())
-    with replacing(path) as partial, Image.open(drawn) as picture:
-        # few colours are in it, and a palette of them takes a third of the bytes; the median cut would lose rare ones
+    png = BytesIO()
+    figure.savefig(png, format="png", dpi=DPI, facecolor=figure.get_facecolor())
+    with replacing(path) as partial, Image.open(png) as picture:
+        # a palette takes a third of the bytes; median cut would lose rare colours
         picture.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
             partial, "png", optimize=True
         )

@@ -1,18 +1,18 @@
 """Pictures of one axial slice: CT, contours and masks as files, and panels for TensorBoard.
 
-Arrays are in LPS, so a slice drawn from the top left, as images are, stands as radiologists expect it: front up, the
-patient's right on the viewer's left.
+Arrays are in LPS, so a slice drawn from the top left has the radiological orientation: front up, the patient's right on
+the viewer's left.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float, Int16, UInt8
+from jaxtyping import Bool, Float, Int16, UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
@@ -20,10 +20,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
+from lightning_liver.report.numbers import number_text
+
 LabelMap = UInt8[np.ndarray, "y x"]
 Ink = Literal["white", "black"]
 
-# From Okabe and Ito, "Color Universal Design" (2008): the colour-blind can tell them apart, and each from grey.
+# Okabe and Ito, "Color Universal Design" (2008): distinguishable for the colour-blind, also from grey.
 LIVER, TUMOUR = "#56B4E9", "#E69F00"
 FALSE_POSITIVE, FALSE_NEGATIVE = "#F0E442", "#CC79A7"
 BACKGROUND = "#20262C"
@@ -34,8 +36,8 @@ class _Stroke(NamedTuple):
     width: float
 
 
-DESCRIPTION = "Description"  # under which a PNG says what it shows
-_STRUCTURES = (("liver", 1, LIVER), ("tumour", 2, TUMOUR))  # name, lowest label, colour
+DESCRIPTION = "Description"  # key of a PNG's text about its content
+STRUCTURES = (("liver", 1, LIVER), ("tumour", 2, TUMOUR))  # name, lowest label, colour
 _STROKES = {"truth": _Stroke("solid", 2.0), "prediction": _Stroke("dashed", 1.2)}
 _BARE: Any = {"frameon": False}
 _SHADOW: Any = {"facecolor": "black", "edgecolor": "none", "framealpha": 0.6}
@@ -69,7 +71,7 @@ class Slice:
 
 
 def write_pictures(folder: Path, stem: str, shown: Slice, *, window_hu: tuple[float, float]) -> list[Path]:
-    """Draw a slice into `folder`, which must exist, and return what was written.
+    """Draw a slice into `folder`, which must exist, and return the written files.
 
     `<stem>.png` is CT, CT with contours, true mask, predicted mask and errors; `<stem>-ct.png`, `<stem>-overlay.png`,
     `<stem>-mask.png` and `<stem>-error.png` are the first two and the last two alone; `<stem>-mask.svg` has both masks
@@ -77,42 +79,42 @@ def write_pictures(folder: Path, stem: str, shown: Slice, *, window_hu: tuple[fl
     """
     figures = {
         f"{stem}.png": _overview(shown, window_hu),
-        f"{stem}-ct.png": _alone(shown, window_hu, contours=False),
-        f"{stem}-overlay.png": _alone(shown, window_hu, contours=True),
-        f"{stem}-mask.png": _mask_alone(shown),
-        f"{stem}-error.png": _error_alone(shown, window_hu),
-        f"{stem}-mask.svg": _mask_contours(shown),
+        f"{stem}-ct.png": _ct_figure(shown, window_hu, contours=False),
+        f"{stem}-overlay.png": _ct_figure(shown, window_hu, contours=True),
+        f"{stem}-mask.png": _mask_figure(shown),
+        f"{stem}-error.png": _error_figure(shown, window_hu),
+        f"{stem}-mask.svg": _contour_figure(shown),
     }
     for name, figure in figures.items():
         with matplotlib.rc_context({"svg.hashsalt": stem, "svg.fonttype": "none"}):
-            told = {"Date": None} if name.endswith(".svg") else {DESCRIPTION: _title(shown)}
-            figure.savefig(folder / name, dpi=_DPI, metadata=told)
+            metadata = {"Date": None} if name.endswith(".svg") else {DESCRIPTION: _title(shown)}
+            figure.savefig(folder / name, dpi=_DPI, metadata=metadata)
     return [folder / name for name in figures]
 
 
 def panel(ct: Float[np.ndarray, "y x"], truth: LabelMap, prediction: LabelMap) -> UInt8[np.ndarray, "y four_x rgb"]:
-    """CT, truth, prediction and error side by side, (h, 4w, 3), for TensorBoard.
+    """Return CT, truth, prediction and error side by side, (h, 4w, 3), for TensorBoard.
 
     Args:
-        ct: windowed to [0, 1]; clipped where it is not.
-        truth, prediction: label maps 0, 1, 2. An error is yellow where the prediction has a higher label than the
-            truth (liver or tumour that is not there), purple where it has a lower one.
+        ct: windowed to [0, 1]; values outside are clipped.
+        truth, prediction: label maps 0, 1, 2. Errors are yellow where the label of the prediction is higher than that
+            of the truth (false positive), purple where it is lower (false negative).
     """
     grey = np.repeat(np.clip(ct, 0, 1)[..., None], 3, axis=-1)
     parts = [
         grey,
-        _tinted(grey, truth, (LIVER, TUMOUR)),
-        _tinted(grey, prediction, (LIVER, TUMOUR)),
-        _errors(grey, truth, prediction),
+        _tint(grey, truth, (LIVER, TUMOUR)),
+        _tint(grey, prediction, (LIVER, TUMOUR)),
+        _tint_errors(grey, truth, prediction),
     ]
     return np.round(np.concatenate(parts, axis=1) * 255).astype(np.uint8)
 
 
-def choose(scores: Mapping[str, float | None]) -> dict[str, str]:
-    """The cases with the "best", "median" and "worst" score, each another case.
+def best_median_worst(scores: Mapping[str, float | None]) -> dict[str, str]:
+    """Choose the cases with the "best", "median" and "worst" score, each another case.
 
-    None and NaN are ignored. Two cases have no median, one is the best only, none give nothing. Ties go by name, and of
-    an even number the lower middle is the median.
+    None and NaN are ignored. Two cases have no median, one case is the best. Ties go by name; of an even number the
+    lower middle is the median.
     """
     known = sorted((score, case) for case, score in scores.items() if score is not None and math.isfinite(score))
     places = {"best": len(known) - 1, "median": (len(known) - 1) // 2, "worst": 0}
@@ -121,10 +123,10 @@ def choose(scores: Mapping[str, float | None]) -> dict[str, str]:
 
 
 def draw_scale(axes: Axes, field_mm: float | None, *, ink: Ink) -> None:
-    """The patient's side, and a bar of a round length, at most a third of the width, if the width is known.
+    """Draw "R" at the patient's right, and a scale bar of a round length, at most a third of the width.
 
     Args:
-        field_mm: width of the axes.
+        field_mm: width of the axes; None draws no bar.
     """
     style: dict[str, Any] = {"color": ink, "transform": axes.transAxes}
     axes.text(0.02, 0.5, "R", fontsize=8, ha="left", va="center", **style)
@@ -136,20 +138,29 @@ def draw_scale(axes: Axes, field_mm: float | None, *, ink: Ink) -> None:
         axes.text(0.97, 0.055, f"{length_mm} mm", fontsize=8, ha="right", va="bottom", **style)
 
 
-def _tinted(
+def padded_masks(labels: LabelMap) -> Iterator[tuple[str, str, Bool[np.ndarray, "y x"]]]:
+    """Yield name, colour and mask of each structure present; a border of 1 pixel closes contours at the edge."""
+    padded = np.pad(labels, 1)
+    for name, lowest, colour in STRUCTURES:
+        inside = padded >= lowest
+        if inside.any():
+            yield name, colour, inside
+
+
+def _tint(
     grey: Float[np.ndarray, "y x 3"], labels: np.ndarray, colours: tuple[str, str], *, strength: float = 0.55
 ) -> Float[np.ndarray, "y x 3"]:
-    tinted = grey.copy()
+    rgb = grey.copy()
     for label, colour in enumerate(colours, start=1):
         where = labels == label
-        tinted[where] = (1 - strength) * grey[where] + strength * np.array(to_rgb(colour))
-    return tinted
+        rgb[where] = (1 - strength) * grey[where] + strength * np.array(to_rgb(colour))
+    return rgb
 
 
-def _errors(grey: Float[np.ndarray, "y x 3"], truth: LabelMap, prediction: LabelMap) -> Float[np.ndarray, "y x 3"]:
-    """A dimmed slice on which the pixels with too high a label have one colour, those with too low a one another."""
+def _tint_errors(grey: Float[np.ndarray, "y x 3"], truth: LabelMap, prediction: LabelMap) -> Float[np.ndarray, "y x 3"]:
+    """Dim a slice and colour its pixels with too high and with too low a label."""
     wrong = np.where(prediction > truth, 1, 0) + np.where(prediction < truth, 2, 0)
-    return _tinted(grey / 2, wrong, (FALSE_POSITIVE, FALSE_NEGATIVE), strength=0.85)
+    return _tint(grey / 2, wrong, (FALSE_POSITIVE, FALSE_NEGATIVE), strength=0.85)
 
 
 def _overview(shown: Slice, window_hu: tuple[float, float]) -> Figure:
@@ -177,11 +188,8 @@ def _overview(shown: Slice, window_hu: tuple[float, float]) -> Figure:
     return figure
 
 
-def _alone(shown: Slice, window_hu: tuple[float, float], *, contours: bool) -> Figure:
-    """The slice to the edges of the picture."""
-    height, width = _inches(shown)
-    figure = Figure(figsize=(1.5 * width, 1.5 * height))
-    axes = figure.add_axes((0, 0, 1, 1))
+def _ct_figure(shown: Slice, window_hu: tuple[float, float], *, contours: bool) -> Figure:
+    figure, axes = _full_axes(shown)
     _draw_ct(axes, shown, window_hu)
     draw_scale(axes, _field_mm(shown), ink="white")
     if contours:
@@ -190,24 +198,28 @@ def _alone(shown: Slice, window_hu: tuple[float, float], *, contours: bool) -> F
     return figure
 
 
-def _mask_alone(shown: Slice) -> Figure:
-    height, width = _inches(shown)
-    figure = Figure(figsize=(1.5 * width, 1.5 * height))
-    _draw_mask(figure.add_axes((0, 0, 1, 1)), shown, shown.prediction)
+def _mask_figure(shown: Slice) -> Figure:
+    figure, axes = _full_axes(shown)
+    _draw_mask(axes, shown, shown.prediction)
     return figure
 
 
-def _error_alone(shown: Slice, window_hu: tuple[float, float]) -> Figure:
-    height, width = _inches(shown)
-    figure = Figure(figsize=(1.5 * width, 1.5 * height))
-    axes = figure.add_axes((0, 0, 1, 1))
+def _error_figure(shown: Slice, window_hu: tuple[float, float]) -> Figure:
+    figure, axes = _full_axes(shown)
     _draw_errors(axes, shown, window_hu)
     draw_scale(axes, _field_mm(shown), ink="white")
     axes.legend(handles=_error_legend(), loc="upper left", fontsize=7, labelcolor="white", **_SHADOW)
     return figure
 
 
-def _mask_contours(shown: Slice) -> Figure:
+def _full_axes(shown: Slice) -> tuple[Figure, Axes]:
+    """Make a figure that a slice fills to the edges."""
+    height, width = _inches(shown)
+    figure = Figure(figsize=(1.5 * width, 1.5 * height))
+    return figure, figure.add_axes((0, 0, 1, 1))
+
+
+def _contour_figure(shown: Slice) -> Figure:
     height, width = _inches(shown)
     figure = Figure(figsize=(max(1.5 * width, _TITLE_INCHES), 1.5 * height + 0.75), layout="constrained")
     axes = figure.subplots()
@@ -220,7 +232,7 @@ def _mask_contours(shown: Slice) -> Figure:
 
 
 def _inches(shown: Slice) -> tuple[float, float]:
-    """Height and width of a slice, the longer side of fixed size."""
+    """Return height and width of a slice, the longer side of fixed size."""
     height, width = shown.hu.shape[0] * _aspect(shown), shown.hu.shape[1]
     scale = _PANEL_INCHES / max(height, width)
     return height * scale, width * scale
@@ -252,32 +264,28 @@ def _draw_mask(axes: Axes, shown: Slice, labels: LabelMap) -> None:
 def _draw_errors(axes: Axes, shown: Slice, window_hu: tuple[float, float]) -> None:
     low, high = window_hu
     grey = np.clip((shown.hu.astype(np.float64) - low) / (high - low), 0, 1)
-    axes.imshow(_errors(np.repeat(grey[..., None], 3, axis=-1), shown.truth, shown.prediction), interpolation="nearest")
+    rgb = _tint_errors(np.repeat(grey[..., None], 3, axis=-1), shown.truth, shown.prediction)
+    axes.imshow(rgb, interpolation="nearest")
     _frame(axes, shown)
     axes.set_frame_on(False)
 
 
 def _draw_contours(axes: Axes, shown: Slice, *, ink: Ink) -> None:
-    """Truth wide and solid, prediction narrow and dashed on top, so that both are seen where they agree."""
+    """Draw the truth wide and solid, the prediction narrow and dashed on top: both are visible where they agree."""
     x, y = np.arange(-1, shown.hu.shape[1] + 1), np.arange(-1, shown.hu.shape[0] + 1)
     for source, stroke in _STROKES.items():
-        padded = np.pad(getattr(shown, source), 1)  # closes contours that reach the border
-        for name, lowest, colour in _STRUCTURES:
-            inside = padded >= lowest
-            if inside.any():
-                shade = _shade(colour, source, ink)
-                lines = axes.contour(
-                    x, y, inside, [0.5], colors=shade, linestyles=stroke.style, linewidths=stroke.width
-                )
-                lines.set_gid(f"{name}-{source}")  # its name in a drawing program
-                if (ink, source) == ("white", "prediction"):  # a pale line needs an edge on bright tissue
-                    lines.set_path_effects([withStroke(linewidth=stroke.width + 1, foreground="black")])
+        for name, colour, inside in padded_masks(getattr(shown, source)):
+            shade = _shade(colour, source, ink)
+            lines = axes.contour(x, y, inside, [0.5], colors=shade, linestyles=stroke.style, linewidths=stroke.width)
+            lines.set_gid(f"{name}-{source}")  # its name in a drawing program
+            if (ink, source) == ("white", "prediction"):  # a pale line needs an edge on bright tissue
+                lines.set_path_effects([withStroke(linewidth=stroke.width + 1, foreground="black")])
 
 
 def _shade(colour: str, source: str, ink: Ink) -> str:
-    """A prediction is nearer to the ink than the truth."""
-    share = 0.4 if source == "prediction" else 0.0
-    red, green, blue = (1 - share) * np.array(to_rgb(colour)) + share * np.array(to_rgb(ink))
+    """Return the colour of a contour; that of a prediction is mixed with the ink."""
+    fraction = 0.4 if source == "prediction" else 0.0
+    red, green, blue = (1 - fraction) * np.array(to_rgb(colour)) + fraction * np.array(to_rgb(ink))
     return to_hex((red, green, blue))
 
 
@@ -286,7 +294,7 @@ def _field_mm(shown: Slice) -> float | None:
 
 
 def _title(shown: Slice) -> str:
-    scores = ", ".join(f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in shown.dice.items())
+    scores = ", ".join(f"{name} {number_text(value)}" for name, value in shown.dice.items())
     return f"{shown.case}, slice {shown.z}" + (f"; Dice of the case: {scores}" if scores else "")
 
 
@@ -294,9 +302,9 @@ def _legend(ink: Ink) -> list[Line2D]:
     return [
         Line2D([], [], color=_shade(colour, source, ink), ls=stroke.style, lw=stroke.width, label=f"{name}, {source}")
         for source, stroke in _STROKES.items()
-        for name, _, colour in _STRUCTURES
+        for name, _, colour in STRUCTURES
     ]
 
 
 def _error_legend() -> list[Patch]:
-    return [Patch(color=FALSE_POSITIVE, label="too much"), Patch(color=FALSE_NEGATIVE, label="too little")]
+    return [Patch(color=FALSE_POSITIVE, label="false positive"), Patch(color=FALSE_NEGATIVE, label="false negative")]

@@ -1,4 +1,4 @@
-"""Published Dice to orient oneself by, each with its source; none is comparable with a score of ours."""
+"""Published Dice for reference, each with its source; none is comparable with scores of this package."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -19,8 +19,8 @@ _CHLEBUS = "doi:10.1038/s41598-018-33860-7"
 _CHLEBUS_MR = "doi:10.1371/journal.pone.0217228"
 
 
-class Place(Enum):
-    """Where a run's interval lies among published figures."""
+class Position(Enum):
+    """Position of a run's interval among published results."""
 
     BELOW = "No, not by these figures: the whole interval lies below all of them."
     ABOVE = "Yes by these figures, were they of the same scans: the whole interval lies above all of them."
@@ -30,7 +30,7 @@ class Place(Enum):
 
 
 class Reference(NamedTuple):
-    """A published Dice with as many digits as its source has."""
+    """A published Dice, with the digits of its source."""
 
     label: str
     dice: float
@@ -59,21 +59,21 @@ _REFERENCES = {
 
 
 def references(structure: str) -> tuple[Reference, ...]:
-    """What is published on a structure, the lowest first."""
+    """Return the published results of a structure, the lowest first."""
     return _REFERENCES.get(structure, ())
 
 
 def line_label(reference: Reference) -> str:
-    """What stands at the reference's line in a figure."""
+    """Return the label of a reference's line in a figure."""
     return f"{reference.label} {reference.dice} ({NOT_COMPARABLE})"
 
 
-def place(low: float | None, high: float | None, known: Sequence[Reference]) -> Place:
-    """Where an interval lies among published figures; UNKNOWN without an interval."""
+def position(low: float | None, high: float | None, known: Sequence[Reference]) -> Position:
+    """Return where an interval lies among published results; UNKNOWN without an interval."""
     if low is None or high is None or not known:
-        return Place.UNKNOWN
+        return Position.UNKNOWN
     if all(high < each.dice for each in known):
-        return Place.BELOW
+        return Position.BELOW
     if all(low > each.dice for each in known):
-        return Place.ABOVE
-    return Place.ABOVE_SOME if any(low > each.dice for each in known) else Place.WITHIN
+        return Position.ABOVE
+    return Position.ABOVE_SOME if any(low > each.dice for each in known) else Position.WITHIN

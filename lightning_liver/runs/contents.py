@@ -1,4 +1,4 @@
-"""The files of a run folder that a report is made of; a run need not have all of them."""
+"""Contents of a run folder that a report shows; a run need not have all of them."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ import yaml
 
 from lightning_liver.data.splits import PARTS
 from lightning_liver.errors import LiverError
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.scalars import Curve, read_scalars
 from lightning_liver.runs.settings import Settings, read_settings
 from lightning_liver.runs.status import json_of
@@ -17,22 +18,22 @@ from lightning_liver.runs.status import json_of
 Line = Mapping[str, str]
 
 _COLUMNS = {
-    "cases.csv": ("case", "patient", "structure", "dice"),
-    "lesions.csv": ("case", "patient", "kind", "lesion", "diameter_mm", "detected_0"),
-    "calibration.csv": ("structure", "bin_low", "bin_high", "voxels", "mean_probability", "true_share"),
-    "data.csv": ("part", "case", "patient", "slices", "slice_mm", "pixel_mm", "rows", "columns", "tumour_slices"),
+    "cases": ("case", "patient", "structure", "dice"),
+    "lesions": ("case", "patient", "kind", "lesion", "diameter_mm", "detected_0"),
+    "calibration": ("structure", "bin_low", "bin_high", "voxels", "mean_probability", "true_share"),
+    "data": ("part", "case", "patient", "slices", "slice_mm", "pixel_mm", "rows", "columns", "tumour_slices"),
 }
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a run folder has; None or empty is what it does not have.
+    """Contents of a run folder; None or empty where a file is missing.
 
     Args:
         metrics: of metrics.json, or of a run that is about to write it.
         differs: how its config differs from the defaults, see lightning_liver.runs.differences.differences.
-        overrides: as they were typed.
-        job: the name of the config that was run: train, or evaluate.
+        overrides: as typed.
+        job: name of the config: train, or evaluate.
         choices: of the config's groups.
     """
 
@@ -65,9 +66,9 @@ def read_contents(folder: Path, metrics: Mapping[str, Any] | None = None) -> Con
         metrics: in place of metrics.json, which a run writes last.
 
     Raises:
-        LiverError: a file is damaged, or of another kind than its name says.
+        LiverError: a file is damaged or of another kind.
     """
-    hydra = _hydra(folder)
+    hydra, files = _hydra(folder), RunFolder(folder)
     return Contents(
         folder=folder,
         settings=read_settings(folder),
@@ -75,44 +76,44 @@ def read_contents(folder: Path, metrics: Mapping[str, Any] | None = None) -> Con
         overrides=hydra.get("overrides", {}).get("task"),
         swept=hydra.get("mode") == "MULTIRUN",
         job=str(hydra.get("job", {}).get("name", "train")),
-        differs=json_of(folder / "differs.json"),
-        metrics=metrics if metrics is not None else json_of(folder / "metrics.json") or {},
-        cases=read_lines(folder / "cases.csv") or (),
-        lesions=read_lines(folder / "lesions.csv"),
-        calibration=read_lines(folder / "calibration.csv"),
-        decision=json_of(folder / "decision.json"),
-        data=read_lines(folder / "data.csv"),
-        split=_split(folder / "split.json"),
-        timing=json_of(folder / "timing.json") or {},
-        chosen=json_of(folder / "chosen.json") or {},
-        environment=json_of(folder / "environment.json"),
-        transfer=_text(folder / "transfer.txt"),
-        curves=read_scalars(folder / "tensorboard"),
-        config=_text(folder / ".hydra" / "config.yaml"),
+        differs=json_of(files.differs),
+        metrics=metrics if metrics is not None else json_of(files.metrics) or {},
+        cases=read_lines(files.cases) or (),
+        lesions=read_lines(files.lesions),
+        calibration=read_lines(files.calibration),
+        decision=json_of(files.decision),
+        data=read_lines(files.data),
+        split=_split(files.split),
+        timing=json_of(files.timing) or {},
+        chosen=json_of(files.chosen) or {},
+        environment=json_of(files.environment),
+        transfer=_text(files.transfer),
+        curves=read_scalars(files.tensorboard),
+        config=_text(files.config),
     )
 
 
 def read_lines(path: Path) -> tuple[Line, ...] | None:
-    """The lines of a table of a run folder; None if it is not there.
+    """Read the lines of a table of a run folder; None if it is missing.
 
     Raises:
-        LiverError: it is damaged or has other columns.
+        LiverError: it is damaged or lacks columns.
     """
     if not path.exists():
         return None
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = csv.DictReader(file)
-            found = lines.fieldnames or _COLUMNS[path.name]  # a run without test cases leaves an empty file
-            if gone := [name for name in _COLUMNS[path.name] if name not in found]:
-                raise ValueError(f"no column {', '.join(gone)}")
+            found = lines.fieldnames or _COLUMNS[path.stem]  # a run without test cases leaves an empty file
+            if missing := [name for name in _COLUMNS[path.stem] if name not in found]:
+                raise ValueError(f"no column {', '.join(missing)}")
             return tuple(lines)
     except (OSError, ValueError, csv.Error) as error:
-        raise _other(path, error) from error
+        raise _damaged(path, error) from error
 
 
 def number(text: str | None) -> float | None:
-    """The number in a cell; None if it is empty.
+    """Return the number in a cell; None if it is empty.
 
     Raises:
         ValueError: it is no number.
@@ -121,18 +122,19 @@ def number(text: str | None) -> float | None:
 
 
 def mode_of(contents: Contents) -> str:
-    """How a table's caption goes on: the rules by which the run was scored, if it knows of any."""
+    """Return the end of a table's caption that names the scoring rules; empty if the run has none."""
     mode = contents.metrics.get("mode", contents.settings.get("scores.mode"))
     return f"; mode {mode}" if mode else ""
 
 
 def _hydra(folder: Path) -> dict[str, Any]:
-    """Hydra's own part of the config; nothing of a run that was not started by a command."""
-    text = _text(folder / ".hydra" / "hydra.yaml")
+    """Read Hydra's own part of the config; empty for a run that was not started by a command."""
+    path = RunFolder(folder).hydra_config
+    text = _text(path)
     try:
         return dict(yaml.safe_load(text)["hydra"]) if text else {}
     except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise _other(folder / ".hydra" / "hydra.yaml", error) from error
+        raise _damaged(path, error) from error
 
 
 def _split(path: Path) -> dict[str, list[str]] | None:
@@ -142,18 +144,17 @@ def _split(path: Path) -> dict[str, list[str]] | None:
     try:
         return {part: [str(name) for name in content[part]] for part in PARTS}
     except (KeyError, TypeError) as error:
-        raise _other(path, error) from error
+        raise _damaged(path, error) from error
 
 
 def _text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8") if path.exists() else None
     except (OSError, UnicodeDecodeError) as error:
-        raise _other(path, error) from error
+        raise _damaged(path, error) from error
 
 
-def _other(path: Path, error: Exception) -> LiverError:
+def _damaged(path: Path, error: Exception) -> LiverError:
     return LiverError(
-        f"{path}: not what a run writes ({type(error).__name__}: {error}). Remove it, and the report goes without, or "
-        "run again"
+        f"{path}: damaged ({type(error).__name__}: {error}). Remove it to have a report without it, or run again"
     )

@@ -8,22 +8,25 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_liver.config import COMMAND, compose, read_config
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.settings import flat
 
 
 def differences(run: Path) -> dict[str, dict[str, list[Any]]] | None:
-    """How a run's config differs from what would have been without a word: [default, own] of groups and of options.
+    """Compare a run's config with the default one: [default, own] of groups and of options that differ.
 
-    The defaults of options are those of the groups that the run chose, so that a choice is told once and not by all it
-    brings. None for a run that was not started by a command, or whose groups are not of our conf/.
+    The defaults of options are those of the groups that the run chose, so that a choice is named once and its options
+    are not. None for a run that was not started by a command, or whose groups are not of our conf/.
     """
-    saved, hydra = (run / ".hydra" / name for name in ("config.yaml", "hydra.yaml"))
+    saved, hydra = RunFolder(run).config, RunFolder(run).hydra_config
     if not (saved.is_file() and hydra.is_file()):
         return None
     chosen: Any = OmegaConf.to_container(OmegaConf.load(hydra).hydra.runtime.choices)
     try:
         default = compose("train", [], return_hydra_config=True).hydra.runtime.choices
-        changed = {group: choice for group, choice in chosen.items() if _tells(group) and default.get(group) != choice}
+        changed = {
+            group: choice for group, choice in chosen.items() if _is_compared(group) and default.get(group) != choice
+        }
         alone = compose("train", [f"{group}={choice}" for group, choice in changed.items()])
     except (HydraException, OmegaConfBaseException):
         return None
@@ -36,7 +39,7 @@ def differences(run: Path) -> dict[str, dict[str, list[Any]]] | None:
     }
 
 
-def _tells(group: str) -> bool:
+def _is_compared(group: str) -> bool:
     return not group.startswith("hydra/") and group != "experiment"
 
 

@@ -18,7 +18,7 @@ _GIB = 2**30
 
 
 def environment() -> Row:
-    """Where and when this is, and the version of every package that ours needs; None where it cannot be known."""
+    """Return time, machine and the version of every package that ours needs; None where unknown."""
     return {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "code": _code(),
@@ -49,11 +49,11 @@ def _version(name: str) -> str | None:
 
 
 def _code() -> str:
-    """Our version and, in a checkout, its commit."""
+    """Return our version and, in a checkout, its commit."""
     root = Path(__file__).parents[2]
     git = ("git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12")
-    is_checkout = (root / "pyproject.toml").is_file()  # else it is a wheel, in who knows whose folder
-    commit = _said(*git) if is_checkout else None
+    is_checkout = (root / "pyproject.toml").is_file()  # an installed wheel may lie in another project's repository
+    commit = _output(*git) if is_checkout else None
     return " ".join(part for part in (_version(_PACKAGE), commit and f"commit {commit}") if part) or "unknown"
 
 
@@ -64,9 +64,9 @@ def _memory_gib() -> float | None:
         return None
 
 
-def _said(*command: str) -> str | None:
+def _output(*command: str) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 and done.stdout.strip() else None
+    return process.stdout.strip() or None if process.returncode == 0 else None

@@ -1,8 +1,8 @@
-"""What a run logged as it trained: TensorBoard's scalars read back."""
+"""Scalars that a run logged to TensorBoard."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -18,26 +18,31 @@ Curve = Sequence[Point]
 
 
 def read_scalars(folder: Path) -> dict[str, Curve]:
-    """All curves in a folder of event files by their names, every point of them; none where nothing was logged."""
+    """Read all curves in a folder of event files by name, every point of them; empty if nothing was logged."""
     if not folder.is_dir():
         return {}
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     events.Reload()
     return {
-        tag: [Point(int(event.step), float(event.value)) for event in events.Scalars(tag)]
+        tag: [Point(int(event.step), float(event.value)) for event in sorted(events.Scalars(tag), key=_when)]
         for tag in events.Tags()["scalars"]
     }
 
 
+def _when(event: Any) -> float:
+    """Return when a point was logged: event files are read by name, where part 10 of a second comes before part 9."""
+    return float(event.wall_time)
+
+
 def while_training(curve: Curve, steps: int | None) -> Curve:
-    """Without what comes after: the best weights validated again at the last step, and the table of runs at step 0.
+    """Drop points logged after training: the best weights validated again at the last step, hyper-parameters at step 0.
 
     Args:
-        steps: of the whole training; None keeps what was logged at the end.
+        steps: of the whole training; None keeps the last step.
     """
     return [point for point in curve if point.step > 0 and (steps is None or point.step < steps)]
 
 
 def epochs_of(curves: Mapping[str, Curve]) -> dict[int, int]:
-    """For each logged step the number of epochs that had been begun."""
+    """Return the number of epochs begun at each logged step."""
     return {point.step: int(point.value) + 1 for point in curves.get("epoch", ())}

@@ -1,4 +1,4 @@
-"""What a run was told: its config as dotted names, what of it says what was learnt, and how configs differ."""
+"""A run's config as dotted names: which options define the experiment, and how two configs differ."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +9,7 @@ import yaml
 
 from lightning_liver.config import COMMAND, PLACES, renamed
 from lightning_liver.errors import LiverError
+from lightning_liver.runs.folder import RunFolder
 
 REPEATS = ("seed", "data.fold")  # repeat a configuration, do not make another one
 
@@ -20,35 +21,35 @@ Settings = Mapping[str, object]
 
 
 def read_settings(folder: Path) -> Settings:
-    """The config of a run folder as dotted names; interpolations stay as they are written.
+    """Read the config of a run folder as dotted names, interpolations unresolved; empty without a config.
 
-    GROUP._choice_ is the name of the yaml that was chosen. Without a config there are no settings.
+    GROUP._choice_ is the name of the yaml that was chosen.
 
     Raises:
         LiverError: the config is damaged.
     """
-    path = folder / ".hydra" / "config.yaml"
+    path = RunFolder(folder).config
     if not path.exists():
         return {}
     try:
         tree: Any = yaml.safe_load(path.read_text())
-        choices: Any = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text())["hydra"]["runtime"]["choices"]
+        choices: Any = yaml.safe_load(RunFolder(folder).hydra_config.read_text())["hydra"]["runtime"]["choices"]
     except (OSError, KeyError, TypeError):
         choices = {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LiverError(f"{path}: cannot be read. Remove the run's folder and run it again.\n{error}") from error
     if not isinstance(tree, dict):
         raise LiverError(f"{path}: not a config. Remove the run's folder and run it again.")
-    return flat(renamed(tree)) | {f"{name}.{_CHOICE}": choice for name, choice in choices.items() if name in tree}
+    return flat(renamed(tree)) | {f"{name}.{_CHOICE}": choice for name, choice in choices.items() if tree.get(name)}
 
 
 def learnt(settings: Settings) -> dict[str, object]:
-    """The settings that say what was learnt: without seed, fold, and where files lie."""
+    """Return the settings that define the experiment: without seed, fold and paths."""
     return {name: value for name, value in settings.items() if name not in REPEATS and not _is_free(name)}
 
 
 def configuration_names(configs: Sequence[Settings], within: Sequence[str] = ()) -> list[str]:
-    """A name for each config: what differs between them, or if `within` is given, between those that agree in it.
+    """Name each config by what differs between them or, with `within`, between those that agree in it.
 
     A group of the config whose target differs is named by its choice (loss=focal); its options are named where configs
     of the same choice differ in them (loss=focal loss.gamma=2). Configs that differ in nothing are "all".
@@ -75,25 +76,25 @@ def configuration_names(configs: Sequence[Settings], within: Sequence[str] = ())
 
 
 def value_of(settings: Settings, option: str) -> object:
-    """The value of an option, or what was chosen of a group; None where there is neither."""
+    """Return the value of an option or the choice of a group; None if there is neither."""
     return settings.get(option, _choices(settings).get(option))
 
 
 def stratum(settings: Settings, within: Sequence[str]) -> str:
-    """The values of some options, to be read: "data.tumour_scale=0.5"; nothing for none."""
+    """Format the values of some options, as in "data.tumour_scale=0.5"."""
     return " ".join(f"{option}={value_of(settings, option)}" for option in within)
 
 
 def differing(configs: Sequence[Settings]) -> list[str]:
-    """The options, and the groups with several choices, in which some configs differ."""
+    """Return the options, and the groups with several choices, in which some configs differ."""
     options = [name for name in _differing(configs) if not name.endswith(f".{_TARGET}")]
     return sorted({*options, *_differing([_choices(each) for each in configs])})
 
 
 def levels(configs: Sequence[Settings]) -> dict[str, list[str]]:
-    """What sets configs apart: for each group with several choices what was chosen, for each other option its value.
+    """Return what tells configs apart: the choices of each group that has several, the values of other options.
 
-    Options of a group that is told by its choice are left out. A list has one value for each config.
+    Options of such a group are left out. A list has one value for each config.
     """
     choices = [_choices(each) for each in configs]
     groups = _differing(choices)
@@ -105,7 +106,7 @@ def levels(configs: Sequence[Settings]) -> dict[str, list[str]]:
 
 
 def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, object]:
-    """A nested config as dotted names; an empty group has none."""
+    """Flatten a nested config to dotted names; an empty group has none."""
     options: dict[str, object] = {}
     for name, value in tree.items():
         options |= flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
@@ -113,7 +114,7 @@ def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, object]:
 
 
 def _choices(settings: Settings) -> dict[str, str]:
-    """For each group what was chosen: its yaml's name, else the function or class that it builds."""
+    """Return the choice of each group: its yaml's name, else the function or class that it builds."""
     chosen: dict[str, str] = {}
     for name, value in settings.items():
         group, _, rest = name.partition(".")
@@ -130,7 +131,7 @@ def _differing(configs: Sequence[Settings]) -> list[str]:
 
 
 def _of_group(settings: Settings, group: str, groups: Iterable[str]) -> Settings:
-    """The options of a group; of no group: those of all groups that are not told apart by their choice."""
+    """Return the options of a group; of "": those outside of all `groups`."""
     above = {name: name.partition(".")[0] for name in settings}
     return {name: value for name, value in settings.items() if (above[name] if above[name] in groups else "") == group}
 

@@ -1,4 +1,4 @@
-"""What became of a run folder: complete, running, pruned, failed and why, begun and how far, empty."""
+"""Status of a run folder: complete, running, pruned, failed, begun or empty, with reason and progress."""
 
 import json
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from lightning_liver.errors import LiverError
 from lightning_liver.files import is_held
+from lightning_liver.runs.folder import RunFolder
 
 COMPLETE, RUNNING, PRUNED, FAILED = "complete", "running", "pruned", "failed"
 BEGUN, EMPTY = "begun", "empty"
@@ -15,7 +16,7 @@ _FAILED_MARK = "FAILED:"
 
 
 class Status(NamedTuple):
-    """`reason` says in a line why it failed or was pruned, `progress` how far a run is that is not complete."""
+    """State of a run, a line on why it failed or was pruned, and how far it is if it is not complete."""
 
     state: str
     reason: str
@@ -23,22 +24,23 @@ class Status(NamedTuple):
 
 
 def status_of(folder: Path) -> Status:
-    """What became of a run folder; only looks, so that the run in it is not disturbed.
+    """Return the status of a run folder; reads only, so a running run is not disturbed.
 
     Raises:
         LiverError: its chosen.json is damaged.
     """
-    if (folder / "metrics.json").exists():
+    files = RunFolder(folder)
+    if files.metrics.exists():
         return Status(COMPLETE, "", "")
-    chosen = json_of(folder / "chosen.json")
+    chosen = json_of(files.chosen)
     progress = _progress(chosen or {})
-    if is_held(folder / ".lock"):
+    if is_held(files.lock):
         return Status(RUNNING, "", progress)
     if chosen and chosen.get("pruned"):
         return Status(PRUNED, _first_line(str(chosen["pruned"])), progress)
-    checkpoint, reason = folder / "checkpoints" / "last.ckpt", ""
+    checkpoint, reason = files.last, ""
     for log in sorted(folder.glob("*.log"), key=_modified):
-        # a checkpoint younger than the log: taken up again after the failure that the log tells of
+        # a checkpoint younger than the log: the run was resumed after the failure in the log
         if not checkpoint.exists() or _modified(checkpoint) <= _modified(log):
             reason = _reason(log) or reason
     if reason:
@@ -47,10 +49,10 @@ def status_of(folder: Path) -> Status:
 
 
 def json_of(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file of a run folder; None if the file is not there.
+    """Read the object in a JSON file of a run folder; None if the file is missing.
 
     Raises:
-        LiverError: it holds something else.
+        LiverError: the file cannot be read or holds something else.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -59,7 +61,7 @@ def json_of(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise LiverError(f"{path}: cannot be read. Remove the run's folder and run it again.\n{error}") from error
     if not isinstance(content, dict):
-        raise LiverError(f"{path}: not what a run writes. Remove the run's folder and run it again.")
+        raise LiverError(f"{path}: not a JSON object. Remove the run's folder and run it again.")
     return content
 
 
@@ -74,7 +76,7 @@ def _progress(chosen: Mapping[str, Any]) -> str:
 
 def _reason(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if _FAILED_MARK in line]
-    return lines[-1].partition(_FAILED_MARK)[2].strip() or "without a word" if lines else ""
+    return lines[-1].partition(_FAILED_MARK)[2].strip() or "no message" if lines else ""
 
 
 def _first_line(text: str) -> str:

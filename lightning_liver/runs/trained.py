@@ -1,8 +1,8 @@
-"""A finished run read back: its config, its network with its weights, and how that network sees HU."""
+"""Trained networks read from run folders, with their thresholds, post-processing and test cases."""
 
 import math
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -16,72 +16,45 @@ from lightning_liver.data.slices import KEPT_AS, Normalization
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.decision import post_process_of, thresholds_of
+from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.inference.thresholds import Thresholds
+from lightning_liver.runs.folder import CONFIG, RunFolder
 
 Weights = Literal["best", "pretrained"]
 
-_FILES = {"best": "checkpoints/best.ckpt", "pretrained": "pretraining/network.pt"}
 
-
-class Finished(NamedTuple):
-    """A run of some folder.
+def read_run(run: Path, *, weights: Weights = "best", option: str = "run") -> TrainedNetwork:
+    """Read the network of a run folder, on the processor; of its files only tensors and plain values are loaded.
 
     Args:
-        config: what it was trained with.
-        network: in evaluation mode, on the processor.
-        normalization: how HU became its input, for SliceDataModule.load_state_dict.
-        multiple: height and width that the network accepts are multiples of this.
-    """
-
-    config: DictConfig
-    network: nn.Module
-    normalization: dict[str, Any]
-    multiple: int
-
-
-def read_run(run: Path, *, weights: Weights = "best", option: str = "run") -> Finished:
-    """Read a run folder; of its files only tensors and plain values are loaded.
-
-    Args:
-        weights: the best ones of its training, or those of before, which self_taught made without a mask.
+        weights: the best ones of its training, or those before it, which self_taught made without a mask.
         option: by which the folder was given, for messages.
 
     Raises:
         LiverError: it is no run folder, has no such weights, or they do not fit its model.
     """
-    config = run / ".hydra" / "config.yaml"
-    if not config.is_file():
-        raise LiverError(f"{option}={run}: not a run folder, it has no .hydra/config.yaml")
+    files = RunFolder(run)
+    if not files.config.is_file():
+        raise LiverError(f"{option}={run}: not a run folder, it has no {CONFIG}")
     try:
-        saved = read_config(config)
-        network: nn.Module = build(saved.model)
-        multiple = math.lcm(saved.inference.multiple, getattr(network, "multiple", 1))
+        config = read_config(files.config)
+        network: nn.Module = build(config.model)
+        multiple = math.lcm(config.inference.multiple, getattr(network, "multiple", 1))
+        spacing_mm = config.data.get("spacing_mm")
     except (OmegaConfBaseException, YAMLError, AttributeError, ValueError) as error:
-        raise LiverError(f"{config}: not the config of a training run ({_first_line(error)})") from error
-    checkpoint = read_checkpoint(run / _FILES["best"])
-    state = network_weights(checkpoint["state_dict"]) if weights == "best" else _loaded(run / _FILES[weights])
+        raise LiverError(f"{files.config}: not the config of a training run ({_first_line(error)})") from error
+    checkpoint = read_checkpoint(files.best)
+    state = network_weights(checkpoint["state_dict"]) if weights == "best" else _loaded(files.pretrained)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise LiverError(f"{run}: the weights do not fit the model of its config: {_first_line(error)}") from error
-    return Finished(saved, network.eval(), checkpoint[KEPT_AS], multiple)
-
-
-def appearance(run: Finished, folder: Path) -> Normalization:
-    """How a run's network sees HU.
-
-    Raises:
-        LiverError: the checkpoint does not say it.
-    """
-    try:
-        return Normalization(**(run.normalization | {"window_hu": tuple(run.normalization["window_hu"])}))
-    except (TypeError, KeyError) as error:
-        raise LiverError(f"{folder}: its checkpoint does not say how HU become input: {error}") from error
+    return TrainedNetwork(network.eval(), _normalization(checkpoint, files.best), spacing_mm, multiple, config)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint of training: `state_dict` of the task, and how HU became input below the data module's name.
+    """Read a checkpoint of training: `state_dict` of the task, and the normalization below the data module's name.
 
     Raises:
         LiverError: it is missing, damaged or of another kind.
@@ -93,8 +66,37 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def network_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of the network among those of a task."""
+    """Return the weights of the network among those of a task."""
     return {name.removeprefix("network."): tensor for name, tensor in state.items() if name.startswith("network.")}
+
+
+def decision_of(typed: DictConfig, run: TrainedNetwork, folder: Path) -> tuple[Thresholds, PostProcess]:
+    """Return thresholds and post-processing of `inference`: the typed ones, else the run's.
+
+    Args:
+        folder: of the run, whose decision.json has the tuned thresholds.
+
+    Raises:
+        LiverError: an option is unknown or out of range, or thresholds are asked for that were never tuned.
+    """
+    of_run: Any = OmegaConf.to_container(run.config.inference, resolve=True)
+    asked: Any = OmegaConf.to_container(typed, resolve=True)
+    thresholds = asked.get("thresholds") if asked.get("thresholds") is not None else of_run.get("thresholds")
+    return thresholds_of(thresholds, folder), post_process_of(asked.get("postprocess"), of_run.get("postprocess"))
+
+
+def tested_cases(run: Path) -> tuple[str, ...]:
+    """Return the cases that a run was tested on; empty if its folder has no split."""
+    path = RunFolder(run).split
+    return Split.read(path).test if path.exists() else ()
+
+
+def _normalization(checkpoint: dict[str, Any], path: Path) -> Normalization:
+    try:
+        kept = checkpoint[KEPT_AS]
+        return Normalization(**(kept | {"window_hu": tuple(kept["window_hu"])}))
+    except (TypeError, KeyError) as error:
+        raise LiverError(f"{path} does not say how HU become input ({error}); give another run") from error
 
 
 def _loaded(path: Path) -> dict[str, Any]:
@@ -111,24 +113,3 @@ def _loaded(path: Path) -> dict[str, Any]:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def decision_of(typed: DictConfig, run: Finished, folder: Path) -> tuple[Thresholds, PostProcess]:
-    """Thresholds and post-processing of `inference`: what was typed, else what the run had.
-
-    Args:
-        folder: of the run, where decision.json says what its validation found.
-
-    Raises:
-        LiverError: an option is unknown or out of range, or thresholds are asked for that were never tuned.
-    """
-    of_run: Any = OmegaConf.to_container(run.config.inference, resolve=True)
-    asked: Any = OmegaConf.to_container(typed, resolve=True)
-    thresholds = asked.get("thresholds") if asked.get("thresholds") is not None else of_run.get("thresholds")
-    return thresholds_of(thresholds, folder), post_process_of(asked.get("postprocess"), of_run.get("postprocess"))
-
-
-def tested_cases(run: Path) -> tuple[str, ...]:
-    """The cases that a run was tested on; none where it says nothing of a split."""
-    path = run / "split.json"
-    return Split.read(path).test if path.exists() else ()

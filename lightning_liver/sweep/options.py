@@ -1,4 +1,4 @@
-"""hydra.sweeper.*: checked before anything runs."""
+"""Options of hydra/sweeper=optuna, checked before anything runs."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -7,31 +7,30 @@ from optuna.samplers import BaseSampler
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from lightning_liver.build import build, explain
-from lightning_liver.errors import LiverError
+from lightning_liver.build import build
+from lightning_liver.errors import LiverError, explain
 from lightning_liver.sweep.study import Direction
-
-Count = Annotated[int, Field(ge=1)]
+from lightning_liver.types import Count
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Options:
-    """conf/hydra/sweeper/optuna.yaml says what each means."""
+    """Options of a search; conf/hydra/sweeper/optuna.yaml explains them."""
 
     n_trials: Count
     n_jobs: Count
-    metric: Annotated[str, Field(pattern="^val/")]  # by test scores one may not choose
+    metric: Annotated[str, Field(pattern="^val/")]  # selection by test scores would bias them
     direction: Direction
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     sampler: Any
     pruner: Any
 
 
-def options_of(given: Mapping[str, Any]) -> Options:
-    """The options as they were given.
+def check_options(given: Mapping[str, Any]) -> Options:
+    """Check the options.
 
     Raises:
-        LiverError: one of them is wrong, or not known.
+        LiverError: one of them is wrong or unknown.
     """
     try:
         return Options(**given)
@@ -41,24 +40,26 @@ def options_of(given: Mapping[str, Any]) -> Options:
 
 
 def sampler_of(options: Options) -> Callable[[int], BaseSampler]:
-    """Makes a sampler from a seed.
+    """Return a function that builds a sampler from a seed.
 
     Raises:
-        LiverError: it cannot be made.
+        LiverError: it cannot be built.
     """
-    made = build(options.sampler)
+    sampler = build(options.sampler)
     try:
-        made(seed=options.seed)
+        sampler(seed=options.seed)
     except (TypeError, ValueError) as error:
-        raise LiverError(f"hydra.sweeper.sampler: {error}; it needs _partial_: true and must take a seed") from error
-    return lambda seed: made(seed=seed)
+        raise LiverError(
+            f"hydra.sweeper.sampler: {error}; give a sampler that takes a seed, with _partial_: true"
+        ) from error
+    return lambda seed: sampler(seed=seed)
 
 
 def check_pruner(options: Options) -> None:
-    """It is built again where the trials run.
+    """Build the pruner once before the trials build it.
 
     Raises:
-        LiverError: it cannot be made.
+        LiverError: it cannot be built.
     """
     if options.pruner is not None:
         build(options.pruner)

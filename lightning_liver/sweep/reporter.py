@@ -1,34 +1,34 @@
-"""What a run says to its trial, wherever it runs."""
+"""Reporter of a run's scores to its trial, in whatever process the run is."""
 
 import logging
 from pathlib import Path
 
 from optuna.pruners import BasePruner, NopPruner
 
-from lightning_liver.sweep.study import attached
+from lightning_liver.sweep.study import attach
 
 log = logging.getLogger(__name__)
 
 
-class Reports:
-    """Scores of a trial, step by step, in the journal of its study.
+class TrialReporter:
+    """Reporter of a trial's scores, step by step, to the journal of its study.
 
     Args:
-        journal: the study's.
-        study: its name.
-        number: the trial's.
-        metric: what is reported.
-        pruner: None never gives up.
+        journal: file of the study.
+        study: name of the study.
+        number: number of the trial.
+        metric: name of the score.
+        pruner: None never prunes.
     """
 
     def __init__(self, *, journal: str, study: str, number: int, metric: str, pruner: BasePruner | None) -> None:
         self.metric = metric
-        self._trial = attached(Path(journal), study, number, pruner or NopPruner())
-        self._told = set(self._trial.study.get_trials()[number].intermediate_values)
+        self._trial = attach(Path(journal), study, number, pruner or NopPruner())
+        self._reported = set(self._trial.study.get_trials()[number].intermediate_values)
 
     def __call__(self, step: int, value: float) -> bool:
-        """Report a score, unless it was before a kill; whether the trial should be given up."""
-        if step not in self._told:
+        """Report a score, unless it was reported before a kill; return True if the trial should be pruned."""
+        if step not in self._reported:
             self._trial.report(value, step)
-            self._told.add(step)
+            self._reported.add(step)
         return self._trial.should_prune()

@@ -1,4 +1,4 @@
-"""What a parameter may be: choices, whole or real numbers, even or by their logarithm."""
+"""Spaces of a search: choices, whole or real numbers, uniform or log-uniform."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -10,7 +10,7 @@ from lightning_liver.errors import LiverError
 
 
 def distribution(override: Override) -> BaseDistribution:
-    """The space that an override like x=interval(0,1) stands for.
+    """Return the space of an override like x=interval(0,1).
 
     Raises:
         LiverError: it is empty or contradicts itself.
@@ -27,37 +27,37 @@ def distribution(override: Override) -> BaseDistribution:
 
 
 def choices(name: str, values: Sequence[str], tags: Iterable[str]) -> BaseDistribution:
-    """One of some values, each as it would be typed.
+    """Return the space of some values, each as it is typed.
 
     Raises:
-        LiverError: there is none, or one twice, or a tag: choices have no order.
+        LiverError: no value, a value twice, or a tag: choices have no order.
     """
     if _is_log(name, tags):
-        raise LiverError(f"{name}: tag(log, ...) is for numbers between two bounds, not for a choice")
+        raise LiverError(f"{name}: expected numbers between two bounds for tag(log, ...); choose without the tag")
     if not values or len(set(values)) < len(values):
-        raise LiverError(f"{name}: choose between different values, not {', '.join(values) or 'nothing'}")
+        raise LiverError(f"{name}: expected different values to choose from, not {', '.join(values) or 'none'}")
     return CategoricalDistribution(tuple(values))
 
 
 def steps(name: str, first: float, step: float, count: int, tags: Iterable[str]) -> BaseDistribution:
-    """One of `count` numbers, `step` apart, which may be below 0; whole ones stay whole.
+    """Return the space of `count` numbers, `step` apart, which may be negative; whole numbers stay whole.
 
     Raises:
-        LiverError: there is no number, or they cannot be spread by their logarithm.
+        LiverError: no number, or numbers without a logarithm.
     """
     if count < 1:
-        raise LiverError(f"{name}: the range is empty: range(FIRST,END) ends before END")
-    # of the decimals that were typed: 0.1 * 3 is not 0.3
+        raise LiverError(f"{name}: expected a range that is not empty; range(FIRST,END) ends before END")
+    # in the decimals as typed: 0.1 * 3 is not 0.3
     last = type(first + step)(Decimal(str(first)) + (count - 1) * Decimal(str(step)))
     whole = isinstance(first, int) and isinstance(step, int)
     return _checked(name, min(first, last), max(first, last), whole=whole, step=abs(step), log=_is_log(name, tags))
 
 
 def between(name: str, low: float, high: float, tags: Iterable[str]) -> BaseDistribution:
-    """A number from `low` to `high`, both included; a whole one if both are ints.
+    """Return the space from `low` to `high`, both included; of whole numbers if both are ints.
 
     Raises:
-        LiverError: high is below low, or low is not above 0 where the logarithm is meant.
+        LiverError: high is below low, or a log-uniform space does not start above 0.
     """
     whole = isinstance(low, int) and isinstance(high, int)
     return _checked(name, low, high, whole=whole, step=1 if whole else None, log=_is_log(name, tags))
@@ -65,7 +65,7 @@ def between(name: str, low: float, high: float, tags: Iterable[str]) -> BaseDist
 
 def _is_log(name: str, tags: Iterable[str]) -> bool:
     if unknown := sorted(set(tags) - {"log"}):
-        raise LiverError(f"{name}: tag({unknown[0]}, ...) is not known; tag(log, ...) is")
+        raise LiverError(f"{name}: tag({unknown[0]}, ...) is unknown; expected tag(log, ...)")
     return "log" in tags
 
 

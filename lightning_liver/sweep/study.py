@@ -1,8 +1,8 @@
-"""A study in a journal: which trials come next, and what came of them.
+"""A study in a journal: its next trials and their outcomes.
 
-A trial is in the journal, whole, before it runs, and is told once it has run; between the two it is running, also after
-its process was killed. What the n-th trial tries depends on the seed, on n and on the trials before it and on nothing
-else, so a study that was taken up again has the trials of one that was never interrupted.
+A trial is written whole before it runs and told once it has run; between the two it is running, also after its process
+was killed. The n-th trial depends only on the seed, on n and on the trials before it, so a resumed study has the trials
+of one that was never interrupted.
 """
 
 import os
@@ -33,14 +33,14 @@ Space = Mapping[str, BaseDistribution]
 
 
 @contextmanager
-def alone_with(folder: Path, *, direction: Direction, settings: Mapping[str, Any]) -> Iterator[optuna.Study]:
-    """Hold the study of a folder, which is made if need be.
+def locked_study(folder: Path, *, direction: Direction, settings: Mapping[str, Any]) -> Iterator[optuna.Study]:
+    """Lock and open the study of a folder, created if it does not exist.
 
     Args:
-        settings: plain values that trials must share to be compared.
+        settings: plain values that trials must share to be comparable.
 
     Raises:
-        LiverError: another process holds it, or it has other settings.
+        LiverError: another process has locked it, or it has other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -54,38 +54,38 @@ def alone_with(folder: Path, *, direction: Direction, settings: Mapping[str, Any
             )
             earlier = study.user_attrs.setdefault(_SETTINGS, dict(settings))
             if changed := sorted(name for name, value in settings.items() if earlier.get(name) != value):
-                told = ", ".join(f"{name} {earlier.get(name)}, not {settings[name]}" for name in changed)
-                raise LiverError(f"{folder} holds a study with {told}. Name another folder: hydra.sweep.dir=...")
+                differing = ", ".join(f"{name} {earlier.get(name)}, not {settings[name]}" for name in changed)
+                raise LiverError(f"{folder} holds a study with {differing}; give another folder: hydra.sweep.dir=...")
             study.set_user_attr(_SETTINGS, dict(settings))
             yield study
     except Timeout:
-        raise LiverError(f"{folder}: another process runs the study in this folder") from None
+        raise LiverError(f"{folder}: another process runs the study in this folder; wait for it") from None
 
 
-def attached(journal: Path, study: str, number: int, pruner: BasePruner) -> Trial:
-    """A trial that another process began, to report to."""
+def attach(journal: Path, study: str, number: int, pruner: BasePruner) -> Trial:
+    """Open a trial that another process began, to report to it."""
     opened = optuna.load_study(study_name=study, storage=_storage(journal), pruner=pruner)
     return _trial(opened, number)
 
 
 def running(study: optuna.Study) -> list[FrozenTrial]:
-    """What was begun and not told yet."""
+    """Return the trials that were begun and not told yet."""
     return study.get_trials(states=(TrialState.RUNNING,))
 
 
 def begin(study: optuna.Study, space: Space, *, seed: int, sampler: Callable[[int], BaseSampler]) -> FrozenTrial:
-    """One more trial, running.
+    """Begin another trial.
 
     Args:
-        sampler: makes one from a seed; every trial gets its own, as generator states do not outlive a process.
+        sampler: builds one from a seed; every trial gets its own, as generator states do not outlive a process.
     """
     trials = study.get_trials()
     own_seed = int(np.random.SeedSequence([seed, len(trials)]).generate_state(1)[0])
-    # chosen beside the journal: parameter by parameter, a kill would leave half of them there
-    beside = optuna.create_study(direction=study.direction, sampler=sampler(own_seed))
-    beside.add_trials(trials)
-    beside.ask(dict(space))
-    study.add_trial(beside.trials[-1])
+    # drawn in another study: in the journal, a kill would leave half of the parameters
+    scratch = optuna.create_study(direction=study.direction, sampler=sampler(own_seed))
+    scratch.add_trials(trials)
+    scratch.ask(dict(space))
+    study.add_trial(scratch.trials[-1])
     return study.get_trials()[-1]
 
 
@@ -95,35 +95,36 @@ def tell(
     *,
     value: float | None = None,
     pruned: bool = False,
-    about: Mapping[str, str],
+    notes: Mapping[str, str],
 ) -> FrozenTrial:
-    """End a trial: complete with its value, pruned, or else failed; `about` is kept with it."""
-    for name, text in about.items():
+    """End a trial as complete with its value, pruned, or else failed, and keep `notes` with it."""
+    for name, text in notes.items():
         _trial(study, trial.number).set_user_attr(name, text)
     state = TrialState.PRUNED if pruned else TrialState.FAIL if value is None else TrialState.COMPLETE
     return study.tell(trial.number, value, state=state)
 
 
 def in_state(study: optuna.Study, state: TrialState) -> list[FrozenTrial]:
+    """Return the trials in a state."""
     return study.get_trials(states=(state,))
 
 
 def best(study: optuna.Study) -> FrozenTrial | None:
-    """The best of the complete trials."""
+    """Return the best complete trial, None if there is none."""
     return study.best_trial if in_state(study, TrialState.COMPLETE) else None
 
 
 def _trial(study: optuna.Study, number: int) -> Trial:
-    # Optuna has no public way to take up a trial by its number
+    # Optuna has no public way to open a trial by its number
     return Trial(study, study.get_trials()[number]._trial_id)
 
 
 def _storage(journal: Path) -> JournalStorage:
-    # a relative path makes a dangling lock, which after a kill is waited for without end
+    # a relative path makes a dangling lock, on which the next process waits forever after a kill
     return JournalStorage(JournalFileBackend(str(journal.resolve())))
 
 
 def _drop_torn_line(journal: Path) -> None:
-    """A full disk leaves half a line, which would make the next one unreadable."""
+    """Drop half a line that a full disk left, which would make the next one unreadable."""
     if journal.exists() and not (content := journal.read_bytes()).endswith(b"\n"):
         os.truncate(journal, content.rfind(b"\n") + 1)

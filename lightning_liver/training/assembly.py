@@ -1,59 +1,136 @@
-"""What a config names, made and tried before anything is prepared, so that a mistake shows at once."""
+"""Assembly of a training run: everything that its config names, built once and checked before anything is prepared."""
 
 import json
+import logging
 import math
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from lightning_liver.build import build, explain
-from lightning_liver.data.datamodule import SliceOptions
+from lightning_liver.build import build, prepared
+from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
 from lightning_liver.data.slices import Augment
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
-from lightning_liver.errors import LiverError
-from lightning_liver.finetune.strategy import Strategy
+from lightning_liver.errors import LiverError, explain
+from lightning_liver.finetune.strategy import Scratch, Strategy
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.tta import flips_for
+from lightning_liver.runs.folder import RunFolder
+from lightning_liver.training.callbacks import Budget, EpochSeeds, StepPlan, Throughput
+from lightning_liver.training.case_figures import Calibration, LossesOfCases
 from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
-from lightning_liver.training.start import chosen_strategy, copy_source, try_strategy
-from lightning_liver.training.task import SegmentationTask
-from lightning_liver.training.trainer import summary_table
-from lightning_liver.training.volume_scores import check_scoring
+from lightning_liver.training.compiling import compiled, is_wanted
+from lightning_liver.training.memory_format import choose_memory_format
+from lightning_liver.training.panels import ValidationPanels
+from lightning_liver.training.pruning import Pruning
+from lightning_liver.training.run_state import RunState
+from lightning_liver.training.settings import TrainerOptions
+from lightning_liver.training.start import begin, build_strategy, copy_source, target_store, try_strategy
+from lightning_liver.training.task import Loss, SegmentationTask
+from lightning_liver.training.threshold_tuning import ThresholdTuning
+from lightning_liver.training.trainer import summary_table, trainer
+from lightning_liver.training.volume_scores import PostprocessGains, VolumeScores, check_scoring
+
+log = logging.getLogger(__name__)
 
 
-class Parts(NamedTuple):
-    """What a config names, made and tried; `task` waits for its terms and groups."""
+class Components(NamedTuple):
+    """Parts of a run that need no scan, built and tried."""
 
     network: nn.Module
-    task: Callable[..., SegmentationTask]
-    slices: SliceOptions
+    loss: Loss
     augment: Augment
-    strategy: Strategy | None
+    slices: SliceOptions
+    optimizer: Any
+    scheduler: Any
+    multiple: int
+    test_losses: Mapping[str, Loss]
+    strategy: Strategy | Scratch
     copied: frozenset[str]
 
 
-def assemble(cfg: DictConfig, folder: Path) -> Parts:
-    """Make all that needs no scan, and the seed's; the layer table goes to model.txt.
+@dataclass(frozen=True)
+class Measures:
+    """Callbacks that measure validation and test cases."""
+
+    tuning: ThresholdTuning
+    gains: PostprocessGains
+    volumes: VolumeScores
+    losses: LossesOfCases
+    calibration: Calibration
+
+    def all(self) -> list[Callback]:
+        return [self.tuning, self.gains, self.volumes, self.losses, self.calibration]
+
+
+class Run(NamedTuple):
+    """A training run, ready to start."""
+
+    task: SegmentationTask
+    data: SliceDataModule
+    trainer: pl.Trainer
+    logger: Logger | None
+    options: TrainerOptions
+    strategy: Strategy | Scratch
+    measures: Measures
+    throughput: Throughput
+
+
+def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Run:
+    """Build everything of a run: first what needs no scan, so that a mistake shows at once, then data, task, trainer.
 
     Raises:
-        LiverError: an option, or two together, that cannot work.
+        LiverError: an option, or two together, that cannot work; what preparing raises.
     """
+    parts = _components(cfg, state.folder)
+    options = _execution(options, parts, state)
+    in_training = compiled(parts.network, options)
+    store, plan = prepared(cfg.data), StepPlan(state.steps)
+    split, target = _split(cfg.data, store, state.folder), target_store(parts.strategy, cfg.data)
+    data = SliceDataModule(
+        store, split, parts.augment, parts.slices, seed=cfg.seed, target=target, planned_steps=plan.planned
+    )
+    start = begin(parts.strategy, parts.network, parts.copied, data, options, state.folder)
+    measures = _measures(cfg, data, parts.test_losses)
+    task = SegmentationTask(
+        parts.network,
+        parts.loss,
+        terms=start.terms,
+        optimizer=parts.optimizer,
+        scheduler=parts.scheduler,
+        multiple=parts.multiple,
+        flips=flips_for(cfg.inference.flips),
+        groups=start.groups,
+        compiled=in_training,
+        planned_steps=plan.planned,
+        thresholds=measures.tuning.used,
+    )
+    throughput = Throughput()
+    callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4), *start.callbacks, *measures.all()]
+    callbacks += [*_ending(cfg, options, plan, state), *(build(each) for each in (cfg.get("callbacks") or {}).values())]
+    logger: Logger | None = build(cfg.logger, save_dir=state.folder) if cfg.logger else None
+    lightning = trainer(options, state.folder, callbacks=callbacks, logger=logger or False)
+    _announce(options, split, state.folder)
+    return Run(task, data, lightning, logger, options, parts.strategy, measures, throughput)
+
+
+def _components(cfg: DictConfig, folder: Path) -> Components:
+    """Seed everything, build and try every component that needs no data, write the layer table to model.txt."""
     if not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
-        raise LiverError(f"seed={cfg.seed!r}: it must be a whole number from 0 to {2**32 - 1}")
+        raise LiverError(f"seed={cfg.seed!r}: expected a whole number from 0 to {2**32 - 1}")
     pl.seed_everything(cfg.seed, verbose=False)
     slices: SliceOptions = build(cfg.data.slices)
     network, loss, augment = build(cfg.model), build(cfg.loss), build(cfg.augment)
-    if augment.mixup is not None and (few := min(slices.batch_size, slices.slices_per_epoch)) < 2:
-        raise LiverError(
-            f"data.batch_size={slices.batch_size} makes batches of {few}: mixup blends slices, and needs two"
-        )
+    _refuse_mixup_of_one(augment, slices)
     multiple = _multiple(cfg.inference, network)
     _check_decision(cfg)
     check_network_and_loss(network, loss, slices.channels, slices.size_yx, multiple)
@@ -62,48 +139,27 @@ def assemble(cfg: DictConfig, folder: Path) -> Parts:
         check_optimizer_and_scheduler(optimizer, scheduler)
     except ValidationError as error:
         raise LiverError(explain(error, "scheduler")) from error
-    (folder / "model.txt").write_text(summary_table(network, slices.channels, slices.size_yx) + "\n")
-    task = partial(
-        SegmentationTask,
-        network,
-        loss,
-        test_losses={name: build(cfg.test_losses[name]) for name in cfg.test_losses or ()},
-        optimizer=optimizer,
-        scheduler=scheduler,
-        multiple=multiple,
-        flips=flips_for(cfg.inference.flips),
-    )
-    strategy = chosen_strategy(cfg.get("finetune"))
-    if strategy:
-        if strategy.terms and cfg.trainer.compile not in (None, False, "auto"):
-            names = ", ".join(strategy.terms)
-            raise LiverError(f"trainer.compile=true does without what looks into the network, as {names} may")
-        try_strategy(strategy, network, slices)
-    copied = copy_source(strategy, network, folder) if strategy else frozenset()
-    return Parts(network, task, slices, augment, strategy, copied)
+    RunFolder(folder).model.write_text(summary_table(network, slices.channels, slices.size_yx) + "\n")
+    test_losses = {name: build(cfg.test_losses[name]) for name in cfg.test_losses or ()}
+    strategy = build_strategy(cfg.get("finetune"))
+    _refuse_compiled_hooks(cfg.trainer.compile, strategy)
+    try_strategy(strategy, network, slices)
+    copied = copy_source(strategy, network, folder)
+    return Components(network, loss, augment, slices, optimizer, scheduler, multiple, test_losses, strategy, copied)
 
 
-def _multiple(inference: DictConfig, network: nn.Module) -> int:
-    if not isinstance(inference.multiple, int) or inference.multiple < 1:
-        raise LiverError(f"inference.multiple={inference.multiple!r}: it must be a whole number of at least 1")
-    if inference.flips not in (None, True, False):
-        raise LiverError(f"inference.flips={inference.flips!r}: it is true or false")
-    own: Any = getattr(network, "multiple", 1)
-    return math.lcm(inference.multiple, own)
+def _execution(options: TrainerOptions, parts: Components, state: RunState) -> TrainerOptions:
+    """Choose whether to compile and the memory format, lay out the network's weights, and record both."""
+    shape = (parts.slices.batch_size, parts.slices.channels, *parts.slices.size_yx)
+    compiles = is_wanted(options, looked_into=bool(parts.strategy.terms))
+    channels_last = choose_memory_format(parts.network, options, shape)
+    state.record(compile=compiles, channels_last=channels_last)
+    return replace(options, compile=compiles, channels_last=channels_last)
 
 
-def _check_decision(cfg: DictConfig) -> None:
-    """What comes after the network, before anything is trained."""
-    given: Any = OmegaConf.to_container(cfg.inference)
-    post_process_of(given.get("postprocess"))
-    if given.get("thresholds") != "tuned":
-        thresholds_of(given.get("thresholds"), None)
-    check_scoring(**cfg.scores)
-
-
-def split_of(data: DictConfig, store: Store, folder: Path) -> Split:
-    """The split that the run began with, else a new one; either way the lists are in split.json."""
-    path = folder / "split.json"
+def _split(data: DictConfig, store: Store, folder: Path) -> Split:
+    """Return the split that the run began with, else a new one, and write its lists to split.json."""
+    path = RunFolder(folder).split
     if path.exists():
         kept = Split.read(path)
         gone = [name for name in (*kept.train, *kept.val, *kept.test) if name not in store.cases]
@@ -115,3 +171,69 @@ def split_of(data: DictConfig, store: Store, folder: Path) -> Split:
     split: Split = build(data.splitting, patients, with_tumour)
     path.write_text(json.dumps(split.to_dict(), indent=1) + "\n")
     return split
+
+
+def _measures(cfg: DictConfig, data: SliceDataModule, test_losses: Mapping[str, Loss]) -> Measures:
+    given: Any = OmegaConf.to_container(cfg.inference)
+    thresholds = given.get("thresholds")
+    return Measures(
+        tuning=ThresholdTuning(None if thresholds == "tuned" else thresholds_of(thresholds, None)),
+        gains=PostprocessGains(data),
+        volumes=VolumeScores(data, post_process_of(given.get("postprocess")), **cfg.scores),
+        losses=LossesOfCases(test_losses),
+        calibration=Calibration(),
+    )
+
+
+def _ending(cfg: DictConfig, options: TrainerOptions, plan: StepPlan, state: RunState) -> list[Callback]:
+    """Return the callbacks that may end a run before its epochs are over."""
+    budget = (
+        [Budget(minutes=options.max_minutes, plan=plan, record=lambda steps: state.record(steps=steps))]
+        if (options.max_minutes is not None)
+        else []
+    )
+    pruning = [Pruning(build(cfg.trial), record=lambda reason: state.record(pruned=reason))] if cfg.trial else []
+    return [*budget, *pruning]
+
+
+def _announce(options: TrainerOptions, split: Split, folder: Path) -> None:
+    threads = f", {options.threads} thread{'s' * (options.threads > 1)}" if options.threads else ""
+    how = ", channels last" * bool(options.channels_last) + ", compiled" * bool(options.compile)
+    log.info(
+        f"Training on {options.accelerator} in {options.precision}{how}{threads}; "
+        f"{len(split.train)} cases train, {len(split.val)} validate, {len(split.test)} test; run folder {folder}"
+    )
+
+
+def _refuse_mixup_of_one(augment: Augment, slices: SliceOptions) -> None:
+    few = min(slices.batch_size, slices.slices_per_epoch)
+    if augment.mixup is not None and few < 2:
+        raise LiverError(
+            f"data.batch_size={slices.batch_size}: expected batches of at least 2 slices, which mixup blends, not {few}"
+        )
+
+
+def _refuse_compiled_hooks(compile_: Any, strategy: Strategy | Scratch) -> None:
+    if strategy.terms and compile_ not in (None, False, "auto"):
+        raise LiverError(
+            f"trainer.compile=true cannot be combined with {', '.join(strategy.terms)}, which may hook into the "
+            "network; set trainer.compile=false"
+        )
+
+
+def _multiple(inference: DictConfig, network: nn.Module) -> int:
+    if not isinstance(inference.multiple, int) or inference.multiple < 1:
+        raise LiverError(f"inference.multiple={inference.multiple!r}: expected a whole number of at least 1")
+    if inference.flips not in (None, True, False):
+        raise LiverError(f"inference.flips={inference.flips!r}: expected true or false")
+    own: Any = getattr(network, "multiple", 1)
+    return math.lcm(inference.multiple, own)
+
+
+def _check_decision(cfg: DictConfig) -> None:
+    """Check thresholds, post-processing and scoring before anything is trained."""
+    given: Any = OmegaConf.to_container(cfg.inference)
+    post_process_of(given.get("postprocess"))
+    if given.get("thresholds") != "tuned":
+        thresholds_of(given.get("thresholds"), None)
+    check_scoring(**cfg.scores)

@@ -1,8 +1,9 @@
-"""What happens around the steps: seeds, speed, a wall-clock budget."""
+"""Callbacks around the training steps: seeds, throughput, a wall-clock budget."""
 
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 class EpochSeeds(Callback):
     """Seeds torch at the start of every epoch from (seed, epoch, process).
 
-    Dropout then depends on nothing else, and a run resumed at an epoch's end goes on as if it had never stopped.
+    Dropout then depends on nothing else, and a run resumed at an epoch's end is equal to one that never stopped.
     """
 
     def __init__(self, seed: int) -> None:
@@ -28,7 +29,7 @@ class EpochSeeds(Callback):
 
 
 class Throughput(Callback):
-    """Logs slices a second and the share of training time spent waiting for data, and sums both over the run."""
+    """Logs slices per second and the fraction of training time spent waiting for data, and sums both over the run."""
 
     def __init__(self) -> None:
         self.waiting_s = self.training_s = 0.0
@@ -62,17 +63,27 @@ class Throughput(Callback):
         pl_module.log("train/wait_share", waiting / max(training, 1e-9))
 
     def summary(self) -> dict[str, float | None]:
-        """Over this process's part of the run; None before its first step."""
+        """Return both over this process's part of the run; None before its first step."""
         if not self.slices:
             return {"slices_per_s": None, "wait_share": None}
         return {"slices_per_s": self.slices / self.training_s, "wait_share": self.waiting_s / self.training_s}
 
 
 def _now(pl_module: pl.LightningModule) -> float:
-    """Seconds, once the device has done what it was given."""
+    """Return the clock's seconds once the device has finished its work."""
     if pl_module.device.type == "cuda":
         torch.cuda.synchronize(pl_module.device)
     return time.perf_counter()
+
+
+@dataclass
+class StepPlan:
+    """Number of steps of the whole run; None until a budget in minutes has fixed it, and always with one in epochs."""
+
+    steps: int | None
+
+    def planned(self) -> int | None:
+        return self.steps
 
 
 class Budget(Callback):
@@ -83,7 +94,7 @@ class Budget(Callback):
 
     Args:
         minutes: for training and validating, not for testing.
-        steps: the number fixed by an earlier part of this run, or None.
+        plan: holds the number fixed by an earlier part of this run; else it is written there.
         record: called with the number of steps once it is fixed.
     """
 
@@ -91,16 +102,14 @@ class Budget(Callback):
     TIMED_STEPS = 200  # the processor is shared, and a second of it is not like the next
     TIMED_SHARE = 0.1  # of the budget, for machines on which so many steps would take too long
 
-    def __init__(self, *, minutes: float, steps: int | None, record: Callable[[int], None]) -> None:
-        self.minutes, self.steps, self.record = minutes, steps, record
+    def __init__(self, *, minutes: float, plan: StepPlan, record: Callable[[int], None]) -> None:
+        self.minutes, self.plan, self.record = minutes, plan, record
         self._begin = time.perf_counter()
         self._marks: list[float] = []  # when the first step began and when each step ended
         self._validation_s = 0.0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._begin = time.perf_counter()
-        if stage == "fit" and self.steps is not None:
-            self._announce(trainer, self.steps)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._validation_begin = time.perf_counter()
@@ -112,13 +121,14 @@ class Budget(Callback):
         self._marks = [time.perf_counter()]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.steps is not None and self.steps - trainer.global_step <= trainer.num_training_batches:
-            self._end_with(trainer, self.steps - trainer.global_step)
+        steps = self.plan.steps
+        if steps is not None and steps - trainer.global_step <= trainer.num_training_batches:
+            self._end_with(trainer, steps - trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.steps is not None:
+        if self.plan.steps is not None:
             return
         self._marks.append(_now(pl_module))
         timed_s = self._marks[-1] - self._marks[min(self.SETTLING_STEPS, len(self._marks) - 1)]
@@ -131,7 +141,8 @@ class Budget(Callback):
         timed = self._marks[min(self.SETTLING_STEPS, len(self._marks) - 2) :]
         step_s = (timed[-1] - timed[0]) / (len(timed) - 1)
         full = int(trainer.num_training_batches)
-        self.steps = max(
+        # not as Lightning's max_steps: with it a run resumes at a step, no longer at the end of an epoch
+        steps = self.plan.steps = max(
             affordable_steps(
                 left_s(self._begin, self._marks, self.minutes * 60, step_s),
                 step_s=step_s,
@@ -140,35 +151,29 @@ class Budget(Callback):
             ),
             trainer.global_step,
         )
-        self._announce(trainer, self.steps)
-        if self.steps <= full:  # this epoch is the last, and its loader has been asked for all of it
+        if steps <= full:  # this epoch is the last, and its loader has been asked for all of it
             fetcher = trainer.fit_loop._data_fetcher
             if fetcher is not None:
-                fetcher.length = self.steps
-                fetcher.done = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch = fetcher.fetched >= self.steps
-            self._end_with(trainer, self.steps)
-        self.record(self.steps)
+                fetcher.length = steps
+                fetcher.done = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch = fetcher.fetched >= steps
+            self._end_with(trainer, steps)
+        self.record(steps)
         log.info(
-            f"{step_s * 1000:.0f} ms a step and {self._validation_s:.1f} s a validation: {self.steps} steps, "
-            f"{self.steps / full:.1f} epochs, for {self.minutes:g} minutes"
+            f"{step_s * 1000:.0f} ms a step and {self._validation_s:.1f} s a validation: {steps} steps, "
+            f"{steps / full:.1f} epochs, for {self.minutes:g} minutes"
         )
 
-    def _announce(self, trainer: pl.Trainer, steps: int) -> None:
-        # not as Lightning's max_steps: with it a run resumes at a step, no longer at the end of an epoch
-        for part in (trainer.lightning_module, trainer.datamodule):  # type: ignore[attr-defined]
-            part.total_steps = steps
-
     def _end_with(self, trainer: pl.Trainer, batches: int) -> None:
-        """The run, with this epoch of so many batches."""
+        """End the run with this epoch, after so many batches."""
         trainer.fit_loop.max_batches = trainer.val_check_batch = batches
         trainer.fit_loop.max_epochs = trainer.current_epoch + 1
         trainer.check_val_every_n_epoch = 1
 
 
 def left_s(begin: float, marks: Sequence[float], budget_s: float, step_s: float) -> float:
-    """Of a budget, what its steps may take all in all, those that are done by now included.
+    """Return the seconds of the budget available for steps, including those already done.
 
-    What a first validation, a compiler and the start of the workers took beyond the time of their steps is gone.
+    The time of a first validation, of a compiler and of starting the workers is taken off.
 
     Args:
         begin: when the budget began to count.
@@ -178,6 +183,6 @@ def left_s(begin: float, marks: Sequence[float], budget_s: float, step_s: float)
 
 
 def affordable_steps(seconds: float, *, step_s: float, validation_s: float, validate_every: int) -> int:
-    """The most steps that fit, at least one, with a validation after every `validate_every` steps and at the end."""
+    """Return the most steps that fit, at least one, with a validation every `validate_every` steps and at the end."""
     cycles, rest = divmod(seconds, validate_every * step_s + validation_s)
     return max(int(cycles) * validate_every + max(int((rest - validation_s) / step_s), 0), 1)

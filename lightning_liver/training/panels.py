@@ -1,4 +1,4 @@
-"""Panels of chosen validation slices in TensorBoard while training."""
+"""Panels of fixed validation slices in TensorBoard while training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from lightning_liver.report.pictures import panel
 
 
 class ValidationPanels(Callback):
-    """Shows fixed validation slices in TensorBoard: CT, truth, prediction, error. At most `count` cases."""
+    """Shows a slice of the first `count` validation cases in TensorBoard: CT, truth, prediction, error."""
 
     def __init__(self, data: SliceDataModule, *, count: int) -> None:
         self.data, self.count = data, count
@@ -24,7 +24,7 @@ class ValidationPanels(Callback):
         self.kept: dict[int, np.ndarray] = {}
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Choose among the slices that validation looks at, which may not be all."""
+        """Choose among the slices that validation reads, which may not be all."""
         slices: Any = trainer.val_dataloaders
         for c, name in enumerate(self.data.split.val[: self.count]):
             places = [z for case, z in slices.dataset.index if case == c]
@@ -34,7 +34,7 @@ class ValidationPanels(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            self.kept |= _matching(self.wanted, outputs, batch)
+            self.kept |= _matching(self.wanted, outputs["labels"], batch)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for c, prediction in self.kept.items():
@@ -52,7 +52,7 @@ class ValidationPanels(Callback):
 
 
 def _matching(
-    wanted: Mapping[int, int], outputs: torch.Tensor, batch: Mapping[str, torch.Tensor]
+    wanted: Mapping[int, int], labels: torch.Tensor, batch: Mapping[str, torch.Tensor]
 ) -> dict[int, np.ndarray]:
     positions = enumerate(zip(batch["case"].tolist(), batch["z"].tolist(), strict=True))
-    return {case: outputs[i].cpu().numpy() for i, (case, z) in positions if wanted.get(case) == z}
+    return {case: labels[i].cpu().numpy() for i, (case, z) in positions if wanted.get(case) == z}

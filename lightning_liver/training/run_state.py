@@ -1,7 +1,4 @@
-"""What a run folder is bound to: its config, and what was chosen by looking at the machine or at the clock.
-
-It is kept in chosen.json and not chosen anew.
-"""
+"""State of a run folder: its config, its choices and how far it is, in chosen.json and metrics.json."""
 
 import json
 import shutil
@@ -13,84 +10,120 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lightning_liver.errors import LiverError, Unfinished
+from lightning_liver.errors import LiverError, Pruned, Unfinished
 from lightning_liver.files import clear_partials, write_whole
+from lightning_liver.runs.folder import RunFolder
+from lightning_liver.tables import write_json_whole
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
+from lightning_liver.types import Metrics
 
 _KEPT = ("accelerator", "precision", "channels_last", "threads")
 _HYDRA_KEPT = ".hydra.kept"
 _BUDGETS = ("max_epochs", "max_minutes")
-_PATIENCE_S = 2  # whoever looks whether a run is alive holds its lock for a moment
+_PATIENCE_S = 2  # liver-compare --status holds the lock for a moment
+
+
+class RunState:
+    """State of the run in a folder, read once and written whole at every change.
+
+    chosen.json has what was chosen by measuring, which is not chosen anew, and how far the run is; metrics.json is
+    written last, so a folder with it holds a complete run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = RunFolder(folder)
+        chosen = self.files.chosen
+        self._known: dict[str, Any] = json.loads(chosen.read_text()) if chosen.exists() else {}
+
+    @property
+    def steps(self) -> int | None:
+        """Number of steps that a budget in minutes was found to hold."""
+        return self._known.get("steps")
+
+    @property
+    def is_fitted(self) -> bool:
+        """True once training came to its end; early stopping leaves no other trace."""
+        return bool(self._known.get("fitted"))
+
+    @property
+    def is_complete(self) -> bool:
+        return self.is_fitted and self.files.metrics.exists()
+
+    @property
+    def budget(self) -> dict[str, Any]:
+        """The budget of the run by option."""
+        return {name: self._known[name] for name in _BUDGETS if name in self._known}
+
+    def metrics(self) -> Metrics:
+        """Return the metrics of a complete run."""
+        return dict(json.loads(self.files.metrics.read_text()))
+
+    def record(self, **known: Any) -> None:
+        """Write what the run found out: `steps`, `fitted`, `pruned` (the reason), `compile`, `channels_last`."""
+        self._known |= known
+        write_whole(self.files.chosen, json.dumps(self._known, indent=1) + "\n")
+
+    def reopen(self) -> None:
+        """Remove metrics.json: the run is incomplete from now on."""
+        self.files.metrics.unlink(missing_ok=True)
+
+    def complete(self, metrics: Metrics) -> None:
+        """Write metrics.json."""
+        write_json_whole(self.files.metrics, metrics)
+
+    def raise_if_pruned(self) -> None:
+        """Raise Pruned if the run was given up."""
+        if reason := self._known.get("pruned"):
+            raise Pruned(reason)
+
+    def bind(self, options: TrainerOptions, config: str) -> TrainerOptions:
+        """Return the options without any "auto"; a run that began earlier keeps its choices.
+
+        Its budget may be longer now, then it is no longer fitted.
+
+        Args:
+            config: hash of all that must not differ when the folder is used again.
+
+        Raises:
+            LiverError: the folder holds another run, or its budget was longer or of the other kind.
+        """
+        if not self._known:
+            resolved = resolve_auto(options)
+            _copy(self.files.hydra, self.folder / _HYDRA_KEPT)
+            self.record(**{name: getattr(resolved, name) for name in (*_KEPT, *_BUDGETS)}, config=config)
+            return resolved
+        if self._known["config"] != config:
+            _copy(self.folder / _HYDRA_KEPT, self.files.hydra)  # Hydra wrote the new config before anyone was asked
+            raise LiverError(f"{self.folder} holds a run with another config. Name another folder: hydra.run.dir=...")
+        self._known.setdefault("channels_last", self._known["accelerator"] == "cuda")  # fixed before it was an option
+        kept = {name: self._known[name] for name in (*_KEPT, "compile") if name in self._known}
+        options = replace(options, **kept)
+        if _longer(options, self._known):
+            steps = self.steps
+            if steps is not None and options.max_minutes is not None:
+                steps = int(steps * options.max_minutes / self._known["max_minutes"])
+            self.record(**{name: getattr(options, name) for name in _BUDGETS}, steps=steps, fitted=False)
+        return options
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder.
+def locked(folder: Path) -> Iterator[RunState]:
+    """Hold a run folder and yield its state.
 
     Raises:
         Unfinished: another process runs in it.
     """
     try:
-        with FileLock(folder / ".lock", timeout=_PATIENCE_S):
-            for place in (folder, folder / "checkpoints"):
+        files = RunFolder(folder)
+        with FileLock(files.lock, timeout=_PATIENCE_S):
+            for place in (folder, files.checkpoints):
                 clear_partials(place)
-            yield
+            yield RunState(folder)
     except Timeout:
         raise Unfinished(
             f"{folder}: another process runs in this folder. Name another one: hydra.run.dir=..."
         ) from None
-
-
-def chosen_for(options: TrainerOptions, folder: Path, config: str) -> tuple[TrainerOptions, int | None]:
-    """The options without any "auto", and the steps that a wall-clock budget was found to hold, if it was measured.
-
-    A run that began earlier keeps its choices; its budget may be longer now, then it is no longer complete.
-
-    Args:
-        config: stands for all that must not differ when the folder is used again.
-
-    Raises:
-        LiverError: the folder holds another run, or its budget was longer or of the other kind.
-    """
-    earlier = _read(folder)
-    if not earlier:
-        settled = resolve_auto(options)
-        _copy(folder / ".hydra", folder / _HYDRA_KEPT)
-        _write(folder, {name: getattr(settled, name) for name in (*_KEPT, *_BUDGETS)} | {"config": config})
-        return settled, None
-    if earlier["config"] != config:
-        _copy(folder / _HYDRA_KEPT, folder / ".hydra")  # Hydra wrote the new config before anyone was asked
-        raise LiverError(f"{folder} holds a run with another config. Name another folder: hydra.run.dir=...")
-    earlier.setdefault("channels_last", earlier["accelerator"] == "cuda")  # as it was before it could be chosen
-    options = replace(options, **{name: earlier[name] for name in (*_KEPT, "compile") if name in earlier})
-    steps = earlier.get("steps")
-    if _longer(options, earlier):
-        if steps is not None and options.max_minutes is not None:
-            steps = int(steps * options.max_minutes / earlier["max_minutes"])
-        budget = {name: getattr(options, name) for name in _BUDGETS} | {"steps": steps, "fitted": False}
-        _write(folder, earlier | budget)
-    return options, steps
-
-
-def budget_of(folder: Path) -> dict[str, Any]:
-    """The budget that a run folder has now, by option."""
-    chosen = _read(folder)
-    return {name: chosen[name] for name in _BUDGETS if name in chosen}
-
-
-def is_fitted(folder: Path) -> bool:
-    """Whether training came to its end; early stopping leaves no other trace."""
-    return bool(_read(folder).get("fitted"))
-
-
-def pruned_for(folder: Path) -> str | None:
-    """Why the run was given up, if it was."""
-    return _read(folder).get("pruned")
-
-
-def record(folder: Path, **known: Any) -> None:
-    """Keep what the run found out: `steps` that its budget holds, `fitted` once training came to its end, `pruned`."""
-    _write(folder, _read(folder) | known)
 
 
 def _longer(options: TrainerOptions, earlier: dict[str, Any]) -> bool:
@@ -108,12 +141,3 @@ def _longer(options: TrainerOptions, earlier: dict[str, Any]) -> bool:
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
         shutil.copytree(source, target, dirs_exist_ok=True)
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    path = folder / "chosen.json"
-    return dict(json.loads(path.read_text())) if path.exists() else {}
-
-
-def _write(folder: Path, chosen: dict[str, Any]) -> None:
-    write_whole(folder / "chosen.json", json.dumps(chosen, indent=1) + "\n")

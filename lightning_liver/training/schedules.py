@@ -5,19 +5,20 @@ They ask for the number of steps at every step, since a run with a wall-clock bu
 
 import math
 from collections.abc import Callable
-from typing import Annotated
 
-from pydantic import ConfigDict, Field, validate_call
+from pydantic import ConfigDict, validate_call
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-Steps = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
+from lightning_liver.types import Fraction, Natural, Positive
+
 Checked = ConfigDict(arbitrary_types_allowed=True)
 
 
 @validate_call(config=Checked)
-def cosine(optimizer: Optimizer, total_steps: Callable[[], float], *, warmup_steps: Steps, final: Share) -> LambdaLR:
+def cosine(
+    optimizer: Optimizer, total_steps: Callable[[], float], *, warmup_steps: Natural, final: Fraction
+) -> LambdaLR:
     """Half a cosine from the learning rate to `final` times it. Source: Loshchilov & Hutter 2017, arXiv:1608.03983."""
 
     def decay(progress: float) -> float:
@@ -31,15 +32,15 @@ def polynomial(
     optimizer: Optimizer,
     total_steps: Callable[[], float],
     *,
-    warmup_steps: Steps,
-    power: Annotated[float, Field(gt=0)],
+    warmup_steps: Natural,
+    power: Positive,
 ) -> LambdaLR:
     """(1 - progress) ** power. Source: Chen et al. 2018, DeepLab, arXiv:1606.00915; nnU-Net uses power 0.9."""
     return _warm_then(lambda progress: (1 - progress) ** power, optimizer, total_steps, warmup_steps)
 
 
 @validate_call(config=Checked)
-def constant(optimizer: Optimizer, total_steps: Callable[[], float], *, warmup_steps: Steps) -> LambdaLR:
+def constant(optimizer: Optimizer, total_steps: Callable[[], float], *, warmup_steps: Natural) -> LambdaLR:
     """The learning rate as it is, after the warm-up."""
     return _warm_then(lambda progress: 1.0, optimizer, total_steps, warmup_steps)
 

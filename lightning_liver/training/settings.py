@@ -1,18 +1,17 @@
 """How long and on what to train. Without Lightning, which takes seconds to import: prediction settles these, too."""
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from lightning_liver.errors import LiverError
 from lightning_liver.machine import threads as available_threads
+from lightning_liver.types import Count, Positive
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
-Count = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ class TrainerOptions:
     compile: bool | Literal["auto"] | None
     threads: Count | None
     max_epochs: Count
-    max_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
-    gradient_clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    max_minutes: Positive | None
+    gradient_clip: Positive | None
     patience: Count | None
     validate_every: Count
     log_every: Count

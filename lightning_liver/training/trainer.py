@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
+from lightning_liver.runs.folder import RunFolder
 from lightning_liver.training.settings import TrainerOptions
 from lightning_liver.types import Metrics
 
@@ -115,7 +116,7 @@ def _keeping(folder: Path, patience: int | None) -> list[Callback]:
     # Saved after validating, when the epoch is whole: a checkpoint in mid-epoch would repeat or lose steps. Lightning's
     # own save_last skips the epochs that were no better, so the last one is kept on its own.
     where: dict[str, Any] = {
-        "dirpath": folder / "checkpoints",
+        "dirpath": RunFolder(folder).checkpoints,
         "save_on_train_epoch_end": True,
         "enable_version_counter": False,
     }

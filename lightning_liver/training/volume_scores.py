@@ -1,4 +1,4 @@
-"""Cases as whole volumes while Lightning goes through their slices: scores of test cases, gains on validation cases."""
+"""Scores of whole volumes, put together from the slices of Lightning's steps: of test and of validation cases."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from jaxtyping import UInt8
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.trainer.states import TrainerFn
 
 from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.errors import LiverError
@@ -22,19 +23,19 @@ from lightning_liver.types import STRUCTURES
 Labels = UInt8[np.ndarray, "z y x"]
 Batch = Mapping[str, torch.Tensor]
 
-# What is tried on validation cases, whatever the config says: each step alone, then all of them.
+# tried on validation cases, whatever the config says: each step alone, then all of them
 TRIED = PostProcess(fill_holes=True, largest_liver=True, tumour_in_liver=True, min_tumour_mm3=20.0)
 
 
 class VolumeBuilder:
-    """Predicted and true slices of cases, given out as volumes (z, y, x) once a case's last slice came."""
+    """Collects the predicted and true slices of cases, and returns a case as volumes (z, y, x) once it is complete."""
 
     def __init__(self, depths: Mapping[int, int]) -> None:
         self.depths = dict(depths)
         self._slices: dict[int, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
 
     def add(self, batch: Batch, predicted: torch.Tensor) -> dict[int, tuple[Labels, Labels]]:
-        """Prediction and truth of the cases that this batch makes whole, by their position among the cases."""
+        """Add a batch; return prediction and truth of the cases that it completes, by their position."""
         slices = zip(predicted.cpu().numpy(), batch["labels"].cpu().numpy(), strict=True)
         places = zip(batch["case"].tolist(), batch["z"].tolist(), strict=True)
         for (case, z), pair in zip(places, slices, strict=True):
@@ -52,11 +53,11 @@ class VolumeScores(Callback):
     """Scores each test case on the scan's own grid, after post-processing.
 
     Args:
-        mode, tolerance_mm: see metrics.scores.score_case.
+        mode, tolerance_mm: see metrics.case_score.score_case.
 
     Attributes:
-        scores: of every case by name.
-        kept: of every case its telling slice and the predicted labels on it, on the scan's own grid.
+        scores: score of each case by name.
+        kept: representative slice of each case, and the predicted labels on it, on the scan's own grid.
     """
 
     def __init__(self, data: SliceDataModule, post_process: PostProcess, *, mode: str, tolerance_mm: float) -> None:
@@ -74,7 +75,7 @@ class VolumeScores(Callback):
     def on_test_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
-        for case, (predicted, truth) in self._builder.add(batch, outputs).items():
+        for case, (predicted, truth) in self._builder.add(batch, outputs["labels"]).items():
             record = self.records[case]
             predicted = self.post_process(predicted, record.native_spacing_mm)
             self.scores[self.cases[case]] = score_case(
@@ -90,7 +91,10 @@ class VolumeScores(Callback):
 
 
 class PostprocessGains(Callback):
-    """Mean Dice of validation cases with each step of post-processing alone, and with all; on the store's grid."""
+    """Mean Dice of validation cases with each step of post-processing alone, and with all, in `trainer.validate`.
+
+    It is measured on the store's grid; while training this does nothing.
+    """
 
     def __init__(self, data: SliceDataModule) -> None:
         self.records = [data.store.cases[name] for name in data.split.val]
@@ -104,7 +108,9 @@ class PostprocessGains(Callback):
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
-        for case, (predicted, truth) in self._builder.add(batch, outputs).items():
+        if trainer.state.fn != TrainerFn.VALIDATING:
+            return
+        for case, (predicted, truth) in self._builder.add(batch, outputs["labels"]).items():
             spacing_mm = self.records[case].spacing_mm
             steps = TRIED.steps()
             tried = {name: step(predicted, spacing_mm) for name, step in steps.items()}
@@ -112,20 +118,20 @@ class PostprocessGains(Callback):
                 self._dice.setdefault(name, []).append(_dice(truth, labels))
 
     def rows(self) -> list[Gain]:
-        """A row a step."""
+        """Return a row for each step."""
         means = {name: np.mean(dices, axis=0) for name, dices in self._dice.items()}
         return [{"what": name, "liver": float(mean[0]), "tumour": float(mean[1])} for name, mean in means.items()]
 
 
 def check_scoring(*, mode: str, tolerance_mm: Any) -> None:
-    """Refuse a way of scoring before anything is trained.
+    """Refuse invalid scoring options before anything is trained.
 
     Raises:
-        LiverError: there is no such mode, or the tolerance is no distance.
+        LiverError: there is no such mode, or the tolerance is not a distance.
     """
     mode_of(mode)
     if isinstance(tolerance_mm, bool) or not isinstance(tolerance_mm, float | int) or not tolerance_mm >= 0:
-        raise LiverError(f"scores.tolerance_mm={tolerance_mm!r}: it is a number of at least 0")
+        raise LiverError(f"scores.tolerance_mm={tolerance_mm!r}: expected a number of at least 0, in mm")
 
 
 def _dice(truth: Labels, predicted: Labels) -> tuple[float, ...]:

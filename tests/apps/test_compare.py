@@ -337,7 +337,7 @@ def test_within_what_does_not_differ_names_what_does(scales: Path, compare, opti
     code, output = compare("scales", "--within", option)
     assert code == 2, output
     assert words in output
-    assert output.endswith("Options that differ:\n  augment.tumour_scale\n  loss")
+    assert output.endswith("choose one of\n  augment.tumour_scale\n  loss")
 
 
 def test_results_are_named_as_the_text_names_them(scales: Path, readme: Path, compare) -> None:

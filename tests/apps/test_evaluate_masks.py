@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from experiments.speed.made_masks import LPS, SETS
+from experiments.speed.scoring.masks import LPS, SETS
 from lightning_liver.metrics.aggregate import data_set_figures
 from lightning_liver.metrics.case_score import score_case
 from lightning_liver.volume import from_canonical
@@ -121,16 +121,16 @@ def test_no_lesion_at_all_leaves_a_table_with_its_header(tmp_path: Path, capfd: 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "what is to be scored?"),
+        ((), "run=null: expected something to score"),
         (("truth=t",), "truth=DIR predictions=DIR"),
-        (("truth=t", "predictions=p", "run=outputs/1"), "give one of the two"),
+        (("truth=t", "predictions=p", "run=outputs/1"), "leave one out"),
         (("truth=t", "predictions=nowhere"), "predictions=nowhere: no such folder"),
         (("truth=t", "predictions=p", "mode=lits"), "mode='lits': expected one of official, corrected"),
         (("truth=t", "predictions=p", "tolerance_mm=-1"), "tolerance_mm=-1"),
         (("truth=t", "predictions=p", "tolerance_mm=wide"), "tolerance_mm='wide'"),
         (("truth=t", "predictions=p", "workers=-1"), "workers=-1"),
         (("truth=t", "predictions=p", "skip_missing=3"), "skip_missing=3"),
-        (("truth=t", "predictions=p", "inference.flips=true"), "inference.flips=true: with truth= and predictions="),
+        (("truth=t", "predictions=p", "inference.flips=true"), "inference.flips=true: expected only with run="),
         (("truth=t", "predictions=p", "patients=none.csv"), "none.csv: cannot be read"),
     ],
 )

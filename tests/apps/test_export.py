@@ -24,7 +24,7 @@ from lightning_liver.formats import onnx, torch_export
 from lightning_liver.inference.decision import write_decision
 from lightning_liver.inference.label_maps import to_grid, whole_slice_logits
 from lightning_liver.inference.thresholds import HALF
-from lightning_liver.runs.trained import appearance, read_run
+from lightning_liver.runs.trained import read_run
 from lightning_liver.volume import from_canonical
 from tests.apps.commands import call
 from tests.conftest import write_scan
@@ -101,12 +101,12 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def house(run: Path, case: str) -> tuple[Tensor, np.ndarray]:
     """Logits of a case (z, cls, y, x), and its affine."""
-    finished = read_run(run)
-    store = prepared(finished.config.data)
-    slices = WholeSlices(store, appearance(finished, run), cases=[case], native=True)
+    trained = read_run(run)
+    store = prepared(trained.config.data)
+    slices = WholeSlices(store, trained.normalization, cases=[case], native=True)
     with torch.inference_mode():
         images = torch.stack([slices[n]["image"] for n in range(len(slices))])
-        logits = whole_slice_logits(finished.network, images, multiple=finished.multiple)
+        logits = whole_slice_logits(trained.network, images, multiple=trained.multiple)
         return to_grid(logits, store.cases[case].native_shape[1:]), np.array(store.cases[case].affine)
 
 
@@ -186,7 +186,7 @@ def test_a_file_that_differs_is_not_left_and_what_was_there_stays(
     [
         ({"stubborn": False}, Levels, 0, "largest difference"),
         ({"stubborn": True}, Levels, 2, "makes a list"),
-        ({"on": "brightness"}, Undecided, 2, "may depend neither on the values of pixels"),
+        ({"on": "brightness"}, Undecided, 2, "must depend neither on the values of pixels"),
         ({"on": "width"}, Undecided, 2, "nor on the size of slices"),
     ],
 )

@@ -181,7 +181,7 @@ def test_a_trial_whose_folder_is_held_stays_running_until_it_is_free(
         ((*SPACE, "hydra.sweeper.metric=test/mean/dice_per_case"), "hydra.sweeper.metric="),
         ((*SPACE, "hydra.sweeper.metric=val/hausdorff"), "a validation gives val/liver/dice_global"),
         ((*SPACE, "+hydra.sweeper.trials=3"), "trials"),
-        ((), "needs a space"),
+        ((), "expected a space to search"),
         (("loss.gamma=interval(a,b)",), "interval(a,b)"),
         (("loss.gamma=interval(5,0)",), "loss.gamma: "),
         (("loss.gama=interval(0,5)",), "loss.gama"),

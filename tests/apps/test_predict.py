@@ -89,7 +89,7 @@ def test_masks_lie_on_the_scans_own_voxels(tmp_path: Path, predict: Predict, cod
     assert np.array_equal(np.asarray(mask.dataobj), expected(np.asarray(turned.dataobj)))
 
 
-def test_a_folder_is_gone_through_and_its_masks_are_left_out(tmp_path: Path, predict: Predict) -> None:
+def test_all_scans_of_a_folder_are_predicted_and_its_masks_skipped(tmp_path: Path, predict: Predict) -> None:
     hu, voxel_ml = scan(), 4.5 * 2.4 * 2.0 / 1000
     for name in ("volume-3", "patient_b", "segmentation-3", "patient_c-segmentation"):
         nib.save(nib.Nifti1Image(hu, np.diag([4.5, 2.4, 2.0, 1])), tmp_path / f"{name}.nii.gz")
@@ -111,7 +111,7 @@ def test_a_dicom_series_gets_a_mask_on_its_grid(tmp_path: Path, predict: Predict
     assert np.allclose(mask.affine @ (3, 0, 2, 1), (-x - 3 * PIXEL_MM[1], -y, z + 2 * STEP_MM, 1))
 
 
-def test_what_a_run_scored_is_what_it_predicts(
+def test_predicted_masks_have_the_scores_of_the_run(
     place: Path, tmp_path: Path, predict: Predict, capfd: pytest.CaptureFixture[str]
 ) -> None:
     predict(f"input={place / 'scans'}", name="trained")
@@ -133,7 +133,7 @@ def test_what_a_run_scored_is_what_it_predicts(
             assert float(again[figure]) == pytest.approx(float(row[figure]), rel=0.02, abs=3)
 
 
-def test_one_bad_scan_among_many_is_told_and_the_rest_done(tmp_path: Path, predict: Predict) -> None:
+def test_a_bad_scan_is_named_and_the_others_are_predicted(tmp_path: Path, predict: Predict) -> None:
     for name in ("volume-1", "volume-2"):
         nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / f"{name}.nii.gz")
     (tmp_path / "volume-0.nii.gz").write_bytes(b"no scan")
@@ -144,7 +144,7 @@ def test_one_bad_scan_among_many_is_told_and_the_rest_done(tmp_path: Path, predi
     predict(f"input={tmp_path / 'volume-0.nii.gz'}", expected=2)
 
 
-def test_scans_that_are_done_are_skipped_when_it_continues(tmp_path: Path, predict: Predict) -> None:
+def test_scans_with_a_mask_are_skipped_with_continue(tmp_path: Path, predict: Predict) -> None:
     for name in ("volume-1", "volume-2"):
         nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / f"{name}.nii.gz")
     predict(f"input={tmp_path}")
@@ -153,7 +153,7 @@ def test_scans_that_are_done_are_skipped_when_it_continues(tmp_path: Path, predi
     kept.write_bytes(b"as it was")
     (tmp_path / "out" / "segmentation-2.nii.gz").unlink()
     output = predict(f"input={tmp_path}", "continue=true")
-    assert "volume-1: done before" in output
+    assert "volume-1: has a mask, skipped" in output
     assert kept.read_bytes() == b"as it was"
     assert (tmp_path / "out" / "segmentation-2.nii.gz").exists()
     assert sorted((tmp_path / "out" / "summary.csv").read_text().split()) == sorted(before.split())
@@ -165,7 +165,7 @@ def test_a_scan_without_a_liver_is_written_and_warned_of(tmp_path: Path, predict
     assert summary(tmp_path / "out")["knee"]["burden"] == ""
 
 
-def test_runs_together_are_the_mean_of_their_probabilities(place: Path, tmp_path: Path, predict: Predict) -> None:
+def test_several_runs_give_the_mean_of_their_probabilities(place: Path, tmp_path: Path, predict: Predict) -> None:
     hu = np.linspace(-100, 200, 16 * 16 * 4).reshape(16, 16, 4).astype(np.int16)
     nib.save(nib.Nifti1Image(hu, np.eye(4)), tmp_path / "a.nii")
     maps = ("options.probabilities=true", "options.uncertainty=variance")
@@ -180,7 +180,7 @@ def test_runs_together_are_the_mean_of_their_probabilities(place: Path, tmp_path
     assert np.allclose(variance, np.var(both, axis=0), atol=0.002)
 
 
-def test_it_looks_where_a_coarse_pass_found_something(tmp_path: Path, predict: Predict) -> None:
+def test_slices_near_coarse_findings_are_predicted(tmp_path: Path, predict: Predict) -> None:
     """Slices of 2 mm: every tenth first. What shows on two between them alone is found by looking at all."""
     hu = np.full((9, 12, 41), -50, np.int16)
     hu[2:6, 3:6, 1:9] = hu[2:6, 3:6, 22:37] = 100
@@ -192,7 +192,7 @@ def test_it_looks_where_a_coarse_pass_found_something(tmp_path: Path, predict: P
         assert not labels[:, :, :first].any(), arguments
 
 
-def test_options_change_what_is_labelled(tmp_path: Path, predict: Predict) -> None:
+def test_options_change_the_labels(tmp_path: Path, predict: Predict) -> None:
     hu = np.full((12, 12, 4), -100, np.int16)
     hu[1:8, 1:8], hu[10:, 10:] = 100, 100
     nib.save(nib.Nifti1Image(hu, np.diag([2, 2, 1, 1])), tmp_path / "a.nii")
@@ -210,7 +210,7 @@ def test_options_change_what_is_labelled(tmp_path: Path, predict: Predict) -> No
     assert not np.asarray(nib.load(tmp_path / "out" / "a-segmentation.nii.gz").dataobj).any()
 
 
-def test_dropout_shows_where_it_is_unsure(tmp_path: Path, predict: Predict) -> None:
+def test_dropout_passes_make_an_uncertainty_map(tmp_path: Path, predict: Predict) -> None:
     nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / "a.nii")
     predict(f"input={tmp_path / 'a.nii'}", "options.uncertainty=mutual_information", "options.passes=4")
     assert nib.load(tmp_path / "out" / "a-segmentation-mutual_information.nii.gz").get_fdata().max() > 0
@@ -224,7 +224,7 @@ def test_dropout_shows_where_it_is_unsure(tmp_path: Path, predict: Predict) -> N
         (("input=nowhere",), "no such file or folder"),
         (("input=.",), "found neither"),
         (("run=nowhere", "input=a.nii"), "not a run folder"),
-        (("run=null", "input=."), "run is needed"),
+        (("run=null", "input=."), "run=null: expected a path"),
         (("input=a.nii", "options.batch_size=0"), "batch_size"),
         (("input=a.nii", "options.coarse_mm=0"), "coarse_mm"),
         (("input=a.nii", "options.coarse_mm=inf"), "coarse_mm"),
@@ -232,16 +232,18 @@ def test_dropout_shows_where_it_is_unsure(tmp_path: Path, predict: Predict) -> N
         (("input=a.nii", "options.uncertainty=variance"), "several views"),
         (("input=a.nii", "inference.thresholds=[0.5]"), "two probabilities"),
         (("input=a.nii", "inference.postprocess.min_tumour_mm3=-1"), "min_tumour_mm3"),
-        (("input=a.nii", "trainer.precision=64-true"), "prediction knows"),
+        (("input=a.nii", "trainer.precision=64-true"), "64-true: expected one of"),
     ],
 )
-def test_bad_input_is_answered(tmp_path: Path, predict: Predict, arguments: tuple[str, ...], message: str) -> None:
+def test_bad_input_is_refused_with_a_message(
+    tmp_path: Path, predict: Predict, arguments: tuple[str, ...], message: str
+) -> None:
     if "input=a.nii" in arguments:
         nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / "a.nii")
     assert message in predict(*arguments, expected=2)
 
 
-def test_it_runs_as_a_command(place: Path, tmp_path: Path) -> None:
+def test_liver_predict_runs_as_a_command(place: Path, tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / "volume-1.nii.gz")
     code, output = run(
         "predict", f"run={place / 'trained'}", "input=volume-1.nii.gz", "output=out", *CPU, folder=tmp_path

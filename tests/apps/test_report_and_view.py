@@ -61,13 +61,13 @@ def test_report_is_made_again_as_it_was(place: Path, capfd: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("command", "arguments", "told"),
     [
-        ("report", (), ["run is needed: liver-report run="]),
+        ("report", (), ["type liver-report run="]),
         ("report", ("run=nowhere",), ["run=nowhere: no such folder"]),
         ("report", ("run=scans",), ["scans: not a run folder"]),
-        ("view", (), ["run is needed: liver-view run="]),
+        ("view", (), ["type liver-view run="]),
         ("view", ("run=nowhere",), ["run=nowhere: no such folder"]),
-        ("view", ("run=scans",), ["scans has no test cases"]),
-        ("view", ("run=run", "case=99"), ["case=99: not a test case", "these are: 2"]),
+        ("view", ("run=scans",), ["run=scans: expected test cases"]),
+        ("view", ("run=run", "case=99"), ["case=99: expected a test case", "choose one of 2"]),
         ("view", ("run=run", "port=high"), ["port='high'", "whole number"]),
         ("view", ("run=run", "port=70000"), ["port=70000", "65535"]),
         ("view", ("run=run", "browser=maybe"), ["browser='maybe'"]),

@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from lightning_liver.errors import LiverError
-from lightning_liver.runs.done import is_listed
+from lightning_liver.runs.listing import is_listed
 from tests.apps.commands import call, run, small_run, start
 
 
@@ -93,7 +93,7 @@ def test_results_of_a_shorter_run_are_not_those_of_a_longer_one(
     assert is_listed("a", str(path), trainer) == listed
     assert not is_listed("b", str(path), trainer)
     path.write_text("run,trainer.max_epochs,trainer.max_minutes\na,many,many\n")
-    with pytest.raises(LiverError, match="not a table of runs"):
+    with pytest.raises(LiverError, match="expected a table of runs"):
         is_listed("a", str(path), trainer)
 
 
@@ -101,7 +101,7 @@ def test_a_damaged_table_of_results_is_told(scans: Path, tmp_path: Path, capfd: 
     (tmp_path / "results.csv").write_text("name\nfirst\n")
     code, output = call("train", *sweep(scans, "loss=bce", "results=results.csv"), folder=tmp_path, capfd=capfd)
     assert code == 2
-    assert "results.csv: not a table of runs with a column `run`" in output
+    assert "results.csv: expected a table of runs with a column `run`" in output
 
 
 def test_parallel_jobs_share_the_threads_and_each_has_its_folder(scans: Path, tmp_path: Path) -> None:

@@ -1,20 +1,20 @@
-"""Slices that show their own masks, and the policies of conf/augment as a user gets them."""
+"""Slices that show their own masks, and the policies of conf/augment as built for a user."""
 
+import inspect
 from functools import cache
 from typing import Any
 
 import numpy as np
+from albumentations import DualTransform
 
+from lightning_liver.augment.mixing import CopyPaste
 from lightning_liver.augment.policy import Policy
+from lightning_liver.augment.transforms import HuTransform
 from lightning_liver.build import build
 from lightning_liver.config import compose, folder
 from lightning_liver.volume import Slice
 
 POLICIES = sorted(path.stem for path in (folder() / "augment").glob("*.yaml"))
-# besides these, only copy_paste changes labels
-MOVING = ("all", "basic", "elastic", "flip", "geometric", "rotate", "varied")
-NOISY = ("all", "basic", "ct_noise", "gaussian", "poisson", "speckle", "varied")  # independent in each channel
-
 MARKS_HU = np.array([-160, 40, 240], np.float32)  # of background, liver and tumour
 
 
@@ -25,10 +25,21 @@ def policy(name: str, **options: Any) -> Policy:
     return made
 
 
+def moves(name: str) -> bool:
+    """Return True if a policy moves anatomy; besides these, only copy_paste changes labels."""
+    return any(isinstance(each, DualTransform) and not isinstance(each, CopyPaste) for each in policy(name).transforms)
+
+
+def noisy(name: str) -> bool:
+    """Return True if a policy draws normal values, which are independent in each channel."""
+    ours = [each for each in policy(name).transforms if isinstance(each, HuTransform)]
+    return any("self.normal(" in inspect.getsource(type(each).parameters) for each in ours)
+
+
 def marked(
     shape: tuple[int, int] = (128, 128), *, spacing_mm: tuple[float, float] = (3.0, 3.0), channels: int = 1
 ) -> Slice:
-    """A liver with a tumour off the centre, each of one HU."""
+    """Return a liver with a tumour off the centre, each of one HU."""
     y, x = np.mgrid[: shape[0], : shape[1]] / np.array(shape)[:, None, None]
     labels = (np.abs(y - 0.42) < 0.2).astype(np.uint8) * (np.abs(x - 0.4) < 0.22)
     labels[(y - 0.5) ** 2 + (x - 0.47) ** 2 < 0.006] = 2
@@ -36,14 +47,14 @@ def marked(
 
 
 def shown(hu: np.ndarray) -> np.ndarray:
-    """The labels that a marked picture shows, in its first channel."""
+    """Return the labels that the first channel of a marked picture shows."""
     return np.digitize(hu[..., 0], [-60, 140])
 
 
 def itself(image: Slice) -> Any:
-    """A donor of this slice."""
+    """Return a donor of this slice."""
     return lambda rng: image
 
 
 def nobody(rng: np.random.Generator) -> None:
-    """Training without tumours."""
+    """Give no donor, as training without tumours."""

@@ -14,11 +14,11 @@ WINDOW = (-160.0, 240.0)
 
 
 def jitter() -> Intensity:
-    return Intensity(shift_hu=25, width=0.2, contrast=0.25, gamma=0.3, window_hu=WINDOW, p=1)
+    return Intensity(shift_hu=25, width=0.2, contrast=0.25, gamma=0.3, window_hu=WINDOW, probability=1)
 
 
 @given(st.integers(0, 10**6))
-def test_intensity_is_the_formula(seed: int) -> None:
+def test_intensity_equals_its_formula(seed: int) -> None:
     changing = jitter()
     changing.set_random_seed(seed)
     hu = np.random.default_rng(seed).uniform(-1000, 1000, (16, 16, 1)).astype(np.float32)
@@ -28,7 +28,7 @@ def test_intensity_is_the_formula(seed: int) -> None:
     np.testing.assert_allclose(changing.apply(hu, **drawn), seen ** drawn["power"] * 400 - 160, atol=0.02)
 
 
-def test_a_shifted_window_shows_what_lay_beyond() -> None:
+def test_shifted_window_shows_values_beyond_the_old_one() -> None:
     """270 and 290 HU look alike through the window of training; through one 50 HU higher they do not."""
     hu = np.array([[[270.0], [290.0]]], np.float32)
     still = {"zoom": 1.0, "contrast": 1.0, "power": 1.0}
@@ -45,8 +45,8 @@ def test_gamma_is_as_often_below_one_as_above() -> None:
     assert 1 / 1.3 <= min(powers) < max(powers) <= 1.3
 
 
-def test_a_window_turned_round_is_refused() -> None:
-    with pytest.raises(LiverError, match="window_hu"):
+def test_reversed_window_is_refused() -> None:
+    with pytest.raises(LiverError, match=r"augment\.window_hu=\[240, -160\]: expected a first value below the second"):
         policy("intensity", window_hu="[240,-160]")
 
 
@@ -70,7 +70,7 @@ def test_blur_is_as_wide_in_millimetres_along_both_axes() -> None:
     assert max(widths) > 5
 
 
-def test_low_resolution_takes_detail_and_leaves_coarser_slices_alone() -> None:
+def test_low_resolution_removes_detail_but_not_from_coarser_slices() -> None:
     rng = np.random.default_rng(0)
     fine = Slice(rng.normal(0, 100, (64, 64, 1)).astype(np.float32), np.zeros((64, 64), np.uint8), (1.5, 1.5))
     rough = [np.std(np.diff(policy("low_resolution")(fine, seed, nobody).hu, axis=0)) for seed in range(20)]
@@ -80,7 +80,7 @@ def test_low_resolution_takes_detail_and_leaves_coarser_slices_alone() -> None:
 
 
 @pytest.mark.parametrize(("name", "amplitude"), [("streak", 100.0), ("ring", 40.0)])
-def test_artefacts_are_as_strong_as_asked_for(name: str, amplitude: float) -> None:
+def test_artefacts_are_as_strong_as_their_amplitude(name: str, amplitude: float) -> None:
     image = Slice(np.zeros((128, 128, 1), np.float32), np.zeros((128, 128), np.uint8), (3.0, 3.0))
     peaks = [np.abs(policy(name)(image, seed, nobody).hu).max() for seed in range(60)]
     assert max(peaks) < 2 * amplitude, "where several meet they add up"

@@ -1,4 +1,4 @@
-"""Noise against the formulas that it is made by, and against independent generators."""
+"""Noise compared with its formulas and with independent generators."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from scipy import stats
 
 from lightning_liver.augment.noise import WATER_HU, CorrelatedNoise, GaussianNoise, PoissonNoise, SaltAndPepper, Speckle
 from lightning_liver.augment.transforms import normal
+from lightning_liver.errors import LiverError
 from lightning_liver.volume import Slice
 from tests.augment.marked import nobody, policy
 
@@ -30,7 +31,7 @@ def test_normal_values_are_independent_and_normal() -> None:
     assert abs(np.corrcoef(values, other)[0, 1]) < 4 / np.sqrt(values.size)
 
 
-def test_normal_values_of_neighbouring_seeds_do_not_resemble_each_other() -> None:
+def test_normal_values_of_neighbouring_seeds_are_independent() -> None:
     many = np.array([normal((20, 20), np.random.default_rng(seed)).ravel() for seed in range(300)])
     off_diagonal = np.corrcoef(many)[~np.eye(len(many), dtype=bool)]
     assert np.std(off_diagonal) == pytest.approx(1 / np.sqrt(400), rel=0.05)
@@ -46,15 +47,15 @@ def test_the_largest_deviation_in_water_is_the_option(name: str, option: str) ->
     assert np.mean(deviations) == pytest.approx(10, rel=0.2), "uniform up to it"
 
 
-def test_poisson_is_counted_photons() -> None:
-    """Against numpy's Poisson numbers, N = (1000 / s)^2 counts in water."""
+def test_poisson_has_the_distribution_of_counted_photons() -> None:
+    """Compare with numpy's Poisson numbers, N = (1000 / s)^2 counts in water."""
     rng = np.random.default_rng(0)
     for hu, std_hu in ((-500.0, 30.0), (0.0, 30.0), (1000.0, 20.0)):
-        noise = PoissonNoise(std_hu=std_hu, p=1)
+        noise = PoissonNoise(std_hu=std_hu, probability=1)
         noise.set_random_seed(5)
         image = flat(hu).hu
         drawn = noise.parameters(image, (1.5, 1.5))["noise"]
-        scale = std_hu / np.std(drawn)  # this sample's strength brought to the largest
+        scale = std_hu / np.std(drawn)  # scales this sample's strength to the largest
         ours = noise.apply(image, drawn * np.float32(scale))[..., 0] + WATER_HU
         counts = (WATER_HU / std_hu) ** 2
         truth = rng.poisson(counts * (hu / WATER_HU + 1), ours.shape) / counts * WATER_HU
@@ -62,21 +63,21 @@ def test_poisson_is_counted_photons() -> None:
         assert stats.ks_2samp(ours.ravel(), truth.ravel()).statistic < 0.03
 
 
-def test_poisson_and_speckle_leave_air_alone_and_speckle_grows_with_attenuation() -> None:
+def test_poisson_and_speckle_grow_with_attenuation_from_none_in_air() -> None:
     assert np.std(added("poisson", -1000, 1)) == 0
     assert np.std(added("speckle", -1000, 1)) == 0
     assert np.std(added("speckle", 1000, 1)) == pytest.approx(2 * np.std(added("speckle", 0, 1)), rel=1e-3)
     assert np.std(added("poisson", 1000, 1)) == pytest.approx(2**0.5 * np.std(added("poisson", 0, 1)), rel=1e-3)
 
 
-def test_speckle_multiplies() -> None:
-    speckle = Speckle(std=0.05, p=1)
+def test_speckle_multiplies_the_attenuation() -> None:
+    speckle = Speckle(std=0.05, probability=1)
     image = np.linspace(-1000, 1000, SIZE**2, dtype=np.float32).reshape(SIZE, SIZE, 1)
     noise = np.full_like(image, 0.1)
     np.testing.assert_allclose(speckle.apply(image, noise), (image + 1000) * 1.1 - 1000, atol=1e-3)
 
 
-def test_salt_and_pepper_are_as_many_as_asked_for_and_equally_frequent() -> None:
+def test_salt_and_pepper_have_the_fraction_of_pixels_and_are_equally_frequent() -> None:
     shares = []
     for seed in range(60):
         changed = policy("salt_and_pepper", share=0.05)(flat(33), seed, nobody).hu
@@ -86,11 +87,11 @@ def test_salt_and_pepper_are_as_many_as_asked_for_and_equally_frequent() -> None
         shares.append((pepper + salt) / SIZE**2)
     assert max(shares) <= 0.05
     assert np.mean(shares) == pytest.approx(0.025, rel=0.2)
-    assert SaltAndPepper(share=0, range_hu=(0, 1), p=1).parameters(flat(0).hu, (1, 1))["salt"].size == 0
+    assert SaltAndPepper(share=0, range_hu=(0, 1), probability=1).parameters(flat(0).hu, (1, 1))["salt"].size == 0
 
 
 def test_ct_noise_has_grain_and_no_slow_changes() -> None:
-    """Its power is low at no and at the highest frequency, and highest where the grain is."""
+    """The power is low at frequency 0 and at the highest, and largest at the grain's."""
     power = np.zeros((SIZE, SIZE))
     for seed in range(30):
         power += np.abs(np.fft.fft2(added("ct_noise", 0, seed, grain_mm=6))) ** 2
@@ -113,18 +114,18 @@ def test_ct_noise_grains_are_round_in_millimetres() -> None:
 
 def test_gaussian_is_independent_in_neighbouring_slices() -> None:
     image = np.zeros((SIZE, SIZE, 3), np.float32)
-    noise = GaussianNoise(std_hu=30, p=1)
+    noise = GaussianNoise(std_hu=30, probability=1)
     noise.set_random_seed(1)
     drawn = noise.apply(image, **noise.parameters(image, (1, 1)))
     assert abs(np.corrcoef(drawn[..., 0].ravel(), drawn[..., 1].ravel())[0, 1]) < 0.02
 
 
-def test_correlated_noise_of_no_strength_is_none() -> None:
-    noise = CorrelatedNoise(std_hu=0, grain_mm=3, p=1)
+def test_correlated_noise_of_strength_0_changes_nothing() -> None:
+    noise = CorrelatedNoise(std_hu=0, grain_mm=3, probability=1)
     image = flat(12).hu
     np.testing.assert_array_equal(noise.apply(image, **noise.parameters(image, (1, 1))), image)
 
 
 def test_pepper_above_salt_is_refused() -> None:
-    with pytest.raises(Exception, match=r"range_hu=\[240.0, -160.0\]"):
+    with pytest.raises(LiverError, match=r"augment\.range_hu=\[240, -160\]: expected a first value below the second"):
         policy("salt_and_pepper", range_hu="[240,-160]")

@@ -11,7 +11,7 @@ from tests.augment.marked import marked, nobody, policy
 
 
 def perlin_by_definition(shape, spacing_mm, octaves, rng) -> np.ndarray:
-    """Perlin 2002, pixel by pixel in float64; draws in the order of noise_of."""
+    """Compute Perlin 2002 pixel by pixel in float64, with draws in the order of noise_of."""
     total = np.zeros(shape)
     for period, weight in octaves:
         place_y, place_x = (
@@ -63,7 +63,7 @@ def test_more_octaves_are_rougher_and_longer_periods_smoother() -> None:
     assert roughness(period_mm=200) < roughness(period_mm=100) < roughness(period_mm=40)
 
 
-def test_octaves_finer_than_two_pixels_are_left_out() -> None:
+def test_octaves_finer_than_two_pixels_are_skipped() -> None:
     np.testing.assert_array_equal(drawn(3, octaves=6, period_mm=90), drawn(3, octaves=5, period_mm=90))  # 90/32 < 3 mm
     assert not np.array_equal(drawn(3, octaves=5, period_mm=90), drawn(3, octaves=4, period_mm=90))
     assert np.count_nonzero(drawn(3, octaves=2, period_mm=2)) == 0
@@ -76,7 +76,7 @@ def test_neighbouring_slices_get_one_pattern() -> None:
 
 
 def test_the_number_of_threads_changes_no_byte() -> None:
-    """BLAS, which multiplies the matrices, takes as many as it finds unless it is told otherwise."""
+    """BLAS, which multiplies the matrices, uses all cores unless limited."""
     script = (
         "import hashlib, numpy as np\n"
         "from lightning_liver.augment.perlin import noise_of\n"

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_liver.clustering.figure import EXAMPLES, Clustering, clusters_figure, clusters_text, typical
+from lightning_liver.clustering.figure import EXAMPLES, Clustering, clusters_figure, clusters_text, typical_slices
 from tests.report.figure_parts import MOST_BYTES, cut, parts, size_and_corner, texts
 
 
@@ -11,7 +11,7 @@ def clustering(difference: tuple[float | None, float | None, float | None], clus
     rng = np.random.default_rng(0)
     groups = np.arange(90) % clusters
     return Clustering(
-        how="encoder.4, 256 channels",
+        description="encoder.4, 256 channels",
         truth=[("tumour", "liver", "neither")[n % 3] for n in range(90)],
         features=groups,
         pixels=rng.permutation(groups),
@@ -23,7 +23,7 @@ def clustering(difference: tuple[float | None, float | None, float | None], clus
 
 
 @pytest.mark.parametrize(
-    ("difference", "told"),
+    ("difference", "verdict"),
     [
         ((0.4, 0.1, 0.6), "features agree with the truth better than"),
         ((-0.4, -0.6, -0.1), "raw pixels agree with the truth better than"),
@@ -32,9 +32,9 @@ def clustering(difference: tuple[float | None, float | None, float | None], clus
         ((None, None, None), "Too few patients"),
     ],
 )
-def test_text_says_what_the_interval_says(difference: tuple[float, float, float], told: str) -> None:
+def test_verdict_follows_the_interval(difference: tuple[float, float, float], verdict: str) -> None:
     text = clusters_text(clustering(difference))
-    assert told in text
+    assert verdict in text
     assert "90 slices of 7 patients" in text
     assert "1 by features" in text
 
@@ -57,5 +57,5 @@ def test_figure_shows_every_slice_and_typical_ones_of_each_cluster(clusters: int
 
 def test_typical_slices_are_of_the_cluster_and_near_its_middle() -> None:
     plane = np.array([[0, 0], [9, 9], [1, 0], [0.4, 0.1], [9, 8]], float)
-    assert typical(plane, np.array([0, 1, 0, 0, 1]), 0)[0] == 3
-    assert set(typical(plane, np.array([0, 1, 0, 0, 1]), 1)) == {1, 4}
+    assert typical_slices(plane, np.array([0, 1, 0, 0, 1]), 0)[0] == 3
+    assert set(typical_slices(plane, np.array([0, 1, 0, 0, 1]), 1)) == {1, 4}

@@ -1,4 +1,4 @@
-"""Clusters and how they agree, against pairs counted one by one."""
+"""Clusters and their agreement, against pairs counted one by one."""
 
 from itertools import combinations
 
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from lightning_liver.clustering.kmeans import (
     adjusted_rand,
     agreement,
-    difference,
+    agreement_difference,
+    contingency_tables,
     k_means,
-    principal,
-    standardised,
-    tables,
+    principal_components,
+    standardise,
 )
 from lightning_liver.errors import LiverError
 
@@ -26,7 +26,7 @@ PARTITIONS = st.integers(2, 24).flatmap(
 
 
 def index(first: list[int], second: list[int]) -> float:
-    counted = tables(np.array(first), np.array(second), ["one"] * len(first))
+    counted = contingency_tables(np.array(first), np.array(second), ["one"] * len(first))
     return adjusted_rand(counted.sum(axis=0))
 
 
@@ -76,7 +76,7 @@ def test_random_partitions_score_0_on_average() -> None:
     assert abs(np.mean(values)) < 0.005
 
 
-def test_published_example() -> None:
+def test_index_is_that_of_a_published_example() -> None:
     """Table of scikit-learn's documentation: 0 0 1 2 against 0 0 1 1."""
     assert index([0, 0, 1, 2], [0, 0, 1, 1]) == pytest.approx(0.5714285714)
 
@@ -104,14 +104,14 @@ def test_more_starts_are_never_worse() -> None:
 
 
 def test_too_few_different_points_are_refused() -> None:
-    with pytest.raises(LiverError, match=r"clusters=3: there are only 2 different slices"):
+    with pytest.raises(LiverError, match=r"clusters=3: only 2 slices differ"):
         k_means(np.repeat(np.eye(2), 9, axis=0), 3, starts=3, seed=0)
 
 
-def test_standardised_features_have_no_scale_and_constant_ones_are_0() -> None:
+def test_standardised_features_have_unit_scale_and_constant_ones_are_0() -> None:
     rng = np.random.default_rng(0)
     features = np.c_[rng.normal(1e4, 1e-2, 50), rng.normal(0, 1e3, 50), np.full(50, 7.1, np.float32)]
-    made = standardised(features)
+    made = standardise(features)
     assert made.mean(axis=0) == pytest.approx(0, abs=1e-6)
     assert made.std(axis=0) == pytest.approx([1, 1, 0])
 
@@ -119,13 +119,13 @@ def test_standardised_features_have_no_scale_and_constant_ones_are_0() -> None:
 def test_principal_components_hold_the_variance_in_order() -> None:
     rng = np.random.default_rng(0)
     points = rng.standard_normal((40, 2)) @ [[9, 3, 0, 1], [0, 1, 2, 0]] + 5
-    scores, share = principal(points, 3)
+    scores, share = principal_components(points, 3)
     assert share == pytest.approx(1)
     assert np.all(np.diff(scores.std(axis=0)) < 0)
     between = np.linalg.norm(points[:, None] - points, axis=-1)
     assert np.linalg.norm(scores[:, None] - scores, axis=-1) == pytest.approx(between)
-    assert principal(-points, 1)[0].shape == (40, 1)
-    assert 0.8 < principal(points, 1)[1] < 1
+    assert principal_components(-points, 1)[0].shape == (40, 1)
+    assert 0.8 < principal_components(points, 1)[1] < 1
 
 
 def test_resampling_patients_does_not_raise_the_index() -> None:
@@ -134,7 +134,7 @@ def test_resampling_patients_does_not_raise_the_index() -> None:
     patients = np.repeat([f"patient-{n}" for n in range(10)], 3).tolist()
     middles = []
     for _ in range(40):
-        _, low, high = agreement(tables(rng.integers(0, 3, 30), rng.integers(0, 3, 30), patients))
+        _, low, high = agreement(contingency_tables(rng.integers(0, 3, 30), rng.integers(0, 3, 30), patients))
         assert low is not None
         assert high is not None
         middles.append((low + high) / 2)
@@ -146,16 +146,16 @@ def test_interval_holds_the_index_and_needs_three_patients() -> None:
     patients = np.repeat([f"patient-{n}" for n in range(12)], 20).tolist()
     truth = rng.integers(0, 3, 240)
     good, bad = np.where(rng.random(240) < 0.8, truth, rng.integers(0, 3, 240)), rng.integers(0, 3, 240)
-    scores = [agreement(tables(truth, groups, patients)) for groups in (good, bad)]
+    scores = [agreement(contingency_tables(truth, groups, patients)) for groups in (good, bad)]
     for value, low, high in scores:
         assert low < value < high
         assert high - low < 0.3
-    apart = difference(tables(truth, good, patients), tables(truth, bad, patients))
+    apart = agreement_difference(contingency_tables(truth, good, patients), contingency_tables(truth, bad, patients))
     assert apart.value == pytest.approx(scores[0].value - scores[1].value)
     assert 0 < apart.low < apart.value < apart.high
-    same = difference(tables(truth, good, patients), tables(truth, good, patients))
+    same = agreement_difference(contingency_tables(truth, good, patients), contingency_tables(truth, good, patients))
     assert same == (0, 0, 0), "the resamples are the same ones"
-    few = agreement(tables(truth[:40], good[:40], patients[:40]))
+    few = agreement(contingency_tables(truth[:40], good[:40], patients[:40]))
     assert (few.low, few.high) == (None, None)
-    nothing = agreement(tables(truth[:0], good[:0], []))
+    nothing = agreement(contingency_tables(truth[:0], good[:0], []))
     assert nothing == (None, None, None)

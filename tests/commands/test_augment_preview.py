@@ -1,6 +1,6 @@
-"""Which slices a preview shows."""
+"""Choice of the slices that a preview shows."""
 
-from lightning_liver.commands.augment_preview import telling
+from lightning_liver.commands.augment_preview import representative_slices
 from lightning_liver.data.store import CaseRecord
 
 
@@ -18,20 +18,20 @@ CASES = [
 ]
 
 
-def test_slices_are_in_turn_with_most_tumour_and_with_most_liver_alone_each_of_another_case() -> None:
-    assert telling(CASES, 1) == [("a", 3)]
-    assert telling(CASES, 2) == [("a", 3), ("b", 1)]
-    assert telling(CASES, 3) == [("a", 3), ("b", 1), ("a", 2)]
+def test_slices_alternate_between_most_tumour_and_most_liver_of_different_cases() -> None:
+    assert representative_slices(CASES, 1) == [("a", 3)]
+    assert representative_slices(CASES, 2) == [("a", 3), ("b", 1)]
+    assert representative_slices(CASES, 3) == [("a", 3), ("b", 1), ("a", 2)]
 
 
-def test_the_largest_area_counts_not_the_most_pixels() -> None:
-    assert telling([CASES[0], record("d", [20], [20], spacing_mm=2.0)], 1) == [("d", 0)]
+def test_area_counts_and_not_pixels() -> None:
+    assert representative_slices([CASES[0], record("d", [20], [20], spacing_mm=2.0)], 1) == [("d", 0)]
 
 
-def test_without_tumours_slices_of_liver_alone_are_shown() -> None:
-    assert telling([CASES[2]], 2) == [("c", 1), ("c", 2)]
+def test_without_tumours_all_slices_have_liver_alone() -> None:
+    assert representative_slices([CASES[2]], 2) == [("c", 1), ("c", 2)]
 
 
-def test_no_more_slices_than_there_are() -> None:
-    assert len(telling(CASES, 99)) == 9
-    assert telling([record("e", [0, 0], [0, 0])], 2) == []
+def test_there_are_at_most_as_many_slices_as_in_the_cases() -> None:
+    assert len(representative_slices(CASES, 99)) == 9
+    assert representative_slices([record("e", [0, 0], [0, 0])], 2) == []

@@ -1,4 +1,4 @@
-"""How a run differs from the defaults, and that a report that fails costs nothing else."""
+"""Differences of a run from the defaults, and a failing report that loses nothing else."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ from lightning_liver.runs.differences import differences
 
 
 def hydra_folder(folder: Path, *overrides: str) -> Path:
-    """A folder with what Hydra would have left of a command."""
+    """Make a folder with the files that Hydra writes for a command."""
     cfg = compose("train", list(overrides), return_hydra_config=True)
     choices = OmegaConf.to_container(cfg.hydra.runtime.choices)
     (folder / ".hydra").mkdir(parents=True)
@@ -29,11 +29,11 @@ def hydra_folder(folder: Path, *overrides: str) -> Path:
     return folder
 
 
-def test_nothing_typed_is_no_difference(tmp_path: Path) -> None:
+def test_the_defaults_differ_in_nothing(tmp_path: Path) -> None:
     assert differences(hydra_folder(tmp_path / "run")) == {"choices": {}, "options": {}}
 
 
-def test_a_choice_is_told_once_and_an_option_with_its_default(tmp_path: Path) -> None:
+def test_a_choice_is_listed_once_and_an_option_with_its_default(tmp_path: Path) -> None:
     run = hydra_folder(tmp_path / "run", "loss=focal", "loss.gamma=3", "data.batch_size=2", "resume=elsewhere")
     assert differences(run) == {
         "choices": {"loss": ["dice_bce", "focal"]},
@@ -41,7 +41,7 @@ def test_a_choice_is_told_once_and_an_option_with_its_default(tmp_path: Path) ->
     }
 
 
-def test_what_an_experiment_brings_differs_too(tmp_path: Path) -> None:
+def test_options_of_an_experiment_are_listed(tmp_path: Path) -> None:
     found = differences(hydra_folder(tmp_path / "run", "experiment=demo"))
     assert found is not None
     assert found["choices"] == {"augment": ["varied", "basic"], "inference": ["training", "default"]}
@@ -49,7 +49,7 @@ def test_what_an_experiment_brings_differs_too(tmp_path: Path) -> None:
     assert found["options"]["trainer.max_minutes"] == [None, 4]
 
 
-def test_groups_within_groups_are_told(tmp_path: Path) -> None:
+def test_nested_groups_are_listed(tmp_path: Path) -> None:
     typed = ("finetune=multitask", "finetune.source=run", "finetune/term@finetune.terms.second=reconstruction")
     found = differences(hydra_folder(tmp_path / "run", *typed))
     assert found is not None
@@ -57,11 +57,11 @@ def test_groups_within_groups_are_told(tmp_path: Path) -> None:
     assert found["options"] == {"finetune.source": [None, "run"]}
 
 
-def test_a_run_that_no_command_made_has_no_differences(tmp_path: Path) -> None:
+def test_a_run_without_hydras_files_has_no_differences(tmp_path: Path) -> None:
     assert differences(tmp_path) is None
 
 
-def test_a_group_of_elsewhere_is_no_failure(tmp_path: Path) -> None:
+def test_an_unknown_group_gives_no_differences(tmp_path: Path) -> None:
     run = hydra_folder(tmp_path / "run")
     path = run / ".hydra" / "hydra.yaml"
     path.write_text(path.read_text().replace("loss: dice_bce", "loss: of_my_own"))
@@ -75,7 +75,7 @@ def test_the_command_of_a_report_composes_the_same_config(tmp_path: Path) -> Non
     assert OmegaConf.load(run / ".hydra" / "config.yaml") == compose("train", again)
 
 
-def test_composing_leaves_the_command_around_it_alone() -> None:
+def test_composing_keeps_the_state_of_the_running_command() -> None:
     outer = GlobalHydra.instance().hydra
     marker = object()
     GlobalHydra.instance().hydra = marker  # type: ignore[assignment]
@@ -86,17 +86,19 @@ def test_composing_leaves_the_command_around_it_alone() -> None:
         GlobalHydra.instance().hydra = outer
 
 
-def test_a_report_that_fails_is_told_and_raises_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_report_is_logged_and_raises_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = hydra_folder(tmp_path / "run")
     (run / "cases.csv").write_text("colour\nred\n")
     finish(run, {"epochs": 1.0}, with_report=True)
     assert not (run / "report.html").exists()
-    assert "cases.csv: not what a run writes" in caplog.text
+    assert "cases.csv: damaged" in caplog.text
     assert f"liver-report run={run}" in caplog.text
     assert json.loads((run / "environment.json").read_text())["torch"]
 
 
-def test_without_a_report_the_rest_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_environment_and_differences_are_kept_without_a_report(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     run = hydra_folder(tmp_path / "run")
     finish(run, {}, with_report=False)

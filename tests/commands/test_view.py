@@ -24,7 +24,7 @@ def labels(store: Store, case: str) -> np.ndarray:
     return np.stack([store.read(case, "labels", z) for z in range(store.cases[case].shape[0])])
 
 
-def test_masks_come_to_the_stores_grid(scans: Path, store: Store) -> None:
+def test_masks_are_brought_to_the_stores_grid(scans: Path, store: Store) -> None:
     read = masks_of_folder(scans, store, "20")
     for case in ("20", "23"):
         assert store.cases[case].shape != store.cases[case].native_shape
@@ -32,7 +32,7 @@ def test_masks_come_to_the_stores_grid(scans: Path, store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["segmentation-20.nii.gz", "20-segmentation.nii.gz", "volume-20-segmentation.nii.gz"])
-def test_masks_have_the_names_that_tools_give_them(scans: Path, store: Store, tmp_path: Path, name: str) -> None:
+def test_masks_are_found_by_the_names_of_several_tools(scans: Path, store: Store, tmp_path: Path, name: str) -> None:
     (tmp_path / "masks").mkdir()
     shutil.copy(scans / "segmentation-20.nii.gz", tmp_path / "masks" / name)
     read = masks_of_folder(tmp_path / "masks", store, "20")

@@ -1,4 +1,4 @@
-"""The effect of each of several options that differ at once."""
+"""Main effects of several options that differ at once."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ GAINS = {"loss": 0.1, "data.size": -0.05, "augment": 0.0}
 
 
 def laid_out() -> tuple[dict[str, dict[str, float]], dict[str, dict[str, str]]]:
-    """Scores that are each patient's own plus what the options add, in the configurations of a design."""
+    """Return scores of a design: a mean of each patient plus the effects of the options."""
     rows = enumerate(plackett_burman(len(GAINS)).tolist())
     chosen = {f"c{n}": {o: "ab"[second] for o, second in zip(GAINS, row, strict=True)} for n, row in rows}
     table = {
@@ -28,7 +28,7 @@ def laid_out() -> tuple[dict[str, dict[str, float]], dict[str, dict[str, str]]]:
     return table, chosen
 
 
-def test_what_was_put_in_comes_out_with_the_better_level_named() -> None:
+def test_known_effects_are_recovered_with_the_better_level() -> None:
     table, chosen = laid_out()
     found = {each.option: each for each in effects(table, chosen)}
     assert [each.option for each in effects(table, chosen)][:2] == ["loss", "data.size"], "the largest first"
@@ -39,7 +39,7 @@ def test_what_was_put_in_comes_out_with_the_better_level_named() -> None:
     assert found["augment"].gain.mean == pytest.approx(0, abs=1e-9)
 
 
-def test_of_one_option_it_is_a_line_through_the_scores() -> None:
+def test_effect_of_one_option_is_a_linear_regression() -> None:
     table = {name: {"A": y} for name, y in zip("pqrs", (0.2, 0.25, 0.5, 0.45), strict=True)}
     chosen = {name: {"loss": "ab"[name in "rs"]} for name in table}
     (found,) = effects(table, chosen)
@@ -49,7 +49,7 @@ def test_of_one_option_it_is_a_line_through_the_scores() -> None:
     assert found.p == pytest.approx(line.pvalue)
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+def test_intervals_have_their_nominal_coverage() -> None:
     rng, held = np.random.default_rng(1), 0
     for _ in range(200):
         table, chosen = laid_out()
@@ -61,7 +61,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     assert 180 <= held <= 199
 
 
-def test_a_patient_who_met_one_level_alone_has_no_say() -> None:
+def test_a_patient_with_one_level_does_not_count() -> None:
     table, chosen = laid_out()
     for name, own in chosen.items():
         if own["loss"] == "a":
@@ -86,13 +86,13 @@ def test_a_third_level_is_refused_by_name() -> None:
         effects(table, chosen)
 
 
-def test_a_group_is_one_option_and_a_list_is_told_as_it_is() -> None:
+def test_a_group_is_one_option_and_a_list_is_shown_as_it_is() -> None:
     dice = {"loss._target_": "x.dice", "loss.smooth": 1.0, "data.window_hu": [-160, 240], "seed": 0}
     focal = {"loss._target_": "x.focal", "loss.gamma": 2.0, "data.window_hu": [-60, 180], "seed": 0}
     assert levels([dice, focal]) == {"loss": ["dice", "focal"], "data.window_hu": ["[-160, 240]", "[-60, 180]"]}
 
 
-def test_run_folders_are_told(tmp_path: Path) -> None:
+def test_effects_of_run_folders_are_shown(tmp_path: Path) -> None:
     for n, (size, context) in enumerate([(96, 0), (96, 1), (128, 0), (128, 1)]):
         for fold, (patient, base) in enumerate(PATIENTS.items()):
             scores = {(patient, f"case-{fold}"): base + 0.1 * (size == 128)}

@@ -5,8 +5,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from lightning_liver.comparison.forest import forest, seed_means
-from lightning_liver.comparison.runs import Score
+from lightning_liver.comparison.forest import forest
 from lightning_liver.report.references import references
 from tests.report.figure_parts import MOST_BYTES, cut, labels, parts, size_and_corner, texts
 
@@ -15,7 +14,7 @@ UNBROKEN = "experiment=" + "a_name_without_a_single_space_" * 4
 
 
 def table_of(*means: float, patients: int = 24) -> dict[str, dict[str, float]]:
-    """loss=0, loss=1, ... with patients spread around each mean."""
+    """Return scores of loss=0, loss=1, ... with patients spread around each mean."""
     spread = np.linspace(-0.2, 0.2, patients)
     return {
         f"loss={n}": {f"patient-{p:02}": mean + float(each) for p, each in enumerate(spread)}
@@ -27,7 +26,7 @@ def seeds_of(table: dict[str, dict[str, float]], count: int = 3) -> dict[str, di
     return {name: {seed: 0.5 + seed / 100 for seed in range(count)} for name in table}
 
 
-def test_rows_stand_in_the_order_of_their_means() -> None:
+def test_rows_are_in_the_order_of_their_means() -> None:
     table = table_of(0.4, 0.7, 0.5)
     assert labels(forest(table, {}, "tumour"), "y") == ["loss=1", "loss=2", "loss=0"]
     places = forest(table, {}, "tumour").axes[0].get_yticks()
@@ -50,7 +49,7 @@ def test_each_configuration_has_a_mean_an_interval_its_patients_and_its_seeds() 
     assert len(ticks.get_segments()) == 3 * 3
 
 
-def test_numbers_stand_beside_the_rows() -> None:
+def test_numbers_are_beside_the_rows() -> None:
     table = {"loss=dice": {"A": 0.5, "B": 0.5, "C": 0.5}}
     shown = texts(forest(table, {"loss=dice": {0: 0.4, 1: 0.6}}, "tumour"))
     assert {"3", "0.500", "0.500 to 0.500", "0.141"} <= set(shown)
@@ -70,7 +69,7 @@ def test_two_patients_have_a_mean_without_an_interval() -> None:
 
 
 @pytest.mark.parametrize("structure", ["tumour", "liver"])
-def test_every_published_line_says_that_it_is_not_comparable(structure: str) -> None:
+def test_every_published_line_is_labelled_not_comparable(structure: str) -> None:
     known = references(structure)
     figure = forest(table_of(0.6, 0.5), {}, structure, known)
     lines = parts(figure, "reference")
@@ -91,7 +90,7 @@ def test_baseline_is_marked_in_name_mark_and_line() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 23])
 @pytest.mark.parametrize("structure", ["tumour", "liver"])
-def test_nothing_is_cut_and_the_file_is_small_on_white(tmp_path: Path, count: int, structure: str) -> None:
+def test_nothing_is_cut_off_and_the_file_is_small_and_white(tmp_path: Path, count: int, structure: str) -> None:
     table = table_of(*np.linspace(0.3, 0.7, count))
     table |= dict.fromkeys((LONG, UNBROKEN)[: count - 1], table["loss=0"])
     figure = forest(table, seeds_of(table), structure, references(structure), LONG if count > 1 else None)
@@ -110,7 +109,7 @@ def test_published_labels_do_not_overlap() -> None:
     assert all(lower.y1 <= upper.y0 for lower, upper in pairwise(boxes))
 
 
-def test_drawing_leaves_no_global_state_and_equal_tables_make_equal_files(tmp_path: Path) -> None:
+def test_drawing_changes_no_global_state_and_equal_tables_make_equal_files(tmp_path: Path) -> None:
     before = dict(matplotlib.rcParams)
     table = table_of(0.6, 0.5)
     files = []
@@ -121,17 +120,6 @@ def test_drawing_leaves_no_global_state_and_equal_tables_make_equal_files(tmp_pa
     assert dict(matplotlib.rcParams) == before
 
 
-def test_no_module_of_the_report_uses_pyplot() -> None:
-    folder = Path(__file__).parents[2] / "lightning_liver" / "report"
-    assert not [path.name for path in folder.glob("*.py") if "pyplot" in path.read_text()]
-
-
-def test_seeds_are_averaged_over_the_patients_whom_all_seeds_have() -> None:
-    rows = [
-        Score("a", "loss=dice", 0, 0, "A", "1", "tumour", 0.2),
-        Score("a", "loss=dice", 0, 0, "A", "2", "tumour", 0.4),
-        Score("a", "loss=dice", 0, 0, "B", "3", "tumour", 0.9),
-        Score("b", "loss=dice", 1, 0, "A", "1", "tumour", 0.5),
-        Score("c", "loss=bce", 0, 0, "A", "1", "liver", 0.5),
-    ]
-    assert seed_means(rows, "tumour") == {"loss=dice": {0: pytest.approx(0.3), 1: pytest.approx(0.5)}, "loss=bce": {}}
+def test_no_module_uses_pyplot() -> None:
+    package = Path(__file__).parents[2] / "lightning_liver"
+    assert not [path.name for path in package.rglob("*.py") if "pyplot" in path.read_text(encoding="utf-8")]

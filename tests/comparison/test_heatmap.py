@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_liver.comparison.heatmap import best_and_alike, heatmap, sweep, sweep_text
+from lightning_liver.comparison.heatmap import best_and_alike, grid_text, heatmap, two_option_grid
 from lightning_liver.comparison.statistics import Comparison, compare
 from lightning_liver.metrics.intervals import Mean
 from tests.report.figure_parts import MOST_BYTES, cut, labels, parts, size_and_corner, texts
@@ -12,8 +12,8 @@ GRID = [f"loss.gamma={gamma} loss.alpha={alpha}" for gamma in ("10", "0", "2", "
 
 
 def table_of(names: list[str], patients: int = 12) -> dict[str, dict[str, float]]:
-    """Each configuration a little better than the one before it for every patient."""
-    # by another amount for each, as tests of ties take long
+    """Return scores where each configuration is slightly better than the one before for every patient."""
+    # by different amounts, since tests with ties are slow
     return {
         name: {f"patient-{p:02}": 0.3 + p / 100 + n / 50 + n * p / 1e4 for p in range(patients)}
         for n, name in enumerate(names)
@@ -24,8 +24,8 @@ def pair(first: str, second: str, p: float) -> Comparison:
     return Comparison(first, second, 12, Mean(0.1, 0.0, 0.2), 1.0, p, 0.001)
 
 
-def test_numbers_are_sorted_as_numbers_and_more_values_go_down() -> None:
-    grid = sweep(GRID)
+def test_numbers_are_sorted_by_value_and_rows_have_more_values() -> None:
+    grid = two_option_grid(GRID)
     assert grid is not None
     assert (grid.row, grid.column) == ("loss.gamma", "loss.alpha")
     assert grid.rows == ("0", "0.5", "2", "10")
@@ -35,7 +35,7 @@ def test_numbers_are_sorted_as_numbers_and_more_values_go_down() -> None:
 
 def test_words_are_sorted_after_numbers_and_values_may_have_spaces() -> None:
     weights = ("None", "[1.0, 3.0]", "2", "1e1")
-    grid = sweep([f"loss.class_weights={w} augment={a}" for w in weights for a in ("none", "basic")])
+    grid = two_option_grid([f"loss.class_weights={w} augment={a}" for w in weights for a in ("none", "basic")])
     assert grid is not None
     assert grid.rows == ("2", "1e1", "None", "[1.0, 3.0]")
     assert grid.columns == ("basic", "none")
@@ -52,22 +52,22 @@ def test_words_are_sorted_after_numbers_and_values_may_have_spaces() -> None:
         ["a=1 b=1", "a=2 b=2", "a=3 b=3"],
     ],
 )
-def test_any_other_study_is_no_grid(names: list[str]) -> None:
-    assert sweep(names) is None
+def test_other_studies_have_no_grid(names: list[str]) -> None:
+    assert two_option_grid(names) is None
 
 
-def test_alike_is_what_no_test_tells_from_the_best_and_what_was_never_tested_against_it() -> None:
+def test_alike_are_configurations_without_a_significant_test_against_the_best() -> None:
     table = {"worst": {"A": 0.1}, "near": {"A": 0.5}, "best": {"A": 0.6}, "untested": {"B": 0.2}}
     pairs = [pair("best", "worst", 0.01), pair("near", "best", 0.06), pair("near", "worst", 0.01)]
     assert best_and_alike(table, pairs) == ("best", {"near", "untested"})
 
 
-def test_text_has_the_means_the_marks_and_a_dash_for_what_is_missing() -> None:
+def test_text_has_means_marks_and_a_dash_for_missing_cells() -> None:
     names = ["a=1 b=1", "a=1 b=2", "a=2 b=1"]
     table = {name: dict.fromkeys("ABC", dice) for name, dice in zip(names, (0.5, 0.7, 0.25), strict=True)}
-    grid = sweep(names)
+    grid = two_option_grid(names)
     assert grid is not None
-    text = sweep_text(grid, table, "tumour", [pair(names[0], names[1], 0.2), pair(names[1], names[2], 0.01)], 3)
+    text = grid_text(grid, table, "tumour", [pair(names[0], names[1], 0.2), pair(names[1], names[2], 0.01)], 3)
     lines = [line.split("  ") for line in text.splitlines()]
     assert ["1", "0.500 (0.500 to 0.500) ~", "0.700 (0.700 to 0.700) *"] in [[c.strip() for c in x if c] for x in lines]
     assert ["2", "0.250 (0.250 to 0.250)", "-"] in [[c.strip() for c in line if c] for line in lines]
@@ -75,19 +75,19 @@ def test_text_has_the_means_the_marks_and_a_dash_for_what_is_missing() -> None:
     assert "over 3 tests" in text
 
 
-def test_caption_says_when_all_are_told_apart() -> None:
+def test_caption_says_if_all_are_told_apart() -> None:
     table = table_of(GRID)
-    grid = sweep(table)
+    grid = two_option_grid(table)
     assert grid is not None
     (pairs,) = compare([table])
-    text = sweep_text(grid, table, "tumour", pairs, len(pairs))
+    text = grid_text(grid, table, "tumour", pairs, len(pairs))
     assert "all others are told apart from it" in text
     assert "~" not in text
 
 
-def test_every_cell_is_annotated_the_best_outlined_and_the_missing_hatched() -> None:
+def test_every_cell_is_annotated_the_best_is_outlined_and_missing_ones_are_hatched() -> None:
     table = table_of(GRID[:-1])
-    grid = sweep(table)
+    grid = two_option_grid(table)
     assert grid is not None
     best = list(table)[-1]
     alike = list(table)[-2]
@@ -111,9 +111,9 @@ def test_every_cell_is_annotated_the_best_outlined_and_the_missing_hatched() -> 
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(2, 2), (5, 3), (23, 2)])
-def test_nothing_is_cut_and_the_file_is_small_on_white(tmp_path: Path, rows: int, columns: int) -> None:
+def test_nothing_is_cut_off_and_the_file_is_small_and_white(tmp_path: Path, rows: int, columns: int) -> None:
     table = table_of([f"loss.first_option={r} loss.second_option={c}" for r in range(rows) for c in range(columns)], 3)
-    grid = sweep(table)
+    grid = two_option_grid(table)
     assert grid is not None
     figure = heatmap(grid, table, "tumour", [], 1)
     assert cut(figure) == []

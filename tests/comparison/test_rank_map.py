@@ -14,7 +14,7 @@ def test_rows_go_by_tumour_dice_and_own_losses_lie_on_the_diagonal() -> None:
     assert metrics == ["tumour Dice", "liver Dice", "1 - dice", "1 - focal", "1 - bce"]
 
 
-def test_losses_that_nobody_trained_with_come_last() -> None:
+def test_losses_without_a_model_come_last() -> None:
     assert order(TABLE, {"loss=focal": "focal"})[1] == ["tumour Dice", "liver Dice", "1 - focal", "1 - bce", "1 - dice"]
 
 
@@ -31,7 +31,7 @@ def test_every_cell_has_its_rank_and_own_losses_are_outlined() -> None:
     assert boxes == {(2, 0), (3, 1), (3, 2), (4, 3)}
 
 
-def test_correlations_stand_below_the_columns() -> None:
+def test_correlations_are_below_the_columns() -> None:
     figure = rank_map(TABLE, OWN)
     below = [text.get_text() for text in parts(figure, "agreement")]
     assert below[:5] == ["", "0.2", "1.0", "-0.2", "-1.0"]
@@ -44,7 +44,7 @@ def test_missing_values_leave_their_cell_empty() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 23])
-def test_nothing_is_cut_and_the_file_is_small_on_white(tmp_path: Path, count: int) -> None:
+def test_nothing_is_cut_off_and_the_file_is_small_and_white(tmp_path: Path, count: int) -> None:
     random = np.random.default_rng(0)
     own = {f"loss=a_loss_with_quite_a_name_{n}": f"a_loss_with_quite_a_name_{n}" for n in range(count)}
     metrics = ["tumour Dice", "liver Dice", *(f"1 - {loss}" for loss in own.values())]

@@ -21,7 +21,7 @@ def test_block_is_command_text_and_images_and_the_rest_stays(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, END, f"{END}{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
-def test_readme_without_its_marks_is_refused_and_left_alone(tmp_path: Path, text: str) -> None:
+def test_readme_without_its_marks_is_refused_and_unchanged(tmp_path: Path, text: str) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(text)
     with pytest.raises(LiverError, match="once each, in this order"):
@@ -29,6 +29,6 @@ def test_readme_without_its_marks_is_refused_and_left_alone(tmp_path: Path, text
     assert readme.read_text() == text
 
 
-def test_missing_readme_is_told(tmp_path: Path) -> None:
+def test_missing_readme_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LiverError, match="no such file"):
         check_marks(tmp_path / "README.md")

@@ -27,7 +27,7 @@ def test_runs_that_differ_only_in_seed_and_fold_are_one_configuration(tmp_path: 
     assert set(names(tmp_path).values()) == {"all"}
 
 
-def test_configuration_takes_the_name_of_the_yaml_that_was_chosen(tmp_path: Path) -> None:
+def test_configuration_has_the_name_of_the_chosen_yaml(tmp_path: Path) -> None:
     write_run(tmp_path / "a", "tversky", scores_of(0.5), choice="tversky")
     write_run(tmp_path / "b", "tversky", scores_of(0.5), choice="tversky_recall")
     assert names(tmp_path) == {"a": "loss=tversky", "b": "loss=tversky_recall"}
@@ -40,7 +40,7 @@ def test_options_are_named_only_where_runs_of_the_same_choice_differ_in_them(tmp
     assert names(tmp_path) == {"a": "loss=focal loss.gamma=0", "b": "loss=focal loss.gamma=2", "c": "loss=dice"}
 
 
-def test_what_differs_beside_the_loss_is_told(tmp_path: Path) -> None:
+def test_configuration_names_other_differences_than_the_loss(tmp_path: Path) -> None:
     write_run(tmp_path / "a", "focal", scores_of(0.5), trainer={"max_epochs": 3})
     write_run(tmp_path / "b", "dice", scores_of(0.5), trainer={"max_epochs": 9})
     assert names(tmp_path) == {"a": "loss=focal trainer.max_epochs=3", "b": "loss=dice trainer.max_epochs=9"}
@@ -56,7 +56,7 @@ def test_scores_have_a_row_for_each_scan_and_structure_with_undefined_dice_as_no
     ]
 
 
-def test_status_tells_complete_begun_failed_with_its_reason_and_empty(tmp_path: Path) -> None:
+def test_status_is_complete_begun_failed_with_its_reason_or_empty(tmp_path: Path) -> None:
     write_run(tmp_path / "complete", "bce", scores_of(0.5))
     for name in ("begun", "failed", "configured"):
         write_config(tmp_path / name, {"_target_": "package.losses.bce"})
@@ -74,7 +74,7 @@ def test_status_tells_complete_begun_failed_with_its_reason_and_empty(tmp_path: 
     }
 
 
-def test_status_tells_why_a_trial_was_given_up_and_its_trial_is_no_setting(tmp_path: Path) -> None:
+def test_status_has_the_reason_of_a_pruned_trial_and_the_trial_is_no_setting(tmp_path: Path) -> None:
     for n in range(2):
         write_config(
             tmp_path / str(n), {"_target_": "package.losses.bce"}, trial={"number": n, "journal": "optuna.log"}
@@ -85,7 +85,7 @@ def test_status_tells_why_a_trial_was_given_up_and_its_trial_is_no_setting(tmp_p
     }
 
 
-def test_run_taken_up_again_after_a_failure_is_begun(tmp_path: Path) -> None:
+def test_run_resumed_after_a_failure_is_begun(tmp_path: Path) -> None:
     write_config(tmp_path / "run", {"_target_": "package.losses.bce"})
     log, checkpoint = tmp_path / "run" / "train.log", tmp_path / "run" / "checkpoints" / "last.ckpt"
     log.write_text("FAILED: no space left\n")
@@ -108,7 +108,7 @@ def test_folder_given_twice_or_through_the_one_above_counts_once(tmp_path: Path)
     assert len(read_runs([run, tmp_path, tmp_path])) == 1
 
 
-def test_folders_of_other_commands_are_left_out(tmp_path: Path) -> None:
+def test_folders_of_other_commands_are_skipped(tmp_path: Path) -> None:
     write_run(tmp_path / "run", "bce", scores_of(0.5))
     (tmp_path / "prepare" / ".hydra").mkdir(parents=True)
     (tmp_path / "prepare" / ".hydra" / "config.yaml").write_text("data: {fold: 0}\n")
@@ -116,7 +116,7 @@ def test_folders_of_other_commands_are_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "case,patient\n1,2\n", "case,patient,structure,dice\n1,A,tumour,many\n"])
-def test_damaged_cases_are_told_by_name(tmp_path: Path, content: str) -> None:
+def test_damaged_cases_are_named(tmp_path: Path, content: str) -> None:
     run = write_run(tmp_path / "run", "bce", scores_of(0.5))
     (run / "cases.csv").write_text(content)
     if content:
@@ -127,7 +127,7 @@ def test_damaged_cases_are_told_by_name(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["a: [", "[1, 2]", "\x00"])
-def test_damaged_config_is_told_by_name(tmp_path: Path, content: str) -> None:
+def test_damaged_config_is_named(tmp_path: Path, content: str) -> None:
     run = write_run(tmp_path / "run", "bce", scores_of(0.5))
     (run / ".hydra" / "config.yaml").write_text(content)
     with pytest.raises(LiverError, match=r"config\.yaml"):

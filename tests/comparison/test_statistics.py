@@ -16,7 +16,8 @@ from lightning_liver.comparison.statistics import (
     patient_scores,
     patients_needed,
     rank_biserial,
-    rank_shares,
+    rank_frequencies,
+    seed_means,
     seed_spread,
     signed_rank,
     smallest_p,
@@ -30,7 +31,7 @@ def score(patient: str, case: str, dice: float | None, seed: int = 0, configurat
 
 
 def study(random: np.random.Generator, patients: int, better_by: float = 0.0) -> dict[str, dict[str, float]]:
-    """Dice-like scores of four configurations: easy and hard patients, skewed, between 0 and 1."""
+    """Return Dice-like scores of four configurations: easy and hard patients, skewed, in [0, 1]."""
     difficulty = random.normal(0.6, 0.2, patients)
     return {
         name: {
@@ -51,14 +52,14 @@ def test_other_structures_do_not_count() -> None:
     assert patient_scores([score("A", "1", 0.2)], "liver") == {}
 
 
-def test_spread_over_seeds_is_over_patients_whom_all_seeds_have() -> None:
+def test_spread_over_seeds_is_over_the_patients_of_all_seeds() -> None:
     rows = [score("A", "1", 0.2), score("A", "1", 0.4, seed=1), score("B", "2", 0.9, seed=1)]
     assert seed_spread(rows, "tumour", "bce") == (2, pytest.approx(np.std([0.2, 0.4], ddof=1)))
     assert seed_spread(rows[:1], "tumour", "bce") == (1, None)
 
 
 def signed_rank_by_enumeration(differences: list[float]) -> float:
-    """Two-sided p from all 2**n signs, written out."""
+    """Return the two-sided p from all 2**n signs, written out."""
     ranks = rankdata(np.abs(differences))
     middle = ranks.sum() / 2
     seen = abs(ranks[np.array(differences) > 0].sum() - middle)
@@ -84,7 +85,7 @@ def test_signed_rank_of_equal_scores_is_1() -> None:
 
 
 @pytest.mark.parametrize("patients", [1, 2, 5, 8, 20])
-def test_smallest_p_is_what_the_test_gives_when_all_patients_agree(patients: int) -> None:
+def test_smallest_p_is_that_of_the_test_if_all_patients_agree(patients: int) -> None:
     assert signed_rank(np.arange(1.0, patients + 1)) == pytest.approx(smallest_p(patients))
     assert signed_rank(np.full(min(patients, 13), 0.1)) == pytest.approx(smallest_p(min(patients, 13)))
 
@@ -94,7 +95,7 @@ def test_six_patients_are_needed_for_one_test_and_nine_for_ten() -> None:
     assert patients_needed(10) == 9
 
 
-def test_holm_equals_steps_done_by_hand_and_keeps_order() -> None:
+def test_holm_equals_steps_by_hand_and_keeps_order() -> None:
     assert holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
     assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
     assert holm([]) == []
@@ -102,7 +103,7 @@ def test_holm_equals_steps_done_by_hand_and_keeps_order() -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_the_closed_testing_of_bonferroni(p: list[float]) -> None:
-    # a hypothesis falls when Bonferroni rejects each intersection that it is part of: Marcus, Peritz, Gabriel 1976
+    # a hypothesis is rejected if Bonferroni rejects each intersection with it: Marcus, Peritz, Gabriel 1976
     sets = [[bool(n >> i & 1) for i in range(len(p))] for n in range(1, 2 ** len(p))]
     local = [min(1, sum(each) * min(value for value, inside in zip(p, each, strict=True) if inside)) for each in sets]
     closed = [max(value for value, each in zip(local, sets, strict=True) if each[i]) for i in range(len(p))]
@@ -111,7 +112,7 @@ def test_holm_is_the_closed_testing_of_bonferroni(p: list[float]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("patients", [8, 30])
-def test_at_most_66_of_1000_studies_without_a_difference_raise_an_alarm(patients: int) -> None:
+def test_at_most_66_of_1000_studies_without_a_difference_have_a_false_positive(patients: int) -> None:
     random = np.random.default_rng(11)
     alarms = 0
     for _ in range(1000):
@@ -132,7 +133,7 @@ def test_a_true_difference_is_found_in_most_studies_of_30_patients() -> None:
     assert found > 140, found
 
 
-def test_effect_size_is_1_where_first_is_always_better_and_follows_ranks() -> None:
+def test_effect_size_is_1_if_first_is_always_better_and_follows_ranks() -> None:
     assert rank_biserial(np.array([0.1, 0.2, 0.3])) == 1
     assert rank_biserial(np.array([0.1, 0.2, -0.3])) == pytest.approx(0)
     assert rank_biserial(np.array([-0.1, 0.0])) == -1
@@ -142,7 +143,7 @@ def test_pairs_are_compared_on_common_patients() -> None:
     table = {"bce": {"A": 0.1, "B": 0.2, "C": 0.3}, "dice": {"B": 0.4, "C": 0.4, "D": 0.9}}
     ((pair,),) = compare([table])
     assert (pair.patients, pair.difference.mean) == (2, pytest.approx(-0.15))
-    assert pair.p_best == 0.5
+    assert pair.smallest_p == 0.5
 
 
 def test_pairs_without_a_common_patient_are_left_out() -> None:
@@ -155,30 +156,41 @@ def test_correction_is_over_all_structures_and_pairs_or_against_the_baseline_alo
     both = compare([table, table])
     against = compare([table], baseline="focal")[0]
     assert [len(found) for found in both] == [6, 6]
-    assert [pair.p_best for pair in one] == pytest.approx([6 * 2**-11] * 6)
-    assert [pair.p_best for pair in both[1]] == pytest.approx([12 * 2**-11] * 6)
+    assert [pair.smallest_p for pair in one] == pytest.approx([6 * 2**-11] * 6)
+    assert [pair.smallest_p for pair in both[1]] == pytest.approx([12 * 2**-11] * 6)
     assert [(pair.first, pair.second) for pair in against] == [(n, "focal") for n in NAMES if n != "focal"]
-    assert [pair.p_best for pair in against] == pytest.approx([3 * 2**-11] * 3)
+    assert [pair.smallest_p for pair in against] == pytest.approx([3 * 2**-11] * 3)
 
 
 def test_five_patients_cannot_tell_anything_apart() -> None:
     table = {"bce": {str(n): 0.1 + n / 100 for n in range(5)}, "dice": {str(n): 0.9 - n / 50 for n in range(5)}}
     ((pair,),) = compare([table])
-    assert pair.p == pair.p_best == pytest.approx(0.0625)
-    assert not pair.is_told_apart
+    assert pair.p == pair.smallest_p == pytest.approx(0.0625)
+    assert not pair.is_significant
 
 
-def test_ranks_are_sure_where_one_is_always_better_and_shared_where_equal() -> None:
+def test_ranks_are_certain_if_one_is_always_better_and_shared_if_equal() -> None:
     worse = {str(n): 0.5 + n / 100 for n in range(8)}
     better = {patient: value + 0.1 for patient, value in worse.items()}
-    assert rank_shares({"bce": worse, "dice": better}) == {"dice": [1, 0], "bce": [0, 1]}
-    assert rank_shares({"bce": worse, "dice": worse}) == {"bce": [1, 0], "dice": [1, 0]}
-    assert rank_shares({"bce": {"A": 1.0}, "dice": {"B": 1.0}}) == {}
+    assert rank_frequencies({"bce": worse, "dice": better}) == {"dice": [1, 0], "bce": [0, 1]}
+    assert rank_frequencies({"bce": worse, "dice": worse}) == {"bce": [1, 0], "dice": [1, 0]}
+    assert rank_frequencies({"bce": {"A": 1.0}, "dice": {"B": 1.0}}) == {}
 
 
-def test_ranks_are_unsure_where_patients_disagree() -> None:
+def test_ranks_are_uncertain_if_patients_disagree() -> None:
     random = np.random.default_rng(3)
     table = {name: {str(n): float(value) for n, value in enumerate(random.random(20))} for name in ("bce", "dice")}
-    shares = rank_shares(table)
+    shares = rank_frequencies(table)
     assert all(0.02 < share < 0.98 for shares_of in shares.values() for share in shares_of)
     assert all(sum(shares_of) == pytest.approx(1) for shares_of in shares.values())
+
+
+def test_seed_means_are_over_the_patients_of_all_seeds() -> None:
+    rows = [
+        Score("a", "loss=dice", 0, 0, "A", "1", "tumour", 0.2),
+        Score("a", "loss=dice", 0, 0, "A", "2", "tumour", 0.4),
+        Score("a", "loss=dice", 0, 0, "B", "3", "tumour", 0.9),
+        Score("b", "loss=dice", 1, 0, "A", "1", "tumour", 0.5),
+        Score("c", "loss=bce", 0, 0, "A", "1", "liver", 0.5),
+    ]
+    assert seed_means(rows, "tumour") == {"loss=dice": {0: pytest.approx(0.3), 1: pytest.approx(0.5)}, "loss=bce": {}}

@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from experiments.speed.made_masks import LPS, PLAIN, RAS, SPACING_MM, write_set
-from experiments.speed.scoring import phantom_pair
+from experiments.speed.scoring.bench import phantom_pair
+from experiments.speed.scoring.masks import LPS, PLAIN, RAS, SPACING_MM, write_set
 from lightning_liver.errors import LiverError
 from lightning_liver.evaluation import score
 from lightning_liver.evaluation.pairs import Pair

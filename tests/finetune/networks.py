@@ -36,7 +36,6 @@ def task(network: nn.Module) -> SegmentationTask:
         network,
         nn.functional.binary_cross_entropy_with_logits,
         terms={},
-        test_losses={},
         optimizer=partial(torch.optim.AdamW, lr=1e-3),
         scheduler=lambda optimizer, _steps: torch.optim.lr_scheduler.ConstantLR(optimizer),
         multiple=4,

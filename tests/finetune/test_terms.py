@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lightning_liver.finetune import terms
+from lightning_liver.finetune.features import on_target
 from lightning_liver.finetune.self_taught import patches
+from lightning_liver.finetune.terms.discriminator import reversal_strength, reverse_gradient
+from lightning_liver.finetune.terms.distillation import distillation
 from tests.finetune.tiny import Task, Tiny, batch, start
 
 pytestmark = pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
@@ -18,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Converting a tensor with require
 
 def test_distillation_of_equal_outputs_costs_nothing_and_pulls_nowhere() -> None:
     logits = torch.randn(2, 2, 5, 5, requires_grad=True)
-    cost = terms.distillation(logits, logits.detach().clone(), temperature=2.0)
+    cost = distillation(logits, logits.detach().clone(), temperature=2.0)
     assert float(cost.detach()) == pytest.approx(0, abs=1e-7)
     cost.backward()
     assert logits.grad is not None
@@ -29,7 +32,7 @@ def test_distillation_of_equal_outputs_costs_nothing_and_pulls_nowhere() -> None
 def test_distillation_is_the_divergence_of_two_coins(student: float, teacher: float, temperature: float) -> None:
     q, p = (1 / (1 + math.exp(-z / temperature)) for z in (student, teacher))
     expected = temperature**2 * (p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q)))
-    ours = terms.distillation(
+    ours = distillation(
         torch.full((1, 2, 3, 3), student, dtype=torch.float64),
         torch.full((1, 2, 3, 3), teacher, dtype=torch.float64),
         temperature=temperature,
@@ -86,14 +89,14 @@ def test_weight_conservation_is_half_the_sum_of_squares() -> None:
 
 def test_a_reversed_gradient_is_turned_round_and_the_value_is_not() -> None:
     features = torch.tensor([1.0, -2.0], requires_grad=True)
-    reversed_ = terms.reverse_gradient(features, 0.25)
+    reversed_ = reverse_gradient(features, 0.25)
     torch.testing.assert_close(reversed_, features)
     (reversed_ * torch.tensor([3.0, 5.0])).sum().backward()
     torch.testing.assert_close(features.grad, -0.25 * torch.tensor([3.0, 5.0]))
 
 
 def test_reversal_grows_from_nothing_to_almost_one() -> None:
-    strengths = [terms.reversal_strength(p) for p in np.linspace(0, 1, 11)]
+    strengths = [reversal_strength(p) for p in np.linspace(0, 1, 11)]
     assert strengths[0] == 0
     assert strengths[-1] == pytest.approx((1 - math.exp(-10)) / (1 + math.exp(-10)))
     assert strengths == sorted(strengths)
@@ -129,7 +132,7 @@ def test_the_discriminator_learns_while_the_network_unlearns() -> None:
     honest(answer, torch.tensor([0.0] * 4 + [1.0] * 4)).backward()
     direct = [p.grad for p in network.encoder.parameters() if p.grad is not None]
     for turned, straight in zip(reversed_, direct, strict=True):
-        torch.testing.assert_close(turned, -terms.reversal_strength(0.5) * straight)
+        torch.testing.assert_close(turned, -reversal_strength(0.5) * straight)
 
 
 def test_pseudo_labels_are_those_that_the_teacher_is_sure_of() -> None:
@@ -200,7 +203,7 @@ def test_terms_do_not_hear_each_others_target_passes() -> None:
 def test_target_images_leave_the_running_statistics_alone() -> None:
     network = Tiny().train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    terms.on_target(Task(network), batch())
+    on_target(Task(network), batch())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     network(batch()["image"])
     assert not torch.equal(network.state_dict()["encoder.0.1.running_mean"], before["encoder.0.1.running_mean"])

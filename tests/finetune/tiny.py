@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lightning_liver.finetune.terms import Start
+from lightning_liver.finetune.terms.base import Start
 
 
 class Tiny(nn.Module):

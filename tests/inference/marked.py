@@ -1,4 +1,4 @@
-"""A network whose answer is known: what is brighter than a value of its input."""
+"""A network with known labels: pixels brighter than a value."""
 
 import torch
 from torch import Tensor, nn

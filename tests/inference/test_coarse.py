@@ -1,4 +1,4 @@
-"""What a coarse pass leaves out shows nothing, and what it takes is all of what shows."""
+"""The coarse pass skips slices without liver and keeps all with it."""
 
 from dataclasses import replace
 
@@ -10,15 +10,24 @@ from hypothesis import strategies as st
 
 from lightning_liver.data.slices import Normalization
 from lightning_liver.inference.coarse import coarse_places, places_between
-from lightning_liver.inference.predict_volume import Member, Options, predict_volume
+from lightning_liver.inference.network import TrainedNetwork
+from lightning_liver.inference.postprocess import PostProcess
+from lightning_liver.inference.predict_volume import Options, predict_volume
 from lightning_liver.inference.thresholds import HALF
 from lightning_liver.volume import Volume
 
-ALL = Options.masks_alone(batch_size=3, flips=((),), autocast=None, device=torch.device("cpu"))
+ALL = Options.masks_alone(
+    thresholds=HALF,
+    post_process=PostProcess(),
+    batch_size=3,
+    flips=((),),
+    autocast=None,
+    device=torch.device("cpu"),
+)
 
 
 class Bright(torch.nn.Module):
-    """Liver is what is bright; counts the slices that it was shown."""
+    """Labels bright pixels as liver, and counts its slices."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,10 +47,12 @@ def scan(*livers: tuple[int, int], slices: int = 40, spacing_mm: float = 2.0) ->
 
 
 def predicted(volume: Volume, options: Options, context: int = 0) -> tuple[np.ndarray, int, list[int]]:
-    network, told = Bright(), []
+    network, calls = Bright(), []
     normalization = Normalization((-160.0, 240.0), context=context, mean=0.0, std=1.0)
-    labels = predict_volume(volume, [Member(network, normalization, None, 1)], HALF, options, tell=told.append).labels
-    return labels, network.count, told
+    labels = predict_volume(
+        volume, [TrainedNetwork(network, normalization, None, 1)], options, progress=calls.append
+    ).labels
+    return labels, network.count, calls
 
 
 @given(
@@ -51,7 +62,7 @@ def predicted(volume: Volume, options: Options, context: int = 0) -> tuple[np.nd
     start=st.integers(0, 299),
     thickness=st.integers(1, 300),
 )
-def test_what_is_as_thick_as_a_step_is_taken_whole(
+def test_a_liver_as_thick_as_a_step_is_processed_whole(
     count: int, spacing_mm: float, step_mm: float, start: int, thickness: int
 ) -> None:
     places = coarse_places(count, spacing_mm, step_mm)
@@ -70,35 +81,35 @@ def test_what_is_as_thick_as_a_step_is_taken_whole(
 
 
 @pytest.mark.parametrize("context", [0, 1])
-def test_masks_are_those_of_a_pass_over_all(context: int) -> None:
+def test_masks_equal_those_of_a_pass_over_all_slices(context: int) -> None:
     volume = scan((7, 13), (30, 39))
-    labels, count, told = predicted(volume, replace(ALL, coarse_mm=10.0), context)
-    everything, count_of_all, told_of_all = predicted(volume, ALL, context)
+    labels, count, calls = predicted(volume, replace(ALL, coarse_mm=10.0), context)
+    everything, count_of_all, calls_of_all = predicted(volume, ALL, context)
     assert everything.any()
     assert np.array_equal(labels, everything)
-    assert count_of_all == len(volume.hu) == sum(told) == sum(told_of_all)
+    assert count_of_all == len(volume.hu) == sum(calls) == sum(calls_of_all)
     assert count < 32
 
 
-def test_slices_as_far_apart_as_a_step_are_all_looked_at() -> None:
+def test_slices_as_far_apart_as_a_step_are_all_processed() -> None:
     volume = scan((7, 7), spacing_mm=10.0)
     assert predicted(volume, replace(ALL, coarse_mm=10.0))[0][7].any()
 
 
-def test_what_is_thinner_than_a_step_may_be_missed_and_no_liver_costs_little() -> None:
+def test_a_liver_thinner_than_a_step_may_be_missed_and_few_slices_are_processed() -> None:
     labels, count, _ = predicted(scan((7, 8)), replace(ALL, coarse_mm=10.0))
     assert not labels.any()
     assert count == 9
 
 
-def test_specks_lead_nowhere() -> None:
+def test_specks_start_no_search_but_are_kept() -> None:
     specks = scan()
     specks.hu[::5, 2:4, 2:4] = 150  # 64 mm2
     labels, count, _ = predicted(specks, replace(ALL, coarse_mm=10.0))
     assert count == 9
-    assert labels[5].any(), "what was found is told"
+    assert labels[5].any(), "a speck on a coarse slice stays labelled"
 
 
-def test_maps_are_of_all_slices() -> None:
+def test_maps_cover_all_slices() -> None:
     _, count, _ = predicted(scan(), replace(ALL, coarse_mm=10.0, probabilities=True))
     assert count == 40

@@ -13,7 +13,7 @@ from lightning_liver.inference.decision import (
 from lightning_liver.inference.postprocess import PostProcess
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_a_written_decision_is_read_back(tmp_path: Path) -> None:
     assert read_decision(tmp_path) is None
     write_decision(tmp_path, (0.5, 0.5), (0.55, 0.125), [{"what": "thresholds 0.5", "liver": 0.9, "tumour": 0.4}])
     kept = read_decision(tmp_path)
@@ -29,10 +29,10 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     [
         ("", "EOF"),
         ("{}", "thresholds"),
-        ('{"thresholds": {"liver": 2, "tumour": 0.5}, "tuned": {}, "validation": []}', r"thresholds\.liver: 2"),
+        ('{"thresholds": {"liver": 2, "tumour": 0.5}, "tuned": {}, "validation": []}', r"thresholds\.liver=2"),
         (
             '{"thresholds": {"liver": 0.5, "tumour": 0.5}, "tuned": {"liver": 0.5}, "validation": []}',
-            r"tuned\.tumour: None",
+            r"tuned\.tumour=None",
         ),
     ],
 )
@@ -50,7 +50,7 @@ def test_thresholds_out_of_range_are_refused(given: Any) -> None:
         thresholds_of(given, None)
 
 
-def test_tuned_without_tuning_is_refused(tmp_path: Path) -> None:
+def test_tuned_thresholds_without_tuning_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LiverError, match="never tuned"):
         thresholds_of("tuned", tmp_path)
 
@@ -67,18 +67,18 @@ def test_options_that_are_null_are_off() -> None:
         ({"min_tumour_mm3": -1}, "min_tumour_mm3=-1"),
         ({"min_tumour_mm3": True}, "min_tumour_mm3=True"),
         ({"fill_holes": "soon"}, "soon"),
-        (True, "postprocess=True: name the steps"),
-        (False, "postprocess=False: name the steps"),
-        ("largest_liver", "name the steps"),
-        (["largest_liver"], "name the steps"),
+        (True, "postprocess=True: expected steps"),
+        (False, "postprocess=False: expected steps"),
+        ("largest_liver", "expected steps"),
+        (["largest_liver"], "expected steps"),
     ],
 )
-def test_options_that_do_not_exist_or_fit_are_refused(given: Any, message: str) -> None:
+def test_unknown_and_invalid_options_are_refused(given: Any, message: str) -> None:
     with pytest.raises(LiverError, match=message):
         post_process_of(given)
 
 
-def test_a_step_that_a_run_took_can_be_left_out() -> None:
+def test_a_step_of_the_run_can_be_switched_off() -> None:
     of_run = {"largest_liver": True, "fill_holes": True, "min_tumour_mm3": 50.0}
     typed = {"largest_liver": False, "tumour_in_liver": True, "fill_holes": None, "min_tumour_mm3": 0}
     assert list(post_process_of(typed, of_run).steps()) == ["fill_holes", "tumour_in_liver"]

@@ -58,7 +58,7 @@ def neighbours(part: set[tuple[int, ...]]) -> set[tuple[int, ...]]:
 
 
 @given(maps)
-def test_the_largest_part_of_liver_stays_whole_and_alone(labels: np.ndarray) -> None:
+def test_only_the_largest_part_of_liver_stays(labels: np.ndarray) -> None:
     kept = largest_liver(labels, SPACING_MM)
     biggest = max(parts(labels > 0), key=len, default=set())
     assert places(kept > 0) == biggest
@@ -66,7 +66,7 @@ def test_the_largest_part_of_liver_stays_whole_and_alone(labels: np.ndarray) -> 
 
 
 @given(maps)
-def test_tumours_without_liver_beside_them_go(labels: np.ndarray) -> None:
+def test_tumours_that_touch_no_liver_are_dropped(labels: np.ndarray) -> None:
     kept, liver = tumour_in_liver(labels, SPACING_MM), places(labels == 1)
     wanted = [part for part in parts(labels == 2) if neighbours(part) & liver]
     assert places(kept == 2) == set().union(*wanted)
@@ -74,7 +74,7 @@ def test_tumours_without_liver_beside_them_go(labels: np.ndarray) -> None:
 
 
 @given(maps)
-def test_what_cannot_be_reached_from_outside_is_filled(labels: np.ndarray) -> None:
+def test_enclosed_background_is_filled(labels: np.ndarray) -> None:
     kept = fill_holes(labels, SPACING_MM)
     for lowest, filled in ((2, kept == 2), (1, kept > 0)):
         outside = reached(np.pad(labels < lowest, 1, constant_values=True), (0, 0, 0))
@@ -83,7 +83,7 @@ def test_what_cannot_be_reached_from_outside_is_filled(labels: np.ndarray) -> No
 
 
 @given(maps, st.floats(0.5, 12))
-def test_small_tumours_become_what_is_beside_them(labels: np.ndarray, least_mm3: float) -> None:
+def test_small_tumours_become_liver_where_they_touch_it(labels: np.ndarray, least_mm3: float) -> None:
     kept, liver = drop_small_tumours(labels, SPACING_MM, least_mm3=least_mm3), places(labels == 1)
     for part in parts(labels == 2):
         small = len(part) * 1.0 < least_mm3  # a voxel of 2 x 1 x 0.5 mm
@@ -94,7 +94,7 @@ def test_small_tumours_become_what_is_beside_them(labels: np.ndarray, least_mm3:
 
 @each_step
 @given(labels=maps)
-def test_every_step_taken_twice_is_as_once_and_leaves_its_input(step: object, labels: np.ndarray) -> None:
+def test_every_step_is_idempotent_and_leaves_its_input(step: object, labels: np.ndarray) -> None:
     before = labels.copy()
     once = step(labels, SPACING_MM)  # type: ignore[operator]
     assert np.array_equal(before, labels)
@@ -104,7 +104,7 @@ def test_every_step_taken_twice_is_as_once_and_leaves_its_input(step: object, la
 
 @each_step
 @given(labels=maps, axis=st.integers(0, 2), pad=st.integers(0, 2))
-def test_every_step_sees_the_same_from_each_side(step: object, labels: np.ndarray, axis: int, pad: int) -> None:
+def test_every_step_commutes_with_flips_and_padding(step: object, labels: np.ndarray, axis: int, pad: int) -> None:
     sizes = sorted(len(part) for part in parts(labels > 0))
     if len(sizes) > 1 and sizes[-1] == sizes[-2]:
         return  # which of two equally large parts stays depends on the order of voxels
@@ -137,12 +137,12 @@ def test_no_large_tumour_within_the_largest_liver_is_lost(labels: np.ndarray) ->
             assert part <= places(kept == 2)
 
 
-def test_nothing_predicted_is_nothing_put_right() -> None:
+def test_an_empty_prediction_stays_empty() -> None:
     assert not ALL(np.zeros((3, 4, 5), np.uint8), SPACING_MM).any()
 
 
 @pytest.mark.slow
-def test_a_full_size_scan_takes_two_seconds_of_processor() -> None:
+def test_a_full_size_scan_takes_two_seconds_of_processor_time() -> None:
     labels = np.zeros((500, 512, 512), np.uint8)
     labels[150:350, 100:350, 80:350] = 1
     labels[200:230, 150:200, 150:200] = 2
@@ -151,7 +151,7 @@ def test_a_full_size_scan_takes_two_seconds_of_processor() -> None:
     assert time.process_time() - began < 2
 
 
-def test_steps_take_a_few_bytes_a_voxel() -> None:
+def test_steps_use_a_few_bytes_per_voxel() -> None:
     """So that a scan of 512x512x1000 is post-processed on a laptop; specks are what a poor prediction is full of."""
     labels = np.zeros((60, 384, 384), np.uint8)
     labels[5:55, 30:300, 30:350], labels[20:40, 100:200, 100:200] = 1, 2

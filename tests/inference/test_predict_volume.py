@@ -1,4 +1,4 @@
-"""A network sees of a scan that it is given what it saw of it in training."""
+"""In prediction a network gets the same input as in training."""
 
 from pathlib import Path
 
@@ -11,14 +11,16 @@ from lightning_liver.data.prepare import prepare
 from lightning_liver.data.slices import Normalization
 from lightning_liver.data.sources import Case
 from lightning_liver.imageio.nifti import read_volume
-from lightning_liver.inference.predict_volume import Member, Options, predict_volume
+from lightning_liver.inference.network import TrainedNetwork
+from lightning_liver.inference.postprocess import PostProcess
+from lightning_liver.inference.predict_volume import Options, predict_volume
 from lightning_liver.inference.thresholds import HALF
 
 LOOK = Normalization((-160.0, 240.0), context=1, mean=0.3, std=0.2)
 
 
 class Watched(torch.nn.Module):
-    """Keeps what it was given."""
+    """Keeps its input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,8 +32,8 @@ class Watched(torch.nn.Module):
 
 
 @pytest.mark.parametrize("spacing_mm", [None, 1.7])
-def test_slices_are_those_of_the_store(tmp_path: Path, spacing_mm: float | None) -> None:
-    """Also where the scanner wrote what is no HU: -3024 around the field of view, metal."""
+def test_slices_equal_those_of_the_store(tmp_path: Path, spacing_mm: float | None) -> None:
+    """Also outside of the HU range: -3024 around the field of view, metal."""
     hu = np.random.default_rng(0).integers(-200, 300, (24, 20, 6)).astype(np.int16)
     hu[:5], hu[12:15, 8:11] = -3024, 9000
     path = tmp_path / "volume-1.nii.gz"
@@ -40,6 +42,13 @@ def test_slices_are_those_of_the_store(tmp_path: Path, spacing_mm: float | None)
     store = prepare([case], store=tmp_path / "store", spacing_mm=spacing_mm, workers=0, skip_bad=False)
     expected = torch.stack([LOOK.tensor(LOOK.hu(store, "1", z)) for z in range(6)])
     network = Watched()
-    options = Options.masks_alone(batch_size=4, flips=((),), autocast=None, device=torch.device("cpu"))
-    predict_volume(read_volume(path), [Member(network, LOOK, spacing_mm, 1)], HALF, options)
+    options = Options.masks_alone(
+        thresholds=HALF,
+        post_process=PostProcess(),
+        batch_size=4,
+        flips=((),),
+        autocast=None,
+        device=torch.device("cpu"),
+    )
+    predict_volume(read_volume(path), [TrainedNetwork(network, LOOK, spacing_mm, 1)], options)
     assert torch.equal(torch.cat(network.seen), expected)

@@ -29,7 +29,7 @@ def table_of(seed: int) -> torch.Tensor:
 
 @settings(max_examples=25)
 @given(st.integers(0, 1000), st.sampled_from(EDGES), st.sampled_from(EDGES))
-def test_dice_at_an_edge_is_that_of_the_label_maps_made_with_it(seed: int, liver: float, tumour: float) -> None:
+def test_dice_at_an_edge_equals_that_of_the_label_maps(seed: int, liver: float, tumour: float) -> None:
     logits, labels, cases = slices(seed)
     table, predicted = table_of(seed), label_maps(logits, (liver, tumour))
     counted = overlap.empty(2)
@@ -52,19 +52,19 @@ def test_no_other_threshold_is_better(seed: int) -> None:
     assert reached["liver"] >= float(thresholds.liver_dice(table, tumour).mean(dim=0).max()) - 1e-9
 
 
-def test_of_a_stretch_of_equal_thresholds_the_middle_is_taken() -> None:
+def test_the_middle_of_equally_good_thresholds_is_chosen() -> None:
     logits = torch.logit(torch.tensor([0.25, 0.75])).reshape(1, 1, 1, 2).repeat(1, 2, 1, 1)
     table = thresholds.empty(1)
     thresholds.update(table, torch.tensor([0]), logits, torch.tensor([[[0, 2]]], dtype=torch.uint8))
     assert thresholds.best(table)[1] == pytest.approx(0.5, abs=0.01)
 
 
-def test_without_cases_or_evidence_it_is_one_half() -> None:
+def test_thresholds_are_one_half_without_cases_or_evidence() -> None:
     assert thresholds.best(thresholds.empty(0)) == thresholds.HALF
     assert thresholds.best(thresholds.empty(3)) == thresholds.HALF
 
 
-def test_one_half_gives_the_bits_of_the_sign() -> None:
+def test_one_half_labels_as_the_sign_of_the_logit_does() -> None:
     logits = torch.randn(2, 2, 9, 9)
     logits[0, 0, 0] = 0
     liver, tumour = logits[:, 0] > 0, logits[:, 1] > 0

@@ -13,14 +13,14 @@ NETWORK = nn.Conv2d(1, 2, kernel_size=1).eval().requires_grad_(False)
 
 @settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(4, 24), st.floats(0, 0.9))
-def test_tiles_give_what_the_whole_slice_gives(height: int, width: int, tile: int, overlap: float) -> None:
-    """Of a network that sees one pixel at a time: all tiles agree on it, whatever their weights."""
+def test_tiles_equal_the_whole_slice(height: int, width: int, tile: int, overlap: float) -> None:
+    """For a network that sees one pixel at a time, where all tiles agree."""
     images = torch.randn(2, 1, height, width)
     whole = whole_slice_logits(NETWORK, images, multiple=4)
     assert torch.allclose(tiled_logits(NETWORK, images, tile=tile, overlap=overlap, multiple=4), whole, atol=1e-5)
 
 
-def test_no_part_is_larger_than_a_tile() -> None:
+def test_no_input_is_larger_than_a_tile() -> None:
     seen = []
 
     def network(images: torch.Tensor) -> torch.Tensor:
@@ -34,7 +34,7 @@ def test_no_part_is_larger_than_a_tile() -> None:
 
 @pytest.mark.parametrize("overlap", [0.25, 0.5])
 def test_tiles_fade_into_each_other(overlap: float) -> None:
-    """A network that says of each tile what its number is makes no step at a seam."""
+    """A network that returns the number of each tile makes no step at a seam."""
     number = iter(range(100))
 
     def network(images: torch.Tensor) -> torch.Tensor:

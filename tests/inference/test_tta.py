@@ -7,15 +7,15 @@ from lightning_liver.inference.tta import FLIPS, flipped_views
 
 
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
-def test_views_are_turned_back_to_the_bit(batch: int, height: int, width: int, seed: int) -> None:
-    """Of a network that answers pixel by pixel every view gives the same logits, and so does their mean."""
+def test_views_are_mirrored_back_to_the_bit(batch: int, height: int, width: int, seed: int) -> None:
+    """A network that sees one pixel at a time gives the same logits in every view, and so does their mean."""
     images = torch.randn(batch, 2, height, width, generator=torch.Generator().manual_seed(seed))
     for axes in FLIPS:
         assert torch.equal(flipped_views(torch.tanh, images, flips=[axes]).mean(dim=0), torch.tanh(images))
     assert torch.equal(flipped_views(torch.tanh, images, flips=FLIPS).mean(dim=0), torch.tanh(images))
 
 
-def test_every_view_is_another_one() -> None:
+def test_views_are_the_four_mirror_images() -> None:
     seen: list[Tensor] = []
 
     def network(images: Tensor) -> Tensor:
@@ -28,8 +28,8 @@ def test_every_view_is_another_one() -> None:
     assert all(torch.equal(view, flipped) for view, flipped in zip(seen, expected, strict=True))
 
 
-def test_the_mean_does_not_depend_on_which_way_the_slice_lies() -> None:
-    """Whatever the network: averaged over all mirror images it answers a mirrored slice with the mirrored answer."""
+def test_the_mean_of_all_views_commutes_with_mirroring() -> None:
+    """For any network: a mirrored slice gives the mirrored mean."""
     network = torch.nn.Conv2d(1, 2, 3, padding=1)
     with torch.no_grad():
         images = torch.randn(2, 1, 8, 10)

@@ -7,13 +7,13 @@ from torch import nn
 from lightning_liver.inference.uncertainty import Members, dropping_out, entropy_bits, has_dropout
 
 
-def test_entropy_is_a_bit_where_nothing_is_known_and_none_where_all_is() -> None:
+def test_entropy_is_one_bit_at_one_half_and_zero_at_certainty() -> None:
     given = torch.tensor([0.5, 0.0, 1.0, 0.25]).reshape(1, 1, 2, 2)
     expected = [1.0, 0.0, 0.0, -(0.25 * math.log2(0.25) + 0.75 * math.log2(0.75))]
     assert entropy_bits(given).flatten().tolist() == pytest.approx(expected)
 
 
-def test_figures_are_those_of_the_stacked_members() -> None:
+def test_uncertainties_equal_those_of_the_stacked_members() -> None:
     logits = torch.randn(5, 2, 2, 3, 4, generator=torch.Generator().manual_seed(0))
     members = Members()
     for one in logits:
@@ -33,14 +33,14 @@ def test_figures_are_those_of_the_stacked_members() -> None:
 
 
 @pytest.mark.parametrize("kind", ["mutual_information", "variance"])
-def test_members_that_agree_are_sure_of_each_other(kind: str) -> None:
+def test_members_that_agree_have_no_disagreement(kind: str) -> None:
     members = Members()
     for _ in range(3):
         members.add(torch.full((1, 2, 2, 2), 0.7))
     assert members.uncertainty(kind).abs().max() < 1e-6  # type: ignore[arg-type]
 
 
-def test_dropout_alone_is_switched_on_and_off_again() -> None:
+def test_dropout_alone_is_switched_on_and_off() -> None:
     network = nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4), nn.Dropout(0.5)).eval()
     statistics = network[1].running_mean.clone()
     given = torch.randn(2, 1, 8, 8)

@@ -1,4 +1,4 @@
-"""Losses built from their configs, and little images to try them on."""
+"""Losses built from their configs, and small images to try them on."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from lightning_liver import build as building
+from lightning_liver.config import losses
+
 CONF = Path(__file__).parents[2] / "conf" / "loss"
-YAMLS = [path for path in sorted(CONF.glob("*.yaml"), key=lambda path: path.stem) if path.stem != "deep_supervision"]
+YAMLS = [CONF / f"{name}.yaml" for name in losses()]
 
 Loss = Callable[..., Tensor]
 
@@ -26,17 +29,17 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def options_of(path: Path) -> dict[str, Any]:
-    """The options as the config has them."""
+    """Return the options as the config has them."""
     return {name: value for name, value in _config(path).items() if not name.startswith("_")}
 
 
 def build(path: Path, **options: Any) -> Loss:
-    """The loss of a config, with other options where given."""
-    return instantiate(OmegaConf.merge(OmegaConf.load(path), options), _convert_="all")
+    """Build the loss of a config, with other options where given."""
+    return building.build(OmegaConf.create({"loss": OmegaConf.merge(OmegaConf.load(path), options)}).loss)
 
 
 def named(name: str, **options: Any) -> Loss:
-    """The same by name and without Hydra, which takes its time: for tests of many examples."""
+    """Build the same by name, unchecked and without Hydra, which takes its time: for tests of many examples."""
     path = CONF / f"{name}.yaml"
     return partial(get_object(_config(path)["_target_"]), **(options_of(path) | options))
 

@@ -1,4 +1,4 @@
-"""The formulas of the docstrings again, in float64: one class and one pixel at a time, the way they are written."""
+"""Formulas of the docstrings in float64, one class and one pixel at a time."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ FLOOR = 1e-7
 
 
 def of_classes(one: Callable[..., float]) -> Oracle:
-    """The mean over classes of a cost of logits and truth (batch, height, width)."""
+    """Return the mean over classes of a loss of logits and truth (batch, height, width)."""
 
     def mean(logits: Array, target: Array, **options: object) -> float:
         costs = []
@@ -117,7 +117,7 @@ def generalised_dice(logits: Array, target: Array) -> float:
 
 @of_classes
 def lovasz_hinge(logits: Array, target: Array) -> float:
-    """The Choquet integral of the Jaccard loss: over thresholds, of the set of pixels whose error is above."""
+    """Return the Choquet integral of the Jaccard loss over thresholds of the error."""
     errors = np.maximum(0, 1 - (2 * target - 1) * logits)
     cost = below = 0.0
     for level in np.unique(errors[errors > 0]):

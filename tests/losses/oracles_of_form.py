@@ -1,4 +1,4 @@
-"""Oracles of the losses of boundaries and structure: distances by trying all pixels, windows and erosions by loops."""
+"""Oracles of boundary and structural losses: distances by trying all pixels, windows and erosions by loops."""
 
 import math
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from tests.losses.oracles import Array, entropy, of_classes, one_dice, probabili
 
 
 def signed(mask: Array) -> Array:
-    """Distance of each pixel of one slice to the nearest of the other side; 1 where there is none."""
+    """Return the distance of each pixel of one slice to the nearest of the other side; 1 where there is none."""
     places = list(np.ndindex(*mask.shape))
     distance = np.ones(mask.shape)
     for place in places:
@@ -137,7 +137,7 @@ def cldice(logits: Array, target: Array, *, alpha: float, iterations: int, smoot
 
 
 def skeleton(image: Array, iterations: int) -> Array:
-    """Algorithm 1 of the paper."""
+    """Compute algorithm 1 of the paper."""
     found = np.maximum(image - dilate(erode(image)), 0)
     for _ in range(iterations):
         image = erode(image)

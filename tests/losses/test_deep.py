@@ -4,6 +4,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
+from lightning_liver.build import build as checked
 from lightning_liver.config import compose
 from lightning_liver.errors import LiverError
 from lightning_liver.losses.deep import deep_supervision
@@ -69,11 +70,16 @@ def test_finest_level_must_have_the_size_of_the_target() -> None:
 
 @pytest.mark.parametrize("decay", [-0.1, 1.1])
 def test_decay_out_of_range_is_named(decay: float) -> None:
-    with pytest.raises(LiverError, match=r"loss\.decay"):
-        deep_supervision(*sample(4), loss=named("dice"), decay=decay)
+    with pytest.raises(LiverError, match=rf"loss\.decay={decay}: expected"):
+        checked(compose("train", ["loss=deep_supervision", f"loss.decay={decay}"]).loss)
 
 
-def test_nothing_to_supervise_is_refused() -> None:
+def test_option_of_the_inner_loss_is_named() -> None:
+    with pytest.raises(LiverError, match=r"loss\.loss\.smooth=0: expected"):
+        checked(compose("train", ["loss=deep_supervision", "loss.loss.smooth=0"]).loss)
+
+
+def test_empty_list_of_logits_is_refused() -> None:
     with pytest.raises(LiverError, match="no output"):
         deep_supervision([], sample(5)[1], loss=named("dice"), decay=0.5)
 

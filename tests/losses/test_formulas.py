@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.losses import oracles, oracles_of_form
 from tests.losses.common import YAMLS, named, options_of, sample
 
 OTHER_OPTIONS: dict[str, list[dict[str, Any]]] = {
@@ -35,10 +36,13 @@ OTHER_OPTIONS: dict[str, list[dict[str, Any]]] = {
 }
 
 
+ORACLES = [import_module(f"tests.losses.{path.stem}") for path in sorted(Path(__file__).parent.glob("oracles*.py"))]
+
+
 def oracle_of(name: str) -> Callable[..., float]:
-    found = getattr(oracles, name, None) or getattr(oracles_of_form, name, None)
+    found = [getattr(module, name) for module in ORACLES if hasattr(module, name)]
     assert found, f"write the formula of {name} out in tests/losses/oracles.py"
-    return found
+    return found[0]
 
 
 CASES = [(path, other) for path in YAMLS for other in ({}, *OTHER_OPTIONS.get(path.stem, []))]
@@ -51,27 +55,27 @@ every_case = pytest.mark.parametrize(
 
 def pair(name: str, options: dict[str, Any], logits: Tensor) -> tuple[Callable[..., Tensor], Callable[..., float]]:
     own = {option: value for option, value in options.items() if option != "class_weights"}
-    if name == "structural_similarity":  # its weights take no gradient: they stay those of these logits
+    if name == "structural_similarity":  # its weights have no gradient: keep those of these logits
         own["weights_of"] = [logits[:, c].detach().double().numpy() for c in range(logits.shape[1])]
     return named(name, **options), partial(oracle_of(name), **own)
 
 
 @every_case
 @pytest.mark.parametrize("truth", ["mixed", "empty", "full", "0.1 %"])
-def test_value_is_that_of_the_formula_written_out(name: str, options: dict[str, Any], truth: str) -> None:
+def test_value_equals_the_oracle(name: str, options: dict[str, Any], truth: str) -> None:
     logits, target = sample(0, (1, 2, 32, 32) if truth == "0.1 %" else (2, 2, 5, 7))
     if truth == "0.1 %":
         target.zero_()
         target[0, 0, 7, 20] = target[0, 1, 0, 31] = 1
     elif truth != "mixed":
-        target[0] = target[:, 1] = float(truth == "full")  # a slice without boundary, and a class that is none or all
+        target[0] = target[:, 1] = float(truth == "full")  # a slice without boundary, and an empty or full class
     loss, oracle = pair(name, options, logits)
     expected = oracle(logits.double().numpy(), target.double().numpy())
     assert loss(logits, target).item() == pytest.approx(expected, abs=1e-5, rel=1e-5)
 
 
 @every_case
-def test_gradient_is_that_of_the_formula_written_out(name: str, options: dict[str, Any]) -> None:
+def test_gradient_equals_the_oracle(name: str, options: dict[str, Any]) -> None:
     logits, target = sample(1, (2, 2, 2, 3))
     loss, oracle = pair(name, options, logits)
     logits.requires_grad_()

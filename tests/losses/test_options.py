@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 
 from lightning_liver.errors import LiverError
-from tests.losses.common import named, sample
+from tests.losses.common import CONF, build, named, sample
 
 OUT_OF_RANGE = {
-    "weighted_bce": {"positive_weights": [[1.0], [1.0, -1.0], [1.0, float("nan")], 2.0]},
+    "weighted_bce": {"positive_weights": [[1.0, -1.0], [1.0, float("nan")], 2.0]},
     "focal": {"gamma": [-1.0, float("nan")], "alpha": [1.5, -0.1], "balanced": ["no", 1]},
     "dice": {"smooth": [0.0, 1e-8, -1.0, "much"]},
     "log_cosh_dice": {"smooth": [0.0]},
@@ -36,10 +36,19 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "option", "value"), CASES)
-@pytest.mark.usefixtures("unchecked")
-def test_option_out_of_range_is_named(name: str, option: str, value: Any) -> None:
-    with pytest.raises(LiverError, match=rf"loss\.{option}\b"):
-        named(name, **{option: value})(*sample(0))
+def test_option_out_of_range_is_named_when_the_loss_is_built(name: str, option: str, value: Any) -> None:
+    with pytest.raises(LiverError, match=rf"loss\.{option}=.*: expected"):
+        build(CONF / f"{name}.yaml", **{option: value})
+
+
+def test_number_of_weights_must_be_that_of_classes() -> None:
+    with pytest.raises(LiverError, match=r"loss\.positive_weights=\[1\.0\]: expected 2 numbers"):
+        named("weighted_bce", positive_weights=[1.0])(*sample(0))
+
+
+def test_unknown_option_is_named() -> None:
+    with pytest.raises(LiverError, match=r"loss\.gama=1: expected no option of this name"):
+        build(CONF / "focal.yaml", gama=1)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +59,6 @@ def test_option_out_of_range_is_named(name: str, option: str, value: Any) -> Non
         ("exponential_logarithmic", ("dice_weight", "bce_weight")),
     ],
 )
-def test_sum_of_nothing_is_refused(name: str, parts: tuple[str, str]) -> None:
-    with pytest.raises(LiverError, match=rf"loss\.{parts[0]} and loss\.{parts[1]} are both 0"):
+def test_sum_with_all_weights_0_is_refused(name: str, parts: tuple[str, str]) -> None:
+    with pytest.raises(LiverError, match=rf"loss\.{parts[0]}=0\.0, loss\.{parts[1]}=0\.0: expected a weight above 0"):
         named(name, **dict.fromkeys(parts, 0.0))(*sample(0))

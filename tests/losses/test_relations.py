@@ -1,4 +1,4 @@
-"""What losses are to each other, for any logits and any truth."""
+"""Identities between losses, for any logits and any truth."""
 
 from functools import partial
 
@@ -43,26 +43,26 @@ def test_focal_of_a_mixed_target_is_the_mixture(logits: Tensor, target: Tensor, 
 
 @often
 @any_pair
-def test_weighted_at_equal_weights_is_plain(logits: Tensor, target: Tensor) -> None:
+def test_weighted_bce_with_equal_weights_is_bce(logits: Tensor, target: Tensor) -> None:
     close(named("weighted_bce", positive_weights=[1.0, 1.0])(logits, target), bce(logits, target))
 
 
 @often
 @given(logits=logit_maps)
-def test_balanced_of_as_many_positives_as_negatives_is_half_the_plain(logits: Tensor) -> None:
+def test_balanced_bce_of_as_many_positives_as_negatives_is_half_of_bce(logits: Tensor) -> None:
     target = torch.arange(24).view(2, 2, 2, 3) % 2
     close(named("balanced_bce")(logits, target), bce(logits, target) / 2)
 
 
 @often
 @any_pair
-def test_distance_adds_at_most_once_the_plain(logits: Tensor, target: Tensor) -> None:
+def test_distance_bce_is_at_most_twice_bce(logits: Tensor, target: Tensor) -> None:
     plain, penalised = bce(logits, target), named("distance_bce")(logits, target)
     assert plain * (1 - 1e-6) <= penalised <= 2 * plain * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("truth", [0.0, 1.0])
-def test_distance_without_boundary_is_plain(truth: float) -> None:
+def test_distance_bce_without_boundary_is_bce(truth: float) -> None:
     logits, target = sample(0)
     close(named("distance_bce")(logits, 0 * target + truth), bce(logits, 0 * target + truth))
 
@@ -109,14 +109,14 @@ def test_sensitivity_becomes_specificity_when_sides_swap(logits: Tensor, target:
 
 @often
 @any_pair
-def test_generalised_dice_has_no_favourite_side(logits: Tensor, target: Tensor) -> None:
+def test_generalised_dice_stays_when_sides_swap(logits: Tensor, target: Tensor) -> None:
     close(named("generalised_dice")(logits, target), named("generalised_dice")(-logits, ~target))
 
 
 @often
 @given(predicted=multi_hots, target=multi_hots)
 def test_lovasz_of_margins_of_one_is_twice_jaccard(predicted: Tensor, target: Tensor) -> None:
-    """A wrong pixel errs by 2, a right one by 0: there the extension is the set function itself."""
+    """Errors are 2 in wrong pixels and 0 in right ones, where the extension is the set function itself."""
     either, both = (predicted | target).sum(PIXELS), (predicted & target).sum(PIXELS)
     assume(either.all())
     close(named("lovasz_hinge")(2.0 * predicted - 1, target), (2 * (1 - both / either)).mean())
@@ -124,7 +124,7 @@ def test_lovasz_of_margins_of_one_is_twice_jaccard(predicted: Tensor, target: Te
 
 @often
 @any_pair
-def test_parts_of_the_sums_are_the_losses_of_their_names(logits: Tensor, target: Tensor) -> None:
+def test_parts_of_sums_are_the_losses_of_their_names(logits: Tensor, target: Tensor) -> None:
     dice, focal = (named(name)(logits, target) for name in ("dice", "focal"))
     close(named("dice_bce", bce_weight=0.0)(logits, target), dice)
     close(named("dice_bce", dice_weight=0.0)(logits, target), bce(logits, target))
@@ -157,7 +157,7 @@ def test_hausdorff_at_alpha_0_is_twice_the_squared_error(logits: Tensor, target:
 
 @often
 @any_pair
-def test_shape_aware_is_plain_where_no_pixel_is_wrong(logits: Tensor, target: Tensor) -> None:
+def test_shape_aware_is_bce_where_no_pixel_is_wrong(logits: Tensor, target: Tensor) -> None:
     right = torch.where(target, logits.abs() + 0.1, -logits.abs())
     close(named("shape_aware")(right, target), bce(right, target))
     assert named("shape_aware")(logits, target) >= bce(logits, target) * (1 - 1e-6)
@@ -165,5 +165,5 @@ def test_shape_aware_is_plain_where_no_pixel_is_wrong(logits: Tensor, target: Te
 
 @often
 @any_pair
-def test_no_prediction_is_nearer_than_the_truth(logits: Tensor, target: Tensor) -> None:
+def test_boundary_is_never_negative(logits: Tensor, target: Tensor) -> None:
     assert named("boundary")(logits, target) >= 0

@@ -1,4 +1,4 @@
-"""What one loss or another is for, on examples that can be worked out by hand."""
+"""Purpose of single losses, on examples worked out by hand."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_overlap_weighs_classes_equally_and_not_by_their_pixels(name: str) -> No
     assert named(name, **options)(certain, target).item() == pytest.approx(worst.get(name, 1.0) / 2, abs=1e-5)
 
 
-def test_signed_distance_is_that_to_the_nearest_pixel_of_the_other_side() -> None:
+def test_signed_distance_is_measured_to_the_nearest_pixel_of_the_other_side() -> None:
     _, target = sample(0, (2, 3, 9, 6))
     target[0, 0], target[1, 2] = 0, 1
     expected = np.stack([signed(mask) for mask in target.flatten(0, 1).numpy()])
@@ -51,14 +51,14 @@ def test_signed_distance_takes_any_kind_of_mask_and_has_no_gradient(kind: torch.
     assert not signed_distance(target.requires_grad_()).requires_grad
 
 
-def test_slices_with_a_boundary_are_told_from_those_without() -> None:
+def test_has_boundary_is_1_only_where_a_slice_has_one() -> None:
     target = torch.zeros(1, 3, 4, 4)
     target[0, 1], target[0, 2, 1, 1] = 1, 1
     assert has_boundary(target).flatten().tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize("exponent", [0.3, 0.5, 1.0, 2.0])
-def test_raised_costs_begin_at_0_and_have_a_finite_slope(exponent: float) -> None:
+def test_raised_losses_begin_at_0_and_have_a_finite_slope(exponent: float) -> None:
     costs = torch.tensor([0.0, 1e-8, 1e-7, 1e-5, 1.0], requires_grad=True)
     powers = raised(costs, exponent)
     powers.sum().backward()

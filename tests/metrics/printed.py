@@ -1,7 +1,7 @@
-"""Figures that PatrickChrist/lits-challenge-scoring printed for the sets of experiments/speed/made_masks.py.
+"""Figures that PatrickChrist/lits-challenge-scoring printed for the sets of experiments/speed/scoring/masks.py.
 
 Branch miccai (b9d13be); master (090307d) prints the same, but fails on "healthy". Regenerate them with
-`make bench SCORER=FOLDER`.
+`make bench WHAT=scoring SCORER=FOLDER`.
 """
 
 _NAMES = (

@@ -3,7 +3,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from experiments.speed.made_masks import SETS, Pair
+from experiments.speed.scoring.masks import SETS, Pair
 from lightning_liver.metrics import lesion_matching
 from lightning_liver.metrics.components import Affine, components
 from lightning_liver.metrics.lesion_matching import Overlaps, overlaps

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.speed.made_masks import SETS, SPACING_MM
+from experiments.speed.scoring.masks import SETS, SPACING_MM
 from lightning_liver.imageio.nifti import read_labels, read_volume
 from lightning_liver.metrics.aggregate import data_set_figures
 from lightning_liver.metrics.case_metric import MaskPair

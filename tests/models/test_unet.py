@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
+from lightning_liver.build import build
 from lightning_liver.errors import LiverError
 from lightning_liver.models.unet import UNet
 from tests.optional import needs
@@ -40,8 +40,9 @@ def paper_network() -> UNet:
         return UNet(**PAPER)
 
 
-def build(path: Path, in_channels: int) -> nn.Module:
-    return instantiate(OmegaConf.merge(OmegaConf.load(path), {"in_channels": in_channels}))
+def from_yaml(path: Path, **options: Any) -> nn.Module:
+    """Build a network as a config with these options does."""
+    return build(OmegaConf.create({"model": OmegaConf.merge(OmegaConf.load(path), options)}).model)
 
 
 def test_parameters_are_those_of_figure_1_stage_by_stage() -> None:
@@ -53,7 +54,7 @@ def test_parameters_are_those_of_figure_1_stage_by_stage() -> None:
 
 def test_unet_yaml_is_the_paper() -> None:
     with torch.device("meta"):
-        assert parameters(build(CONF / "unet.yaml", in_channels=1)) == 31_030_658
+        assert parameters(from_yaml(CONF / "unet.yaml", in_channels=1)) == 31_030_658
 
 
 def test_feature_maps_have_the_widths_and_resolutions_of_figure_1() -> None:
@@ -73,7 +74,7 @@ def test_logits_are_as_large_as_the_image(norm: str, depth: int, height: int, wi
 
 
 def test_image_that_does_not_divide_is_refused_with_its_size_and_the_multiple() -> None:
-    with pytest.raises(LiverError, match=r"40x50 .* multiples of 16"):
+    with pytest.raises(LiverError, match=r"40x50 .* expected multiples of 16"):
         UNet(**{**TINY, "depth": 4})(torch.zeros(1, 1, 40, 50))
 
 
@@ -96,8 +97,8 @@ def test_image_that_does_not_divide_is_refused_with_its_size_and_the_multiple() 
 )
 @pytest.mark.usefixtures("unchecked")
 def test_option_out_of_range_is_named(option: str, value: Any) -> None:
-    with pytest.raises(LiverError, match=rf"model\.{option}"):
-        UNet(**{**TINY, option: value})
+    with pytest.raises(LiverError, match=rf"model\.{option}={value!r}: expected"):
+        from_yaml(CONF / "unet.yaml", **{**TINY, option: value})
 
 
 @pytest.mark.parametrize(("norm", "norms"), [("none", 0), ("batch", 10), ("instance", 10)])
@@ -108,7 +109,7 @@ def test_convolution_has_a_bias_unless_a_norm_follows(norm: str, norms: int) -> 
     assert sum(isinstance(m, nn.BatchNorm2d | nn.InstanceNorm2d) for m in modules) == norms
 
 
-def test_dropout_stands_behind_the_last_two_encoder_stages_only() -> None:
+def test_dropout_follows_the_last_two_encoder_stages_only() -> None:
     network = UNet(**{**TINY, "depth": 4, "dropout": 0.5})
     dropped = [name for name, module in network.named_modules() if isinstance(module, nn.Dropout)]
     assert dropped == ["encoder.3.dropout", "encoder.4.dropout"]
@@ -153,6 +154,6 @@ def test_freezing_the_first_encoder_stages_leaves_the_rest_learning() -> None:
 def test_every_yaml_builds_a_network_with_one_logit_map_a_class(path: Path) -> None:
     target = OmegaConf.to_container(OmegaConf.load(path), resolve=False)["_target_"]
     needs(target.split(".")[0])
-    network = build(path, in_channels=3).eval()
+    network = from_yaml(path, in_channels=3).eval()
     with torch.inference_mode():
         assert network(torch.rand(1, 3, 32, 64)).shape == (1, 2, 32, 64)

@@ -1,4 +1,4 @@
-"""One browser for all pages that are looked at."""
+"""One browser for all tests of pages."""
 
 from collections.abc import Iterator
 
@@ -15,6 +15,6 @@ def browser() -> Iterator[Page]:
 
 @pytest.fixture
 def page(browser: Page) -> Page:
-    """A new tab."""
+    """Return a new tab."""
     browser.renew()
     return browser

@@ -1,4 +1,4 @@
-"""What a figure shows, found by what it calls its parts."""
+"""Parts of a figure, found by gid, text or axis."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def parts(figure: Figure, gid: str) -> list[Artist]:
 
 
 def texts(figure: Figure) -> list[str]:
-    """Texts in order of their making, without the empty ones."""
+    """Return the texts in order of creation, without empty ones."""
     found = [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
     return [text for text in found if text]
 
@@ -27,16 +27,16 @@ def labels(figure: Figure, axis: str) -> list[str]:
 
 
 def cut(figure: Figure) -> list[str]:
-    """Sides of the picture over which something stands out."""
+    """Return the sides of the picture where something is cut off."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    drawn, (width, height) = figure.get_tightbbox(canvas.get_renderer()), figure.get_size_inches()
-    out = {"left": drawn.x0 < 0, "right": drawn.x1 > width, "bottom": drawn.y0 < 0, "top": drawn.y1 > height}
+    box, (width, height) = figure.get_tightbbox(canvas.get_renderer()), figure.get_size_inches()
+    out = {"left": box.x0 < 0, "right": box.x1 > width, "bottom": box.y0 < 0, "top": box.y1 > height}
     return [side for side, is_out in out.items() if is_out]
 
 
 def size_and_corner(figure: Figure, folder: Path) -> tuple[int, tuple[int, ...]]:
-    """Bytes of the file, and the colour of its corner."""
+    """Return the size of the file in bytes and the colour of its corner."""
     write_png(figure, folder / "figure.png")
     with Image.open(folder / "figure.png") as picture:
         corner = picture.convert("RGBA").getpixel((0, 0))

@@ -26,7 +26,7 @@ def write_config(folder: Path, loss: Mapping[str, Any], *, choice: str = "", **o
 
 
 def write_run(folder: Path, loss: str, tumour: Dice, liver: Dice | None = None, **other: Any) -> Path:
-    """A complete run whose loss is a function of that name."""
+    """Write a complete run whose loss is a function of that name."""
     write_config(folder, {"_target_": f"package.losses.{loss}"} | other.pop("options", {}), **other)
     with (folder / "cases.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -38,5 +38,5 @@ def write_run(folder: Path, loss: str, tumour: Dice, liver: Dice | None = None, 
 
 
 def scores_of(*dice: float) -> dict[tuple[str, str], float | None]:
-    """One scan each of patients 0, 1, ..."""
+    """Return one scan for each of patients 0, 1, ..."""
     return {(f"patient-{n:02}", f"case-{n:02}"): value for n, value in enumerate(dice)}

@@ -19,7 +19,7 @@ HEIGHT, WIDTH = 40, 60  # unequal, so that a transpose shows
 
 @pytest.fixture
 def tile() -> Tile:
-    """A body that leaves air on all sides, with a liver and a tumour in it."""
+    """Return a body with air on all sides, with a liver and a tumour."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     labels = (np.hypot(y - 20, x - 18) < 8).astype(np.uint8)
     labels[np.hypot(y - 18, x - 16) < 3] = 2
@@ -63,7 +63,7 @@ def test_tiles_do_not_overlap(tile: Tile) -> None:
     assert not overlaps
 
 
-def test_contours_have_the_structures_colours_and_those_of_a_partner_are_dashed(tile: Tile) -> None:
+def test_contours_have_the_colours_of_structures_and_are_dashed_for_a_partner(tile: Tile) -> None:
     (plain,) = tiles(sheet(tile, 1, slices=1), "policy 0")
     assert {name: to_hex(lines.get_edgecolor()[0]).upper() for name, lines in contours(plain).items()} == {
         "liver solid": LIVER,
@@ -78,7 +78,7 @@ def test_contours_have_the_structures_colours_and_those_of_a_partner_are_dashed(
     assert "30 % blended in" in said(figure)
 
 
-def test_contours_lie_on_what_they_are_of(tile: Tile) -> None:
+def test_contours_enclose_their_structures(tile: Tile) -> None:
     (axes,) = tiles(sheet(replace(tile, spacing_mm=(3.0, 1.5)), 1, slices=1), "policy 0")
     (low_x, low_y), (high_x, high_y) = contours(axes)["liver solid"].get_paths()[0].get_extents().get_points()
     rows, columns = np.nonzero(tile.labels)
@@ -96,7 +96,7 @@ def test_a_millimetre_is_as_long_along_y_as_along_x(tile: Tile, spacing_mm: tupl
     assert scale_y == pytest.approx(scale_x, rel=1e-6)
 
 
-def test_air_around_the_body_is_left_out_but_no_body(tile: Tile) -> None:
+def test_air_around_the_body_is_cropped_but_not_the_body(tile: Tile) -> None:
     (axes,) = tiles(sheet(tile, 1, slices=1), "policy 0")
     left, right = axes.get_xlim()
     assert 0 < left < np.flatnonzero(tile.grey.any(axis=0))[0] * 1.5
@@ -110,7 +110,7 @@ def test_a_slice_without_body_or_labels_is_drawn_whole(tile: Tile) -> None:
     assert contours(axes) == {}
 
 
-def test_equal_sheets_are_equal_files(tile: Tile, tmp_path: Path) -> None:
+def test_equal_sheets_make_equal_files(tile: Tile, tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_png(sheet(tile, 2), tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()

@@ -16,7 +16,7 @@ from lightning_liver.report.pictures import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
     Slice,
-    choose,
+    best_median_worst,
     panel,
     write_pictures,
 )
@@ -27,7 +27,7 @@ HEIGHT, WIDTH = 40, 60  # unequal, so that a transpose shows
 
 @pytest.fixture
 def shown() -> Slice:
-    """A bright body with a liver to the viewer's left, whose tumour is found a little too far down."""
+    """Return a bright body with a liver to the viewer's left, whose tumour is predicted slightly too low."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     truth = (np.hypot(y - 20, x - 18) < 11).astype(np.uint8)
     prediction = (np.hypot(y - 21, x - 19) < 11).astype(np.uint8)
@@ -68,7 +68,7 @@ def test_title_names_case_slice_and_dice(tmp_path: Path, shown: Slice) -> None:
     assert "volume-3, slice 57; Dice of the case: liver 0.947, tumour -" in title
 
 
-def test_every_picture_says_what_it_shows(tmp_path: Path, shown: Slice) -> None:
+def test_every_picture_has_a_description(tmp_path: Path, shown: Slice) -> None:
     for name, path in written(tmp_path, shown).items():
         if name.endswith(".png"):
             with Image.open(path) as picture:
@@ -91,7 +91,7 @@ def test_error_picture_is_grey_where_masks_agree(tmp_path: Path, shown: Slice) -
     assert (red > 0.5)[(much | little) & below_legend].mean() > 0.8
 
 
-def test_scale_bar_is_there_only_if_the_spacing_is_known(tmp_path: Path, shown: Slice) -> None:
+def test_scale_bar_is_drawn_only_if_the_spacing_is_known(tmp_path: Path, shown: Slice) -> None:
     assert "10 mm" in texts(written(tmp_path, shown)["worst-mask.svg"])
     assert " mm" not in texts(written(tmp_path, replace(shown, spacing_mm=None))["worst-mask.svg"])
 
@@ -147,7 +147,7 @@ def test_panel_is_ct_truth_prediction_and_error_side_by_side(shown: Slice) -> No
     np.testing.assert_array_equal(coloured, shown.truth != shown.prediction)
 
 
-def test_panel_tells_what_is_too_much_from_what_is_missing() -> None:
+def test_panel_distinguishes_false_positives_from_false_negatives() -> None:
     ct, truth, prediction = np.zeros((1, 4)), np.array([[0, 1, 1, 2]], np.uint8), np.array([[1, 0, 2, 1]], np.uint8)
     error = panel(ct, truth, prediction)[:, 12:]
     much, little = (np.round(0.85 * 255 * np.array(to_rgb(colour))) for colour in (FALSE_POSITIVE, FALSE_NEGATIVE))
@@ -171,13 +171,13 @@ def test_panel_clips_a_ct_beyond_its_window() -> None:
         ({"c": 1.0, "a": 1.0, "b": 1.0}, {"best": "c", "median": "b", "worst": "a"}),
     ],
 )
-def test_choice_of_cases(scores: dict[str, float | None], chosen: dict[str, str]) -> None:
-    assert choose(scores) == chosen
+def test_best_median_and_worst_case_are_chosen(scores: dict[str, float | None], chosen: dict[str, str]) -> None:
+    assert best_median_worst(scores) == chosen
 
 
 @given(st.dictionaries(st.text(max_size=3), st.none() | st.floats(0, 1) | st.just(float("nan"))))
 def test_chosen_cases_differ_and_bound_the_others(scores: dict[str, float | None]) -> None:
-    chosen = choose(scores)
+    chosen = best_median_worst(scores)
     assert len(set(chosen.values())) == len(chosen)
     known = [score for score in scores.values() if score is not None and score == score]
     assert len(chosen) == min(3, len(known))

@@ -1,16 +1,16 @@
 import pytest
 
-from lightning_liver.comparison.text import good_enough, reference_text
+from lightning_liver.comparison.study_text import good_enough, reference_text
 from lightning_liver.report.references import NOT_COMPARABLE, REASON, line_label, references
 
 
 def around(mean: float) -> dict[str, float]:
-    """Twelve patients within 0.01 of a mean."""
+    """Return twelve patients within 0.01 of a mean."""
     return {f"patient-{n}": mean + 0.01 * (-1) ** n for n in range(12)}
 
 
 @pytest.mark.parametrize("structure", ["tumour", "liver"])
-def test_every_published_figure_bears_its_source_and_that_it_is_not_comparable(structure: str) -> None:
+def test_every_published_result_has_its_source_and_is_not_comparable(structure: str) -> None:
     text = reference_text(structure, {"loss=dice": around(0.5)})
     for each in references(structure):
         line = next(line for line in text.splitlines() if line.startswith(each.label))
@@ -21,7 +21,7 @@ def test_every_published_figure_bears_its_source_and_that_it_is_not_comparable(s
     assert text.count(REASON) == 1
 
 
-def test_published_figures_are_those_of_their_sources() -> None:
+def test_published_results_are_those_of_their_sources() -> None:
     tumour = {each.label: (each.dice, each.source) for each in references("tumour")}
     assert tumour["best of LiTS, ISBI 2017"] == (0.674, "arXiv:1901.04056")
     assert tumour["best of LiTS, MICCAI 2017"] == (0.702, "arXiv:1901.04056")
@@ -41,13 +41,13 @@ def test_published_figures_are_those_of_their_sources() -> None:
         (0.9, "Yes by these figures, were they of the same scans: the whole interval lies above all of them."),
     ],
 )
-def test_question_is_answered_by_where_the_interval_lies(mean: float, answer: str) -> None:
+def test_answer_depends_on_the_position_of_the_interval(mean: float, answer: str) -> None:
     text = good_enough({"loss=dice": around(mean)}, references("tumour"))
     assert text.startswith(f"Is it good enough? {answer}\nloss=dice has {mean:.3f} (95 % ")
     assert NOT_COMPARABLE in text
 
 
-def test_places_name_each_published_figure_once() -> None:
+def test_each_published_result_is_named_once() -> None:
     lines = good_enough({"loss=dice": around(0.72)}, references("tumour")).splitlines()
     assert "- lies below best of LiTS, MICCAI 2018 0.739; nnU-Net 0.763" in lines
     assert "- holds human, Chlebus 2018 0.72; H-DenseUNet 0.722" in lines
@@ -55,7 +55,7 @@ def test_places_name_each_published_figure_once() -> None:
     assert f"- lies above {above}" in lines
 
 
-def test_best_configuration_answers_and_is_said_to_be_picked() -> None:
+def test_best_configuration_is_compared_and_its_selection_is_noted() -> None:
     text = good_enough({"loss=bce": around(0.2), "loss=dice": around(0.5)}, references("tumour"))
     assert "loss=dice, the best of 2 configurations, has 0.500" in text
     assert "The best was picked by the very scores shown here" in text
@@ -67,5 +67,5 @@ def test_two_patients_have_no_interval_and_so_no_answer() -> None:
     assert "loss=dice has 0.850." in text
 
 
-def test_structure_without_published_figures_has_no_section() -> None:
+def test_structure_without_published_results_has_no_section() -> None:
     assert reference_text("spleen", {"loss=dice": around(0.5)}) == ""

@@ -1,15 +1,18 @@
-"""Runs of earlier versions are rebuilt from their configs, so what those name by _target_ stays where it was."""
+"""Runs of earlier versions are rebuilt from their configs, so every `_target_` in those keeps its path."""
 
 from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lightning_liver.build import build
 from lightning_liver.config import read_config
+from lightning_liver.errors import LiverError
 from lightning_liver.finetune.parts import parts
+from lightning_liver.finetune.strategy import Scratch
 from lightning_liver.models.unet import UNet
+from lightning_liver.training.start import build_strategy
 
 CONFIGS = sorted((Path(__file__).parent / "earlier").glob("*.yaml"))
 
@@ -45,3 +48,11 @@ def test_optimizer_scheduler_and_trainer_of_an_earlier_run_are_rebuilt(config: D
 def test_phantoms_of_an_earlier_run_are_made_again(config: DictConfig, tmp_path: Path) -> None:
     config.data.root, config.data.cases, config.data.matrix, config.data.workers = str(tmp_path), 1, 32, 0
     assert len(build(config.data.source)) == 1
+
+
+def test_runs_of_earlier_versions_train_from_scratch_without_a_strategy() -> None:
+    earlier = OmegaConf.create({"source": "run", "source_data": None, "target_root": None})
+    assert isinstance(build_strategy(earlier), Scratch)
+    assert isinstance(build_strategy(None), Scratch)
+    with pytest.raises(LiverError, match="_target_"):
+        build_strategy(OmegaConf.create({"finetune": {"source": "run"}}))

@@ -15,7 +15,7 @@ def test_scalars_are_read_back(tmp_path: Path) -> None:
     assert epochs_of(curves) == {9: 1, 19: 2, 29: 2}
 
 
-def test_a_run_that_goes_on_has_one_curve(tmp_path: Path) -> None:
+def test_a_resumed_run_has_one_curve(tmp_path: Path) -> None:
     for part in ((1, 2), (3, 4)):
         with SummaryWriter(str(tmp_path), filename_suffix=f".{part[0]}") as writer:
             for step in part:
@@ -23,12 +23,12 @@ def test_a_run_that_goes_on_has_one_curve(tmp_path: Path) -> None:
     assert [point.step for point in read_scalars(tmp_path)["val/loss"]] == [1, 2, 3, 4]
 
 
-def test_nothing_logged_is_nothing(tmp_path: Path) -> None:
+def test_a_folder_without_events_has_no_scalars(tmp_path: Path) -> None:
     assert read_scalars(tmp_path / "none") == {}
     assert read_scalars(tmp_path) == {}
 
 
-def test_what_comes_after_training_is_left_out() -> None:
+def test_points_after_training_are_left_out() -> None:
     curve = [Point(19, 0.1), Point(39, 0.2), Point(40, 0.3), Point(0, 0.4)]
     assert while_training(curve, 40) == curve[:2]
     assert while_training(curve, None) == curve[:3]

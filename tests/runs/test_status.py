@@ -1,4 +1,4 @@
-"""What --status says of a run folder."""
+"""Status of a run folder, as --status shows it."""
 
 import json
 import os
@@ -29,14 +29,14 @@ def choose(folder: Path, **chosen: object) -> None:
     (folder / "chosen.json").write_text(json.dumps(chosen))
 
 
-def test_run_that_a_process_holds_is_running_until_it_lets_go(begun: Path) -> None:
+def test_run_whose_lock_is_held_is_running(begun: Path) -> None:
     choose(begun, max_epochs=40)
     with locked(begun):
         assert said(begun) == ("running", "of 40 epochs", "")
     assert said(begun) == ("begun", "of 40 epochs", "")
 
 
-def test_looking_leaves_the_lock_as_it_is(begun: Path) -> None:
+def test_reading_the_status_does_not_change_the_lock(begun: Path) -> None:
     said(begun)
     assert not (begun / ".lock").exists()
     with locked(begun):
@@ -48,7 +48,7 @@ def test_looking_leaves_the_lock_as_it_is(begun: Path) -> None:
             pass
 
 
-def test_who_looks_does_not_see_another_who_looks(tmp_path: Path) -> None:
+def test_two_readers_of_the_status_do_not_see_each_other(tmp_path: Path) -> None:
     with FileLock(tmp_path / ".lock"):
         assert is_held(tmp_path / ".lock")
     fcntl = pytest.importorskip("fcntl")
@@ -57,7 +57,7 @@ def test_who_looks_does_not_see_another_who_looks(tmp_path: Path) -> None:
         assert not is_held(tmp_path / ".lock")
 
 
-def test_run_starts_while_its_lock_is_looked_at(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_starts_while_its_status_is_read(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with locked(begun):
         pass
     fcntl = pytest.importorskip("fcntl")
@@ -65,17 +65,17 @@ def test_run_starts_while_its_lock_is_looked_at(begun: Path, monkeypatch: pytest
     fcntl.flock(looking, fcntl.LOCK_SH)
     waited: list[float] = []
 
-    def let_go(seconds: float) -> None:
+    def release(seconds: float) -> None:
         waited.append(seconds)
         fcntl.flock(looking, fcntl.LOCK_UN)
 
-    monkeypatch.setattr("time.sleep", let_go)
+    monkeypatch.setattr("time.sleep", release)
     with locked(begun):
         assert len(waited) == 1
     os.close(looking)
 
 
-def test_folder_that_may_only_be_read_is_looked_at_all_the_same(begun: Path) -> None:
+def test_status_of_a_read_only_folder_is_read(begun: Path) -> None:
     with locked(begun):
         begun.chmod(0o500)
         (begun / ".lock").chmod(0o400)
@@ -92,13 +92,13 @@ def test_folder_that_may_only_be_read_is_looked_at_all_the_same(begun: Path) -> 
         begun.chmod(0o700)
 
 
-def test_complete_run_stays_complete_while_it_is_held(tmp_path: Path) -> None:
+def test_complete_run_stays_complete_while_its_lock_is_held(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "bce", scores_of(0.5))
     with locked(run):
         assert said(run) == ("complete", "3 epochs", "")
 
 
-def test_pruned_run_says_why_in_a_line(begun: Path) -> None:
+def test_pruned_run_shows_its_reason_in_one_line(begun: Path) -> None:
     choose(begun, max_epochs=40, pruned="val/tumour/dice below the median\nof 5 trials")
     (begun / "train.log").write_text("FAILED: pruned\n")
     assert said(begun) == ("pruned", "of 40 epochs", "val/tumour/dice below the median")
@@ -114,19 +114,19 @@ def test_pruned_run_says_why_in_a_line(begun: Path) -> None:
         ({}, ""),
     ],
 )
-def test_begun_run_says_how_far_it_is(begun: Path, chosen: dict[str, object], progress: str) -> None:
+def test_begun_run_shows_its_progress(begun: Path, chosen: dict[str, object], progress: str) -> None:
     choose(begun, **chosen)
     assert said(begun) == ("begun", progress, "")
 
 
-def test_failure_that_takes_several_lines_is_told_by_its_first(begun: Path) -> None:
+def test_failure_of_several_lines_is_shown_by_the_first(begun: Path) -> None:
     (begun / "train.log").write_text(
         "[2026-01-31] - FAILED: RuntimeError: sizes differ:\n  256\n  128\nTraceback (most recent call last):\n"
     )
     assert said(begun) == ("failed", "", "RuntimeError: sizes differ:")
 
 
-def test_damaged_choice_is_told_by_name(begun: Path) -> None:
+def test_damaged_chosen_json_is_named(begun: Path) -> None:
     for content in ("", "[1]", "{"):
         (begun / "chosen.json").write_text(content)
         with pytest.raises(LiverError, match=r"run/chosen\.json"):

@@ -21,7 +21,7 @@ def space(text: str) -> BaseDistribution:
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "expected"),
     [
         ("choice(0.25,0.5)", CategoricalDistribution(("0.25", "0.5"))),
         ("bce,dice", CategoricalDistribution(("bce", "dice"))),
@@ -35,12 +35,12 @@ def space(text: str) -> BaseDistribution:
         ("range(0,0.5,0.1)", FloatDistribution(0, 0.4, step=0.1)),
     ],
 )
-def test_spaces_are_what_hydra_means_by_them(text: str, meant: BaseDistribution) -> None:
-    assert space(text) == meant
+def test_hydra_sweeps_become_spaces(text: str, expected: BaseDistribution) -> None:
+    assert space(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("interval(5,0)", "x: "),
         ("tag(log,interval(0,1))", "x: "),
@@ -51,14 +51,14 @@ def test_spaces_are_what_hydra_means_by_them(text: str, meant: BaseDistribution)
         ("tag(log,range(1,9,2))", "x: "),
     ],
 )
-def test_what_contradicts_itself_is_told_with_its_name(text: str, told: str) -> None:
+def test_contradictory_space_is_refused_by_its_name(text: str, message: str) -> None:
     with pytest.raises(LiverError, match=r"^x: ") as caught:
         space(text)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 @given(st.integers(-50, 50), st.integers(1, 9), st.integers(1, 8), st.sampled_from([1, 10]))
-def test_a_range_holds_its_first_and_last_number_and_as_many_steps(first: int, step: int, count: int, per: int) -> None:
+def test_range_has_its_first_and_last_number_and_their_steps(first: int, step: int, count: int, per: int) -> None:
     start, stride, end = first / per, step / per, (first + step * count - step / 2) / per
     made = space(f"range({start},{end},{stride})")
     assert isinstance(made, FloatDistribution)
@@ -76,5 +76,5 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN)
-def test_hydra_reads_what_is_typed_as_what_was_meant(value: Any) -> None:
+def test_typed_value_is_read_back_by_hydra(value: Any) -> None:
     assert OverridesParser.create().parse_override(f"x={typed(value)}").value() == value

@@ -109,7 +109,7 @@ def test_terms_that_look_into_the_network_are_refused(
     arguments = small_run(scans, "run", "finetune=multitask", "finetune.source=run", f"trainer.compile={word}")
     code, output = call("train", *arguments, folder=tmp_path, capfd=capfd)
     assert code == 2, output
-    assert "trainer.compile=true does without" in output
+    assert "trainer.compile=true cannot be combined with" in output
 
 
 @pytest.mark.slow

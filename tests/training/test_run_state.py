@@ -5,10 +5,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, Pruned
 from lightning_liver.machine import threads
 from lightning_liver.training import settings as training
-from lightning_liver.training.run_state import budget_of, chosen_for, is_fitted, locked, record
+from lightning_liver.training.run_state import RunState, locked
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
 
 OPTIONS = TrainerOptions(
@@ -56,48 +56,74 @@ def test_missing_card_is_told_before_anything_is_prepared() -> None:
         resolve_auto(replace(OPTIONS, accelerator="cuda"))
 
 
+def bound(folder: Path, options: TrainerOptions = OPTIONS, config: str = "a") -> TrainerOptions:
+    return RunState(folder).bind(options, config)
+
+
 def test_a_run_keeps_what_it_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_cpu_has_bf16", lambda: True)
-    first, _ = chosen_for(OPTIONS, tmp_path, "a")
+    first = bound(tmp_path)
     monkeypatch.setattr(training, "_cpu_has_bf16", lambda: False)
     monkeypatch.setattr(training, "available_threads", lambda: 64)
-    assert chosen_for(OPTIONS, tmp_path, "a") == (first, None)
+    assert bound(tmp_path) == first
+    assert RunState(tmp_path).steps is None
 
 
 def test_a_run_goes_on_compiled_or_not_as_it_began(tmp_path: Path) -> None:
     asked = replace(OPTIONS, compile="auto")
-    chosen_for(asked, tmp_path, "a")
-    assert chosen_for(asked, tmp_path, "a")[0].compile == "auto", "as long as nothing was chosen"
-    record(tmp_path, compile=True)
-    assert chosen_for(asked, tmp_path, "a")[0].compile is True
+    bound(tmp_path, asked)
+    assert bound(tmp_path, asked).compile == "auto", "as long as nothing was chosen"
+    RunState(tmp_path).record(compile=True)
+    assert bound(tmp_path, asked).compile is True
 
 
 def test_a_longer_budget_reopens_a_run(tmp_path: Path) -> None:
-    chosen_for(OPTIONS, tmp_path, "a")
-    record(tmp_path, fitted=True)
-    chosen_for(OPTIONS, tmp_path, "a")
-    assert is_fitted(tmp_path)
-    chosen_for(replace(OPTIONS, max_epochs=20), tmp_path, "a")
-    assert not is_fitted(tmp_path)
-    assert budget_of(tmp_path) == {"max_epochs": 20, "max_minutes": None}
+    bound(tmp_path)
+    RunState(tmp_path).record(fitted=True)
+    bound(tmp_path)
+    assert RunState(tmp_path).is_fitted
+    bound(tmp_path, replace(OPTIONS, max_epochs=20))
+    assert not RunState(tmp_path).is_fitted
+    assert RunState(tmp_path).budget == {"max_epochs": 20, "max_minutes": None}
     with pytest.raises(LiverError, match="may only grow"):
-        chosen_for(replace(OPTIONS, max_epochs=15), tmp_path, "a")
+        bound(tmp_path, replace(OPTIONS, max_epochs=15))
+
+
+def test_a_run_is_complete_once_it_is_fitted_and_has_metrics(tmp_path: Path) -> None:
+    state = RunState(tmp_path)
+    state.bind(OPTIONS, "a")
+    state.complete({"steps": 3.0})
+    assert not state.is_complete
+    state.record(fitted=True)
+    assert RunState(tmp_path).is_complete
+    assert RunState(tmp_path).metrics() == {"steps": 3.0}
+    state.reopen()
+    assert not RunState(tmp_path).is_complete
+
+
+def test_a_run_that_was_pruned_says_why(tmp_path: Path) -> None:
+    RunState(tmp_path).raise_if_pruned()
+    RunState(tmp_path).record(pruned="worse than the median")
+    with pytest.raises(Pruned, match="worse than the median"):
+        RunState(tmp_path).raise_if_pruned()
 
 
 def test_more_minutes_hold_more_steps_in_proportion(tmp_path: Path) -> None:
     timed = replace(OPTIONS, max_minutes=10)
-    chosen_for(timed, tmp_path, "a")
-    record(tmp_path, steps=40)
-    assert chosen_for(timed, tmp_path, "a")[1] == 40
-    assert chosen_for(replace(timed, max_minutes=15), tmp_path, "a")[1] == 60
+    bound(tmp_path, timed)
+    RunState(tmp_path).record(steps=40)
+    bound(tmp_path, timed)
+    assert RunState(tmp_path).steps == 40
+    bound(tmp_path, replace(timed, max_minutes=15))
+    assert RunState(tmp_path).steps == 60
     with pytest.raises(LiverError, match="epochs or minutes"):
-        chosen_for(OPTIONS, tmp_path, "a")
+        bound(tmp_path, OPTIONS)
 
 
 def test_a_folder_holds_one_run_only(tmp_path: Path) -> None:
-    chosen_for(OPTIONS, tmp_path, "a")
+    bound(tmp_path)
     with pytest.raises(LiverError, match=r"hydra\.run\.dir"):
-        chosen_for(OPTIONS, tmp_path, "b")
+        bound(tmp_path, config="b")
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,8 +25,11 @@ from lightning_liver.losses.deep import deep_supervision
 from lightning_liver.losses.distance import signed_distance
 from lightning_liver.losses.distribution import bce
 from lightning_liver.losses.region import dice
+from lightning_liver.metrics import overlap
+from lightning_liver.training.case_figures import LossesOfCases
 from lightning_liver.training.schedules import constant
-from lightning_liver.training.task import Batch, SegmentationTask
+from lightning_liver.training.task import Batch, Prediction, SegmentationTask
+from lightning_liver.training.threshold_tuning import ThresholdTuning
 
 OPTIONS = SliceOptions(
     window_hu=(-160, 240),
@@ -61,16 +65,22 @@ def data(scans: Path, tmp_path: Path) -> SliceDataModule:
     return SliceDataModule(store, Split(("20", "21"), ("22",), ("23", "24")), none(), OPTIONS, seed=0)
 
 
-def task(network: nn.Module) -> SegmentationTask:
+def task(network: nn.Module, **options: Any) -> SegmentationTask:
     return SegmentationTask(
         network,
         partial(dice, smooth=1.0, class_weights=None),
         terms={},
-        test_losses={},
         optimizer=partial(torch.optim.SGD, lr=0.1),
         scheduler=partial(constant, warmup_steps=0),
         multiple=32,
+        **options,
     )
+
+
+def labels_of(module: SegmentationTask, batch: Batch) -> torch.Tensor:
+    module.counts = overlap.empty(2)
+    with torch.no_grad():
+        return module.test_step(batch, 0)["labels"]
 
 
 def trainer(**options: object) -> pl.Trainer:
@@ -84,7 +94,7 @@ def trainer(**options: object) -> pl.Trainer:
 
 
 def test_test_scores_are_those_of_whole_volumes_on_the_native_grid(data: SliceDataModule, scans: Path) -> None:
-    """Against set arithmetic on the label maps that predict_step gives, and the masks as nibabel reads them."""
+    """Against set arithmetic on the label maps of a test step, and the masks as nibabel reads them."""
     module = task(Thresholds())
     scores = trainer().test(module, data, verbose=False)[0]
     expected: dict[str, list[float]] = {"liver": [], "tumour": []}
@@ -93,8 +103,7 @@ def test_test_scores_are_those_of_whole_volumes_on_the_native_grid(data: SliceDa
         scan = read_volume(scans / f"volume-{name}.nii.gz")
         truth = read_labels(scans / f"segmentation-{name}.nii.gz", scan)
         slices = [b for b in data.test_dataloader() if data.split.test[int(b["case"][0])] == name]
-        with torch.no_grad():
-            predicted = torch.cat([module.predict_step(batch, 0) for batch in slices]).numpy()
+        predicted = torch.cat([labels_of(module, batch) for batch in slices]).numpy()
         assert predicted.shape == truth.shape == scan.hu.shape
         for structure, lowest in (("liver", 1), ("tumour", 2)):
             p, t = predicted >= lowest, truth >= lowest
@@ -150,13 +159,11 @@ def test_flips_are_averaged_where_masks_are_made(data: SliceDataModule) -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return super().forward(images).roll(3, dims=-1)
 
-    still, shifted, mended = task(Thresholds()), task(Shifted()), task(Shifted())
-    mended.flips = FLIPS
+    still, shifted, mended = task(Thresholds()), task(Shifted()), task(Shifted(), flips=FLIPS)
     batch = next(iter(data.test_dataloader()))
-    with torch.no_grad():
-        right = still.predict_step(batch, 0)
-        wrong = [int((module.predict_step(batch, 0) != right).sum()) for module in (shifted, mended)]
-        lopsided = [module.predict_step(batch, 0).float().sum(0) for module in (still, shifted, mended)]
+    right = labels_of(still, batch)
+    wrong = [int((labels_of(module, batch) != right).sum()) for module in (shifted, mended)]
+    lopsided = [labels_of(module, batch).float().sum(0) for module in (still, shifted, mended)]
     assert 0 < wrong[1] < wrong[0]
     columns = torch.arange(right.shape[-1], dtype=torch.float)
     middle = [float((mask.sum(0) * columns).sum() / mask.sum()) for mask in lopsided]
@@ -173,9 +180,9 @@ def test_test_losses_are_those_of_each_case_on_the_native_grid(data: SliceDataMo
         return distance.mean()
 
     module = task(Thresholds())
-    module.test_losses = {"bce": partial(bce, class_weights=None), "far": far}
-    scores = trainer().test(module, data, verbose=False)[0]
-    measured = module.losses_per_case()
+    losses = LossesOfCases({"bce": partial(bce, class_weights=None), "far": far})
+    scores = trainer(callbacks=[losses]).test(module, data, verbose=False)[0]
+    measured = losses.per_case()
     for case in range(2):
         batches = [batch for batch in data.test_dataloader() if int(batch["case"][0]) == case]
         assert len({len(batch["image"]) for batch in batches}) > 1, (
@@ -207,7 +214,8 @@ def test_networks_of_several_resolutions_are_supervised_at_each(data: SliceDataM
     trainer(precision="bf16-mixed", max_epochs=1, limit_val_batches=1).fit(module, data)
     batch = next(iter(data.train_dataloader()))
     fine = module.eval()(batch["image"])
-    assert module.cost([0 * fine[..., ::2, ::2], fine], batch["labels"]) != module.cost(fine, batch["labels"])
+    both = module.compute_loss([0 * fine[..., ::2, ::2], fine], batch["labels"])
+    assert both != module.compute_loss(fine, batch["labels"])
 
 
 def test_while_training_a_choice_of_slices_validates_and_after_it_all(data: SliceDataModule) -> None:
@@ -215,9 +223,9 @@ def test_while_training_a_choice_of_slices_validates_and_after_it_all(data: Slic
     module, seen = task(nn.Conv2d(1, 2, 1)), list[int]()
     step = module.validation_step
 
-    def counted(batch: Batch, batch_idx: int) -> None:
+    def counted(batch: Batch, batch_idx: int) -> Prediction:
         seen.extend(batch["z"].tolist())
-        step(batch, batch_idx)
+        return step(batch, batch_idx)
 
     module.validation_step = counted  # type: ignore[method-assign]
     whole = trainer(max_epochs=1, num_sanity_val_steps=0)
@@ -237,6 +245,29 @@ def test_extra_terms_are_added_to_the_loss(data: SliceDataModule) -> None:
     module.terms = {"weights": lambda task, batch, logits: task.network.weight.square().sum()}
     extra = module.network.weight.square().sum().item()
     assert module.training_step(batch, 0).item() == pytest.approx(plain + extra)
+
+
+def test_thresholds_are_tuned_on_validation_cases_and_used_on_test_cases(data: SliceDataModule) -> None:
+    """Probabilities of 0.3 inside and 0.2 outside: nothing is found at one half, all of it between the two."""
+
+    class Unsure(Thresholds):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            inside = super().forward(images) > 0
+            return torch.where(inside, -0.847, -1.386) + 0 * self.scale
+
+    tuning = ThresholdTuning(None)
+    module, whole = task(Unsure(), thresholds=tuning.used), trainer(callbacks=[tuning])
+    assert whole.test(module, data, verbose=False)[0]["test/liver/dice_per_case"] == 0
+    whole.validate(module, data, verbose=False)
+    assert all(0.2 < threshold < 0.3 for threshold in tuning.tuned())
+    assert whole.test(module, data, verbose=False)[0]["test/liver/dice_per_case"] > 0.8
+    assert ThresholdTuning((0.4, 0.6)).used() == (0.4, 0.6)
+
+
+def test_thresholds_are_not_tuned_while_training(data: SliceDataModule) -> None:
+    tuning = ThresholdTuning(None)
+    trainer(max_epochs=1, callbacks=[tuning], num_sanity_val_steps=0).fit(task(nn.Conv2d(1, 2, 1)), data)
+    assert tuning.rows() == []
 
 
 def test_diverging_stops_with_a_cure(data: SliceDataModule) -> None:

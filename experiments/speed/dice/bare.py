@@ -1,7 +1,7 @@
-"""The bare loop: `unet_small` in PyTorch as one writes it, nothing of the framework but the network.
+"""Bare loop: `unet_small` in plain PyTorch, which shares only the network with the framework.
 
-Slices in memory, windowed; batches of eight, drawn at random from all slices of all scans; BCE plus Dice, AdamW, cosine
-over the budget; autocast to bfloat16 where the processor computes in it, elsewhere a step would take minutes.
+Windowed slices in memory; batches of eight, drawn at random from all slices of all scans; BCE plus Dice, AdamW, cosine
+over the budget; autocast to bfloat16 where the processor computes in it, since a step would take minutes elsewhere.
 """
 
 import math
@@ -22,29 +22,29 @@ BATCH, RATE = 8, 2e-3
 
 
 def unet_small() -> UNet:
-    """As conf/model/unet_small.yaml has it."""
+    """Return the network of conf/model/unet_small.yaml."""
     return UNet(in_channels=1, classes=2, base_channels=16, depth=4, norm="batch", dropout=0.0)
 
 
 def image_of(scan: Scan) -> Tensor:
-    """(z, 1, y, x), windowed to [0, 1]."""
+    """Return (z, 1, y, x), windowed to [0, 1]."""
     hu = np.asarray(_opened(scan.volume).dataobj, np.float32).T
     return torch.from_numpy(np.clip((hu - LOW) / (HIGH - LOW), 0, 1).copy())[:, None]
 
 
 def labels_of(scan: Scan) -> Tensor:
-    """(z, y, x)."""
+    """Return (z, y, x)."""
     return torch.from_numpy(np.asarray(_opened(scan.labels).dataobj).astype(np.uint8).T.copy())
 
 
 def write_mask(scan: Scan, labels: np.ndarray, target: Path) -> None:
-    """Labels (z, y, x) on the scan's own grid."""
+    """Write labels (z, y, x) on the scan's own grid."""
     image = nib.Nifti1Image(labels.T.astype(np.uint8), _opened(scan.volume).affine)
     nib.save(image, target / scan.mask)
 
 
 def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """BCE plus the Dice loss of liver with tumour, and of tumour, over the batch."""
+    """Return BCE plus the Dice loss of liver with tumour, and of tumour, over the batch."""
     target = torch.stack((labels >= 1, labels == 2), dim=1).float()
     found = logits.sigmoid()
     overlap, sizes = (found * target).sum((0, 2, 3)), (found + target).sum((0, 2, 3))
@@ -59,8 +59,8 @@ def train(job: Job, progress: Progress) -> None:
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE)
     progress.notes["precision"] = "bf16" if has_bfloat16() else "float32"
     clock = progress.start(network)
-    while clock.goes_on:
-        set_rate(optimizer, RATE, clock.share)
+    while clock.is_running:
+        set_rate(optimizer, RATE, clock.progress)
         chosen = torch.randint(len(images), (BATCH,))
         with autocast():
             logits = network(images[chosen])
@@ -81,10 +81,10 @@ def autocast() -> torch.autocast:
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_bfloat16())
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float, share: float) -> None:
-    """From the rate to nothing on a cosine, by the share of the budget that is over."""
+def set_rate(optimizer: torch.optim.Optimizer, rate: float, progress: float) -> None:
+    """Lower the learning rate to 0 on a cosine over the budget."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * share))
+        group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 @torch.no_grad()

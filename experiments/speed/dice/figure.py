@@ -1,4 +1,4 @@
-"""Dice over minutes of training: a line a contender, a thin one for each patient who was held out."""
+"""Figure of Dice over minutes of training: a thick line per contender, a thin one per patient held out."""
 
 import statistics
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from matplotlib.lines import Line2D
 from experiments.speed.dice.clock import MARKS
 from experiments.speed.dice.contenders import NNUNET, NNUNET_MIRRORED
 from experiments.speed.dice.results import mean_dice
-from lightning_liver.report.drawing import BLUE, FAINT, INK, RULE, SMALL, VERMILION, framed
+from lightning_liver.report.drawing import BLUE, FAINT, INK, RULE, SMALL, VERMILION, make_figure
 from lightning_liver.tables import Row
 
-# the other two from Okabe and Ito, too
+# the two literal colours are from Okabe and Ito, too
 COLOURS = {"ours": VERMILION, "bare": "#009E73", "monai": "#CC79A7", NNUNET: BLUE, NNUNET_MIRRORED: BLUE}
 CAPTION = (
     "{mean}; thin lines: each patient held out. Minutes of training on the same processor, preparation and prediction "
@@ -23,7 +23,7 @@ Points = list[tuple[float, float]]
 
 
 def curve(rows: Sequence[Row], contender: str, structure: str, patients: Sequence[str]) -> Points:
-    """Minutes and the mean over patients, where all of them have a value."""
+    """Return minutes and mean over patients, where all of them have a value."""
     made: Points = []
     for minutes in sorted({float(row["minutes"] or 0) for row in rows if row["contender"] == contender}):
         found = [mean_dice(rows, contender, minutes, structure, held) for held in patients]
@@ -39,10 +39,10 @@ def draw(rows: Sequence[Row], structure: str) -> Figure:
     handles = [Line2D([], [], color=COLOURS[n], marker=marker.get(n, "o"), ms=4, label=n) for n in shown]
     title = f"{structure.capitalize()} Dice over minutes of training"
     held = {name: {str(row["held"]) for row in rows if row["contender"] == name} for name in shown}
-    common = sorted(set.intersection(*held.values()))  # means over other patients could not be compared
+    common = sorted(set.intersection(*held.values()))  # only means over the same patients are comparable
     mean = f"Thick lines: mean over {' and '.join(common)}, whom all have" if common else "They share no patient"
     caption = CAPTION.format(mean=mean)
-    figure, axes = framed(title, caption, plot=(5.4, 3.0), left=0.55, right=0.2, below=0.5, handles=handles)
+    figure, axes = make_figure(title, caption, plot=(5.4, 3.0), left=0.55, right=0.2, below=0.5, handles=handles)
     for name in shown:
         for patient in sorted(held[name]):
             axes.plot(*_xy(curve(rows, name, structure, [patient])), color=COLOURS[name], lw=0.6, alpha=0.5)

@@ -1,4 +1,4 @@
-"""What a contender is told and what it leaves, as files: each is a process, one of them in another environment."""
+"""Files between the benchmark and a contender, which is a process, in another environment for nnU-Net."""
 
 import json
 import os
@@ -17,12 +17,12 @@ from experiments.speed.dice.clock import Clock
 JOB, TRAINING, MIRRORED = "job.json", "training.json", "mirrored"
 
 Train = Callable[["Job", "Progress"], None]
-Predict = Callable[["Job", Path, Path], None]  # weights, and the folder that gets a mask for every scan held out
+Predict = Callable[["Job", Path, Path], None]  # weights, and the folder for the masks of all scans held out
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A labelled scan: its case's number, whose it is, and its files."""
+    """Labelled scan: number of the case, patient, files."""
 
     case: str
     patient: str
@@ -36,11 +36,11 @@ class Scan:
 
 @dataclass(frozen=True)
 class Job:
-    """Train for some minutes on the scans of some patients, then predict those of another one.
+    """Training for some minutes on the scans of some patients, then prediction of another patient's.
 
     Args:
         root, patients: the data set, and its CSV case,patient.
-        typed: more options of train.py, to try.
+        overrides: more options of train.py.
     """
 
     root: str
@@ -50,7 +50,7 @@ class Job:
     minutes: float
     seed: int
     folder: Path
-    typed: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
 
     def write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -58,28 +58,28 @@ class Job:
 
     @staticmethod
     def read(folder: Path) -> "Job":
-        told = json.loads((folder / JOB).read_text())
-        scans = {part: tuple(Scan(**scan) for scan in told[part]) for part in ("train", "held")}
-        return Job(**(told | scans | {"folder": folder, "typed": tuple(told["typed"])}))
+        saved = json.loads((folder / JOB).read_text())
+        scans = {part: tuple(Scan(**scan) for scan in saved[part]) for part in ("train", "held")}
+        return Job(**(saved | scans | {"folder": folder, "overrides": tuple(saved["overrides"])}))
 
 
 class Progress:
-    """What a contender tells while it trains: seconds of preparation, then steps, with its network at hand."""
+    """Record of a training: seconds of preparation, then the clock that counts steps and saves weights."""
 
     def __init__(self, job: Job) -> None:
         self.job, self.preparation_s, self.began = job, 0.0, time.perf_counter()
         self.notes: dict[str, Any] = {"precision": "float32"}
 
     def start(self, network: nn.Module) -> Clock:
-        """Preparation is over, and a clock counts from here; seconds of imports are no part of either."""
+        """End preparation and start the clock; imports count for neither."""
         self.preparation_s = self.preparation_s or time.perf_counter() - self.began
         self.clock = Clock(self.job.minutes, lambda mark: torch.save(network.state_dict(), weights(self.job, mark)))
         return self.clock
 
     def write(self, versions: Mapping[str, str]) -> None:
         reached = {f"{mark:g}": reached._asdict() for mark, reached in self.clock.reached.items()}
-        told = {"preparation_s": self.preparation_s, "reached": reached, "threads": torch.get_num_threads()}
-        text = json.dumps(told | self.notes | {"versions": dict(versions)}, indent=1)
+        record = {"preparation_s": self.preparation_s, "reached": reached, "threads": torch.get_num_threads()}
+        text = json.dumps(record | self.notes | {"versions": dict(versions)}, indent=1)
         (self.job.folder / TRAINING).write_text(text + "\n")
 
 
@@ -92,13 +92,13 @@ def masks(job: Job, mark: str) -> Path:
 
 
 def use_all_cores() -> None:
-    """As the framework does: torch alone takes half of them where two share an arithmetic unit."""
+    """Use all cores, as the framework does; torch's default is half of them where two share an arithmetic unit."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     torch.set_num_threads(int(given) if given.isdecimal() else len(os.sched_getaffinity(0)))
 
 
 def run(train: Train, predict: Predict, versions: Mapping[str, str]) -> None:
-    """A contender's main: what is trained or predicted already is left alone."""
+    """Run a contender's process: train and predict whatever is missing."""
     job = Job.read(Path(sys.argv[1]))
     use_all_cores()
     torch.manual_seed(job.seed)
@@ -112,7 +112,7 @@ def run(train: Train, predict: Predict, versions: Mapping[str, str]) -> None:
 
 
 def missing(job: Job) -> Iterator[tuple[float, Path]]:
-    """Marks that training reached and whose masks are not all there."""
+    """Yield the marks that training reached and whose masks are incomplete."""
     for mark in json.loads((job.folder / TRAINING).read_text())["reached"]:
         target = masks(job, mark)
         if not all((target / scan.mask).exists() for scan in job.held):

@@ -1,7 +1,7 @@
-"""MONAI's BasicUNet in MONAI's own pipeline: cached volumes, slices drawn half around labels, DiceCE, SliceInferer.
+"""MONAI's BasicUNet in MONAI's own pipeline: cached volumes, half of the slices around labels, DiceCE, SliceInferer.
 
-In the manner of its tutorials: Adam in float32, flips, turns and shifts of intensity. The rate, 1e-3 on a cosine over
-the budget, is our choice, and the indices of foreground are cached. It trains on all scans and validates on none.
+It follows MONAI's tutorials: Adam in float32, flips, rotations and intensity shifts. Our choices are the learning rate,
+1e-3 on a cosine over the budget, and cached foreground indices. It trains on all scans and validates on none.
 """
 
 from pathlib import Path
@@ -26,27 +26,19 @@ from monai.transforms import (
     SqueezeDimd,
 )
 from monai.utils import set_determinism
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.speed.dice.bare import HIGH, LOW, set_rate, unet_small, write_mask
 from experiments.speed.dice.job import Job, Progress, Scan, run
+from experiments.speed.flops import gigaflops
 
-FEATURES = (16, 32, 64, 128, 256, 16)  # unet_small's, whose FLOPs it then has within 7 %
+FEATURES = (16, 32, 64, 128, 256, 16)  # as unet_small, so that FLOPs agree within 7 %
 SIZE, RATE = 256, 1e-3
-SCANS, SLICES = 2, 4  # a batch: so many slices of each of so many scans
+SCANS, SLICES = 2, 4  # of a batch: number of scans, slices of each
 BOTH = ("image", "label")
 
 
 def network() -> BasicUNet:
     return BasicUNet(spatial_dims=2, in_channels=1, out_channels=3, features=FEATURES)
-
-
-def gigaflops(model: nn.Module, size: int = SIZE) -> float:
-    """Of a slice's way through a network."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval()(torch.zeros(1, 1, size, size))
-    return float(counter.get_total_flops()) / 1e9
 
 
 def reading(keys: tuple[str, ...]) -> list[Any]:
@@ -55,7 +47,7 @@ def reading(keys: tuple[str, ...]) -> list[Any]:
 
 
 def transforms() -> Compose:
-    """What is random comes last; what is before it is cached."""
+    """Return deterministic transforms, which are cached, then random ones."""
     slices = RandCropByPosNegLabeld(
         BOTH,
         label_key="label",
@@ -74,21 +66,21 @@ def transforms() -> Compose:
 
 def train(job: Job, progress: Progress) -> None:
     set_determinism(job.seed)
-    progress.notes["gigaflops"] = {"BasicUNet": gigaflops(network()), "unet_small": gigaflops(unet_small())}
+    progress.notes["gigaflops"] = {"BasicUNet": gigaflops(network(), SIZE), "unet_small": gigaflops(unet_small(), SIZE)}
     print(progress.notes, flush=True)
     files = [{"image": scan.volume, "label": scan.labels} for scan in job.train]
     loader = DataLoader(CacheDataset(files, transforms(), progress=False), batch_size=SCANS, shuffle=True)
     model, loss = network().train(), DiceCELoss(to_onehot_y=True, softmax=True)
     optimizer = torch.optim.Adam(model.parameters(), RATE)
     clock = progress.start(model)
-    while clock.goes_on:
+    while clock.is_running:
         for batch in loader:
-            set_rate(optimizer, RATE, clock.share)
+            set_rate(optimizer, RATE, clock.progress)
             optimizer.zero_grad()
             loss(model(batch["image"]), batch["label"]).backward()
             optimizer.step()
             clock.tick()
-            if not clock.goes_on:
+            if not clock.is_running:
                 break
     clock.finish()
 

@@ -1,8 +1,8 @@
-"""nnU-Net v2, 2D, as it comes but axial and in batches of eight, its 1000 epochs cut to the budget.
+"""nnU-Net v2, 2D, with its defaults except for axial slices and batches of eight, its 1000 epochs cut to the budget.
 
-Runs in an environment of its own, whose variables `contenders.py` sets. Its planner would cut along another axis,
-misled by nominal spacings, and would take batches of 66. Its learning rate goes down by the share of the budget that is
-over; its validation, which changes no weight, is left out, and it trains on all scans.
+Runs in an environment of its own. Nominal spacings would make its planner slice along another axis, in batches of 66.
+Its learning rate follows the used fraction of the budget. It trains on all scans, without validation, which changes no
+weight.
 """
 
 import json
@@ -20,8 +20,9 @@ from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from experiments.speed.dice.job import MIRRORED, Job, Progress, Scan, run
+from experiments.speed.nnunet import NAME, NUMBER, write_dataset
 
-NUMBER, NAME, BATCH, SIZE = 501, "Dataset501_CT", 8, 256
+BATCH, SIZE = 8, 256
 CPU = torch.device("cpu")
 
 
@@ -36,9 +37,7 @@ def copy_raw(job: Job) -> None:
     for scan in job.train:
         shutil.copy(scan.volume, folder / "imagesTr" / f"{name_of(scan)}_0000.nii.gz")
         shutil.copy(scan.labels, folder / "labelsTr" / f"{name_of(scan)}.nii.gz")
-    labels = {"background": 0, "liver": 1, "tumour": 2}
-    told = {"channel_names": {"0": "CT"}, "labels": labels, "numTraining": len(job.train), "file_ending": ".nii.gz"}
-    (folder / "dataset.json").write_text(json.dumps(told))
+    write_dataset(folder, len(job.train))
 
 
 def prepare(job: Job) -> None:
@@ -61,14 +60,14 @@ def preprocessed() -> Path:
 
 
 def trainer() -> Any:
-    plans, told = (json.loads((preprocessed() / name).read_text()) for name in ("nnUNetPlans.json", "dataset.json"))
-    made = nnUNetTrainer(plans | {"continue_training": False}, "2d", 0, told, CPU)
+    plans, dataset = (json.loads((preprocessed() / name).read_text()) for name in ("nnUNetPlans.json", "dataset.json"))
+    made = nnUNetTrainer(plans | {"continue_training": False}, "2d", 0, dataset, CPU)
     made.initialize()
     return made
 
 
 def train(job: Job, progress: Progress) -> None:
-    """nnU-Net's own loop: its loader, its step, its schedule."""
+    """Run nnU-Net's own loader, step and schedule."""
     for seed in (random.seed, np.random.seed):
         seed(job.seed)
     prepare(job)
@@ -76,8 +75,8 @@ def train(job: Job, progress: Progress) -> None:
     made.on_train_start()
     made.network.train()
     clock = progress.start(made.network)
-    while clock.goes_on:
-        made.lr_scheduler.step(made.num_epochs * clock.share)
+    while clock.is_running:
+        made.lr_scheduler.step(made.num_epochs * clock.progress)
         made.train_step(next(made.dataloader_train))
         clock.tick()
     clock.finish()
@@ -86,7 +85,7 @@ def train(job: Job, progress: Progress) -> None:
 
 
 def predict(job: Job, weights: Path, target: Path) -> None:
-    """Without mirrored views, as all predict; at the end of the budget also with them, as nnU-Net does it by itself."""
+    """Predict without mirrored views, as all do; at the end of the budget also with them, nnU-Net's default."""
     made = trainer()
     made.network.load_state_dict(torch.load(weights, weights_only=True))
     made.set_deep_supervision_enabled(False)

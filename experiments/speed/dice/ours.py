@@ -1,6 +1,6 @@
-"""Ours: `python train.py` itself, in this process, with one callback more, which keeps weights at minutes.
+"""Ours: `python train.py` in this process, with one more callback that saves weights at minutes.
 
-The framework wants a patient to validate on, who does not train: the one with the fewest slices.
+The framework needs a patient for validation: the one with the fewest slices.
 """
 
 import shutil
@@ -25,17 +25,17 @@ from lightning_liver.build import build, prepared
 from lightning_liver.config import compose
 from lightning_liver.imageio.nifti import read_header, read_volume, write_labels
 from lightning_liver.inference.decision import post_process_of
-from lightning_liver.inference.fusing import fused
-from lightning_liver.inference.predict_volume import AUTOCAST, Member, Options, predict_volume
+from lightning_liver.inference.fusion import fuse
+from lightning_liver.inference.predict_volume import AUTOCAST, Options, predict_volume
 from lightning_liver.inference.thresholds import HALF
 from lightning_liver.inference.tta import flips_for
-from lightning_liver.runs.trained import appearance, read_run
+from lightning_liver.runs.trained import read_run
 from lightning_liver.training.settings import resolve_auto
 from lightning_liver.training.trainer import trainer
 
 
 class Minutes(Callback):
-    """Lets a clock know of each step. It starts where the framework's own budget does."""
+    """Counts steps on a clock that starts with the framework's own budget."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -53,18 +53,18 @@ class Minutes(Callback):
 
 
 def arguments(job: Job) -> list[str]:
-    """What is typed behind `python train.py`."""
+    """Return the options of `python train.py`."""
     fewest = validating(job)
     training = sorted({scan.patient for scan in job.train} - {fewest})
     held = sorted({scan.patient for scan in job.held})
     split = f"{{train:[{','.join(training)}],val:[{fewest}],test:[{','.join(held)}]}}"
     paths = {"root": job.root, "patients": job.patients, "store": str(job.folder / "store")}
     data = ["data=lits", *(f"data.{name}='{path}'" for name, path in paths.items()), f"data.split={split}"]
-    return [*data, "model=unet_small", f"trainer.max_minutes={job.minutes:g}", f"seed={job.seed}", *job.typed]
+    return [*data, "model=unet_small", f"trainer.max_minutes={job.minutes:g}", f"seed={job.seed}", *job.overrides]
 
 
 def validating(job: Job) -> str:
-    """The patient who validates."""
+    """Return the patient for validation."""
     slices: Counter[str] = Counter()
     for scan in job.train:
         slices[scan.patient] += read_header(Path(scan.volume)).shape[0]
@@ -72,15 +72,15 @@ def validating(job: Job) -> str:
 
 
 def train(job: Job, progress: Progress) -> None:
-    folder, typed = job.folder / "run", arguments(job)
+    folder, overrides = job.folder / "run", arguments(job)
     for left in (folder, job.folder / "store"):
         shutil.rmtree(left, ignore_errors=True)
     began = time.perf_counter()
-    prepared(compose("train", typed).data)
+    prepared(compose("train", overrides).data)
     progress.preparation_s = time.perf_counter() - began
-    precision = resolve_auto(build(compose("train", typed).trainer)).precision
+    precision = resolve_auto(build(compose("train", overrides).trainer)).precision
     progress.notes |= {"validates": validating(job), "precision": precision}
-    sys.argv = ["train.py", *typed, "trainer.progress=false", f"hydra.run.dir='{folder}'"]
+    sys.argv = ["train.py", *overrides, "trainer.progress=false", f"hydra.run.dir='{folder}'"]
     with patch.object(lightning_liver.commands.train, "trainer", partial(_watched, Minutes(progress))):
         train_py()
 
@@ -90,19 +90,21 @@ def _watched(minutes: Minutes, *given: Any, callbacks: Sequence[Callback], **opt
 
 
 def predict(job: Job, weights: Path, target: Path) -> None:
-    """By the predictor, with the weights of that minute instead of the best ones."""
-    finished = read_run(job.folder / "run")
-    finished.network.load_state_dict(torch.load(weights, weights_only=True))
-    look = appearance(finished, job.folder / "run")
-    network = fused(finished.network).to(memory_format=torch.channels_last)
-    member = Member(network, look, finished.config.data.spacing_mm, finished.multiple)
-    autocast = AUTOCAST[resolve_auto(build(finished.config.trainer)).precision]
-    post_process = post_process_of(finished.config.inference.get("postprocess"))
-    options = Options.masks_alone(batch_size=8, flips=flips_for(None), autocast=autocast, device=torch.device("cpu"))
+    """Predict as liver-predict does, with the weights of that minute instead of the best ones."""
+    trained = read_run(job.folder / "run")
+    trained.network.load_state_dict(torch.load(weights, weights_only=True))
+    fuse(trained.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    options = Options.masks_alone(
+        thresholds=HALF,
+        post_process=post_process_of(trained.config.inference.get("postprocess")),
+        batch_size=8,
+        flips=flips_for(None),
+        autocast=AUTOCAST[resolve_auto(build(trained.config.trainer)).precision],
+        device=torch.device("cpu"),
+    )
     for scan in job.held:
         volume = read_volume(Path(scan.volume))
-        made = predict_volume(volume, [member], HALF, options)
-        write_labels(target / scan.mask, post_process(made.labels, volume.spacing_mm), volume.affine)
+        write_labels(target / scan.mask, predict_volume(volume, [trained], options).labels, volume.affine)
 
 
 if __name__ == "__main__":

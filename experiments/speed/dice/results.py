@@ -1,4 +1,4 @@
-"""The rows of dice_over_minutes.csv: kept, tabulated and judged."""
+"""Rows of results.csv: read, appended, tabulated and judged."""
 
 import csv
 import statistics
@@ -17,7 +17,7 @@ NAMES = [*CONTENDERS, NNUNET_MIRRORED]
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a CSV; none where it is not there."""
+    """Return the rows of a CSV, none if it does not exist."""
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:
@@ -25,27 +25,27 @@ def read(path: Path) -> list[Row]:
 
 
 def append(path: Path, rows: Sequence[Row]) -> None:
-    """Add rows; those of the same contender, patient and seed take the place of earlier ones."""
-    new = {_whose(row) for row in rows}
-    kept = [row for row in read(path) if _whose(row) not in new]
+    """Add rows, which replace earlier ones of the same contender, patient and seed."""
+    new = {_run_of(row) for row in rows}
+    kept = [row for row in read(path) if _run_of(row) not in new]
     write_csv(path, sorted([*kept, *rows], key=_order))
 
 
 def is_done(rows: Sequence[Row], contender: str, held: str, seed: int) -> bool:
-    """Whether the end of the full budget has its rows."""
+    """Return True if there are rows for the end of the full budget."""
     minutes = CONTENDERS[contender].minutes
-    return any(_whose(row) == (contender, held, str(seed)) and row["minutes"] == minutes for row in rows)
+    return any(_run_of(row) == (contender, held, str(seed)) and row["minutes"] == minutes for row in rows)
 
 
 def mean_dice(rows: Sequence[Row], contender: str, minutes: float, structure: str, held: str) -> float | None:
-    """Over seeds, of a patient who was held out; None where there is none."""
+    """Return the mean over seeds for a patient held out, None without rows."""
     wanted = (contender, minutes, structure, held)
-    found = [float(row["dice"] or 0) for row in rows if _what(row) == wanted]
+    found = [float(row["dice"] or 0) for row in rows if _point_of(row) == wanted]
     return statistics.mean(found) if found else None
 
 
 def table(rows: Sequence[Row]) -> list[Row]:
-    """A row a contender, patient and structure, a column a minute."""
+    """Return a row per contender, patient and structure with a column per minute."""
     made: list[Row] = []
     for structure in STRUCTURES:
         for contender in NAMES:
@@ -56,14 +56,14 @@ def table(rows: Sequence[Row]) -> list[Row]:
 
 
 def costs(rows: Sequence[Row]) -> list[Row]:
-    """What came before training, and how many steps there were to the end of the budget."""
+    """Return the time of preparation, and the steps and seconds to the end of the budget."""
     wanted = ("contender", "held", "seed", "preparation_s", "steps", "seconds", "threads", "precision")
     ends = [row for row in rows if row["structure"] == "liver" and row["minutes"] == float(str(row["budget"]))]
     return [{name: row[name] for name in wanted} for row in ends if row["contender"] != NNUNET_MIRRORED]
 
 
 def verdict(rows: Sequence[Row]) -> list[str]:
-    """For each rival and structure: the means over the patients held out, and whether ours is at least as good."""
+    """Judge, for each rival and structure, if our mean over the patients held out is at least as good."""
     return [_judged(rows, rival, minutes, structure) for rival, minutes in RIVALS for structure in STRUCTURES]
 
 
@@ -83,11 +83,11 @@ def _over_patients(rows: Sequence[Row], contender: str, minutes: float, structur
     return statistics.mean(known) if len(known) == len(HELD) else None
 
 
-def _whose(row: Row) -> tuple[str, str, str]:
+def _run_of(row: Row) -> tuple[str, str, str]:
     return str(row["contender"]), str(row["held"]), str(row["seed"])
 
 
-def _what(row: Row) -> tuple[object, ...]:
+def _point_of(row: Row) -> tuple[object, ...]:
     return row["contender"], row["minutes"], row["structure"], row["held"]
 
 

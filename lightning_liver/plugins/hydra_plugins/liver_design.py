@@ -1,14 +1,13 @@
-"""hydra/sweeper=design. Hydra imports this at every start, so it imports no more than it must."""
+"""Sweeper of hydra/sweeper=design. Hydra imports this module at every start, so it imports little."""
 
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
-from hydra.utils import get_method
 
 
 class DesignSweeper(BasicSweeper):
-    """A plain sweep in which each job is a whole design; its options are in conf/hydra/sweeper/design.yaml."""
+    """A plain sweep that runs a whole design for each combination; see conf/hydra/sweeper/design.yaml."""
 
     def __init__(
         self, factors: dict[str, Any] | None, params: dict[str, str] | None, max_batch_size: int | None
@@ -19,11 +18,13 @@ class DesignSweeper(BasicSweeper):
     def split_arguments(  # type: ignore[override]
         self, overrides: list[Override], max_batch_size: int | None
     ) -> list[list[list[str]]]:
-        """Batches of jobs, each a list of overrides.
+        """Return batches of jobs, each a list of overrides.
 
         Raises:
             LiverError: an option of the design is wrong.
         """
+        from lightning_liver.sweep.design import jobs  # here: only a design needs NumPy
+
         (repeats,) = BasicSweeper.split_arguments(overrides, None)
-        jobs = list(get_method("lightning_liver.sweep.design.jobs")(self.factors, repeats))
-        return list(self.split_overrides_to_chunks(jobs, max_batch_size))  # type: ignore[arg-type]
+        designed = list(jobs(self.factors, repeats))
+        return list(self.split_overrides_to_chunks(designed, max_batch_size))  # type: ignore[arg-type]

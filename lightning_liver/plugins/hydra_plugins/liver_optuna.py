@@ -1,4 +1,4 @@
-"""hydra/sweeper=optuna. Hydra imports this at every start, so it imports no more than it must."""
+"""Sweeper of hydra/sweeper=optuna. Hydra imports this module at every start, so it imports little."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -7,14 +7,13 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from lightning_liver.errors import LiverError
 
 
 class OptunaSweeper(Sweeper):
-    """Tries what Optuna proposes; its options are in conf/hydra/sweeper/optuna.yaml."""
+    """Runs the trials that Optuna proposes; its options are in conf/hydra/sweeper/optuna.yaml."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -35,5 +34,10 @@ class OptunaSweeper(Sweeper):
             LiverError: Optuna is not installed, an option or a space is wrong, or trials failed.
         """
         if find_spec("optuna") is None:
-            raise LiverError("hydra/sweeper=optuna needs the package optuna: pip install 'lightning-liver[optuna]'")
-        return get_method("lightning_liver.sweep.search.sweep")(self, arguments)
+            raise LiverError(
+                "hydra/sweeper=optuna: expected the package optuna; do pip install 'lightning-liver[optuna]'"
+            )
+        from lightning_liver.sweep.search import Setup, sweep  # here: Optuna is an extra, and slow to import
+
+        assert self.config is not None and self.hydra_context is not None and self.launcher is not None  # noqa: PT018
+        return sweep(Setup(self.options, self.config, self.hydra_context, self.launcher), arguments)

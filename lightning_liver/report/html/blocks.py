@@ -1,4 +1,4 @@
-"""What a report is made of: sections of blocks, each of a kind that the template knows how to show."""
+"""Parts of a report: sections of blocks, each of a kind that the template can show."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; `role` is plain, missing (what the run does not have) or note (how to read what stands above)."""
+    """A paragraph; `role` is plain, missing (the run lacks something) or note (on the block above)."""
 
     text: str
     role: str = "plain"
@@ -17,7 +17,7 @@ class Text:
 
 
 class Cell(NamedTuple):
-    """A cell of a table: text, what stands small below it, and what to sort by."""
+    """A cell of a table: text, small text below it, and the key to sort by."""
 
     text: str
     note: str = ""
@@ -25,7 +25,7 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A column: its name, its unit, and whether it is set as numbers are."""
+    """A column; a numeric one is aligned right."""
 
     name: str
     unit: str = ""
@@ -34,7 +34,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells, of which the first names the row."""
+    """Rows of cells; the first cell is the heading of its row."""
 
     caption: str
     columns: Sequence[Column]
@@ -45,7 +45,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing that takes the colours of the page; `alt` says in words what it shows."""
+    """A drawing in the colours of the page; `alt` describes it in words."""
 
     svg: Markup
     alt: str
@@ -55,7 +55,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Picture:
-    """A raster picture within the page."""
+    """A raster picture embedded in the page."""
 
     uri: str
     alt: str
@@ -67,7 +67,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Row:
-    """Blocks side by side where the page is wide enough; `role` is plain, or pictures, which stay small on a phone."""
+    """Blocks side by side if the page is wide enough; `role` is plain, or pictures, which stay small on a phone."""
 
     blocks: Sequence["Block"]
     title: str = ""
@@ -77,7 +77,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Code:
-    """Lines to be typed or read as they are."""
+    """Preformatted lines."""
 
     text: str
     kind: ClassVar[str] = "code"
@@ -85,7 +85,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Folded:
-    """What is shown on request."""
+    """Blocks that are shown on request."""
 
     summary: str
     blocks: Sequence["Block"]
@@ -103,11 +103,11 @@ class Section(NamedTuple):
     blocks: Sequence[Block]
 
 
-def missing(what: str) -> Text:
-    """In place of what a run does not have."""
-    return Text(what, role="missing")
+def missing(text: str) -> Text:
+    """Make a paragraph in place of something that the run lacks."""
+    return Text(text, role="missing")
 
 
 def note(text: str) -> Text:
-    """How to read what stands above."""
+    """Make a note on the block above."""
     return Text(text, role="note")

@@ -1,11 +1,11 @@
-"""The data and how they were split, by patient."""
+"""Data section: cases and their split by patient."""
 
 from collections.abc import Sequence
 from statistics import median
 
 from lightning_liver.data.splits import PARTS
 from lightning_liver.report.html.blocks import Block, Cell, Column, Folded, Section, Table, Text, missing
-from lightning_liver.report.html.standing import is_phantom
+from lightning_liver.report.html.literature import is_phantom
 from lightning_liver.runs.contents import Contents, Line
 
 _NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
@@ -13,27 +13,27 @@ _AXES = (("slice_mm", "mm between slices"), ("pixel_mm", "mm a pixel"))
 
 
 def data_section(contents: Contents) -> Section:
-    """Cases, patients, slices and spacing of each part, and the lists."""
+    """Make the section: cases, patients, slices and spacing of each part, and all cases."""
     blocks: list[Block] = [Text(_sentence(contents))]
     if contents.data:
         blocks += [_parts(contents.data), Folded("Every case", [_cases(contents.data)])]
     elif contents.split:
-        blocks.append(missing("This run kept no data.csv: of its parts only the names of the cases are known."))
+        blocks.append(missing("This run has no data.csv: only the names of the cases are known."))
         blocks += [_listed(part, contents.split[part]) for part in PARTS]
     else:
-        blocks.append(missing("This run has no split.json: which cases trained and tested is not known."))
+        blocks.append(missing("This run has no split.json: its training and test cases are not known."))
     return Section("data", "Data and splits", blocks)
 
 
 def _sentence(contents: Contents) -> str:
     source = str(contents.choices.get("data") or "data of an unknown source")
     grid = contents.settings.get("data.spacing_mm")
-    seen = "on each scan's own grid" if grid is None else f"resampled to {grid} mm a pixel"
+    sampled = "on each scan's own grid" if grid is None else f"resampled to {grid} mm a pixel"
     window = contents.settings.get("data.window_hu")
-    parts = [f"{source}{', made-up patients' if is_phantom(contents) else ''}; no patient is in two parts."]
+    parts = [f"{source}{', simulated patients' if is_phantom(contents) else ''}; no patient is in two parts."]
     if contents.settings:
         clipped = f", HU from {window[0]} to {window[1]}" if isinstance(window, list) else ""
-        parts.append(f"The network saw slices {seen}{clipped}.")
+        parts.append(f"The network sees slices {sampled}{clipped}.")
     return " ".join(parts)
 
 
@@ -57,7 +57,7 @@ def _parts(data: Sequence[Line]) -> Table:
                 *(_spread([float(line[axis]) for line in mine]) for axis, _ in _AXES),
             ]
         )
-    return Table("Parts; of spacings the median and the range", columns, rows)
+    return Table("Cases of each part; spacings are median and range", columns, rows)
 
 
 def _spread(values: Sequence[float]) -> Cell:

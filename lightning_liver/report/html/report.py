@@ -1,4 +1,4 @@
-"""A run folder as one page that holds all it shows: report.html."""
+"""report.html: a run folder as one self-contained page."""
 
 import re
 from collections.abc import Mapping
@@ -11,21 +11,23 @@ from markupsafe import Markup
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
 from lightning_liver.report.html.calibration import calibration_section
+from lightning_liver.report.html.cases import cases_section
 from lightning_liver.report.html.curves import curves_section, duration
 from lightning_liver.report.html.data import data_section
 from lightning_liver.report.html.decisions import decision_section
 from lightning_liver.report.html.lesions import lesions_section
-from lightning_liver.report.html.results import counted, results_section
+from lightning_liver.report.html.literature import caveat, headlines, literature_section, verdict
+from lightning_liver.report.html.results import results_section
 from lightning_liver.report.html.setup import configuration_section, reproduction_section
-from lightning_liver.report.html.shown_cases import cases_section
-from lightning_liver.report.html.standing import caveat, headlines, standing_section, verdict
+from lightning_liver.report.numbers import counted
 from lightning_liver.runs.contents import Contents, read_contents
+from lightning_liver.runs.folder import RunFolder
 
 _SECTIONS = (
     results_section,
     cases_section,
     lesions_section,
-    standing_section,
+    literature_section,
     calibration_section,
     decision_section,
     curves_section,
@@ -36,18 +38,18 @@ _SECTIONS = (
 
 
 def write_report(folder: Path, metrics: Mapping[str, Any] | None = None) -> Path:
-    """Write report.html into a run folder, from the files of the folder alone; equal files make equal reports.
+    """Write report.html into a run folder from its files alone; equal files make equal reports.
 
     Args:
         metrics: in place of metrics.json, which a run writes last.
 
     Raises:
-        LiverError: it is no folder of a run, or one of its files is damaged.
+        LiverError: not a run folder, or one of its files is damaged.
     """
     contents = read_contents(folder, metrics)
     if not (contents.config or contents.cases or contents.chosen):
         raise LiverError(f"{folder}: not a run folder, it has neither .hydra/config.yaml nor cases.csv nor chosen.json")
-    path = folder / "report.html"
+    path = RunFolder(folder).report
     try:
         write_whole(path, page(contents))
     except OSError as error:
@@ -56,7 +58,7 @@ def write_report(folder: Path, metrics: Mapping[str, Any] | None = None) -> Path
 
 
 def page(contents: Contents) -> str:
-    """The page as text."""
+    """Return the page as text."""
     environment = Environment(
         loader=PackageLoader(__package__ or ""),
         autoescape=True,
@@ -80,25 +82,25 @@ def page(contents: Contents) -> str:
 
 
 def facts(contents: Contents) -> dict[str, str]:
-    """What the run is, in a few words each; what is not known is left out."""
+    """Return the key facts of the run in a few words each; unknown ones are left out."""
     choices, settings = contents.choices, contents.settings
     epochs, seconds, tuned = contents.metrics.get("epochs"), contents.timing.get("fit_s"), choices.get("finetune")
     known = {
         "Data": choices.get("data"),
-        "Network": " ".join(filter(None, (choices.get("model"), _parameters(contents.folder / "model.txt")))),
+        "Network": " ".join(filter(None, (choices.get("model"), _parameters(RunFolder(contents.folder).model)))),
         "Loss": choices.get("loss"),
         "Augmentation": choices.get("augment"),
         "Fine-tuning": tuned if tuned != "scratch" else None,
         "Seed, fold": f"{settings['seed']}, {settings.get('data.fold')}" if "seed" in settings else None,
-        "Trained": counted(epochs, "epoch") if epochs else None,
-        "Took": duration(seconds) if seconds else None,
+        "Training": counted(epochs, "epoch") if epochs else None,
+        "Duration": duration(seconds) if seconds else None,
         "Finished": str((contents.environment or {}).get("finished", ""))[:16].replace("T", " "),
     }
     return {name: str(value) for name, value in known.items() if value}
 
 
 def _parameters(path: Path) -> str | None:
-    """The size of the network as its layer table says."""
+    """Return the number of parameters of the network from its layer table."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     match = re.search(r"^([\d.,]+)\s*([KMB]?)\s+Total params$", text, re.MULTILINE)
     return f"({match[1]} {match[2]}".rstrip() + " parameters)" if match else None

@@ -1,4 +1,4 @@
-"""What the test cases scored: means over patients with their intervals, and each case."""
+"""Results section: means over patients with intervals, and the scores of each test case."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,6 +7,7 @@ from lightning_liver.metrics.case.dice import DICE_PER_CASE
 from lightning_liver.metrics.case_metric import CaseMetric, case_metrics
 from lightning_liver.metrics.intervals import Mean, mean_over_patients
 from lightning_liver.report.html.blocks import Block, Cell, Column, Folded, Section, Table, Text, missing, note
+from lightning_liver.report.numbers import counted, number_text, range_text
 from lightning_liver.runs.contents import Contents, Line, mode_of, number
 from lightning_liver.tables import MISSING
 from lightning_liver.types import STRUCTURES
@@ -25,30 +26,32 @@ _VOLUMES = (_Column("true_ml", "True volume", "mL", 1), _Column("predicted_ml", 
 
 
 def of_structure(cases: Sequence[Line], structure: str) -> list[Line]:
-    """The lines of a structure, cases in order of their names, shorter names first."""
-    mine = [line for line in cases if line["structure"] == structure]
-    return sorted(mine, key=lambda line: (len(line["case"]), line["case"]))
+    """Return the lines of a structure, by case; shorter names come first."""
+    own = [line for line in cases if line["structure"] == structure]
+    return sorted(own, key=lambda line: (len(line["case"]), line["case"]))
 
 
 def interval(cases: Sequence[Line], structure: str, column: str) -> Mean:
-    """The mean of a column over patients; empty cells are left out."""
+    """Return the mean of a column over patients with its interval; empty cells are left out."""
     mine = of_structure(cases, structure)
     return mean_over_patients([number(line.get(column)) for line in mine], [line["patient"] for line in mine])
 
 
 def results_section(contents: Contents) -> Section:
-    """The table of means, and one of all cases for each structure."""
+    """Make the section: the table of means, and a table of all cases for each structure."""
     cases = contents.cases
     if not cases:
-        return Section("results", "Results", [missing("This run tested no cases: there is no score to show.")])
+        return Section("results", "Results", [missing("This run has no test cases and so no scores.")])
     patients, scans = (len({line[name] for line in cases}) for name in ("patient", "case"))
     blocks: list[Block] = [
-        Text(f"{counted(scans, 'scan')} of {counted(patients, 'patient')} new to the network, on the scan's own grid."),
+        Text(
+            f"{counted(scans, 'scan')} of {counted(patients, 'patient')} that the network was not trained on, "
+            "scored on the scan's own grid."
+        ),
         _means(cases, mode_of(contents)),
         note(
             "Mean over patients, below it the 95 % interval (BCa bootstrap over patients, widened as Student's t). "
-            "Truth and prediction both empty count as Dice 1, one of them empty as 0; distances are undefined then and "
-            "left out."
+            "Dice is 1 if truth and prediction are both empty, 0 if one is; distances are then undefined and left out."
         ),
         *(Folded(f"Every case: {s}", [_cases(cases, s, mode_of(contents))]) for s in STRUCTURES),
         *_further(contents),
@@ -56,21 +59,9 @@ def results_section(contents: Contents) -> Section:
     return Section("results", "Results", blocks)
 
 
-def formatted(value: float | None, decimals: int) -> str:
-    """A number as it is shown, "-" for none."""
-    return MISSING if value is None else f"{value:.{decimals}f}"
-
-
-def range_text(mean: Mean, decimals: int = 3) -> str:
-    """The ends of an interval; nothing where there is none."""
-    if mean.low is None or mean.high is None:
-        return ""
-    return f"{mean.low:.{decimals}f} to {mean.high:.{decimals}f}"
-
-
-def counted(number: float, what: str) -> str:
-    """So many of something, one without its s."""
-    return f"{number:g} {what}{'s' * (number != 1)}"
+def mean_cell(mean: Mean, decimals: int = 3) -> Cell:
+    """Return a cell with a mean and, below it, its interval."""
+    return Cell(number_text(mean.mean, decimals), range_text(mean.low, mean.high, decimals))
 
 
 def _means(cases: Sequence[Line], mode: str) -> Table:
@@ -85,7 +76,7 @@ def _means(cases: Sequence[Line], mode: str) -> Table:
 
 def _mean(cases: Sequence[Line], structure: str, name: str, metric: CaseMetric) -> Cell:
     mean = interval(cases, structure, name)
-    return Cell(formatted(mean.mean, metric.decimals), range_text(mean, metric.decimals))
+    return mean_cell(mean, metric.decimals)
 
 
 def _cases(cases: Sequence[Line], structure: str, mode: str) -> Table:
@@ -106,23 +97,23 @@ def _case(line: Line, known: Sequence[_Column]) -> list[Cell]:
     return [
         Cell(line["case"], key=line["case"]),
         Cell(line["patient"], key=line["patient"]),
-        *(Cell(formatted(v, column.decimals), key=v) for v, column in zip(values, known, strict=True)),
+        *(Cell(number_text(v, column.decimals), key=v) for v, column in zip(values, known, strict=True)),
     ]
 
 
 def _further(contents: Contents) -> list[Block]:
-    """What was forgotten of a source, and all that metrics.json says."""
+    """Return the table of forgetting of the source, if there is one, and all of metrics.json."""
     blocks: list[Block] = []
-    if forgotten := _forgotten(contents):
-        blocks.append(forgotten)
+    if forgetting := _forgetting(contents):
+        blocks.append(forgetting)
     if contents.metrics:
         rows = [[Cell(name), Cell(_plain(value))] for name, value in sorted(contents.metrics.items())]
         columns = [Column("Name", numeric=False), Column("Value")]
-        blocks.append(Folded("Every figure of metrics.json", [Table("metrics.json", columns, rows)]))
+        blocks.append(Folded("All of metrics.json", [Table("metrics.json", columns, rows)]))
     return blocks
 
 
-def _forgotten(contents: Contents) -> Table | None:
+def _forgetting(contents: Contents) -> Table | None:
     rows = []
     for structure in STRUCTURES:
         before, after = (
@@ -130,10 +121,11 @@ def _forgotten(contents: Contents) -> Table | None:
         )
         if before is not None and after is not None:
             change = f"{after - before:+.3f}"
-            rows.append([Cell(structure.capitalize()), *(Cell(formatted(v, 3)) for v in (before, after)), Cell(change)])
+            rows.append([Cell(structure.capitalize()), *(Cell(number_text(v)) for v in (before, after)), Cell(change)])
     columns = [Column("Structure", numeric=False), *map(Column, ("Before", "After", "Change"))]
-    caption = f"What fine-tuning forgot: {DICE_PER_CASE} of the source's test cases"
-    return Table(caption, columns, rows) if rows else None
+    return (
+        Table(f"Forgetting by fine-tuning: {DICE_PER_CASE} of the source's test cases", columns, rows) if rows else None
+    )
 
 
 def _has(cases: Sequence[Line], name: str) -> bool:

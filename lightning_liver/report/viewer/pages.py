@@ -1,4 +1,4 @@
-"""The viewer's page, and what it asks for: the list of cases, and of each case the scan and three masks."""
+"""The viewer's page and its data: the list of cases, and the scan and three masks of each case."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -35,12 +35,12 @@ def routes(
     window_hu: tuple[float, float],
     scores: Sequence[Line],
 ) -> Routes:
-    """All paths of the viewer.
+    """Return the paths of the viewer and their answers.
 
     Args:
-        cases: that can be looked at.
-        predict: the predicted labels of a case on the store's grid; called once a case, when it is asked for.
-        first: the case that is shown at first.
+        cases: names of the cases to choose from.
+        predict: returns the predicted labels of a case on the store's grid; called once for each requested case.
+        first: the case shown first.
         window_hu: of the network.
         scores: lines of cases.csv.
 
@@ -50,7 +50,7 @@ def routes(
     pages = {path: partial(whole, kind, _file(name)) for path, (name, kind) in _PAGE.items()}
     listed = [_case(store.cases[case], n, scores) for n, case in enumerate(cases)]
     about = {"run": run, "first": cases.index(first), "window_hu": window_hu, "cases": listed}
-    told = partial(whole, "application/json", json.dumps(about).encode())
+    case_list = partial(whole, "application/json", json.dumps(about).encode())
     masks = _Masks(store, predict)
     volumes = {
         f"/case/{n}/{name}": partial(make, case)
@@ -62,11 +62,11 @@ def routes(
             ("error.nii.gz", masks.error),
         )
     }
-    return {**pages, "/cases.json": told, **volumes}
+    return {**pages, "/cases.json": case_list, **volumes}
 
 
 class _Masks:
-    """Masks of cases; a prediction takes time, so it is made once."""
+    """Masks of cases; each prediction is made once, since it takes time."""
 
     def __init__(self, store: Store, predict: Predict) -> None:
         self.store, self.predict = store, predict
@@ -107,6 +107,6 @@ def _file(name: str) -> bytes:
         return (files(__package__ or "") / "page" / name).read_bytes()
     except FileNotFoundError:
         raise LiverError(
-            f"the viewer needs NiiVue, which a build of this package brings along, and {name} is not here. Install "
-            "again where npm packages can be had: pip install -e . in a checkout, or another wheel of lightning-liver"
+            f"the viewer needs NiiVue, but {name} is missing, which a build of the package downloads; install again "
+            "with access to npm: pip install -e . in a checkout, or another wheel of lightning-liver"
         ) from None

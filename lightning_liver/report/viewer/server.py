@@ -1,4 +1,4 @@
-"""A web server for one person on this machine: known paths only, on loopback, with headers that keep others out."""
+"""A web server for one user on this machine: known paths only, on loopback, with headers that keep others out."""
 
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
@@ -14,7 +14,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    # NiiVue unpacks volumes in WebAssembly and workers, and keeps its letters in data: addresses
+    # NiiVue unpacks volumes in WebAssembly and workers, and has its font in data: addresses
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
     "connect-src 'self' data: blob:; img-src 'self' data: blob:; worker-src blob:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
@@ -22,7 +22,7 @@ _HEADERS = {
 
 
 class Answer(NamedTuple):
-    """What is sent: its type, its bytes in parts, and how many they are."""
+    """A response: its type, its bytes in parts, and their number."""
 
     content_type: str
     parts: Iterable[bytes]
@@ -33,25 +33,25 @@ Routes = Mapping[str, Callable[[], Answer]]
 
 
 def whole(content_type: str, content: bytes) -> Answer:
-    """An answer that is in memory."""
+    """Return an answer from memory."""
     return Answer(content_type, [content], len(content))
 
 
 def loopback_server(routes: Routes, port: int) -> ThreadingHTTPServer:
-    """A server that listens on this machine alone; its server_port is the port that was taken.
+    """Return a server that listens on this machine alone; its server_port is the port in use.
 
     Args:
-        routes: the paths that there are, and what makes their answers. A LiverError is sent as its text.
+        routes: makes the answer of each path; a LiverError is sent as its text.
         port: 0 takes a free one.
 
     Raises:
-        LiverError: the port is taken, forbidden or none.
+        LiverError: the port is taken, forbidden or invalid.
     """
     try:
         server = ThreadingHTTPServer((LOOPBACK, port), _Handler)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise LiverError(f"port={port}: {reason}. Give another one, or port=0 for any that is free") from error
+        raise LiverError(f"port={port}: {reason}; give another one, or port=0 for any free one") from error
     server.daemon_threads = True
     server.routes = routes  # type: ignore[attr-defined]
     return server
@@ -69,12 +69,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, with_body: bool) -> None:
         server: Any = self.server
-        # a page of elsewhere whose name was made to point here names itself, not us
+        # DNS rebinding: a foreign page whose name points here sends its own name
         if self.headers.get("Host") not in {f"{name}:{server.server_port}" for name in (LOOPBACK, "localhost")}:
-            return self._send(HTTPStatus.FORBIDDEN, _text("open the address that was printed"), with_body)
+            return self._send(HTTPStatus.FORBIDDEN, _text("open the address that liver-view printed"), with_body)
         make = server.routes.get(self.path.partition("?")[0])
         if make is None:
-            return self._send(HTTPStatus.NOT_FOUND, _text("there is nothing here"), with_body)
+            return self._send(HTTPStatus.NOT_FOUND, _text("no such page"), with_body)
         try:
             answer = make()
         except LiverError as error:
@@ -90,11 +90,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             for part in answer.parts if with_body else ():
                 self.wfile.write(part)
-        except ConnectionError:  # the page was closed, or went on to another case
+        except ConnectionError:  # the page was closed or shows another case
             self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: what is asked for is of no interest."""
+        """Log nothing."""
 
 
 def _text(message: str) -> Answer:

@@ -14,34 +14,34 @@ from lightning_liver.report.viewer.server import Answer, whole
 
 Labels = UInt8[np.ndarray, "z y x"]
 
-TOO_MUCH, TOO_LITTLE = 1, 2
+FALSE_POSITIVE, FALSE_NEGATIVE = 1, 2
 _TYPE = "application/octet-stream"
 _GZIP_LEVEL = 1
 
-reading = Lock()  # an array of the store is not to be read by two threads at once
+reading = Lock()  # two threads must not read an array of the store at once
 
 
 def scan(store: Store, case: str) -> Answer:
-    """The HU of a case as int16, slice by slice, not compressed: it goes nowhere."""
+    """Return the HU of a case as int16, slice by slice, uncompressed since it stays on this machine."""
     record = store.cases[case]
     head = header(record, np.int16)
     return Answer(_TYPE, _slices(store, record, head), len(head) + 2 * int(np.prod(record.shape)))
 
 
 def truth(store: Store, case: str) -> Labels:
-    """The labels of a case on the store's grid."""
+    """Return the labels of a case on the store's grid."""
     with reading:
         return np.stack([store.read(case, "labels", z) for z in range(store.cases[case].shape[0])])
 
 
 def errors(prediction: Labels, truth: Labels) -> Labels:
-    """TOO_MUCH where the prediction has a higher label than the truth, TOO_LITTLE where it has a lower one."""
-    wrong = TOO_MUCH * (prediction > truth) + TOO_LITTLE * (prediction < truth)
+    """Return FALSE_POSITIVE where the predicted label is higher than the true one, FALSE_NEGATIVE where it is lower."""
+    wrong = FALSE_POSITIVE * (prediction > truth) + FALSE_NEGATIVE * (prediction < truth)
     return wrong.astype(np.uint8)
 
 
 def mask(record: CaseRecord, labels: Labels) -> Answer:
-    """Labels as .nii.gz."""
+    """Return labels as .nii.gz."""
     file = BytesIO()
     with IGzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as stream:
         stream.write(header(record, np.uint8))
@@ -50,7 +50,7 @@ def mask(record: CaseRecord, labels: Labels) -> Answer:
 
 
 def header(record: CaseRecord, dtype: type[np.generic]) -> bytes:
-    """The first 352 bytes of a NIfTI file of the store's grid, the middle of the volume at 0 mm."""
+    """Return the first 352 bytes of a NIfTI file of the store's grid, the middle of the volume at 0 mm."""
     z, y, x = record.shape
     spacing_mm = np.array(record.spacing_mm[::-1])
     affine = np.diag([*(spacing_mm * (-1, -1, 1)), 1.0])  # NIfTI's x goes to the right, its y to the front

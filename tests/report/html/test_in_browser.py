@@ -1,4 +1,4 @@
-"""report.html in a browser: by day, by night and on a phone, with an empty console."""
+"""report.html in a browser: light, dark and on a phone, without console messages."""
 
 import shutil
 from pathlib import Path
@@ -18,30 +18,30 @@ def address(whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_report(Path(folder)).as_uri()
 
 
-def test_what_a_page_says_is_heard(page: Page, tmp_path: Path) -> None:
+def test_console_messages_of_a_page_are_recorded(page: Page, tmp_path: Path) -> None:
     scripts = "<script src='nowhere.js'></script><script>console.log('hm'); nothing()</script>"
     (tmp_path / "bad.html").write_text(scripts)
     page.open((tmp_path / "bad.html").as_uri())
     page.wait("document.readyState === 'complete'")
-    said = " ".join(page.said)
+    messages = " ".join(page.said)
     for words in ("hm", "nothing is not defined", "nowhere.js"):
-        assert words in said, said
+        assert words in messages, messages
 
 
-def test_report_is_read_by_day_by_night_and_on_a_phone(page: Page, address: str) -> None:
+def test_report_fits_light_dark_and_phone_screens(page: Page, address: str) -> None:
     grounds = {}
     for width, dark in ((1200, False), (1200, True), (390, True)):
         page.open(address, width=width, height=844, dark=dark)
         assert page.value("document.documentElement.scrollWidth") == width
         page.value(OPEN_ALL)
-        assert page.value("document.documentElement.scrollWidth") == width, "nothing stands out when unfolded"
+        assert page.value("document.documentElement.scrollWidth") == width, "unfolded blocks fit the width"
         grounds[dark] = page.value("getComputedStyle(document.body).backgroundColor")
         loaded = "[...document.images].every((each) => each.complete && each.naturalWidth > 0)"
         assert page.value(loaded)
         assert page.value("document.querySelectorAll('svg text').length") > 40
     assert grounds == {False: "rgb(255, 255, 255)", True: "rgb(20, 23, 27)"}
     ink = page.value("getComputedStyle(document.querySelector('svg text')).fill")
-    assert ink != "rgb(0, 0, 0)", "drawings take the colours of the page"
+    assert ink != "rgb(0, 0, 0)", "drawings have the colours of the page"
     assert page.said == []
     assert [each for each in page.requested if not each.startswith("data:")] == [address] * 3
 
@@ -62,7 +62,7 @@ def test_tables_are_sorted_by_their_heads(page: Page, address: str) -> None:
     assert cases == sorted(cases), "numbers, not letters"
 
 
-def test_paper_has_the_colours_of_the_day(page: Page, address: str) -> None:
+def test_print_has_the_light_colours(page: Page, address: str) -> None:
     page.open(address, dark=True)
     page.call("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     assert page.value("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

@@ -1,4 +1,4 @@
-"""The figures of the sections, each against a formula written out or counted by hand."""
+"""Numbers of the sections against formulas written out or counts by hand."""
 
 import math
 import shlex
@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from lightning_liver.metrics.intervals import mean_over_patients
 from lightning_liver.report.html.blocks import Table
 from lightning_liver.report.html.calibration import Bin, bins_of, ece
-from lightning_liver.report.html.curves import thinned
+from lightning_liver.report.html.curves import thin
 from lightning_liver.report.html.decisions import decision_section
-from lightning_liver.report.html.lesions import band_name, band_of, lesions_section, share
+from lightning_liver.report.html.lesions import band_name, band_of, lesions_section, proportion
 from lightning_liver.report.html.results import interval, results_section
 from lightning_liver.report.html.setup import command
-from lightning_liver.report.html.theme import LIVER, axes_of, chart
+from lightning_liver.report.html.theme import LIVER, make_axes, svg_chart
 from lightning_liver.runs.contents import read_contents
 from lightning_liver.runs.scalars import Point
 from tests.report.html.whole_run import CASES, lesion_rows
@@ -55,25 +55,25 @@ def test_every_diameter_has_its_band(diameter_mm: float) -> None:
 
 
 def test_bands_are_named_with_their_unit() -> None:
-    assert [band_name(n) for n in range(3)] == ["under 10 mm", "10 to 20 mm", "20 mm and more"]
+    assert [band_name(n) for n in range(3)] == ["under 10 mm", "10 to 20 mm", "20 mm or more"]
 
 
 @given(st.integers(0, 60), st.integers(1, 60))
-def test_share_has_wilsons_interval(found: int, of: int) -> None:
+def test_proportion_has_wilsons_interval(found: int, of: int) -> None:
     found = min(found, of)
     z, p = 1.959963984540054, found / of
     middle = (p + z * z / (2 * of)) / (1 + z * z / of)
     half = z / (1 + z * z / of) * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
-    counted = share([True] * found + [False] * (of - found))
+    counted = proportion([True] * found + [False] * (of - found))
     assert counted is not None
     assert (counted.low, counted.high) == pytest.approx((middle - half, middle + half), abs=1e-9)
 
 
-def test_share_of_nothing_is_none() -> None:
-    assert share([]) is None
+def test_proportion_without_flags_is_none() -> None:
+    assert proportion([]) is None
 
 
-def test_recall_by_size_is_counted(whole_run: Path) -> None:
+def test_recall_is_counted_by_size(whole_run: Path) -> None:
     row = next(block for block in lesions_section(read_contents(whole_run)).blocks if block.kind == "row")
     table = next(block for block in row.blocks if isinstance(block, Table))
     rows = [line for line in lesion_rows() if line["kind"] == "reference"]
@@ -83,11 +83,11 @@ def test_recall_by_size_is_counted(whole_run: Path) -> None:
     assert texts(table)[-1][:3] == ["all", str(len(rows)), f"{found} ({100 * found / len(rows):.0f} %)"]
 
 
-def test_no_lesions_at_all_are_no_failure(run: Path) -> None:
+def test_section_without_lesions_says_so(run: Path) -> None:
     path = run / "lesions.csv"
     path.write_text(path.read_text().splitlines()[0] + "\n")
     (block,) = lesions_section(read_contents(run)).blocks
-    assert block.text == "No test case has a tumour to find."
+    assert block.text == "No test case has a tumour."
 
 
 bins = st.builds(Bin, st.integers(1, 10**9), st.floats(0, 1), st.floats(0, 1))
@@ -98,9 +98,9 @@ def test_calibration_error_is_the_mean_over_voxels(known: list[Bin]) -> None:
     total, off = 0, 0.0
     for each in known:
         total += each.voxels
-        off += each.voxels * abs(each.said - each.true)
+        off += each.voxels * abs(each.probability - each.frequency)
     assert ece(known) == pytest.approx(off / total)
-    assert ece([each._replace(true=each.said) for each in known]) == 0
+    assert ece([each._replace(frequency=each.probability) for each in known]) == 0
 
 
 def test_bins_without_voxels_are_left_out(whole_run: Path) -> None:
@@ -121,12 +121,12 @@ def test_gains_are_against_the_first_row(whole_run: Path) -> None:
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=1000))
 def test_a_long_curve_is_thinned_and_keeps_its_end(values: list[float]) -> None:
     curve = [Point(n, value) for n, value in enumerate(values)]
-    thin = thinned(curve)
-    assert len(thin) <= 400
-    assert thin[-1].step == len(values) - 1
-    assert min(values) - 1e-9 <= np.mean([p.value for p in thin]) <= max(values) + 1e-9
+    thinned = thin(curve)
+    assert len(thinned) <= 400
+    assert thinned[-1].step == len(values) - 1
+    assert min(values) - 1e-9 <= np.mean([p.value for p in thinned]) <= max(values) + 1e-9
     if len(values) <= 400:
-        assert thin == curve
+        assert thinned == curve
 
 
 def test_command_is_quoted_for_a_shell() -> None:
@@ -137,13 +137,13 @@ def test_command_is_quoted_for_a_shell() -> None:
     assert command(["run=a", "data=lits"], "evaluate", swept=False) == "liver-evaluate run=a data=lits"
 
 
-def test_a_drawing_has_the_pages_colours_and_names_of_its_own() -> None:
+def test_drawing_has_the_colours_of_the_page_and_unique_ids() -> None:
     def drawn(name: str) -> str:
-        figure, axes = axes_of(1.5)
+        figure, axes = make_axes(1.5)
         assert isinstance(figure, Figure)
         axes.plot([0, 1], [0, 1], color=LIVER)
         axes.set_xlabel("a < b")
-        return str(chart(figure, name, alt='says "so"').svg)
+        return str(svg_chart(figure, name, alt='says "so"').svg)
 
     first, other = drawn("first"), drawn("other")
     assert "var(--liver)" in first

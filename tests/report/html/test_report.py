@@ -1,4 +1,4 @@
-"""report.html as a text: what is in it, what it says of what is missing, and that it needs nothing else."""
+"""report.html as text: its content, its words on missing files, and that it is self-contained."""
 
 import re
 import shutil
@@ -12,15 +12,15 @@ import pytest
 from lightning_liver.errors import LiverError
 from lightning_liver.report.html.blocks import Section, Table, Text
 from lightning_liver.report.html.calibration import calibration_section
+from lightning_liver.report.html.cases import cases_section
 from lightning_liver.report.html.curves import curves_section
 from lightning_liver.report.html.data import data_section
 from lightning_liver.report.html.decisions import decision_section
 from lightning_liver.report.html.lesions import lesions_section
+from lightning_liver.report.html.literature import caveat, verdict
 from lightning_liver.report.html.report import write_report
 from lightning_liver.report.html.results import results_section
 from lightning_liver.report.html.setup import configuration_section, reproduction_section
-from lightning_liver.report.html.shown_cases import cases_section
-from lightning_liver.report.html.standing import caveat, verdict
 from lightning_liver.runs.contents import Contents, read_contents
 
 MOST_BYTES = 1_000_000
@@ -51,19 +51,19 @@ def page(whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Read:
     return Read(write_report(Path(folder)))
 
 
-def test_page_says_all_that_a_run_has(page: Read) -> None:
+def test_page_shows_everything_in_a_run(page: Read) -> None:
     for words in (
-        "Liver reaching into the published range, tumour below it",
+        "Liver overlapping the published range, tumour below it",
         "95 % interval 0.938 to 0.951",
         "not comparable",
         "26 scans of 26 patients",
         "Hausdorff distance, 95 % (HD95), mm",
         "Best, case 5: liver Dice 0.968, tumour Dice 0.848",
         "Worst, case 23",
-        "39 of 50 tumours were found",
-        "Of 46 that were predicted, 7 touch none",
+        "39 of 50 tumours were detected",
+        "Of 46 predicted tumours, 7 overlap no true one",
         "Expected calibration error: liver 0.0431, tumour 0.0428",
-        "tumour: 0.5, the best on validation is 0.21",
+        "tumour: 0.5 (best on validation 0.21)",
         "Mean validation Dice was best after epoch 7, 0.750",
         "8 epochs, 160 steps in 65 min",
         "lits; no patient is in two parts",
@@ -84,13 +84,13 @@ def test_page_loads_nothing(page: Read) -> None:
     assert any("default-src 'none'" in policy for policy in page.attributes("content"))
 
 
-def test_names_are_single_and_every_link_arrives(page: Read) -> None:
+def test_ids_are_unique_and_every_link_has_a_target(page: Read) -> None:
     names = page.attributes("id")
     assert len(names) == len(set(names))
     assert {link[1:] for link in page.attributes("href", "xlink:href") if link.startswith("#")} <= set(names)
 
 
-def test_pictures_and_drawings_are_told_in_words(page: Read) -> None:
+def test_pictures_and_drawings_have_descriptions(page: Read) -> None:
     pictures = [each for tag, each in page.tags if tag == "img"]
     assert len(pictures) == 9  # of three cases contours, errors, and the CT alone
     assert all("case" in str(each["alt"]) and "Dice of the case" in str(each["alt"]) for each in pictures)
@@ -99,7 +99,7 @@ def test_pictures_and_drawings_are_told_in_words(page: Read) -> None:
     assert all(each["role"] == "img" and len(str(each["aria-label"])) > 20 for each in drawings)
 
 
-def test_tables_have_captions_and_their_heads_a_scope(page: Read) -> None:
+def test_tables_have_captions_and_scoped_headings(page: Read) -> None:
     tags = [tag for tag, _ in page.tags]
     assert tags.count("table") == tags.count("caption") > 10
     assert all(each.get("scope") in ("col", "row") for tag, each in page.tags if tag == "th")
@@ -119,30 +119,34 @@ def test_equal_runs_make_equal_and_small_reports(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gone", "section", "told"),
+    ("gone", "section", "words"),
     [
-        ("cases.csv", results_section, "This run tested no cases"),
-        ("lesions.csv", lesions_section, "did not count lesions"),
-        ("calibration.csv", calibration_section, "kept no probabilities"),
-        ("decision.json", decision_section, "tuned no threshold"),
-        ("data.csv", data_section, "of its parts only the names of the cases are known"),
-        ("differs.json", configuration_section, "What differs from the defaults was not kept; this was typed"),
-        ("environment.json", reproduction_section, "did not record its environment"),
-        ("tensorboard", curves_section, "logged no curves"),
-        ("pictures", cases_section, "drew no cases"),
+        ("cases.csv", results_section, "This run has no test cases"),
+        ("lesions.csv", lesions_section, "has no lesions.csv"),
+        ("calibration.csv", calibration_section, "has no calibration.csv"),
+        ("decision.json", decision_section, "no threshold was tuned"),
+        ("data.csv", data_section, "only the names of the cases are known"),
+        (
+            "differs.json",
+            configuration_section,
+            "from the defaults were not saved; the command line had",
+        ),
+        ("environment.json", reproduction_section, "has no record of its environment"),
+        ("tensorboard", curves_section, "has no logged curves"),
+        ("pictures", cases_section, "has no pictures of test cases"),
         (".hydra", reproduction_section, "not started by a command"),
         ("metrics.json", curves_section, "best after epoch 7"),
         ("timing.json", curves_section, "8 epochs, 160 steps."),
     ],
 )
-def test_what_is_missing_is_said(run: Path, gone: str, section: Callable[[Contents], Section], told: str) -> None:
+def test_missing_files_are_named(run: Path, gone: str, section: Callable[[Contents], Section], words: str) -> None:
     path = run / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     blocks = section(read_contents(run)).blocks
-    assert told in " ".join(block.text for block in blocks if isinstance(block, Text))
+    assert words in " ".join(block.text for block in blocks if isinstance(block, Text))
 
 
-def test_a_run_with_nothing_but_a_config_has_a_report(run: Path, tmp_path: Path) -> None:
+def test_a_run_with_only_a_config_has_a_report(run: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     shutil.copytree(run / ".hydra", bare / ".hydra")
     text = Read(write_report(bare)).text
@@ -152,10 +156,10 @@ def test_a_run_with_nothing_but_a_config_has_a_report(run: Path, tmp_path: Path)
 
 def test_a_run_without_test_cases_has_a_report(run: Path) -> None:
     (run / "cases.csv").write_text("\n")  # as csv.DictWriter leaves it
-    assert "This run tested no cases" in Read(write_report(run)).text
+    assert "This run has no test cases" in Read(write_report(run)).text
 
 
-def test_cases_of_an_earlier_version_are_shown_as_far_as_they_go(run: Path) -> None:
+def test_cases_of_an_earlier_version_are_shown_with_their_columns(run: Path) -> None:
     lines = (run / "cases.csv").read_text().splitlines()
     (run / "cases.csv").write_text("\n".join(",".join(line.split(",")[:4]) for line in lines) + "\n")
     (table,) = [block for block in results_section(read_contents(run)).blocks if isinstance(block, Table)]
@@ -165,7 +169,7 @@ def test_cases_of_an_earlier_version_are_shown_as_far_as_they_go(run: Path) -> N
 @pytest.mark.parametrize("name", ["cases.csv", "lesions.csv", "calibration.csv", "data.csv"])
 def test_a_table_of_other_columns_is_named(run: Path, name: str) -> None:
     (run / name).write_text("colour\nred\n")
-    with pytest.raises(LiverError, match=rf"{name}: not what a run writes .*no column"):
+    with pytest.raises(LiverError, match=rf"{name}: damaged .*no column"):
         write_report(run)
 
 
@@ -178,13 +182,13 @@ def test_a_damaged_file_is_named(run: Path, name: str) -> None:
         write_report(run)
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LiverError, match="not a run folder"):
         write_report(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_what_names_say_is_text_and_no_markup(run: Path) -> None:
+def test_names_are_escaped(run: Path) -> None:
     text = (run / "cases.csv").read_text()
     (run / "cases.csv").write_text(text.replace("patient-3,", "<script>alert(1)</script>,"))
     written = write_report(run).read_text()
@@ -192,15 +196,15 @@ def test_what_names_say_is_text_and_no_markup(run: Path) -> None:
     assert "&lt;script&gt;alert(1)" in written
 
 
-def test_phantoms_are_not_held_against_published_figures(run: Path) -> None:
+def test_phantoms_are_not_compared_with_published_results(run: Path) -> None:
     config = run / ".hydra" / "config.yaml"
     config.write_text(config.read_text().replace("data.sources.lits", "data.phantom.phantoms"))
     contents = read_contents(run)
     assert verdict(contents) == "On phantoms: liver Dice 0.94, tumour Dice 0.56"
-    assert "nothing of scans" in caveat(contents)
+    assert "not how well it does on scans" in caveat(contents)
 
 
-def test_scores_of_a_run_that_ends_now_come_from_the_run(run: Path) -> None:
+def test_a_run_that_is_ending_passes_its_own_metrics(run: Path) -> None:
     (run / "metrics.json").unlink()
     assert read_contents(run, {"test/burden/rmse": 0.01234}).metrics == {"test/burden/rmse": 0.01234}
     assert read_contents(run).metrics == {}

@@ -1,4 +1,4 @@
-"""Colours of the page: read by everyone, by day, by night and on paper."""
+"""Colours of the page have enough contrast: light, dark and in print."""
 
 import re
 from importlib.resources import files
@@ -17,7 +17,7 @@ def themes() -> dict[str, dict[str, str]]:
 
 
 def luminance(colour: str) -> float:
-    """Relative luminance, WCAG 2.2."""
+    """Return the relative luminance of WCAG 2.2."""
     parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
     red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
@@ -33,7 +33,7 @@ def test_contrast_of_black_and_white_is_21() -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "printed"])
-def test_texts_stand_out(theme: str) -> None:
+def test_text_has_enough_contrast(theme: str) -> None:
     colours = themes()[theme]
     for ground in ("paper", "wash"):
         for name in TEXTS:
@@ -41,7 +41,7 @@ def test_texts_stand_out(theme: str) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "printed"])
-def test_lines_stand_out(theme: str) -> None:
+def test_lines_have_enough_contrast(theme: str) -> None:
     colours = themes()[theme]
     for name in DRAWN:
         assert contrast(colours[name], colours["paper"]) >= 3, (theme, name)

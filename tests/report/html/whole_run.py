@@ -20,7 +20,7 @@ DRAWN = {"best": CASES[2], "median": CASES[9], "worst": CASES[20]}
 
 
 def write_whole_run(folder: Path) -> Path:
-    """A complete run on scans."""
+    """Write a complete run on scans."""
     folder.mkdir(parents=True)
     _write_config(folder)
     rows = case_rows()
@@ -61,7 +61,7 @@ DIFFERS = {
 
 
 def case_rows() -> list[Row]:
-    """Dice that falls from patient to patient; the last one has no tumour and none was found."""
+    """Return Dice that falls from patient to patient; the last one has no tumour and none is predicted."""
     rows: list[Row] = []
     for n, case in enumerate(CASES):
         for structure, best, slope in (("liver", 0.972, 0.0022), ("tumour", 0.91, 0.031)):
@@ -97,7 +97,7 @@ def _case(case: str, structure: str, dice: float, none: bool) -> Row:
 
 
 def lesion_rows() -> list[Row]:
-    """Two true tumours a patient but for the last, from 4 to 79 mm; the larger, the likelier to be found."""
+    """Return two true tumours for each patient but the last, from 4 to 79 mm; larger ones are detected more often."""
     rows: list[Row] = []
     for n, case in enumerate(CASES[:-1]):
         for lesion in (1, 2):
@@ -127,7 +127,7 @@ def _lesion(case: str, kind: str, lesion: int, diameter_mm: float, overlap: floa
 
 
 def calibration_rows() -> list[Row]:
-    """Ten bins a structure; a probability p is true in p^1.3 of its voxels: too sure. One bin is empty."""
+    """Return ten bins for each structure; probability p has frequency p^1.3 (overconfident). One bin is empty."""
     rows: list[Row] = []
     for structure in STRUCTURES:
         for n in range(10):
@@ -183,7 +183,7 @@ def _write_config(folder: Path) -> None:
 
 
 def _write_curves(folder: Path) -> None:
-    """Losses that fall, Dice that grows and is best in the last epoch but one, and what Lightning logs at the end."""
+    """Write falling losses, Dice that is best in the last epoch but one, and the test metrics that Lightning logs."""
     with SummaryWriter(str(folder)) as writer:
         for step in range(9, EPOCHS * STEPS_AN_EPOCH, 10):
             writer.add_scalar("train/loss", 1.4 / (1 + step / 30), step)

@@ -1,4 +1,4 @@
-"""A store of five little scans, and a prediction that is the truth moved by two voxels to the left."""
+"""A store of five small scans, and a prediction that is the truth moved by two voxels to the left."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def store(scans: Path, tmp_path: Path) -> Store:
 
 
 def stacked(store: Store, case: str, kind: str) -> np.ndarray:
-    """A whole volume of a store, (z, y, x)."""
+    """Return a whole volume of a store, (z, y, x)."""
     return np.stack([store.read(case, kind, z) for z in range(store.cases[case].shape[0])])  # type: ignore[arg-type]
 
 

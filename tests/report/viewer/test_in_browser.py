@@ -1,4 +1,4 @@
-"""The viewer's page in a browser: what it draws, what it says, what its controls do."""
+"""The viewer's page in a browser: drawing, texts and controls."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -43,21 +43,21 @@ def address(store: Store) -> Iterator[str]:
 
 
 def colours(page: Page, path: Path) -> np.ndarray:
-    """Pixels of the canvas that have a colour."""
+    """Return the pixels of the canvas with a colour."""
     with Image.open(page.picture(path)) as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)[:600, :800]
     return np.ptp(pixels, axis=-1) > 60
 
 
-def test_viewer_shows_a_case_and_obeys(page: Page, address: str, store: Store, tmp_path: Path) -> None:
+def test_viewer_shows_a_case_and_its_controls_work(page: Page, address: str, store: Store, tmp_path: Path) -> None:
     page.open(address, width=1104, height=640)
     page.wait("document.body.dataset.state === 'ready'")
-    told = page.value("document.getElementById('readout').textContent")
-    z, row, column = _place(told)
+    readout = page.value("document.getElementById('readout').textContent")
+    z, row, column = _place(readout)
     labels, hu = stacked(store, "20", "labels"), stacked(store, "20", "hu")
     assert labels[z, row, column] == 2, "the crosshair is in the tumour"
-    assert told.startswith(f"{hu[z, row, column]} HU · truth: tumour · prediction: ")
-    assert ("prediction: tumour" in told) == (moved(store, "20")[z, row, column] == 2)
+    assert readout.startswith(f"{hu[z, row, column]} HU · truth: tumour · prediction: ")
+    assert ("prediction: tumour" in readout) == (moved(store, "20")[z, row, column] == 2)
     assert page.value("document.title") == "case 20, focal"
     assert page.value("document.querySelector('#case option').textContent") == "20, tumour 0.250"
 
@@ -81,7 +81,7 @@ def test_viewer_shows_a_case_and_obeys(page: Page, address: str, store: Store, t
     assert all(each.startswith((address, "data:", "blob:")) for each in page.requested)
 
 
-def test_viewer_on_a_phone_tells_what_went_wrong(page: Page, address: str) -> None:
+def test_viewer_on_a_phone_shows_an_error(page: Page, address: str) -> None:
     page.open(f"{address}#24", width=390, height=844)
     page.wait("document.body.dataset.state === 'failed'")
     assert page.value("document.getElementById('notice').textContent") == "the mask of case 24 is damaged"
@@ -89,7 +89,7 @@ def test_viewer_on_a_phone_tells_what_went_wrong(page: Page, address: str) -> No
     assert "truth: tumour" in page.value("document.getElementById('readout').textContent")
 
 
-def _place(told: str) -> tuple[int, int, int]:
-    """z, row and column that the page says, counted from 0."""
-    words = told.replace(",", "").split()
+def _place(readout: str) -> tuple[int, int, int]:
+    """Return z, row and column of the readout, counted from 0."""
+    words = readout.replace(",", "").split()
     return tuple(int(words[words.index(name) + 1]) - 1 for name in ("slice", "row", "column"))  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""What the viewer serves: volumes that another reader of NIfTI understands, and the list of cases."""
+"""Answers of the viewer: volumes that another NIfTI reader understands, and the list of cases."""
 
 import gzip
 import json
@@ -16,7 +16,7 @@ from lightning_liver.errors import LiverError
 from lightning_liver.report.viewer import pages
 from lightning_liver.report.viewer.pages import BUNDLE, routes
 from lightning_liver.report.viewer.server import Answer, Routes
-from lightning_liver.report.viewer.volumes import TOO_LITTLE, TOO_MUCH, errors
+from lightning_liver.report.viewer.volumes import FALSE_NEGATIVE, FALSE_POSITIVE, errors
 from tests.report.viewer.conftest import moved, stacked
 
 CASES = ("20", "23")
@@ -41,7 +41,7 @@ def image(answer: Answer) -> nib.Nifti1Image:
     return nib.Nifti1Image.from_bytes(gzip.decompress(sent) if sent[:2] == b"\x1f\x8b" else sent)
 
 
-def test_scan_is_hu_of_the_store_turned_as_nifti_has_it(served: Routes, store: Store) -> None:
+def test_scan_is_the_hu_of_the_store_in_nifti_orientation(served: Routes, store: Store) -> None:
     scan = image(served["/case/1/scan.nii"]())
     assert nib.aff2axcodes(scan.affine) == ("L", "P", "S")
     assert scan.header.get_zooms() == pytest.approx(store.cases["23"].spacing_mm[::-1])
@@ -50,7 +50,7 @@ def test_scan_is_hu_of_the_store_turned_as_nifti_has_it(served: Routes, store: S
     np.testing.assert_allclose(nib.affines.apply_affine(scan.affine, middle), 0, atol=1e-4)
 
 
-def test_masks_lie_on_the_scan(served: Routes, store: Store) -> None:
+def test_masks_have_the_grid_of_the_scan(served: Routes, store: Store) -> None:
     scan = image(served["/case/0/scan.nii"]())
     known = {"truth": stacked(store, "20", "labels"), "prediction": moved(store, "20")}
     for name, labels in known.items():
@@ -65,16 +65,16 @@ labels = arrays(np.uint8, (2, 3, 4), elements=st.integers(0, 2))
 
 
 @given(labels, labels)
-def test_errors_are_too_much_or_too_little(prediction: np.ndarray, truth: np.ndarray) -> None:
+def test_errors_are_false_positive_or_false_negative(prediction: np.ndarray, truth: np.ndarray) -> None:
     wrong = errors(prediction, truth)
     for index in np.ndindex(truth.shape):
-        known = 0 if prediction[index] == truth[index] else TOO_MUCH if prediction[index] > truth[index] else TOO_LITTLE
-        assert wrong[index] == known
+        expected = FALSE_POSITIVE if prediction[index] > truth[index] else FALSE_NEGATIVE
+        assert wrong[index] == (0 if prediction[index] == truth[index] else expected)
     swapped = errors(truth, prediction)
-    np.testing.assert_array_equal(wrong == TOO_MUCH, swapped == TOO_LITTLE)
+    np.testing.assert_array_equal(wrong == FALSE_POSITIVE, swapped == FALSE_NEGATIVE)
 
 
-def test_cases_are_told_with_their_scores(served: Routes) -> None:
+def test_cases_are_listed_with_their_scores(served: Routes) -> None:
     about = json.loads(body(served["/cases.json"]()))
     assert (about["run"], about["first"], about["window_hu"]) == ("focal", 1, [-160, 240])
     assert [case["name"] for case in about["cases"]] == list(CASES)
@@ -84,7 +84,7 @@ def test_cases_are_told_with_their_scores(served: Routes) -> None:
     assert (first["path"], first["slices"], first["patient"]) == ("/case/0/", 12, "20")
 
 
-def test_a_case_is_predicted_once_and_only_when_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_is_predicted_once_and_only_on_request(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "_PAGE", {})
     asked: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Who may ask the viewer's server, and for what."""
+"""Requests that the viewer's server answers and refuses."""
 
 import socket
 from collections.abc import Iterator
@@ -47,32 +47,32 @@ def test_known_paths_are_answered_in_full(port: int) -> None:
 
 
 @pytest.mark.parametrize("path", ["/../../etc/passwd", "/%2e%2e/", "/parts/", "/PARTS", "/..", "/viewer.js"])
-def test_there_is_nothing_else(port: int, path: str) -> None:
+def test_other_paths_are_not_found(port: int, path: str) -> None:
     answer, body = ask(port, path)
-    assert (answer.status, body) == (404, b"there is nothing here")
+    assert (answer.status, body) == (404, b"no such page")
 
 
 @pytest.mark.parametrize(
     "host", ["example.org", "example.org:{port}", "127.0.0.1", "127.0.0.1:1", "localhost.at:{port}"]
 )
-def test_a_page_of_elsewhere_is_refused_by_the_name_it_calls(port: int, host: str) -> None:
+def test_a_foreign_host_name_is_refused(port: int, host: str) -> None:
     answer, body = ask(port, "/", host=host.format(port=port))
     assert answer.status == 403
     assert b"hello" not in body
 
 
-def test_localhost_is_a_name_of_ours(port: int) -> None:
+def test_localhost_is_accepted(port: int) -> None:
     assert ask(port, "/", host=f"localhost:{port}")[0].status == 200
 
 
-def test_heads_have_no_body_and_nothing_can_be_sent(port: int) -> None:
+def test_head_has_no_body_and_other_methods_are_refused(port: int) -> None:
     answer, body = ask(port, "/", method="HEAD")
     assert (answer.status, body, answer.headers["Content-Length"]) == (200, b"", "8")
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
         assert ask(port, "/", method=method)[0].status == 501
 
 
-def test_every_answer_keeps_others_out(port: int) -> None:
+def test_every_answer_has_headers_that_keep_others_out(port: int) -> None:
     for path in ("/", "/nothing"):
         headers = ask(port, path)[0].headers
         assert headers["X-Content-Type-Options"] == "nosniff"
@@ -81,17 +81,17 @@ def test_every_answer_keeps_others_out(port: int) -> None:
         assert "default-src 'none'" in headers["Content-Security-Policy"]
 
 
-def test_a_mistake_of_the_user_is_told(port: int) -> None:
+def test_a_liver_error_is_sent_as_text(port: int) -> None:
     answer, body = ask(port, "/damaged")
     assert (answer.status, body) == (409, b"this mask is damaged")
 
 
-def test_it_listens_on_loopback_alone() -> None:
+def test_server_listens_on_loopback_alone() -> None:
     with loopback_server({}, 0) as server:
         assert server.server_address[0] == "127.0.0.1"
 
 
-def test_a_taken_port_is_told() -> None:
+def test_a_taken_port_is_refused_with_its_number() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,4 +1,4 @@
-// Tables whose heads sort their rows; without this script they are tables all the same.
+// Make the tables sortable by their heads.
 for (const table of document.querySelectorAll("table[data-sortable]")) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];

@@ -1,19 +1,19 @@
-// The viewer: scan and masks of a case come from the server of this page, NiiVue draws them.
+// The viewer: the server of this page sends scan and masks of a case, NiiVue draws them.
 "use strict";
 
 const LAYERS = [
   { name: "truth", title: "Truth", key: "t", shown: true, opacity: 1, contoured: true, colours: [[86, 180, 233], [230, 159, 0]],
     swatches: [["true-liver", "liver"], ["true-tumour", "tumour"]] },
   { name: "prediction", title: "Prediction", key: "p", shown: true, opacity: 1, contoured: true, colours: [[124, 242, 192], [255, 107, 107]],
-    swatches: [["said-liver", "liver"], ["said-tumour", "tumour"]] },
+    swatches: [["predicted-liver", "liver"], ["predicted-tumour", "tumour"]] },
   { name: "error", title: "Errors", key: "e", shown: false, opacity: 0.8, contoured: false, colours: [[240, 228, 66], [204, 121, 167]],
-    swatches: [["too-much", "too much"], ["too-little", "too little"]] },
+    swatches: [["false-positive", "false positive"], ["false-negative", "false negative"]] },
 ];
-const WINDOWS = [["Network's", null], ["Liver", [0, 200]], ["Lung", [-1350, 150]], ["Bone", [-450, 1050]]];
+const WINDOWS = [["Network", null], ["Liver", [0, 200]], ["Lung", [-1350, 150]], ["Bone", [-450, 1050]]];
 const VIEWS = [["Axial", "a"], ["Coronal", "c"], ["Sagittal", "s"], ["All", "m"]];  // in NiiVue's order
 const WIDE = [[0, [0, 0, 0.62, 1]], [1, [0.62, 0, 0.38, 0.5]], [2, [0.62, 0.5, 0.38, 0.5]]];
 const TALL = [[0, [0, 0, 1, 0.6]], [1, [0, 0.6, 0.5, 0.4]], [2, [0.5, 0.6, 0.5, 0.4]]];
-const NAMES = ["neither", "liver", "tumour"];
+const NAMES = ["background", "liver", "tumour"];
 
 const element = (id) => document.getElementById(id);
 const make = (tag, properties, ...children) => {
@@ -28,7 +28,7 @@ function notice(text, state) {
   if (state) document.body.dataset.state = state;
 }
 
-function pressed(group, chosen) {
+function markPressed(group, chosen) {
   [...element(group).children].forEach((button, n) => button.setAttribute("aria-pressed", String(n === chosen)));
 }
 
@@ -41,7 +41,7 @@ function setWindow(n) {
 function showWindow() {
   const { cal_min: low, cal_max: high } = nv.volumes[0];
   element("window").textContent = `${Math.round(low)} to ${Math.round(high)}`;
-  pressed("windows", WINDOWS.findIndex(([, hu]) => hu[0] === low && hu[1] === high));
+  markPressed("windows", WINDOWS.findIndex(([, hu]) => hu[0] === low && hu[1] === high));
 }
 
 function setView(n) {
@@ -50,7 +50,7 @@ function setView(n) {
   if (n < 3) nv.clearCustomLayout();
   else nv.setCustomLayout(tiles.map(([sliceType, position]) => ({ sliceType, position })));
   nv.setSliceType(n);
-  pressed("views", n);
+  markPressed("views", n);
 }
 
 function placeOf(layer) {
@@ -68,8 +68,8 @@ function toggle(layer) {
   showLayer(layer);
 }
 
-// Pixels of a mask that have a lower label beside, above or below them in their axial slice: a tumour is part of the liver
-function outlined(labels, columns, rows) {
+// Keep the pixels of a mask with a lower label beside, above or below them in the axial slice; a tumour is part of the liver
+function outlineOf(labels, columns, rows) {
   const outline = new Uint8Array(labels.length), plane = columns * rows;
   for (let n = 0; n < labels.length; n += 1) {
     const label = labels[n], x = n % columns, y = Math.floor((n % plane) / columns);
@@ -88,39 +88,39 @@ function setContours(on) {
   nv.updateGLVolume();
 }
 
-// Position counts from the patient's right and back, arrays from the left end of the first row of a slice: both ways
-function flipped(x, y) {
+// Convert between NiiVue's position, from the patient's right and back, and array indices, from left and front
+function flip(x, y) {
   const [, columns, rows] = nv.volumes[0].hdr.dims;
   return [columns - 1 - x, rows - 1 - y];
 }
 
 function readout() {
   if (!position || !nv.volumes.length) return;
-  const [, columns, rows] = nv.volumes[0].hdr.dims, z = position[2], [column, row] = flipped(...position);
+  const [, columns, rows] = nv.volumes[0].hdr.dims, z = position[2], [column, row] = flip(...position);
   const at = (z * rows + row) * columns + column;
-  const told = [`${nv.volumes[0].img[at]} HU`];
+  const parts = [`${nv.volumes[0].img[at]} HU`];
   for (const layer of LAYERS.slice(0, 2)) {
-    if (placeOf(layer) > 0) told.push(`${layer.name}: ${NAMES[layer.labels[at]]}`);
+    if (placeOf(layer) > 0) parts.push(`${layer.name}: ${NAMES[layer.labels[at]]}`);
   }
-  told.push(`slice ${z + 1} of ${about.cases[current].slices}, row ${row + 1}, column ${column + 1}`);
-  element("readout").textContent = told.join(" · ");
+  parts.push(`slice ${z + 1} of ${about.cases[current].slices}, row ${row + 1}, column ${column + 1}`);
+  element("readout").textContent = parts.join(" · ");
 }
 
-async function fetched(path) {
+async function fetchBuffer(path) {
   const response = await fetch(path);
   if (!response.ok) throw new Error(await response.text());
   return response.arrayBuffer();
 }
 
 async function addMask(layer, path, mine) {
-  const buffer = await fetched(`${path}${layer.name}.nii.gz`);
+  const buffer = await fetchBuffer(`${path}${layer.name}.nii.gz`);
   if (mine !== turn) return;
   const name = `${layer.name}.nii.gz`;
   const image = await niivue.NVImage.loadFromUrl({ url: name, name, buffer, colormap: layer.name, cal_min: 0, cal_max: 2 });
   const [, columns, rows] = image.hdr.dims;
   image.name = layer.name;
   layer.labels = image.img;
-  layer.outline = layer.contoured ? outlined(image.img, columns, rows) : null;
+  layer.outline = layer.contoured ? outlineOf(image.img, columns, rows) : null;
   if (layer.contoured && contours) image.img = layer.outline;
   image.opacity = layer.shown ? layer.opacity : 0;
   if (mine !== turn) return;
@@ -139,7 +139,7 @@ async function showCase(n) {
   notice("Loading the scan", "loading");
   const kept = nv.volumes.length ? [nv.volumes[0].cal_min, nv.volumes[0].cal_max] : about.window_hu;
   try {
-    const buffer = await fetched(`${each.path}scan.nii`);
+    const buffer = await fetchBuffer(`${each.path}scan.nii`);
     if (mine !== turn) return;
     const image = await niivue.NVImage.loadFromUrl({
       url: "scan.nii", name: "scan.nii", buffer, colormap: "gray", cal_min: kept[0], cal_max: kept[1],
@@ -151,7 +151,7 @@ async function showCase(n) {
     await addMask(LAYERS[0], each.path, mine);
     if (mine !== turn) return;
     goTo(each);
-    notice("The network predicts this case. The first time takes a while.");
+    notice("The network predicts this case, which takes a while the first time.");
     await addMask(LAYERS[1], each.path, mine);
     await addMask(LAYERS[2], each.path, mine);
     if (mine === turn) notice("", "ready");
@@ -166,7 +166,7 @@ function subtitle(each) {
   return [`run ${about.run}, patient ${each.patient}`, scores].filter(Boolean).join(". ");
 }
 
-// The middle of the tumour, else of the liver, in the slice that shows most of it
+// Go to the middle of the tumour, else of the liver, in the slice with most of it
 function goTo(each) {
   const [, columns, rows] = nv.volumes[1].hdr.dims;
   const z = each.representative_slice, labels = LAYERS[0].labels.subarray(z * rows * columns, (z + 1) * rows * columns);
@@ -175,11 +175,11 @@ function goTo(each) {
   const mean = (part) => pixels.reduce((sum, n) => sum + part(n), 0) / pixels.length;
   const column = (n) => n % columns, row = (n) => Math.floor(n / columns);
   let at = Math.floor(rows / 2) * columns + Math.floor(columns / 2);
-  if (pixels.length) {  // the middle may lie between two tumours: the pixel that is next to it
+  if (pixels.length) {  // the middle may be between two tumours: take the nearest pixel
     const [x, y] = [mean(column), mean(row)], distance = (n) => Math.hypot(column(n) - x, row(n) - y);
     at = pixels.reduce((best, n) => (distance(n) < distance(best) ? n : best));
   }
-  nv.scene.crosshairPos = nv.vox2frac([...flipped(column(at), row(at)), z]);
+  nv.scene.crosshairPos = nv.vox2frac([...flip(column(at), row(at)), z]);
   nv.drawScene();
   nv.createOnLocationChange();
 }
@@ -244,7 +244,7 @@ function moveSlice(by) {
 
 async function start() {
   if (!document.createElement("canvas").getContext("webgl2")) {
-    notice("This browser has no WebGL 2, which the viewer draws with. Another browser, or graphics acceleration in its settings, helps.", "failed");
+    notice("The viewer needs WebGL 2: use another browser, or switch on graphics acceleration in its settings.", "failed");
     return;
   }
   about = await (await fetch("/cases.json")).json();
@@ -263,8 +263,8 @@ async function start() {
   }
   buildControls();
   setView(innerWidth < 768 ? 0 : 3);
-  const asked = about.cases.findIndex((each) => each.name === decodeURIComponent(location.hash.slice(1)));
-  await showCase(asked >= 0 ? asked : about.first);
+  const wanted = about.cases.findIndex((each) => each.name === decodeURIComponent(location.hash.slice(1)));
+  await showCase(wanted >= 0 ? wanted : about.first);
 }
 
 start().catch((error) => notice(error.message, "failed"));

@@ -1,0 +1,247 @@
+"""A study as text: means, pairs, ranking, and a verdict in plain words."""
+
+from collections.abc import Iterable, Sequence
+
+from lightning_liver.comparison.heatmap import grid_text
+from lightning_liver.comparison.letter_display import letter_display
+from lightning_liver.comparison.runs import COMPLETE
+from lightning_liver.comparison.statistics import (
+    Comparison,
+    Scores,
+    patients_needed,
+    rank_frequencies,
+    seed_spread,
+    smallest_p,
+)
+from lightning_liver.comparison.study import Section, Study
+from lightning_liver.metrics.case.dice import DICE_PER_CASE
+from lightning_liver.metrics.intervals import ALPHA, mean_interval
+from lightning_liver.report.numbers import counted, p_text, range_text
+from lightning_liver.report.references import NOT_COMPARABLE, REASON, Reference, position, references
+from lightning_liver.tables import Row, text_table
+
+PAIRS = "pairs.csv"
+
+_MOST_NAMED = 10  # pairs that the verdict names one by one
+_MOST_SHOWN = 45  # pairs in a table: those of ten configurations
+
+
+def study_text(study: Study) -> str:
+    """Return the text of each section, then the notes on the whole study."""
+    parts = [_section(section, study) for section in study.sections]
+    return "\n\n".join([*parts, *_remarks(study)])
+
+
+def _section(section: Section, study: Study) -> str:
+    table, pairs, tests, baseline = section.table, section.pairs, study.tests, study.baseline
+    where = f"{section.stratum}: " if section.stratum else ""
+    dice = f"{section.structure.capitalize()} {DICE_PER_CASE}"
+    title = f"{where}{dice}, mean over patients (scans and seeds of a patient averaged first)"
+    parts = [title]
+    if table:
+        parts += [text_table(_mean_rows(section)), reference_text(section.structure, table)]
+    if section.grid:
+        parts.append(grid_text(section.grid, table, section.structure, section.all_pairs, study.tests_of_all_pairs))
+    if pairs:
+        family = f"against {baseline}" if baseline else "all pairs"
+        shown = text_table([_pair_row(pair) for pair in pairs]) if not _are_many(section) else _letter_table(section)
+        parts.append(
+            f"Paired differences, {family}; p of Wilcoxon's signed-rank test after Holm's correction over "
+            f"{counted(tests, 'test')}\n\n{shown}"
+        )
+        if frequencies := rank_frequencies(table):
+            ranking = text_table([_rank_row(name, each) for name, each in frequencies.items()])
+            parts.append(f"Ranking: share of bootstrap resamples of the patients with each rank, %\n\n{ranking}")
+    verdict = f"Verdict on {section.structure}" + (f" where {section.stratum}" if section.stratum else "")
+    parts.append("\n".join([f"{verdict}:", *_verdict(section, tests, baseline)]))
+    return "\n\n".join(parts)
+
+
+def pair_rows(study: Study) -> list[Row]:
+    """Return the tested pairs of the sections with too many for a table; for a CSV."""
+    return [
+        {"structure": section.structure, "stratum": section.stratum, **_pair_row(pair), "p": pair.p}
+        for section in study.sections
+        if _are_many(section)
+        for pair in section.pairs
+    ]
+
+
+def _are_many(section: Section) -> bool:
+    return len(section.pairs) > _MOST_SHOWN
+
+
+def _letter_table(section: Section) -> str:
+    """Return a line for each configuration with its letters, in place of a table of pairs."""
+    means = {name: sum(patients.values()) / len(patients) for name, patients in section.table.items()}
+    names = sorted(means, key=lambda name: -means[name])
+    letters = letter_display(names, section.pairs)
+    table = text_table([{"configuration": name, "mean": means[name], "letters": letters[name]} for name in names])
+    return (
+        f"{table}\n\nConfigurations that share a letter cannot be told apart. All {len(section.pairs)} pairs are in "
+        f"{PAIRS}, which --write and --figures write."
+    )
+
+
+def _mean_rows(section: Section) -> list[Row]:
+    rows: list[Row] = []
+    for name, patients in section.table.items():
+        mean, low, high = mean_interval(list(patients.values()))
+        seeds, spread = seed_spread(section.rows, section.structure, name)
+        figures: Row = {"mean": mean, "95 % low": low, "high": high, "seeds": seeds, "SD over seeds": spread}
+        rows.append({"configuration": name, "patients": len(patients), **figures})
+    return sorted(rows, key=lambda row: -float(row["mean"] or 0))
+
+
+def _pair_row(pair: Comparison) -> Row:
+    difference, low, high = pair.difference
+    return {
+        "first": pair.first,
+        "second": pair.second,
+        "patients": pair.patients,
+        "difference": difference,
+        "95 % low": low,
+        "high": high,
+        "rank-biserial": pair.rank_biserial,
+        "p": p_text(pair.p),
+        "told apart": "yes" if pair.is_significant else "no",
+    }
+
+
+def _rank_row(name: str, frequencies: Sequence[float]) -> Row:
+    return {"configuration": name} | {str(rank + 1): round(100 * each) for rank, each in enumerate(frequencies)}
+
+
+def _verdict(section: Section, tests: int, baseline: str | None) -> list[str]:
+    pairs = section.pairs
+    if not pairs:
+        return [f"- {_no_pairs(section.table, baseline)}: there is nothing to compare."]
+    powerless = [pair for pair in pairs if pair.smallest_p > ALPHA]
+    different = [pair for pair in pairs if pair.is_significant]
+    undecided = [pair for pair in pairs if not pair.is_significant and pair not in powerless]
+    lines = [_powerless(powerless, len(pairs), tests)] if powerless else []
+    if len(different) <= _MOST_NAMED:
+        lines += [_difference(pair) for pair in different]
+    else:
+        lines.append(f"- The data tell apart {len(different)} of {len(pairs)} pairs, see the table.")
+    if len(undecided) <= _MOST_NAMED:
+        lines += [f"- The data cannot tell {pair.first} from {pair.second}: {_figures(pair)}." for pair in undecided]
+    else:
+        lines.append(f"- The data cannot tell apart {len(undecided)} of {len(pairs)} pairs, see the table.")
+    if undecided:
+        lines.append("- Not told apart is not equal: the interval of a difference says how large it may yet be.")
+    return lines
+
+
+def _no_pairs(table: Scores, baseline: str | None) -> str:
+    if not table:
+        return "No run has this Dice here"
+    if len(table) == 1:
+        return "One configuration alone"
+    return "No patient in common" if baseline is None or baseline in table else f"No run of {baseline} here"
+
+
+def _powerless(pairs: Sequence[Comparison], count: int, tests: int) -> str:
+    patients = min(pair.patients for pair in pairs)
+    corrected = max(pair.smallest_p for pair in pairs)
+    which = "no test can" if len(pairs) == count else f"{len(pairs)} of {count} tests cannot"
+    return (
+        f"- With {counted(patients, 'patient')} {which} reach {ALPHA} whatever happens: the smallest possible p is "
+        f"{smallest_p(patients):.3g}, {corrected:.3g} after Holm's correction. With {counted(tests, 'test')} it takes "
+        f"{patients_needed(tests)} patients. So the data cannot tell these configurations apart."
+    )
+
+
+def _difference(pair: Comparison) -> str:
+    better, worse = (pair.first, pair.second) if pair.rank_biserial > 0 else (pair.second, pair.first)
+    mean = (pair.difference.mean or 0) * pair.rank_biserial
+    odd = ", though a few patients turn the mean the other way" if mean < 0 else ""
+    return f"- {better} scores higher than {worse}{odd}: {_figures(pair)}."
+
+
+def _figures(pair: Comparison) -> str:
+    mean, low, high = pair.difference
+    ends = range_text(low, high, sign="+")
+    difference = f"{pair.first} minus {pair.second} {mean:+.3f}{f' ({ends})' if ends else ''}"
+    return f"{difference}, {counted(pair.patients, 'patient')}, p {p_text(pair.p, '= ')}"
+
+
+def _remarks(study: Study) -> list[str]:
+    """Return the notes that a reader needs to judge the numbers."""
+    remarks = []
+    incomplete = sum(run.status != COMPLETE for run in study.runs)
+    if incomplete:
+        remarks.append(
+            f"{incomplete} of {len(study.runs)} runs are not complete and not counted: liver-compare --status"
+        )
+    if _differ((row.stratum, row.configuration, row.patient) for row in study.rows):
+        remarks.append("Not all configurations met the same patients: compare the pairs, not the means.")
+    if _differ((row.stratum, row.configuration, row.seed) for row in study.rows):
+        remarks.append("Not all configurations have the same seeds: those with fewer are noisier.")
+    if study.tests:
+        remarks.append("Intervals are each of its own pair; only p is corrected for the number of tests.")
+    if study.tests and len({section.stratum for section in study.sections}) > 1:
+        remarks.append("The correction is over all sections, and runs are compared only within their own.")
+    if study.tests and len({section.structure for section in study.sections}) > 1:
+        remarks.append("The correction is over both structures. Which one counts is to be said before looking.")
+    return ["\n".join(f"Note: {remark}" for remark in remarks)] if remarks else []
+
+
+def _differ(seen: Iterable[tuple[str, str, object]]) -> bool:
+    """Return True if the configurations of a stratum have different sets of the third item."""
+    sets: dict[str, dict[str, set[object]]] = {}
+    for stratum, configuration, item in seen:
+        sets.setdefault(stratum, {}).setdefault(configuration, set()).add(item)
+    return any(len(set(map(frozenset, each.values()))) > 1 for each in sets.values())
+
+
+def reference_text(structure: str, table: Scores) -> str:
+    """Return the published results and how the best configuration compares; nothing if there are none."""
+    known = references(structure)
+    if not known or not table:
+        return ""
+    rows: list[Row] = [
+        {
+            "published": each.label,
+            "Dice": str(each.dice),
+            "with ours": NOT_COMPARABLE,
+            "measured on": each.of,
+            "source": each.source,
+        }
+        for each in known
+    ]
+    title = f"Published {structure} Dice, to orient oneself by"
+    return f"{title}\n\n{text_table(rows)}\n\n{good_enough(table, known)}"
+
+
+def good_enough(table: Scores, known: Sequence[Reference]) -> str:
+    """Return how the best configuration's interval compares with the published results, in words."""
+    intervals = {name: mean_interval(list(patients.values())) for name, patients in table.items()}
+    best = max(intervals, key=lambda name: intervals[name].mean or 0)
+    mean, low, high = intervals[best]
+    name = f"{best}, the best of {len(table)} configurations," if len(table) > 1 else best
+    if low is None or high is None:
+        positions = [f"{name} has {mean or 0:.3f}."]
+    else:
+        positions = [
+            f"{name} has {mean:.3f} (95 % {range_text(low, high)}), and this interval",
+            *_positions(low, high, known),
+        ]
+    lines = [
+        f"Is it good enough? {position(low, high, known).value}",
+        *positions,
+        f"These are {NOT_COMPARABLE}: {REASON}.",
+    ]
+    if len(table) > 1:
+        lines.append("The best was picked by the very scores shown here, which flatters it a little.")
+    return "\n".join(lines)
+
+
+def _positions(low: float, high: float, known: Sequence[Reference]) -> list[str]:
+    positions = {
+        "lies below": [each for each in known if high < each.dice],
+        "holds": [each for each in known if low <= each.dice <= high],
+        "lies above": [each for each in known if low > each.dice],
+    }
+    named = {where: "; ".join(f"{each.label} {each.dice}" for each in found) for where, found in positions.items()}
+    return [f"- {where} {names}" for where, names in named.items() if names]

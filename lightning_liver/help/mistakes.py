@@ -1,0 +1,60 @@
+"""Answers to mistyped, renamed and missing options and choices, with the nearest that exists."""
+
+import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from hydra.errors import ConfigCompositionException, MissingConfigException
+from omegaconf import DictConfig
+
+from lightning_liver.config import RENAMED
+from lightning_liver.help import options
+
+
+def proposal(typed: str, known: Iterable[str]) -> str:
+    """Return "; did you mean ...?" for the nearest name or for one that ends in what was typed, "" if there is none."""
+    names = sorted(set(known))
+    same_end = [name for name in names if name.endswith(f".{typed}")]
+    near = [*same_end, *get_close_matches(typed, names, 1)]
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def answer(error: BaseException) -> str | None:
+    """Return the answer to a wrong option or choice, None for any other error."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        return _wrong_choice(error.missing_cfg_file, error.options)
+    if missing := re.search(r"Missing mandatory value: ([\w.]+)", str(error)):
+        name = re.sub(r"\..*\.", ".", missing[1])  # data.source.root only passes data.root on
+        meaning = options.meaning(name)
+        return f"{name}: expected a value{f' ({meaning})' * bool(meaning)}; give {name}=..."
+    typed = re.match(r"Could not override '([^']+)'", str(error))
+    if not typed or not isinstance(error, ConfigCompositionException):
+        return None
+    for old, new in RENAMED.items():
+        if f"{typed[1]}.".startswith(f"{old}."):
+            return f"{typed[1]}: this option has another name now; use {new}{typed[1].removeprefix(old)}"
+    if having := options.choices_with(typed[1]):
+        return f"{typed[1]}: no such option of the present choice; it is an option of {', '.join(having)}"
+    parent: Any = getattr(error.__cause__, "parent_node", None)
+    known = [*_names(parent._get_root(), ""), *options.all_groups()] if isinstance(parent, DictConfig) else []
+    return f"{typed[1]}: no such option{proposal(typed[1], known) or '; --help lists the options'}"
+
+
+def _wrong_choice(typed: str, known: Iterable[str]) -> str:
+    group, _, choice = typed.rpartition("/")
+    names = [name for name in known if not name.startswith("base")]
+    near = proposal(choice, names).replace("mean ", f"mean {group}=")
+    return f"{group}={choice}: expected one of {', '.join(names)}{near}"
+
+
+def _names(node: Any, prefix: str) -> Iterator[str]:
+    """Yield the dotted names of groups and options, without those that only pass on another option."""
+    for key in map(str, node):
+        value = node._get_node(key)
+        if key.startswith("_") or (isinstance(value, DictConfig) and value._is_none()):
+            continue
+        if not options.POINTER.fullmatch(str(value._value())):
+            yield prefix + key
+        if isinstance(value, DictConfig) and not value._is_interpolation():
+            yield from _names(value, f"{prefix}{key}.")

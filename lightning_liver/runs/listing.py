@@ -1,0 +1,45 @@
+"""Runs of a study that need not be repeated: complete here, or listed in its results.csv."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning_liver.errors import LiverError
+from lightning_liver.runs.folder import RunFolder
+
+
+def is_done(folder: Path, results: str | None, trainer: Any) -> bool:
+    """Return True if a run folder is complete, or a results.csv lists it; see is_listed."""
+    return RunFolder(folder).metrics.exists() or is_listed(folder.name, results, trainer)
+
+
+def is_listed(run: str, results: str | None, trainer: Any) -> bool:
+    """Return True if results.csv lists the run with at least the requested budget; False without that file.
+
+    Args:
+        trainer: options with max_epochs and max_minutes, which are no part of a run's name.
+
+    Raises:
+        LiverError: the file is no table of runs.
+    """
+    path = Path(results).expanduser() if results else None
+    if path is None or not path.exists():
+        return False
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return any(row["run"] == run and _is_long_enough(row, trainer) for row in csv.DictReader(file))
+    except (OSError, KeyError, ValueError, csv.Error) as error:  # ValueError: no UTF-8, or a budget that is no number
+        raise LiverError(
+            f"results={path}: expected a table of runs with a column `run` ({error}); write it again with "
+            "liver-compare --write, or set results=null to run everything"
+        ) from error
+
+
+def _is_long_enough(row: Mapping[str, str], trainer: Any) -> bool:
+    """Return True if a run had as many epochs or minutes, or the table has no column of them."""
+    name = "max_epochs" if trainer.max_minutes is None else "max_minutes"
+    budget = row.get(f"trainer.{name}")
+    if budget is None:
+        return True
+    return budget not in ("", "null") and float(budget) >= trainer[name]

@@ -1,0 +1,83 @@
+"""Scores of a run's test cases, read from cases.csv and losses.csv."""
+
+import csv
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from lightning_liver.errors import LiverError
+from lightning_liver.metrics.intervals import patient_means
+
+_DICE_DECIMALS = 6  # results.csv has so many: what is read from it equals what is read from the folders
+_LOSS_DIGITS = 6
+
+_Read = TypeVar("_Read")
+
+
+class Case(NamedTuple):
+    """A line of cases.csv."""
+
+    patient: str
+    case: str
+    structure: str
+    dice: float | None
+
+
+def read_cases(path: Path) -> tuple[Case, ...]:
+    """Read the lines of a cases.csv, sorted by patient, case and structure.
+
+    Raises:
+        LiverError: it is missing or damaged.
+    """
+    return _read(path, ("patient", "case", "structure", "dice"), _cases)
+
+
+def read_losses(path: Path) -> dict[str, float]:
+    """Return the mean over patients of each loss in a losses.csv, scans of a patient averaged first; empty without it.
+
+    A loss that is not finite for every case is left out: the mean of the finite ones would flatter it.
+
+    Raises:
+        LiverError: it is damaged.
+    """
+    return _read(path, ("patient", "loss", "value"), _losses) if path.exists() else {}
+
+
+def _read(path: Path, columns: Sequence[str], parse: Callable[[list[dict[str, str]]], _Read]) -> _Read:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = csv.DictReader(file)
+            found = lines.fieldnames or columns  # a run without test cases leaves an empty file
+            if missing := [name for name in columns if name not in found]:
+                raise ValueError(f"no column {', '.join(missing)}")
+            return parse(list(lines))
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+        raise LiverError(
+            f"{path}: not the {path.stem} of a complete run ({error}). Remove metrics.json beside it and run it again."
+        ) from error
+
+
+def _cases(rows: Sequence[Mapping[str, str]]) -> tuple[Case, ...]:
+    cases = [Case(r["patient"], r["case"], r["structure"], _rounded(_number(r["dice"]))) for r in rows]
+    return tuple(sorted(cases, key=lambda case: case[:3]))
+
+
+def _losses(rows: Sequence[Mapping[str, str]]) -> dict[str, float]:
+    means = {}
+    for loss in sorted({row["loss"] for row in rows}):
+        mine = [row for row in rows if row["loss"] == loss]
+        values = [_number(row["value"]) for row in mine]
+        if None not in values:
+            mean = patient_means(values, [row["patient"] for row in mine]).mean()
+            means[loss] = float(f"{mean:.{_LOSS_DIGITS}g}")
+    return means
+
+
+def _number(text: str) -> float | None:
+    number = float(text) if text else math.nan
+    return number if math.isfinite(number) else None
+
+
+def _rounded(dice: float | None) -> float | None:
+    return None if dice is None else round(dice, _DICE_DECIMALS)
