@@ -46,7 +46,7 @@ class Transfer:
                 (target if target.shape == value.shape else target[: len(value)]).copy_(value)
 
     def table(self) -> str:
-        """Return a table of tensors by part, those reshaped or left out with both shapes, and the source's unused ones."""
+        """Return tensors by part as a table, those reshaped or left out with both shapes, and the unused ones."""
         named = [
             {
                 "tensor": one.name,

@@ -38,6 +38,10 @@ def answer(error: BaseException) -> str | None:
         return f"{typed[1]}: no such option of the present choice; it is an option of {', '.join(having)}"
     parent: Any = getattr(error.__cause__, "parent_node", None)
     known = [*_names(parent._get_root(), ""), *options.all_groups()] if isinstance(parent, DictConfig) else []
+    group = typed[1].partition(".")[0]
+    of_choices = [name for choice in options.choices(group) for name, _, _ in choice.options] if group in known else []
+    if (near := get_close_matches(typed[1], [*known, *of_choices], 1)) and near[0] not in known:
+        return f"{typed[1]}: no such option; did you mean {near[0]}, of {', '.join(options.choices_with(near[0]))}?"
     return f"{typed[1]}: no such option{proposal(typed[1], known) or '; --help lists the options'}"
 
 

@@ -1,4 +1,4 @@
-"""Trainer options: device, precision, length. Without Lightning, which takes seconds to import: prediction needs them."""
+"""Trainer options: device, precision, length. Without Lightning, whose import takes seconds; prediction needs them."""
 
 from dataclasses import replace
 from typing import Literal

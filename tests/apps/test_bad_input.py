@@ -12,6 +12,7 @@ from tests.apps.commands import call, run, small_run
     ("arguments", "told"),
     [
         (("loss=focl",), ["loss=focl: expected one of", "dice_bce", "did you mean loss=focal?"]),
+        (("loss.gama=1",), ["loss.gama: no such option; did you mean loss.gamma, of loss=", "loss=focal"]),
         (("los=focal",), ["los: no such option; did you mean loss?"]),
         (("experimnt=losses",), ["did you mean experiment?"]),
         (("hydra/sweeper=optna",), ["did you mean hydra/sweeper=optuna?"]),
@@ -32,7 +33,7 @@ from tests.apps.commands import call, run, small_run
         (("augment=perlin", "augment.octaves=0.5"), ["augment.octaves=0.5", "integer"]),
         (("augment=elastic", "augment.amplitude_mm=40"), ["amplitude_mm=40", "grid_mm=48", "at most a sixth"]),
         (("augment=perlim",), ["augment=perlim", "did you mean augment=perlin?", "poisson"]),
-        (("augment=mixup", "data.batch_size=1"), ["data.batch_size=1", "mixup", "two"]),
+        (("augment=mixup", "data.batch_size=1"), ["data.batch_size=1", "mixup", "at least 2"]),
         (("inference.flips=3",), ["inference.flips=3", "true or false"]),
         (("data.train_patients=99",), ["data.train_patients=99", "patients of this fold"]),
         (("trainer.precision=fp16",), ["trainer.precision='fp16'", "bf16-mixed"]),
