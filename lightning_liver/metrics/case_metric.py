@@ -14,7 +14,7 @@ from lightning_liver.errors import LiverError
 from lightning_liver.metrics import case
 from lightning_liver.metrics.modes import Mode
 from lightning_liver.metrics.surface import HEIMANN, Definition, Distances, surface_distances
-from lightning_liver.metrics.voxel_counts import SpacingMm, Voxels, voxels
+from lightning_liver.metrics.voxel_counts import SpacingMm, Voxels, count_voxels
 
 Mask = Bool[np.ndarray, "z y x"]
 
@@ -46,7 +46,7 @@ class MaskPair:
 
     @cached_property
     def voxels(self) -> Voxels:
-        return voxels(self.truth, self.prediction)
+        return count_voxels(self.truth, self.prediction)
 
     @cached_property
     def distances(self) -> Distances | None:

@@ -10,8 +10,8 @@ from jaxtyping import Bool, UInt8
 from lightning_liver.errors import LiverError
 from lightning_liver.metrics.case_metric import MaskPair, case_metrics
 from lightning_liver.metrics.components import LPS, SPECK, Affine, box_of
-from lightning_liver.metrics.lesions import LesionScore, lesion_score
-from lightning_liver.metrics.mask_score import MaskScore, mask_score
+from lightning_liver.metrics.lesions import LesionScore, score_lesions
+from lightning_liver.metrics.mask_score import MaskScore, score_mask
 from lightning_liver.metrics.modes import PENALTY, Mode, mode_of
 from lightning_liver.metrics.voxel_counts import SpacingMm
 
@@ -66,8 +66,8 @@ def score_case(
     pair_of = partial(MaskPair, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm, mode=rules)
     livers = pair_of(truth > 0, _predicted_liver(prediction, rules))
     tumours = pair_of(truth == _TUMOUR, prediction == _TUMOUR)
-    structures = {"liver": _liver_score(livers), "tumour": mask_score(tumours)}
-    return CaseScore(mode, structures, lesion_score(tumours, affine), _burden_error(structures, rules))
+    structures = {"liver": _score_liver(livers), "tumour": score_mask(tumours)}
+    return CaseScore(mode, structures, score_lesions(tumours, affine), _burden_error(structures, rules))
 
 
 def _check_labels(truth: LabelVolume, prediction: LabelVolume) -> None:
@@ -84,9 +84,9 @@ def _predicted_liver(prediction: LabelVolume, mode: Mode) -> Bool[np.ndarray, "z
     return np.zeros_like(liver) if mode.is_official and not (prediction == 1).any() else liver
 
 
-def _liver_score(masks: MaskPair) -> MaskScore:
+def _score_liver(masks: MaskPair) -> MaskScore:
     """Score the liver; the official scorer gives an empty prediction the worst values."""
-    score = mask_score(masks)
+    score = score_mask(masks)
     if not masks.mode.is_official or score.predicted_voxels:
         return score
     metrics = {

@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from lightning_liver.metrics.case_metric import MaskPair
 from lightning_liver.metrics.components import Affine, Components, axial_diameters_mm, components, masks_of
 from lightning_liver.metrics.lesion_matching import Detection, Pair, overlaps
-from lightning_liver.metrics.mask_score import MaskScore, mask_score
+from lightning_liver.metrics.mask_score import MaskScore, score_mask
 from lightning_liver.metrics.voxel_counts import SpacingMm, voxel_ml
 
 THRESHOLDS = {"0": 0.0, "50": 0.5}  # of intersection over union: a lesion is detected above it
@@ -52,7 +52,7 @@ class LesionScore:
     found: tuple[MaskScore, ...]
 
 
-def lesion_score(tumours: MaskPair, affine: Affine) -> LesionScore:
+def score_lesions(tumours: MaskPair, affine: Affine) -> LesionScore:
     """Match and score the connected components of two masks of tumour; affine as for score_case."""
     spacing_mm, mode = tumours.spacing_mm, tumours.mode
     pair_of_masks = (tumours.truth, tumours.prediction)
@@ -63,7 +63,7 @@ def lesion_score(tumours: MaskPair, affine: Affine) -> LesionScore:
     strict, found = detections["50"], []
     for pair in strict.detected if strict.tp > 0 else ():
         truth, prediction = _masks(pair, parts)
-        score = mask_score(replace(tumours, truth=truth, prediction=prediction))
+        score = score_mask(replace(tumours, truth=truth, prediction=prediction))
         found += [score] * (1 if mode.is_official else len(pair.reference))
     return LesionScore(tuple(lesions), detections, tuple(found))
 

@@ -27,7 +27,7 @@ class MaskScore:
         return self.metrics | volumes
 
 
-def mask_score(masks: MaskPair) -> MaskScore:
+def score_mask(masks: MaskPair) -> MaskScore:
     """Score a mask."""
     count, millilitres = masks.voxels, voxel_ml(masks.spacing_mm)
     return MaskScore(

@@ -22,7 +22,7 @@ class Voxels(NamedTuple):
     common: int
 
 
-def voxels(truth: Bool[np.ndarray, "z y x"], prediction: Bool[np.ndarray, "z y x"]) -> Voxels:
+def count_voxels(truth: Bool[np.ndarray, "z y x"], prediction: Bool[np.ndarray, "z y x"]) -> Voxels:
     """Count the voxels of two masks of one shape."""
     return Voxels(*(int(np.count_nonzero(mask)) for mask in (truth, prediction, truth & prediction)))
 

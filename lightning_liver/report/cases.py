@@ -48,11 +48,12 @@ def write_cases(
         losses: values by loss, one for each test case of the split; without any there is no losses.csv.
         predictions: see draw_cases.
     """
-    write_csv(folder / "data.csv", data_rows(store, split))
+    files = RunFolder(folder)
+    write_csv(files.data, data_rows(store, split))
     rows = write_scores(folder, store, scores, calibration)
     if losses:
-        write_csv(folder / "losses.csv", loss_rows(store, split.test, losses))
-    draw_cases(folder / "pictures", store, rows, predictions, window_hu)
+        write_csv(files.losses, loss_rows(store, split.test, losses))
+    draw_cases(files.pictures, store, rows, predictions, window_hu)
     return rows
 
 

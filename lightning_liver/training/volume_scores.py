@@ -16,7 +16,7 @@ from lightning_liver.inference.decision import Gain
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.metrics.case_score import CaseScore, score_case
 from lightning_liver.metrics.modes import mode_of
-from lightning_liver.metrics.voxel_counts import dice, voxels
+from lightning_liver.metrics.voxel_counts import count_voxels, dice
 from lightning_liver.report.cases import representative_slice
 from lightning_liver.types import STRUCTURES
 
@@ -135,4 +135,4 @@ def check_scoring(*, mode: str, tolerance_mm: Any) -> None:
 
 
 def _dice(truth: Labels, predicted: Labels) -> tuple[float, ...]:
-    return tuple(dice(voxels(truth > c, predicted > c)) for c in range(len(STRUCTURES)))
+    return tuple(dice(count_voxels(truth > c, predicted > c)) for c in range(len(STRUCTURES)))

@@ -151,7 +151,7 @@ def test_a_file_has_the_network_and_all_that_it_needs_to_know(
     code, output = call("export", "run=run", f"format={name}", f"output=there/of-{name}", folder=folder, capfd=capfd)
     assert code == 0, output
     assert "largest difference" in output.lower()
-    assert "no manifest.json" in output, "the scans were never prepared"
+    assert "expected a store with a manifest.json" in output, "the scans were never prepared"
     network, document = read(folder / "there" / f"of-{name}")
     assert document == {
         "orientation": "LPS",

@@ -10,7 +10,7 @@ from lightning_liver.imageio.nifti import read_labels, read_volume
 from lightning_liver.metrics.aggregate import data_set_figures
 from lightning_liver.metrics.case_metric import MaskPair
 from lightning_liver.metrics.case_score import score_case
-from lightning_liver.metrics.mask_score import mask_score
+from lightning_liver.metrics.mask_score import score_mask
 from lightning_liver.metrics.modes import mode_of
 from lightning_liver.metrics.surface import CHAOS, HEIMANN
 from tests.metrics.printed import PRINTED
@@ -55,7 +55,7 @@ def test_the_golden_case_has_both_organisers_figures(real_scans: Path) -> None:
         read_labels(folder / f"{name}-3.nii.gz", volume) > 0 for name in ("segmentation", "sample_submission")
     )
     lits, corrected, chaos = (
-        mask_score(MaskPair(truth, prediction, volume.spacing_mm, 1.0, mode_of(mode), definition)).metrics
+        score_mask(MaskPair(truth, prediction, volume.spacing_mm, 1.0, mode_of(mode), definition)).metrics
         for mode, definition in (("official", HEIMANN), ("corrected", HEIMANN), ("official", CHAOS))
     )
     shown = [f"{lits[name]:.3f}" for name in ("dice", "voe", "rvd", "assd_mm", "rmsd_mm", "mssd_mm")]

@@ -7,15 +7,7 @@ from lightning_liver.runs.folder import RunFolder
 
 PACKAGE = Path(__file__).parents[2] / "lightning_liver"
 NAMES = {part for path in vars(RunFolder(Path())).values() for part in path.parts}
-# apps start without the package; fine-tuning and inference are floors below; the others are yet to use RunFolder
-EXCEPT = {
-    "apps/train.py",
-    "finetune/source.py",
-    "commands/train.py",
-    "training/forgetting.py",
-    "training/run_state.py",
-    "training/start.py",
-}
+EXCEPT = {"apps/train.py", "finetune/source.py"}  # apps start without the package; fine-tuning is a floor below
 
 
 def joined_names(path: Path) -> set[str]:
