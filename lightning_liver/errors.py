@@ -31,18 +31,20 @@ class Pruned(Exception):
     """A trial was given up for its scores so far; its run is neither tested nor complete."""
 
 
-def explain(error: "ValidationError", group: str) -> str:
-    """Return a line for each invalid option: `group.option=value: expected ...`."""
+def explain(error: "ValidationError", group: str = "") -> str:
+    """Return a line for each invalid option: `group.option=value: expected ...`; of a whole document no option."""
     lines = []
     for fault in error.errors():
-        option, kind = ".".join([group, *map(str, fault["loc"][:1])]), fault["type"]
+        option, kind = ".".join(filter(None, [group, *map(str, fault["loc"][:1])])), fault["type"]
+        given = f"{option}={fault['input']!r}: " if option else ""
         expected = fault["msg"].removeprefix("Value error, ")
         expected = expected.replace("Input should be", "expected a value" if kind in _COMPARISONS else "expected")
         if kind.startswith("missing"):
-            lines.append(f"{option}: expected a value; give one by {option}=...")
+            lines.append(f"{option}: expected a value; none is given")
         elif kind in ("unexpected_keyword_argument", "extra_forbidden"):
-            lines.append(f"{option}={fault['input']!r}: expected no option of this name; correct or remove it")
+            lines.append(f"{given}expected no option of this name; correct or remove it")
+        elif expected.startswith("expected"):
+            lines.append(f"{given}{expected}")
         else:
-            valid = expected if expected.startswith("expected") else f"expected a valid value ({expected})"
-            lines.append(f"{option}={fault['input']!r}: {valid}")
+            lines.append(f"{given}expected a valid value ({expected})")
     return "\n".join(lines)

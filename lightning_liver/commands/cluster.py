@@ -31,7 +31,7 @@ from lightning_liver.clustering.kmeans import (
 )
 from lightning_liver.data.slices import Normalization
 from lightning_liver.data.store import CaseRecord, Store
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, explain
 from lightning_liver.inference.label_maps import whole_slice_logits
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.report.drawing import write_png
@@ -113,8 +113,7 @@ def _options(cfg: DictConfig) -> Options:
     try:
         return Options(**{name: cfg[name] for name in names})
     except ValidationError as error:
-        faults = [f"{fault['loc'][0]}={fault['input']!r}: {fault['msg']}" for fault in error.errors()]
-        raise LiverError("\n".join(faults)) from error
+        raise LiverError(explain(error)) from error
 
 
 def _warn_of_spacing(trained: float | None, given: float | None) -> None:

@@ -18,7 +18,7 @@ from lightning_liver.build import build
 from lightning_liver.data.prepare import folder_of
 from lightning_liver.data.slices import WholeSlices
 from lightning_liver.data.store import HU_RANGE, open_store
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, explain
 from lightning_liver.files import replacing
 from lightning_liver.inference.decision import read_decision
 from lightning_liver.inference.label_maps import Network, whole_slice_logits
@@ -117,8 +117,7 @@ def _options(cfg: DictConfig) -> Options:
     try:
         options = Options(**paths, tolerance=cfg.tolerance, slices=cfg.slices, seed=cfg.seed)  # type: ignore[arg-type]
     except ValidationError as error:
-        faults = [f"{fault['loc'][0]}={fault['input']!r}: {fault['msg']}" for fault in error.errors()]
-        raise LiverError("\n".join(faults)) from error
+        raise LiverError(explain(error)) from error
     if options.output is not None and options.output.is_dir():
         raise LiverError(f"output={options.output}: expected a file, this is a folder; name a file in it")
     return options

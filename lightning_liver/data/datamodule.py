@@ -23,7 +23,7 @@ from lightning_liver.types import Count, Natural, NonNegative, Window
 
 def _check_weights(weights: dict[str, float]) -> dict[str, float]:
     if not sum(weights.values()) > 0:
-        raise ValueError("at least one weight must be above 0")
+        raise ValueError("expected a weight above 0; raise one")
     return weights
 
 

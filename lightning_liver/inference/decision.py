@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, explain
 from lightning_liver.files import write_whole
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.inference.thresholds import HALF, Thresholds
@@ -61,7 +61,7 @@ def read_decision(folder: Path) -> Decision | None:
             for structure in STRUCTURES:
                 _threshold(f"{name}.{structure}", thresholds.get(structure))
     except (ValidationError, LiverError) as error:
-        reason = _fault(error) if isinstance(error, ValidationError) else str(error)
+        reason = explain(error).splitlines()[0] if isinstance(error, ValidationError) else str(error)
         raise LiverError(f"{path} is damaged ({reason}): delete it, then the thresholds are one half") from error
     return decision
 
@@ -105,7 +105,7 @@ def post_process_of(given: Any, otherwise: Any = None) -> PostProcess:
     try:
         return PostProcess(**on)
     except ValidationError as error:
-        raise LiverError(f"inference.postprocess.{_fault(error)}") from error
+        raise LiverError(explain(error, "inference.postprocess")) from error
 
 
 def _steps(options: Any) -> dict[str, Any]:
@@ -115,12 +115,6 @@ def _steps(options: Any) -> dict[str, Any]:
             f"{', '.join(PostProcess.__dataclass_fields__)}"
         )
     return {name: value for name, value in (options or {}).items() if value is not None}
-
-
-def _fault(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    place = ".".join(map(str, fault["loc"]))
-    return f"{place}={fault['input']!r}: {fault['msg']}" if place else fault["msg"]
 
 
 def _threshold(option: str, value: Any) -> float:

@@ -33,7 +33,7 @@ from tests.apps.commands import call, run, small_run
         (("augment=perlin", "augment.octaves=0.5"), ["augment.octaves=0.5", "integer"]),
         (("augment=elastic", "augment.amplitude_mm=40"), ["amplitude_mm=40", "grid_mm=48", "at most a sixth"]),
         (("augment=perlim",), ["augment=perlim", "did you mean augment=perlin?", "poisson"]),
-        (("augment=mixup", "data.batch_size=1"), ["data.batch_size=1", "mixup", "at least 2"]),
+        (("augment=mixup", "data.batch_size=1"), ["data.batch_size=1", "mixup", "at least 2 slices"]),
         (("inference.flips=3",), ["inference.flips=3", "true or false"]),
         (("data.train_patients=99",), ["data.train_patients=99", "patients of this fold"]),
         (("trainer.precision=fp16",), ["trainer.precision='fp16'", "bf16-mixed"]),
