@@ -12,7 +12,7 @@ Batch = Mapping[str, Tensor]
 
 
 class Features:
-    """The output of one part of a network, kept while it is applied.
+    """Output of one part of a network, kept while the network is applied.
 
     Args:
         part: its name; the last part that a pattern such as encoder.* matches.
@@ -32,7 +32,7 @@ class Features:
         return kept
 
     def __deepcopy__(self, memo: Any) -> "Features":
-        """Hooks go with a copied network, such as a teacher: what it says is kept apart, and what was said is not."""
+        """deepcopy copies the hooks of a network, such as a teacher's; give the copy its own empty buffer."""
         copy = Features.__new__(Features)
         copy.now, copy.listening = None, False
         return copy
@@ -43,7 +43,7 @@ class Features:
 
 
 def channels_of(network: nn.Module, part: str, example: Tensor) -> int:
-    """How many channels a part gives, found by applying the network to an empty image."""
+    """Return the number of channels of a part's output, by applying the network to an empty image."""
     features, training = Features(network, part), network.training
     with torch.no_grad():
         network.eval()(example)
@@ -53,9 +53,9 @@ def channels_of(network: nn.Module, part: str, example: Tensor) -> int:
 
 
 def on_target(task: Any, batch: Batch, features: Features | None = None) -> Any:
-    """What the network says of the batch's target images, heard by `features` alone.
+    """Apply the network to the batch's target images; only `features` keeps its output.
 
-    Batch norm takes the statistics of these images and forgets them: the running ones are of labelled slices.
+    Batch norm uses the statistics of these images and does not add them to the running ones, of labelled slices.
     """
     norms = [m for m in task.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
     tracked = [norm.track_running_stats for norm in norms]

@@ -1,4 +1,4 @@
-"""Which tensor of a source belongs to which of a network, and whether it fits there."""
+"""Matching of the tensors of a source to those of a network."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ _LAYERS = (*_PLAIN_CONVOLUTIONS, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Conv
 
 
 class Renaming(NamedTuple):
-    """How a name of the source becomes one of the network: without `removed` in front, then with `added`."""
+    """Change from a name of the source to one of the network: `removed` is taken off its front, `added` put there."""
 
     removed: str
     added: str
@@ -31,15 +31,15 @@ class Renaming(NamedTuple):
 
 @dataclass(frozen=True)
 class TensorMatch:
-    """What becomes of a tensor of the network.
+    """Source of a tensor of the network.
 
     Args:
         name, part, shape: of the tensor in the network.
         learnable: a parameter, not a buffer such as a running mean.
-        kind: "left out" is in the source, but does not fit; "new" is not, or was not wanted. Both stay as they are.
-        source: its name there, "" for none.
+        kind: "left out" is in the source but does not fit; "new" is not in it, or not wanted. Both keep their values.
+        source: name in the source, "" for none.
         source_shape: None for none.
-        why: it was reshaped or left out.
+        why: reason for "reshaped" and "left out".
     """
 
     name: str
@@ -57,21 +57,21 @@ class TensorMatch:
 
 
 def best_renaming(network: nn.Module, weights: Mapping[str, Tensor]) -> Renaming:
-    """The change of names under which most parameters find their place, of equals the shortest."""
+    """Return the change of names that matches most parameters, the shortest of equals."""
     removed = sorted(
         {prefix for name in weights for prefix in _wrappers(name)}, key=lambda prefix: (len(prefix), prefix)
     )
     changes = [Renaming(prefix, added) for prefix in removed or [""] for added in _ADDED]
 
     def found(change: Renaming) -> int:
-        fates = match(network, weights, renamed(weights, change), None)
-        return sum(fate.moves and fate.learnable for fate in fates)
+        matches = match(network, weights, renamed(weights, change), None)
+        return sum(one.moves and one.learnable for one in matches)
 
     return max(changes, key=found)
 
 
 def _wrappers(name: str) -> list[str]:
-    """Every prefix of a name that is made of wrappers, from none to all of them."""
+    """Return every prefix of a name that consists of wrappers, from none to all of them."""
     found = [""]
     while following := next((word for word in _WRAPPERS if name.removeprefix(found[-1]).startswith(word)), None):
         found.append(found[-1] + following)
@@ -79,7 +79,7 @@ def _wrappers(name: str) -> list[str]:
 
 
 def renamed(weights: Mapping[str, Tensor], change: Renaming) -> dict[str, str]:
-    """Name in the network -> name in the source."""
+    """Return the name in the source by name in the network."""
     removed, added = change
     return {added + name.removeprefix(removed): name for name in weights if name.startswith(removed)}
 
@@ -87,10 +87,10 @@ def renamed(weights: Mapping[str, Tensor], change: Renaming) -> dict[str, str]:
 def match(
     network: nn.Module, weights: Mapping[str, Tensor], sources: Mapping[str, str], wanted: Collection[str] | None
 ) -> tuple[TensorMatch, ...]:
-    """What becomes of every tensor of the network, in its order; `sources` gives its name in the weights.
+    """Match every tensor of the network, in its order; `sources` gives its name in the weights.
 
     Args:
-        wanted: parts whose tensors may move; None is all, and what is in no part.
+        wanted: parts whose tensors may be copied; None is all, also tensors outside the parts.
     """
     learnable = {name for name, _ in network.named_parameters(remove_duplicate=False)}
     known, ends = list(parts(network)), _ends(network)
@@ -98,12 +98,12 @@ def match(
     for name, tensor in network.state_dict().items():
         if not isinstance(tensor, Tensor):  # a layer's extra state
             continue
-        fate = TensorMatch(name, _part(name, known), tuple(tensor.shape), name in learnable, "new")
-        if name in sources and (wanted is None or fate.part in wanted):
+        one = TensorMatch(name, _part(name, known), tuple(tensor.shape), name in learnable, "new")
+        if name in sources and (wanted is None or one.part in wanted):
             source = weights[sources[name]]
             kind, why = _rule(name, tensor, source, ends)
-            fate = replace(fate, kind=kind, source=sources[name], source_shape=tuple(source.shape), why=why)
-        found.append(fate)
+            one = replace(one, kind=kind, source=sources[name], source_shape=tuple(source.shape), why=why)
+        found.append(one)
     return _buffers_with_their_layers(found)
 
 
@@ -112,7 +112,7 @@ def _part(name: str, known: Collection[str]) -> str:
 
 
 def _ends(network: nn.Module) -> tuple[str | None, str | None]:
-    """Names of the first convolution and of the last layer; None for one that is not reshaped."""
+    """Return the names of the first convolution and of the last layer; None for one that cannot be reshaped."""
     layers = [(name, module) for name, module in network.named_modules() if isinstance(module, _LAYERS)]
     first = next(((name, module) for name, module in layers if isinstance(module, _PLAIN_CONVOLUTIONS)), (None, None))
     last = layers[-1] if layers else (None, None)
@@ -139,15 +139,15 @@ def _rule(name: str, tensor: Tensor, source: Tensor, ends: tuple[str | None, str
     return "left out", "another shape"
 
 
-def _buffers_with_their_layers(fates: list[TensorMatch]) -> tuple[TensorMatch, ...]:
-    lacking = {_layer(fate) for fate in fates if fate.kind == "left out" or (fate.kind == "new" and fate.learnable)}
+def _buffers_with_their_layers(matches: list[TensorMatch]) -> tuple[TensorMatch, ...]:
+    lacking = {_layer(one) for one in matches if one.kind == "left out" or (one.kind == "new" and one.learnable)}
     return tuple(
-        replace(fate, kind="left out", why="goes with its layer")
-        if fate.kind == "copied" and not fate.learnable and _layer(fate) in lacking
-        else fate
-        for fate in fates
+        replace(one, kind="left out", why="goes with its layer")
+        if one.kind == "copied" and not one.learnable and _layer(one) in lacking
+        else one
+        for one in matches
     )
 
 
-def _layer(fate: TensorMatch) -> str:
-    return fate.name.rpartition(".")[0]
+def _layer(one: TensorMatch) -> str:
+    return one.name.rpartition(".")[0]

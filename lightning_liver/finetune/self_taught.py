@@ -1,4 +1,4 @@
-"""Features from slices without masks: fill in what was covered."""
+"""Self-taught features from slices without masks: fill in what was covered."""
 
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ class Pretraining:
 
     Args:
         epochs: of data.slices_per_epoch slices.
-        mask_share: of patches that are covered.
+        mask_share: fraction of patches that are covered.
         patch_pixels: side of a patch.
         lr: learning rate of AdamW.
         part: whose features the image is drawn from; it has to be at full resolution.
@@ -44,7 +44,7 @@ class MaskedReconstruction(pl.LightningModule):
         self.head = nn.Conv2d(channels_of(network, options.part, example), example.shape[1], kernel_size=1)
 
     def sees(self, images: Images) -> Tensor:
-        """The features that the image is drawn from."""
+        """Return the features that the image is drawn from."""
         self.network(images)
         return self.features()
 
@@ -52,16 +52,16 @@ class MaskedReconstruction(pl.LightningModule):
         images = batch["image"]
         covered = patches(images, share=self.options.mask_share, side=self.options.patch_pixels)
         wrong = (self.head(self.sees(images * ~covered)).float() - images.float()) ** 2
-        cost = (wrong * covered).sum() / (covered.sum() * images.shape[1]).clamp(min=1)
-        self.log("pretrain/loss", cost, prog_bar=True)
-        return cost
+        loss = (wrong * covered).sum() / (covered.sum() * images.shape[1]).clamp(min=1)
+        self.log("pretrain/loss", loss, prog_bar=True)
+        return loss
 
     def configure_optimizers(self) -> Any:
         return torch.optim.AdamW(self.parameters(), lr=self.options.lr)
 
 
 def patches(images: Images, *, share: float, side: int) -> Tensor:
-    """(batch, 1, height, width), true where covered: each square of the image on its own with probability `share`."""
+    """Cover squares of images at random, each with probability `share`; (batch, 1, height, width), True if covered."""
     height, width = images.shape[-2:]
     coarse = torch.rand(len(images), 1, -(-height // side), -(-width // side), device=images.device) < share
     return coarse.repeat_interleave(side, -2).repeat_interleave(side, -1)[..., :height, :width]

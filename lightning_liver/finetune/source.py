@@ -23,10 +23,10 @@ _OURS = "network."  # of SegmentationTask
 
 
 def read_weights(source: str | Path) -> dict[str, Tensor]:
-    """Name -> tensor on the CPU, of the bare network: what else a checkpoint of ours holds is left out.
+    """Read the tensors of a network by name, onto the CPU; other content of our checkpoints is left out.
 
-    Of a run folder it is checkpoints/best.ckpt, else last.ckpt. A file ending in .safetensors is one; any other must be
-    torch's, and its tensors stand in it by name, or below a well-known key: state_dict, model, model_state_dict,
+    A run folder is read from checkpoints/best.ckpt, else last.ckpt. A file that does not end in .safetensors must be
+    torch's, with its tensors by name, or below a well-known key: state_dict, model, model_state_dict,
     network_weights (nnU-Net), net, weights.
 
     Raises:
@@ -106,7 +106,7 @@ def _innermost(saved: Any) -> Any:
 
 
 def _tensors(saved: Any) -> dict[str, Tensor]:
-    """Those that can be copied: dense, with numbers in them."""
+    """Return the tensors that can be copied: dense ones, with values."""
     named = saved.items() if _is_mapping(saved) else ()
     return {
         name: value.detach()
@@ -119,7 +119,7 @@ def _tensors(saved: Any) -> dict[str, Tensor]:
 
 
 def _bare(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without the prefix that the task gives its network, where there is one."""
+    """Remove the prefix that the task gives its network, if there is one."""
     ours = {name.removeprefix(_OURS): value for name, value in weights.items() if name.startswith(_OURS)}
     return ours or dict(weights)
 

@@ -1,4 +1,4 @@
-"""A fine-tuning strategy: what is copied, what trains when and how fast, and what else the loss asks for."""
+"""Fine-tuning strategies: what is copied, what trains when and how fast, and the extra terms of the loss."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
@@ -34,7 +34,7 @@ class Phases(NamedTuple):
 
 
 class Scratch:
-    """Random weights and nothing else: the strategy that changes nothing.
+    """Training from random weights: the strategy that changes nothing.
 
     It takes the options that a sweep over strategies gives to all of them, and reads none.
     """
@@ -58,20 +58,20 @@ class Strategy:
     """Options of conf/finetune; each yaml is one strategy.
 
     Args:
-        source: run folder, checkpoint, state_dict or safetensors to start from; None where `pretrain` makes the start,
-            or the strategy does without. With `pretrain` it is not read.
-        copied: the first so many parts of the network, or parts by name; None is all.
+        source: run folder, checkpoint, state_dict or safetensors to start from; not read with `pretrain`, and None for
+            strategies without a source.
+        copied: the first so many parts of the network, or parts by name; None is all of them.
         frozen: parts that do not train at first, in the same way; None is none.
-        frozen_epochs: for how long; None is for good.
+        frozen_epochs: number of epochs for which they stay frozen; None is for good.
         unfreeze_every: epochs after which more parts train, from the logits to the image; None trains all at once.
         unfreeze_at_once: how many parts at a time.
-        lr_scale: factor of the learning rate next to the logits.
-        lr_decay: factor from each part to the one before it.
-        source_data: a run folder; its test cases are scored before and after, which shows what was forgotten.
+        lr_scale: learning-rate multiplier of the part next to the logits.
+        lr_decay: learning-rate multiplier from each part to the one before it.
+        source_data: a run folder; its test cases are scored before and after, to measure forgetting.
         target_root: a folder of scans whose masks are not used, laid out as LiTS is.
-        pretrain: makes the start from slices without masks.
-        source_optional: random weights are a start, too.
-        terms: name -> what makes an extra term of the loss, see lightning_liver.finetune.terms.
+        pretrain: options of pre-training on slices without masks.
+        source_optional: True also starts from random weights.
+        terms: extra terms of the loss by name, made with `start`; see lightning_liver.finetune.terms.
 
     Raises:
         pydantic.ValidationError, LiverError: options out of range, or that contradict each other.
@@ -94,16 +94,18 @@ class Strategy:
     def __post_init__(self) -> None:
         if self.source is None and self.pretrain is None and not self.source_optional:
             raise LiverError(
-                "finetune.source is needed: a run folder, a checkpoint, a state_dict or a safetensors file"
+                "finetune.source=null: expected a run folder, a checkpoint, a state_dict or a safetensors file"
             )
         if self.frozen is not None and self.unfreeze_every is not None:
             raise LiverError(
                 "finetune.frozen and finetune.unfreeze_every contradict each other: leave one of them null"
             )
         if self.frozen_epochs is not None and self.frozen is None:
-            raise LiverError("finetune.frozen_epochs says how long, but finetune.frozen names no part")
+            raise LiverError(f"finetune.frozen_epochs={self.frozen_epochs}: expected finetune.frozen, too; name parts")
         if self.unfreeze_at_once > 1 and self.unfreeze_every is None:
-            raise LiverError("finetune.unfreeze_at_once says how many, but finetune.unfreeze_every not how often")
+            raise LiverError(
+                f"finetune.unfreeze_at_once={self.unfreeze_at_once}: expected finetune.unfreeze_every, too; give it"
+            )
 
     def check(self, network: nn.Module) -> None:
         """Refuse names and numbers of parts that the network does not have."""

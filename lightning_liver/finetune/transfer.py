@@ -1,4 +1,4 @@
-"""From the weights of a source to a network: what is copied, reshaped and left out, known before training starts."""
+"""Transfer of weights from a source to a network: what is copied, reshaped and left out, planned before training."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -18,16 +18,16 @@ _SHOWN = 20  # tensors that nothing asked for; an encoder's source may have hund
 
 @dataclass(frozen=True)
 class Transfer:
-    """Made by `plan`; changes no network before `apply`.
+    """Planned transfer of weights; no network changes before `apply`.
 
     Args:
-        fates: of every tensor of the network, in its order.
-        values: name in the network -> what is written, from its first output channel on.
+        matches: match of every tensor of the network, in its order.
+        values: new values by name in the network, from the first output channel on.
         renaming: from names of the source to names of the network.
         unused: tensors of the source that the network has no place for, with their shapes.
     """
 
-    fates: tuple[TensorMatch, ...]
+    matches: tuple[TensorMatch, ...]
     values: Mapping[str, Tensor]
     renaming: Renaming
     unused: Mapping[str, Shape]
@@ -35,10 +35,10 @@ class Transfer:
     @property
     def copied(self) -> frozenset[str]:
         """Names of the parameters that come from the source, wholly or in part."""
-        return frozenset(fate.name for fate in self.fates if fate.moves and fate.learnable)
+        return frozenset(one.name for one in self.matches if one.moves and one.learnable)
 
     def apply(self, network: nn.Module) -> None:
-        """Write into the network that was planned for, or its like; what the table does not say stays bit for bit."""
+        """Write into the network of the plan, or one like it; all other values stay bit for bit."""
         state = network.state_dict()
         with torch.no_grad():
             for name, value in self.values.items():
@@ -46,26 +46,26 @@ class Transfer:
                 (target if target.shape == value.shape else target[: len(value)]).copy_(value)
 
     def table(self) -> str:
-        """Tensors by part, each that was reshaped or left out with both shapes, and what the source has besides."""
+        """Return a table of tensors by part, those reshaped or left out with both shapes, and the source's unused ones."""
         named = [
             {
-                "tensor": fate.name,
-                "": fate.kind,
-                "in the source": _said(fate.source_shape),
-                "in the network": _said(fate.shape),
-                "why": fate.why,
+                "tensor": one.name,
+                "": one.kind,
+                "in the source": _said(one.source_shape),
+                "in the network": _said(one.shape),
+                "why": one.why,
             }
-            for fate in self.fates
-            if fate.kind in ("reshaped", "left out")
+            for one in self.matches
+            if one.kind in ("reshaped", "left out")
         ]
         renamed = f"Names of the source {self.renaming}." if any(self.renaming) else ""
         return "\n\n".join(filter(None, [text_table(self._counts()), text_table(named), renamed, self._besides()]))
 
     def _counts(self) -> list[Row]:
-        names = dict.fromkeys(fate.part for fate in self.fates)
-        by_part = {name: Counter(fate.kind for fate in self.fates if fate.part == name) for name in names}
+        names = dict.fromkeys(one.part for one in self.matches)
+        by_part = {name: Counter(one.kind for one in self.matches if one.part == name) for name in names}
         return [_count(name, kinds) for name, kinds in by_part.items()] + [
-            _count("all tensors", Counter(fate.kind for fate in self.fates))
+            _count("all tensors", Counter(one.kind for one in self.matches))
         ]
 
     def _besides(self) -> str:
@@ -77,7 +77,7 @@ class Transfer:
 
 
 def plan(network: nn.Module, weights: Mapping[str, Tensor], *, parts: Collection[str] | None) -> Transfer:
-    """What of `weights` goes where in the network, by these rules:
+    """Plan which of `weights` go where in the network, by these rules:
 
     - Names must be equal, after one change for all of them: wrappers in front (module., model., network., net.,
       backbone., encoder., and torch.compile's _orig_mod.) are removed, as many as fit best, and encoder. or
@@ -102,11 +102,11 @@ def plan(network: nn.Module, weights: Mapping[str, Tensor], *, parts: Collection
     """
     renaming = best_renaming(network, weights)
     sources = renamed(weights, renaming)
-    fates = match(network, weights, sources, _wanted(network, parts))
+    matches = match(network, weights, sources, _wanted(network, parts))
     placed = {sources[name] for name in network.state_dict() if name in sources}
     transfer = Transfer(
-        fates=fates,
-        values={fate.name: _value(weights[fate.source], fate.shape) for fate in fates if fate.moves},
+        matches=matches,
+        values={one.name: _value(weights[one.source], one.shape) for one in matches if one.moves},
         renaming=renaming,
         unused={name: tuple(tensor.shape) for name, tensor in weights.items() if name not in placed},
     )
@@ -120,15 +120,15 @@ def _wanted(network: nn.Module, names: Collection[str] | None) -> list[str] | No
 
 
 def _value(source: Tensor, shape: Shape) -> Tensor:
-    """The source itself; with its input channels divided among those of `shape`; or the output channels of both."""
+    """Return the source, with input channels divided among those of `shape`, or with the output channels of both."""
     if source.shape[1:] == shape[1:]:
         return source[: shape[0]] if shape else source
     return (source.double().sum(dim=1, keepdim=True) / shape[1]).expand(shape)
 
 
 def _refuse_if_nothing_fits(transfer: Transfer, parts: Collection[str] | None) -> None:
-    fitting = [fate for fate in transfer.fates if fate.name in transfer.copied]
-    if any(len(fate.shape) > 1 for fate in fitting):
+    fitting = [one for one in transfer.matches if one.name in transfer.copied]
+    if any(len(one.shape) > 1 for one in fitting):
         return
     where = "the network" if parts is None else f"its parts {', '.join(parts)}"
     raise LiverError(
@@ -138,10 +138,10 @@ def _refuse_if_nothing_fits(transfer: Transfer, parts: Collection[str] | None) -
 
 
 def _refuse_if_not_finite(transfer: Transfer) -> None:
-    for fate in transfer.fates:
-        if fate.name in transfer.copied and not transfer.values[fate.name].isfinite().all():
+    for one in transfer.matches:
+        if one.name in transfer.copied and not transfer.values[one.name].isfinite().all():
             raise LiverError(
-                f"finetune.source: {fate.source} has values that are not finite, as where training diverged: take an "
+                f"finetune.source: {one.source} has values that are not finite, as where training diverged: take an "
                 f"earlier checkpoint, or another source.\n\n{transfer.table()}"
             )
 

@@ -151,7 +151,7 @@ def _components(cfg: DictConfig, folder: Path) -> Components:
 def _execution(options: TrainerOptions, parts: Components, state: RunState) -> TrainerOptions:
     """Choose whether to compile and the memory format, lay out the network's weights, and record both."""
     shape = (parts.slices.batch_size, parts.slices.channels, *parts.slices.size_yx)
-    compiles = is_wanted(options, looked_into=bool(parts.strategy.terms))
+    compiles = is_wanted(options, hooked=bool(parts.strategy.terms))
     channels_last = choose_memory_format(parts.network, options, shape)
     state.record(compile=compiles, channels_last=channels_last)
     return replace(options, compile=compiles, channels_last=channels_last)

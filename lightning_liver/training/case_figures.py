@@ -19,7 +19,7 @@ from lightning_liver.types import STRUCTURES, Masks
 
 CALIBRATION_BINS = 15  # as Guo et al. 2017
 
-_LIKELY = 0.01  # nearly all of a scan is below: called background with certainty, and rightly
+_LIKELY = 0.01  # most of a scan is below: confident and correct background
 
 
 class LossesOfCases(Callback):
@@ -37,7 +37,7 @@ class LossesOfCases(Callback):
     def on_test_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
-        """A batch has slices of one case; its distance maps are made once for all losses that take them."""
+        """Measure a batch, whose slices are of one case; its distance maps are shared by all losses that take them."""
         logits, target = outputs["logits"], multi_hot(batch["labels"])
         maps = {"distance": signed_distance(target)} if self._takers else {}
         values = [

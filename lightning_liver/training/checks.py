@@ -1,4 +1,4 @@
-"""What can be found wrong before cases are prepared and steps are taken."""
+"""Checks of a network, loss, optimizer and scheduler before cases are prepared."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,7 +15,7 @@ from lightning_liver.types import STRUCTURES, Masks, Scalar
 def check_network_and_loss(
     network: nn.Module, loss: Callable[[Masks, Masks], Scalar], channels: int, size: tuple[int, int], multiple: int
 ) -> None:
-    """Run one empty image of the training's size through both, and one as small as evaluation may have it.
+    """Apply both to an empty image of the training's size, and the network to one as small as evaluation may have.
 
     Raises:
         LiverError: the network does not take the images or gives another shape than the target's; an option of the
@@ -42,7 +42,7 @@ def check_network_and_loss(
 def check_optimizer_and_scheduler(
     optimizer: Callable[[Iterable[nn.Parameter]], Optimizer], scheduler: Callable[[Optimizer, Callable[[], float]], Any]
 ) -> None:
-    """Make both for one parameter.
+    """Build both for one parameter.
 
     Raises:
         LiverError: the optimizer refuses an option.

@@ -1,4 +1,4 @@
-"""torch.compile of what a training step computes."""
+"""torch.compile of the network in training steps."""
 
 import os
 import shutil
@@ -16,43 +16,43 @@ from lightning_liver.training.settings import TrainerOptions
 
 _OF_CPP = ("g++", "c++", "clang++")
 _OF_C = ("gcc", "cc", "clang")
-_OLDEST = (7, 0)  # Volta: Triton makes nothing for what is older
+_OLDEST = (7, 0)  # Volta, the oldest that Triton supports
 
 
-def is_wanted(options: TrainerOptions, *, looked_into: bool) -> bool:
-    """Whether training steps are compiled; "auto" is where a GPU trains, and all is here that it takes.
+def is_wanted(options: TrainerOptions, *, hooked: bool) -> bool:
+    """Return True if training steps are compiled; "auto" does so on a GPU where all that it needs is installed.
 
     Args:
-        options: settled, but for this.
-        looked_into: by what a strategy adds to a step, which would see nothing.
+        options: resolved, except for this one.
+        hooked: terms of a strategy may hook into the network, which a compiled one would bypass.
     """
     if options.compile == "auto":
-        return options.accelerator == "cuda" and not looked_into and _missing("cuda") is None
+        return options.accelerator == "cuda" and not hooked and _missing("cuda") is None
     return bool(options.compile)
 
 
 def compiled(network: nn.Module, options: TrainerOptions) -> Callable[[Tensor], Any] | None:
-    """The network's forward pass, compiled with its first call; None where the options do not ask for it.
+    """Return the network's forward pass, compiled at its first call; None if the options do not ask for it.
 
-    The network itself stays as it is: validation meets slices of many sizes, and would compile it anew for each.
+    The network itself stays as it is: validation has slices of many sizes, and would compile it for each.
 
     Args:
-        options: settled.
+        options: without any auto.
 
     Raises:
-        LiverError: nothing is here to compile with.
+        LiverError: a compiler, or another requirement, is missing.
     """
-    if not is_wanted(options, looked_into=False):
+    if not is_wanted(options, hooked=False):
         return None
     missing = _missing(options.accelerator)
     if missing:
         raise LiverError(f"trainer.compile=true needs {missing}. Or train with trainer.compile=false.")
     made = torch.compile(network, dynamic=False)
-    return lambda images: made(images)  # as a module it would be a part of the task, with weights of its own name
+    return lambda images: made(images)  # a module would become a part of the task, with weights of other names
 
 
 def _missing(accelerator: str) -> str | None:
-    """What torch.compile would end without: Triton compiles a launcher in C for each of its kernels."""
+    """Return the first missing requirement of torch.compile: Triton compiles a launcher in C for each kernel."""
     if accelerator == "cpu":
         return None if _has_compiler("CXX", _OF_CPP) else f"a C++ compiler ({', '.join(_OF_CPP)})"
     if accelerator != "cuda":

@@ -1,4 +1,4 @@
-"""In which layout of memory a network trains quicker on this processor: timed once, and remembered for the machine."""
+"""Memory format in which a network trains faster on this processor: timed once, and remembered for the machine."""
 
 import hashlib
 import json
@@ -18,20 +18,20 @@ from lightning_liver.machine import processor
 from lightning_liver.training.settings import TrainerOptions
 
 _LAYOUTS = (torch.contiguous_format, torch.channels_last)
-_ROUNDS = 6  # through both layouts, of which the first one warms up
-_ENOUGH_S = 4.0  # then no further round is begun
-_GAIN = 0.95  # of the time: a lead that so few rounds can tell from noise
+_ROUNDS = 6  # through both formats; the first one warms up
+_ENOUGH_S = 4.0  # after which no further round begins
+_GAIN = 0.95  # ratio of times below which so few rounds can tell a gain from noise
 
 
 def choose_memory_format(network: nn.Module, options: TrainerOptions, shape: tuple[int, ...]) -> bool:
-    """Lay out a network's weights as the options say, or as is quicker; what they are convolved with follows.
+    """Lay out a network's weights as the options say, or in the faster format; activations follow.
 
     Args:
-        options: settled.
+        options: without any auto.
         shape: of a batch of images.
 
     Returns:
-        Whether the channels of a pixel lie side by side now.
+        True if the weights are in channels-last format now.
     """
     chosen = options.channels_last
     if chosen is None:
@@ -42,7 +42,7 @@ def choose_memory_format(network: nn.Module, options: TrainerOptions, shape: tup
 
 
 def channels_last_is_quicker(network: nn.Module, options: TrainerOptions, shape: tuple[int, ...]) -> bool:
-    """Whether a step takes less time so; the user's cache keeps what was measured, by machine, network and batch."""
+    """Return True if a step is faster in it; the user's cache keeps the times by machine, network and batch."""
     what = hashlib.sha256(f"{network} {shape}".encode()).hexdigest()[:12]
     threads = options.threads or torch.get_num_threads()
     name = f"{processor()}, {threads} threads, torch {torch.__version__}, {options.precision}, network and batch {what}"
@@ -67,7 +67,7 @@ def _read(path: Path) -> Mapping[str, float]:
 
 
 def _ratio(network: nn.Module, precision: str, threads: int, shape: tuple[int, ...]) -> float:
-    """Time with channels last over time without, as the median over rounds."""
+    """Return the time with channels last over the time without, the median over rounds."""
     before, times = torch.get_num_threads(), list[list[float]]()
     torch.set_num_threads(threads)
     try:
@@ -82,7 +82,7 @@ def _ratio(network: nn.Module, precision: str, threads: int, shape: tuple[int, .
 
 
 def _seconds(network: nn.Module, images: Tensor, precision: str) -> float:
-    """There and back, as far as weights are trained."""
+    """Return the seconds of a forward and a backward pass."""
     began = time.perf_counter()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16-mixed"):
         logits = network(images)

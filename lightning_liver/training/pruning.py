@@ -1,4 +1,4 @@
-"""A run that is a trial of a study: it reports as it validates, and ends when it is given up."""
+"""Pruning of a run that is a trial of a study: it reports its scores, and ends when it is given up."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable

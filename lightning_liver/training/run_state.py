@@ -52,7 +52,7 @@ class RunState:
 
     @property
     def budget(self) -> dict[str, Any]:
-        """The budget of the run by option."""
+        """Budget of the run by option."""
         return {name: self._known[name] for name in _BUDGETS if name in self._known}
 
     def metrics(self) -> Metrics:

@@ -1,6 +1,6 @@
 """Learning-rate schedules by step: a linear warm-up, then a decay that ends with the last step.
 
-They ask for the number of steps at every step, since a run with a wall-clock budget learns it on the way.
+They ask for the number of steps at every step, since a run with a wall-clock budget fixes it in mid-training.
 """
 
 import math
@@ -19,7 +19,7 @@ Checked = ConfigDict(arbitrary_types_allowed=True)
 def cosine(
     optimizer: Optimizer, total_steps: Callable[[], float], *, warmup_steps: Natural, final: Fraction
 ) -> LambdaLR:
-    """Half a cosine from the learning rate to `final` times it. Source: Loshchilov & Hutter 2017, arXiv:1608.03983."""
+    """Decay along half a cosine to `final` times the learning rate. Source: Loshchilov & Hutter, arXiv:1608.03983."""
 
     def decay(progress: float) -> float:
         return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
@@ -35,13 +35,13 @@ def polynomial(
     warmup_steps: Natural,
     power: Positive,
 ) -> LambdaLR:
-    """(1 - progress) ** power. Source: Chen et al. 2018, DeepLab, arXiv:1606.00915; nnU-Net uses power 0.9."""
+    """Decay by (1 - progress) ** power. Source: Chen et al. 2018, DeepLab, arXiv:1606.00915; nnU-Net uses power 0.9."""
     return _warm_then(lambda progress: (1 - progress) ** power, optimizer, total_steps, warmup_steps)
 
 
 @validate_call(config=Checked)
 def constant(optimizer: Optimizer, total_steps: Callable[[], float], *, warmup_steps: Natural) -> LambdaLR:
-    """The learning rate as it is, after the warm-up."""
+    """Keep the learning rate, after the warm-up."""
     return _warm_then(lambda progress: 1.0, optimizer, total_steps, warmup_steps)
 
 

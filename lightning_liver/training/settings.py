@@ -1,4 +1,4 @@
-"""How long and on what to train. Without Lightning, which takes seconds to import: prediction settles these, too."""
+"""Trainer options: device, precision, length. Without Lightning, which takes seconds to import: prediction needs them."""
 
 from dataclasses import replace
 from typing import Literal
@@ -16,17 +16,14 @@ Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "6
 
 @dataclass(frozen=True)
 class TrainerOptions:
-    """How long and on what to train; checked before anything is prepared.
+    """Options of the trainer, checked before anything is prepared.
 
     Args:
         accelerator, devices, strategy, deterministic: as Lightning has them; "auto" takes what is there.
         precision: as Lightning has it, or "auto".
-        channels_last: whether the channels of a pixel lie side by side in memory; None is whichever is
-            quicker: side by side on CUDA, elsewhere see layout.choose_memory_format.
-        compile: the network of a training step with torch.compile; "auto" is where a GPU trains and it can be done,
-            None is no.
-        threads: of the processor's own arithmetic; None is all that there are when the processor trains, divided among
-            the runs of a parallel sweep.
+        channels_last: memory format; None is the faster one: channels last on CUDA, elsewhere see memory_format.py.
+        compile: the network in training steps, by torch.compile; "auto" does so on a GPU where it can, None does not.
+        threads: of the processor; None is all that are available, divided among the runs of a parallel sweep.
         max_epochs: unless max_minutes says otherwise.
         max_minutes: wall-clock budget for training and validating, see Budget.
         gradient_clip: largest norm of the gradient; None does not clip.
@@ -54,7 +51,7 @@ class TrainerOptions:
 
 
 def resolve_auto(options: TrainerOptions) -> TrainerOptions:
-    """The options with every "auto" replaced by what suits this machine.
+    """Return the options with every "auto" replaced by the best choice for this machine.
 
     Raises:
         LiverError: a GPU was asked for and none is here.
@@ -79,7 +76,7 @@ def _accelerator(wanted: Accelerator) -> Accelerator:
 
 
 def _precision(accelerator: Accelerator) -> Precision:
-    """bfloat16 where the hardware has it, else half precision on CUDA, else float32."""
+    """Return bfloat16 where the hardware has it, else half precision on CUDA, else float32."""
     if accelerator == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     return "bf16-mixed" if accelerator == "cpu" and _cpu_has_bf16() else "32-true"

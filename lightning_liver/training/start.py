@@ -85,8 +85,8 @@ def copy_source(strategy: Strategy | Scratch, network: nn.Module, folder: Path) 
 def _refuse_random_teacher(strategy: Strategy | Scratch, transfer: Transfer) -> None:
     """Refuse a distillation teacher with randomly initialised weights."""
     taught = _terms_that_need(strategy, "teacher")
-    whole = {fate.name for fate in transfer.fates if fate.moves and transfer.values[fate.name].shape == fate.shape}
-    random = [fate.name for fate in transfer.fates if fate.learnable and fate.name not in whole]
+    whole = {one.name for one in transfer.matches if one.moves and transfer.values[one.name].shape == one.shape}
+    random = [one.name for one in transfer.matches if one.learnable and one.name not in whole]
     if taught and random:
         raise LiverError(
             f"finetune.terms.{taught[0]}: expected a source with all weights of the model as its teacher; these are "

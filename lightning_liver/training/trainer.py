@@ -1,4 +1,4 @@
-"""Lightning's Trainer, its checkpoints and its bars."""
+"""Lightning's Trainer, its checkpoints and progress bars."""
 
 import logging
 import warnings
@@ -26,7 +26,7 @@ from lightning_liver.types import Metrics
 def trainer(
     options: TrainerOptions, folder: Path, *, callbacks: Sequence[Callback], logger: Logger | bool
 ) -> pl.Trainer:
-    """A Trainer that keeps best.ckpt and last.ckpt in folder/checkpoints. Accelerator and precision are chosen by now.
+    """Make a Trainer that keeps best.ckpt and last.ckpt in folder/checkpoints, from options without any auto.
 
     Raises:
         LiverError: Lightning refuses the combination.
@@ -71,7 +71,7 @@ def trainer(
 def pretraining_trainer(
     options: TrainerOptions, folder: Path, *, epochs: int, callbacks: Sequence[Callback]
 ) -> pl.Trainer:
-    """A Trainer for a number of epochs without validation, which keeps last.ckpt in a folder."""
+    """Make a Trainer for a number of epochs without validation, which keeps last.ckpt in a folder."""
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     last = _Keeper(dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
@@ -95,7 +95,7 @@ def pretraining_trainer(
 
 
 def bare_trainer(options: TrainerOptions, *, callbacks: Sequence[Callback] = ()) -> pl.Trainer:
-    """A Trainer to test with and leave nothing behind."""
+    """Make a Trainer to test with, which writes nothing."""
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     return pl.Trainer(
@@ -126,7 +126,7 @@ def _keeping(folder: Path, patience: int | None) -> list[Callback]:
 
 
 class _Keeper(ModelCheckpoint):
-    """Knows its files, and the best score, also after the run folder was moved."""
+    """ModelCheckpoint that finds its files, and the best score, after the run folder was moved."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         def here(path: str) -> str:
@@ -138,7 +138,7 @@ class _Keeper(ModelCheckpoint):
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes beside the old checkpoint and renames: Lightning's own way copies over it when /tmp is another disk."""
+    """Writes beside the old checkpoint and renames; Lightning copies over it when /tmp is another file system."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
@@ -148,7 +148,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def summary_table(network: torch.nn.Module, channels: int, size: tuple[int, int]) -> str:
-    """The layers of a network with their output sizes and parameters."""
+    """Return the layers of a network with their output sizes and parameters as text."""
     summary: Any = ModelSummary(_Summarised(network, channels, size), max_depth=-1)
     return str(summary)
 
@@ -159,7 +159,7 @@ def _watching(logs: bool, progress: bool) -> list[Callback]:
 
 
 class _ProgressBar(TQDMProgressBar):
-    """Without the "version" that Lightning shows."""
+    """Leaves out the "version" that Lightning shows."""
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
@@ -176,7 +176,7 @@ class _Summarised(pl.LightningModule):
 
 
 def log_hyperparameters(logger: Logger | None, cfg: DictConfig, metrics: Metrics) -> None:
-    """The choices, not the paths, and what came of them: TensorBoard's table of runs."""
+    """Log the options that matter, and the metrics, for TensorBoard's table of runs."""
     if not isinstance(logger, TensorBoardLogger):
         return
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
@@ -202,7 +202,7 @@ def _short(value: Any) -> Any:
 
 
 def quieten() -> None:
-    """Leave out what Lightning says of itself and advice that does not fit here."""
+    """Silence Lightning's messages about itself, and advice that does not apply here."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for text in (
         ".*does not have many workers.*",

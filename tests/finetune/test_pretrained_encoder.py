@@ -93,7 +93,7 @@ def test_imagenet_weights_by_timms_names_fill_an_encoder_of_one_channel(
             assert torch.equal(after[at + key], tensor)
     torch.testing.assert_close(after[f"{at}conv1.weight"], weights["conv1.weight"].sum(1, keepdim=True))
     assert set(transfer.unused) == {"fc.weight", "fc.bias"}
-    assert {fate.name for fate in transfer.fates if fate.kind == "new"} == {
+    assert {one.name for one in transfer.matches if one.kind == "new"} == {
         *(f"decoder.{each}" for each in ("weight", "bias")),
         *(f"segmentation_head.0.{each}" for each in ("weight", "bias")),
     }
@@ -106,5 +106,5 @@ def test_segmentation_models_pytorch_takes_them_too() -> None:
     network = build(compose("train", ["model=smp_unet"]).model)
     transfer = plan(network, resnet18_names(width=64), parts=None)
     transfer.apply(network)
-    assert {fate.part for fate in transfer.fates if fate.kind == "new"} == {"decoder", "segmentation_head"}
+    assert {one.part for one in transfer.matches if one.kind == "new"} == {"decoder", "segmentation_head"}
     assert set(transfer.unused) == {"fc.weight", "fc.bias"}

@@ -14,7 +14,7 @@ from tests.finetune.networks import bits, same, unet
 
 
 def kinds(transfer: Transfer) -> Counter[str]:
-    return Counter(fate.kind for fate in transfer.fates)
+    return Counter(one.kind for one in transfer.matches)
 
 
 def test_equal_networks_are_equal_bit_for_bit_afterwards() -> None:
@@ -54,13 +54,13 @@ def test_what_the_table_does_not_say_stays_as_it_was(
     assert same(bits(network), before)
     transfer.apply(network)
     after = bits(network)
-    assert [fate.name for fate in transfer.fates] == list(before)
-    for fate in transfer.fates:
-        unchanged = torch.equal(after[fate.name], before[fate.name])
-        if fate.kind == "copied":
-            assert torch.equal(after[fate.name], theirs[fate.name])
-        assert unchanged != (fate.kind in ("copied", "reshaped")), fate
-        assert names is None or fate.part in names or fate.kind == "new"
+    assert [one.name for one in transfer.matches] == list(before)
+    for one in transfer.matches:
+        unchanged = torch.equal(after[one.name], before[one.name])
+        if one.kind == "copied":
+            assert torch.equal(after[one.name], theirs[one.name])
+        assert unchanged != (one.kind in ("copied", "reshaped")), one
+        assert names is None or one.part in names or one.kind == "new"
     learnable = {name for name, _ in network.named_parameters()}
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert transfer.copied == learnable & changed
@@ -155,7 +155,7 @@ def test_weights_of_a_bare_encoder_find_the_encoder(prefix: str) -> None:
     transfer = plan(network, weights, parts=None)
     transfer.apply(network)
     assert same(bits(network.encoder), bits(source.encoder))
-    assert {fate.part for fate in transfer.fates if fate.kind == "new"} == {"decoder.0", "decoder.1", "head"}
+    assert {one.part for one in transfer.matches if one.kind == "new"} == {"decoder.0", "decoder.1", "head"}
 
 
 def test_other_widths_are_refused_with_the_table() -> None:
@@ -200,7 +200,7 @@ class Normed(nn.Module):
 def test_running_statistics_go_with_their_layer() -> None:
     network = Normed(4)
     transfer = plan(network, {**Normed(4).state_dict(), "norm.weight": torch.ones(9)}, parts=None)
-    of_norm = {fate.name: (fate.kind, fate.why) for fate in transfer.fates if fate.part == "norm"}
+    of_norm = {one.name: (one.kind, one.why) for one in transfer.matches if one.part == "norm"}
     assert of_norm["norm.weight"] == ("left out", "another shape")
     assert of_norm["norm.bias"] == ("copied", "")
     for name in ("running_mean", "running_var", "num_batches_tracked"):

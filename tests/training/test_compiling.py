@@ -48,10 +48,10 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TrainerOptions:
 
 
 def test_auto_compiles_where_a_gpu_trains_and_nothing_looks_into_the_network(gpu: TrainerOptions) -> None:
-    assert is_wanted(gpu, looked_into=False)
-    assert not is_wanted(gpu, looked_into=True)
-    assert not is_wanted(replace(gpu, accelerator="cpu"), looked_into=False)
-    assert not is_wanted(replace(gpu, accelerator="mps"), looked_into=False)
+    assert is_wanted(gpu, hooked=False)
+    assert not is_wanted(gpu, hooked=True)
+    assert not is_wanted(replace(gpu, accelerator="cpu"), hooked=False)
+    assert not is_wanted(replace(gpu, accelerator="mps"), hooked=False)
 
 
 @pytest.mark.parametrize("lack", ["triton", "C compiler", "Python.h", "compute capability 7.0"])
@@ -66,7 +66,7 @@ def test_auto_trains_without_where_something_is_missing_and_true_says_what(
         (tmp_path / "Python.h").unlink()
     else:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (6, 1))
-    assert not is_wanted(gpu, looked_into=False)
+    assert not is_wanted(gpu, hooked=False)
     assert compiled(network(), gpu) is None
     with pytest.raises(LiverError, match=f"{lack}.*trainer.compile=false"):
         compiled(network(), replace(gpu, compile=True))

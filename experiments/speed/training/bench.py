@@ -110,7 +110,7 @@ def section(recipe: Recipe, given: Namespace) -> str:
     taken = times(setup, given.rounds)
     table = rows(taken, setup.cfg.data.batch_size)
     where = f"{setup.options.accelerator} in {setup.options.precision}"
-    shipped, other = (COMPILED, MEMORY) if is_wanted(setup.options, looked_into=False) else (MEMORY, COMPILED)
+    shipped, other = (COMPILED, MEMORY) if is_wanted(setup.options, hooked=False) else (MEMORY, COMPILED)
     title = f"{recipe.name}; {where}; {given.rounds} rounds of {given.steps} steps; as shipped: {shipped}"
     seconds = {name: statistics.median(taken[name]) for name in (shipped, other)}
     shown = least(setup, seconds[shipped], seconds[other], other)
