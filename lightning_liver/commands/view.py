@@ -26,6 +26,7 @@ from lightning_liver.runs.contents import read_lines
 from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.status import json_of
 from lightning_liver.runs.trained import decision_of, read_run, tested_cases
+from lightning_liver.training.settings import available_accelerator
 from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ def _predictor(trained: TrainedNetwork, run: Path, store: Store) -> Callable[[st
     """Return case -> labels, predicted as when the run was scored, but on the store's grid."""
     config = trained.config
     thresholds, post_process = decision_of(config.inference, trained, run)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(available_accelerator())
     precision = (json_of(RunFolder(run).chosen) or {}).get("precision")
     on_store = replace(trained, network=trained.network.to(device), spacing_mm=None)
     options = Options.masks_alone(

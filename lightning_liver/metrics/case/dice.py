@@ -4,6 +4,7 @@ from lightning_liver.metrics import voxel_counts
 from lightning_liver.metrics.case_metric import CaseMetric, MaskPair
 
 DICE_PER_CASE = "Dice per case"  # display name of the mean
+MONITORED = "val/mean/dice_per_case"  # logged at every validation; selects the best checkpoint
 
 
 def dice(masks: MaskPair) -> float:

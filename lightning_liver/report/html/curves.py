@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from lightning_liver.metrics.case.dice import DICE_PER_CASE
+from lightning_liver.metrics.case.dice import DICE_PER_CASE, MONITORED
 from lightning_liver.report.html.blocks import Block, Chart, Row, Section, Text, missing, note
 from lightning_liver.report.html.theme import COLOURS, FAINT, INK, RULE, SMALL, make_axes, svg_chart
 from lightning_liver.report.numbers import counted
@@ -13,7 +13,6 @@ from lightning_liver.runs.contents import Contents
 from lightning_liver.runs.scalars import Curve, Point, epochs_of, while_training
 from lightning_liver.types import STRUCTURES
 
-_MONITORED = "val/mean/dice_per_case"
 _MOST_POINTS = 400  # of a curve; a drawing has fewer pixels
 
 
@@ -38,7 +37,7 @@ def _sentence(contents: Contents, curves: Mapping[str, Curve]) -> str:
     length = f"{counted(epochs, 'epoch')}, {length}" if epochs else length
     seconds = contents.timing.get("fit_s")
     parts = [f"{length}{f' in {duration(seconds)}' if seconds else ''}."]
-    if best := max(curves.get(_MONITORED, ()), key=lambda point: point.value, default=None):
+    if best := max(curves.get(MONITORED, ()), key=lambda point: point.value, default=None):
         epoch = epochs_of(contents.curves).get(best.step)
         when = f"epoch {epoch}" if epoch else f"step {best.step + 1}"
         parts.append(f"Mean validation Dice was best after {when}, {best.value:.3f}; the test uses these weights.")
