@@ -50,7 +50,6 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         with_report, watch = wants_report(cfg), Stopwatch()
         run = assemble(cfg, options, state)
         watch.lap("prepare_s")
-        state.reopen()
         _fit(run, state)
         _raise_if_pruned(cfg, state)
         state.record(fitted=True)
@@ -80,13 +79,14 @@ def _raise_if_pruned(cfg: DictConfig, state: RunState) -> None:
 
 
 def _fit(run: Run, state: RunState) -> None:
-    """Train from the last checkpoint of the folder, if there is one, to the end.
+    """Train from the last checkpoint of the folder, if there is one, to the end; the run is incomplete from now on.
 
     Raises:
         Unfinished: the user stopped it.
         LiverError: the last checkpoint cannot be read.
     """
     last = state.files.last
+    state.reopen()
     if state.is_fitted:
         return
     if last.exists() and not zipfile.is_zipfile(last):

@@ -11,6 +11,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from lightning_liver.training.stopwatch import now
+
 log = logging.getLogger(__name__)
 
 
@@ -69,13 +71,6 @@ class Throughput(Callback):
         return {"slices_per_s": self.slices / self.training_s, "wait_share": self.waiting_s / self.training_s}
 
 
-def _now(pl_module: pl.LightningModule) -> float:
-    """Return the clock's seconds once the device has finished its work."""
-    if pl_module.device.type == "cuda":
-        torch.cuda.synchronize(pl_module.device)
-    return time.perf_counter()
-
-
 @dataclass
 class StepPlan:
     """Number of steps of the whole run; None until a budget in minutes has fixed it, and always with one in epochs."""
@@ -115,7 +110,7 @@ class Budget(Callback):
         self._validation_begin = time.perf_counter()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._validation_s = _now(pl_module) - self._validation_begin
+        self._validation_s = now(pl_module.device) - self._validation_begin
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._marks = [time.perf_counter()]
@@ -130,7 +125,7 @@ class Budget(Callback):
     ) -> None:
         if self.plan.steps is not None:
             return
-        self._marks.append(_now(pl_module))
+        self._marks.append(now(pl_module.device))
         timed_s = self._marks[-1] - self._marks[min(self.SETTLING_STEPS, len(self._marks) - 1)]
         enough = len(self._marks) > self.SETTLING_STEPS + self.TIMED_STEPS
         slow = len(self._marks) > self.SETTLING_STEPS + 1 and timed_s > self.TIMED_SHARE * self.minutes * 60

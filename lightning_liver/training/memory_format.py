@@ -14,6 +14,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from lightning_liver.files import write_whole
+from lightning_liver.inference.predict_volume import AUTOCAST
 from lightning_liver.machine import processor
 from lightning_liver.training.settings import TrainerOptions
 
@@ -84,7 +85,8 @@ def _ratio(network: nn.Module, precision: str, threads: int, shape: tuple[int, .
 def _seconds(network: nn.Module, images: Tensor, precision: str) -> float:
     """Return the seconds of a forward and a backward pass."""
     began = time.perf_counter()
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16-mixed"):
+    half = AUTOCAST.get(precision)
+    with torch.autocast("cpu", dtype=half, enabled=half is not None):
         logits = network(images)
     total = sum(level.float().sum() for level in ([logits] if isinstance(logits, Tensor) else logits))
     if isinstance(total, Tensor) and total.requires_grad:

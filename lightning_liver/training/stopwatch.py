@@ -1,6 +1,15 @@
-"""Seconds of the stages of a run."""
+"""Clock of a device, and seconds of the stages of a run."""
 
 import time
+
+import torch
+
+
+def now(device: torch.device) -> float:
+    """Return the clock's seconds once the device has finished its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 class Stopwatch:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from experiments.speed.training.step import now
+from lightning_liver.training.stopwatch import now
 
 COPIED_BYTES = 2**28
 MATRIX = {"cpu": 2048, "cuda": 8192}

@@ -1,6 +1,5 @@
 """Seconds of a training step: the framework's and a bare PyTorch loop's, fed from memory and from the store."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from lightning_liver.training.compiling import compiled
 from lightning_liver.training.memory_format import choose_memory_format
 from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
+from lightning_liver.training.stopwatch import now
 from lightning_liver.training.task import Batch, SegmentationTask
 from lightning_liver.training.trainer import trainer
 
@@ -81,13 +81,6 @@ class Setup:
             scheduler=build(cfg.scheduler),
             multiple=16,
         )
-
-
-def now(device: torch.device) -> float:
-    """Return the time in seconds after the device has finished its queue."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def bare(setup: Setup, batch: Batch, *, memory_format: bool) -> float:
