@@ -56,7 +56,7 @@ class MaskPair:
 
 @dataclass(frozen=True)
 class CaseMetric:
-    """A metric of a case, averaged over cases as modes.py says: undefined values are left out or replaced.
+    """A metric of a case, averaged over cases as the mode says: undefined values are left out or replaced.
 
     Args:
         function: returns the metric of two masks, None where it is undefined.

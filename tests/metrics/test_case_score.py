@@ -1,4 +1,4 @@
-"""Every row of the table in metrics/modes.py, and input that is refused."""
+"""Every row of the table in evaluation/README.md, and input that is refused."""
 
 from typing import Any
 
