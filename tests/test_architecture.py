@@ -1,7 +1,10 @@
 """Imports point down only, and rooms of one floor do not import each other."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -144,3 +147,12 @@ def test_prediction_starts_without_lightning() -> None:
         waiting += re.findall(r"^(?:from|import) lightning_liver\.(\S+)", text, re.M)
     assert "runs.trained" in reached
     assert "training.settings" in (ROOT / "conf" / "predict.yaml").read_text()
+
+
+def test_preparing_starts_without_torch() -> None:
+    """Each of its processes would import it again, and wait and pay memory for that."""
+    modules = ("commands.prepare", "data.prepare", "data.sources", "data.phantom")
+    imported = "; ".join(f"import lightning_liver.{module}" for module in modules)
+    command = [sys.executable, "-c", f"{imported}; import sys; print('torch' in sys.modules)"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    assert subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout == "False\n"

@@ -7,7 +7,7 @@ import numpy as np
 
 from lightning_liver.augment.policy import Number, policy_of
 from lightning_liver.augment.transforms import HuTransform, Image, in_pixels
-from lightning_liver.types import NonNegative, Positive
+from lightning_liver.types.options import NonNegative, Positive
 
 _ANGLES = 4096  # of the table of streaks; a power of two
 _PER_PIXEL = 4  # entries of the table of rings

@@ -9,7 +9,7 @@ from lightning_liver.augment.geometric import Affine
 from lightning_liver.augment.noise import GaussianNoise
 from lightning_liver.augment.policy import Degrees, Policy
 from lightning_liver.errors import LiverError
-from lightning_liver.types import BelowOne, NonNegative
+from lightning_liver.types.options import BelowOne, NonNegative
 
 
 @validate_call

@@ -10,7 +10,7 @@ from pydantic import Field, validate_call
 from lightning_liver.augment.policy import AIR_HU, Degrees, Policy, policy_of
 from lightning_liver.augment.transforms import Image, Labels, Options, by_channels
 from lightning_liver.errors import LiverError
-from lightning_liver.types import BelowOne, Fraction, NonNegative
+from lightning_liver.types.options import BelowOne, Fraction, NonNegative
 
 Grid = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from lightning_liver.augment.policy import policy_of
 from lightning_liver.augment.transforms import HuTransform, Image
-from lightning_liver.types import BelowOne, NonNegative, Window
+from lightning_liver.types.options import BelowOne, NonNegative, Window
 
 
 class Intensity(HuTransform):

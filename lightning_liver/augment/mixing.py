@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightning_liver.augment.policy import Donor, Policy, policy_of
 from lightning_liver.augment.transforms import Image, Labels, Options
-from lightning_liver.types import Fraction, NonNegative, Positive
+from lightning_liver.types.options import Fraction, NonNegative, Positive
 from lightning_liver.volume import Slice
 
 LIVER, TUMOUR = 1, 2

@@ -7,7 +7,7 @@ import numpy as np
 
 from lightning_liver.augment.policy import policy_of
 from lightning_liver.augment.transforms import HuTransform, Image, by_channels, in_pixels
-from lightning_liver.types import BelowOne, NonNegative, Positive, Window
+from lightning_liver.types.options import BelowOne, NonNegative, Positive, Window
 
 FINEST_GRAIN = 1.0  # pixels: a finer grain cannot be drawn
 WATER_HU = 1000.0  # HU + 1000 is attenuation in thousandths of water's

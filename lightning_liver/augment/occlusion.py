@@ -6,7 +6,7 @@ import numpy as np
 
 from lightning_liver.augment.policy import Number, policy_of
 from lightning_liver.augment.transforms import HuTransform, Image
-from lightning_liver.types import Finite, Positive
+from lightning_liver.types.options import Finite, Positive
 
 
 class Cutout(HuTransform):

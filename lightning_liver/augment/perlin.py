@@ -9,7 +9,7 @@ from threadpoolctl import ThreadpoolController
 
 from lightning_liver.augment.policy import policy_of
 from lightning_liver.augment.transforms import HuTransform, Image
-from lightning_liver.types import Fraction, NonNegative, Positive
+from lightning_liver.types.options import Fraction, NonNegative, Positive
 
 _THREADS = ThreadpoolController()
 FINEST_PIXELS = 2.0  # Perlin noise is zero at the lattice's nodes: with a node at every pixel it vanishes

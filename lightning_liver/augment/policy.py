@@ -12,7 +12,7 @@ import albumentations
 import numpy as np
 from pydantic import Field
 
-from lightning_liver.types import Count
+from lightning_liver.types.options import Count
 from lightning_liver.volume import Slice
 
 Number = Annotated[Count, Field(le=1000)]  # of objects that are drawn

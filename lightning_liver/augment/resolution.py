@@ -6,7 +6,7 @@ import cv2
 
 from lightning_liver.augment.policy import policy_of
 from lightning_liver.augment.transforms import HuTransform, Image, by_channels, in_pixels
-from lightning_liver.types import NonNegative, Positive
+from lightning_liver.types.options import NonNegative, Positive
 
 
 class Blur(HuTransform):

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from lightning_liver.types import Fraction
+from lightning_liver.types.options import Fraction
 
 Image = Float32[np.ndarray, "y x channel"]
 Labels = np.ndarray  # (y, x) uint8

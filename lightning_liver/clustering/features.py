@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lightning_liver.errors import LiverError
 from lightning_liver.finetune.parts import parts, select
-from lightning_liver.types import Images
+from lightning_liver.types.tensors import Images
 
 Pooled = Float[Tensor, "batch feature"]
 

@@ -38,7 +38,7 @@ from lightning_liver.report.drawing import write_png
 from lightning_liver.runs.trained import Weights, read_run
 from lightning_liver.tables import Row, Value, write_csv, write_json_whole
 from lightning_liver.training.settings import available_accelerator
-from lightning_liver.types import Count
+from lightning_liver.types.options import Count
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,9 @@ from lightning_liver.inference.decision import read_decision
 from lightning_liver.inference.label_maps import Network, whole_slice_logits
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.runs.trained import read_run
-from lightning_liver.types import STRUCTURES, Images, Natural, Positive
+from lightning_liver.types import STRUCTURES
+from lightning_liver.types.options import Natural, Positive
+from lightning_liver.types.tensors import Images
 
 log = logging.getLogger(__name__)
 

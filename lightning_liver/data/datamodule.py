@@ -18,7 +18,7 @@ from lightning_liver.data.sampling import EpochSampler, Kind, Pools
 from lightning_liver.data.slices import Augment, CaseBatches, Normalization, TrainingSlices, WholeSlices
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import CaseRecord, Store, intensity
-from lightning_liver.types import Count, Natural, NonNegative, Window
+from lightning_liver.types.options import Count, Natural, NonNegative, Window
 
 
 def _check_weights(weights: dict[str, float]) -> dict[str, float]:

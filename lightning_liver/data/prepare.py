@@ -30,7 +30,7 @@ from lightning_liver.data.store import (
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.imageio.nifti import read_header
 from lightning_liver.machine import cores
-from lightning_liver.types import Natural, Positive
+from lightning_liver.types.options import Natural, Positive
 
 log = logging.getLogger(__name__)
 

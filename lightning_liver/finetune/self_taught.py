@@ -9,7 +9,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from lightning_liver.finetune.features import Features, channels_of
-from lightning_liver.types import Count, Images, Positive, Scalar
+from lightning_liver.types.options import Count, Positive
+from lightning_liver.types.tensors import Images, Scalar
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from lightning_liver.finetune.freezing import (
 )
 from lightning_liver.finetune.parts import Named, parts, select
 from lightning_liver.finetune.rates import group, groups, scales
-from lightning_liver.types import Count, Positive
+from lightning_liver.types.options import Count, Positive
 
 Groups = Callable[[Any], list[dict[str, Any]]]  # task -> parameter groups of the optimizer, each with its `scale`
 

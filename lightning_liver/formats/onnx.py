@@ -12,7 +12,7 @@ import onnxscript  # noqa: F401  torch.onnx needs it, and would fail late withou
 import torch
 from torch import nn
 
-from lightning_liver.types import Images, Masks
+from lightning_liver.types.tensors import Images, Masks
 
 KEY = "lightning_liver"  # of the metadata, whose value is JSON
 INPUT, OUTPUT = "image", "logits"

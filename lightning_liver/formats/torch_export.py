@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from lightning_liver.types import Images, Masks
+from lightning_liver.types.tensors import Images, Masks
 
 FILE = "lightning_liver.json"  # of the archive's extra files
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from lightning_liver.types import Images, LabelMaps, Masks
+from lightning_liver.types.tensors import Images, LabelMaps, Masks
 
 Network = Callable[[Images], Masks]
 GridMasks = Float[Tensor, "batch cls grid_height grid_width"]

@@ -11,7 +11,7 @@ from torch import nn
 from lightning_liver.data.resample import grid_shape, resample_hu
 from lightning_liver.data.slices import Normalization
 from lightning_liver.data.store import HU_RANGE
-from lightning_liver.types import Images
+from lightning_liver.types.tensors import Images
 from lightning_liver.volume import Volume
 
 

@@ -20,7 +20,8 @@ from lightning_liver.inference.tiles import tiled_logits
 from lightning_liver.inference.tta import Axes
 from lightning_liver.inference.uncertainty import Kind, Map, Members
 from lightning_liver.inference.views import mean_logits
-from lightning_liver.types import STRUCTURES, Images, Masks
+from lightning_liver.types import STRUCTURES
+from lightning_liver.types.tensors import Images, Masks
 from lightning_liver.volume import Volume
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16, "32-true": None}  # by trainer.precision

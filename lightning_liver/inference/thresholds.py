@@ -9,7 +9,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from lightning_liver.metrics.overlap import dice
-from lightning_liver.types import STRUCTURES, LabelMaps, Masks
+from lightning_liver.types import STRUCTURES
+from lightning_liver.types.tensors import LabelMaps, Masks
 
 Table = Int64[Tensor, "case label liver_bin tumour_bin"]
 Thresholds = tuple[float, float]  # of liver and of tumour

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lightning_liver.inference.label_maps import Network, whole_slice_logits
-from lightning_liver.types import Images, Masks
+from lightning_liver.types.tensors import Images, Masks
 
 
 def tiled_logits(network: Network, images: Images, *, tile: int, overlap: float, multiple: int) -> Masks:

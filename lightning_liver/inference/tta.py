@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lightning_liver.inference.label_maps import Network
-from lightning_liver.types import Images
+from lightning_liver.types.tensors import Images
 
 Axes = tuple[int, ...]  # of (batch, channel, height, width), counted from the end
 

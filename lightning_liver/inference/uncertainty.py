@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lightning_liver.errors import LiverError
-from lightning_liver.types import Masks
+from lightning_liver.types.tensors import Masks
 
 Map = Float[Tensor, "batch height width"]
 Kind = Literal["entropy", "mutual_information", "variance"]

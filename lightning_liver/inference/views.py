@@ -8,7 +8,7 @@ from torch import nn
 from lightning_liver.inference.label_maps import GridMasks, to_grid
 from lightning_liver.inference.tta import Axes, flipped_views
 from lightning_liver.inference.uncertainty import Members, dropping_out
-from lightning_liver.types import Images, Masks
+from lightning_liver.types.tensors import Images, Masks
 
 Apply = Callable[[nn.Module, Images], Masks]
 

@@ -11,7 +11,7 @@ from lightning_liver.losses.classes import PIXELS, ClassWeights, mean_of_classes
 from lightning_liver.losses.distance import has_boundary, signed_distance, truth_map
 from lightning_liver.losses.distribution import cross_entropy
 from lightning_liver.losses.morphology import erode
-from lightning_liver.types import Masks, Scalar
+from lightning_liver.types.tensors import Masks, Scalar
 
 Power = Annotated[float, Field(ge=0, le=8)]  # 724^8, the diagonal of 512x512, is far below float32's largest number
 

@@ -8,7 +8,8 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from lightning_liver.errors import LiverError
-from lightning_liver.types import NonNegative, Scalar
+from lightning_liver.types.options import NonNegative
+from lightning_liver.types.tensors import Scalar
 
 PIXELS = (0, 2, 3)  # every axis but the class
 

@@ -11,7 +11,8 @@ from lightning_liver.losses.checks import Masks32, Truth, as_float32
 from lightning_liver.losses.classes import PIXELS, ClassWeights, PerClass, mean_of_classes
 from lightning_liver.losses.distribution import bce, cross_entropy, focal
 from lightning_liver.losses.region import FLOOR, Smooth, dice, dice_per_class, raised, tversky_per_class
-from lightning_liver.types import Fraction, Masks, NonNegative, Scalar
+from lightning_liver.types.options import Fraction, NonNegative
+from lightning_liver.types.tensors import Masks, Scalar
 
 Power = Annotated[float, Field(ge=0.1, le=10)]
 Discount = Annotated[float, Field(ge=0, le=0.9)]

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from lightning_liver.errors import LiverError
 from lightning_liver.losses.checks import Truth
-from lightning_liver.types import Fraction, Masks, Scalar
+from lightning_liver.types.options import Fraction
+from lightning_liver.types.tensors import Masks, Scalar
 
 Loss = Callable[[Masks, Masks], Scalar]
 Level = Float[Tensor, "batch cls _ _"]  # of whatever size

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lightning_liver.errors import LiverError
 from lightning_liver.losses.checks import Masks32, Truth
-from lightning_liver.types import Masks
+from lightning_liver.types.tensors import Masks
 
 
 @torch.no_grad()

@@ -8,7 +8,8 @@ from torch.nn import functional
 from lightning_liver.losses.checks import Masks32, Truth, as_float32
 from lightning_liver.losses.classes import PIXELS, ClassWeights, mean_of_classes, per_class
 from lightning_liver.losses.distance import has_boundary, truth_map
-from lightning_liver.types import Fraction, Masks, NonNegative, Scalar
+from lightning_liver.types.options import Fraction, NonNegative
+from lightning_liver.types.tensors import Masks, Scalar
 
 
 def bce(logits: Masks, target: Truth, *, class_weights: ClassWeights) -> Scalar:

@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from lightning_liver.losses.checks import Masks32, Truth, as_float32
 from lightning_liver.losses.classes import PIXELS, ClassWeights, PerClass, mean_of_classes
-from lightning_liver.types import Fraction, Masks, NonNegative, Scalar
+from lightning_liver.types.options import Fraction, NonNegative
+from lightning_liver.types.tensors import Masks, Scalar
 
 # The least value's square is far above float32's smallest number, so the gradients stay finite.
 Smooth = Annotated[float, Field(ge=1e-6, allow_inf_nan=False)]

@@ -13,7 +13,8 @@ from lightning_liver.losses.classes import PIXELS, ClassWeights, PerClass, mean_
 from lightning_liver.losses.distribution import cross_entropy
 from lightning_liver.losses.morphology import skeleton
 from lightning_liver.losses.region import Smooth, dice_per_class
-from lightning_liver.types import Fraction, Masks, Natural, Scalar
+from lightning_liver.types.options import Fraction, Natural
+from lightning_liver.types.tensors import Masks, Scalar
 
 STABILITY = 0.01  # C4 of the paper
 

@@ -9,7 +9,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from lightning_liver.errors import LiverError
-from lightning_liver.types import STRUCTURES, LabelMaps
+from lightning_liver.types import STRUCTURES
+from lightning_liver.types.tensors import LabelMaps
 
 Counts = Int64[Tensor, "cls 3"]  # true positive, false positive, false negative voxels
 Table = Int64[Tensor, "case cls 3"]

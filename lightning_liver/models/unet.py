@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field, validate_call
 from torch import Tensor, nn
 
 from lightning_liver.errors import LiverError
-from lightning_liver.types import BelowOne, Count, Images, Masks
+from lightning_liver.types.options import BelowOne, Count
+from lightning_liver.types.tensors import Images, Masks
 
 Norm = Literal["none", "batch", "instance"]
 NORMS: dict[Norm, Callable[[int], nn.Module] | None] = {

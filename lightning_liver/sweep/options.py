@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from lightning_liver.build import build
 from lightning_liver.errors import LiverError, explain
 from lightning_liver.sweep.study import Direction
-from lightning_liver.types import Count
+from lightning_liver.types.options import Count
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

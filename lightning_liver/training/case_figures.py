@@ -15,7 +15,8 @@ from lightning_liver.losses.distance import signed_distance
 from lightning_liver.metrics import calibration
 from lightning_liver.metrics import uncertainty as agreement
 from lightning_liver.training.task import Loss
-from lightning_liver.types import STRUCTURES, Masks
+from lightning_liver.types import STRUCTURES
+from lightning_liver.types.tensors import Masks
 
 CALIBRATION_BINS = 15  # as Guo et al. 2017
 

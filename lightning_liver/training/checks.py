@@ -9,7 +9,8 @@ from torch.optim import Optimizer
 
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.label_maps import whole_slice_logits
-from lightning_liver.types import STRUCTURES, Masks, Scalar
+from lightning_liver.types import STRUCTURES
+from lightning_liver.types.tensors import Masks, Scalar
 
 
 def check_network_and_loss(

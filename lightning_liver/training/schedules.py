@@ -10,7 +10,7 @@ from pydantic import ConfigDict, validate_call
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from lightning_liver.types import Fraction, Natural, Positive
+from lightning_liver.types.options import Fraction, Natural, Positive
 
 Checked = ConfigDict(arbitrary_types_allowed=True)
 

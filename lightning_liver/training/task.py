@@ -19,7 +19,8 @@ from lightning_liver.inference.tta import Axes
 from lightning_liver.inference.uncertainty import Kind, Members
 from lightning_liver.inference.views import mean_logits
 from lightning_liver.metrics import overlap
-from lightning_liver.types import STRUCTURES, Images, LabelMaps, Masks, Scalar
+from lightning_liver.types import STRUCTURES
+from lightning_liver.types.tensors import Images, LabelMaps, Masks, Scalar
 
 Loss = Callable[..., Scalar]  # (logits, target), and where it has the keyword, distance
 Term = Callable[["SegmentationTask", Mapping[str, Tensor], Masks], Scalar]

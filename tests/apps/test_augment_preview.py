@@ -88,7 +88,7 @@ def test_scans_are_shown_too(scans: Path, tmp_path: Path, capfd: pytest.CaptureF
         (("policies=[]",), ["policies=[]", "for all"]),
         (("policies=[ring]", "augment=perlin"), ["policies=['ring']", "augment="]),
         (("augment=ring", "augment.count=0"), ["augment.count=0"]),
-        (("augment=rng",), ["augment/rng", "ring"]),
+        (("augment=rng",), ["augment=rng", "ring"]),
         (("seed=-1",), ["seed=-1"]),
         (("draws=0",), ["draws=0", "1 to 99"]),
         (("slices=many",), ["slices='many'", "1 to 8"]),

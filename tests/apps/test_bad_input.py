@@ -1,6 +1,6 @@
 """What users get wrong: exit code 2, a message that names the thing and the cure, no traceback."""
 
-import time
+import resource
 from pathlib import Path
 
 import pytest
@@ -106,12 +106,17 @@ def test_preparing_does_not_care_for_folds(scans: Path, tmp_path: Path, capfd: p
     assert "5 cases are ready" in output
 
 
+def processor_seconds() -> float:
+    """Time of all commands so far: unlike the clock's, it does not depend on what runs beside them."""
+    return sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+
+
 def test_preparing_again_takes_less_than_two_seconds(scans: Path, tmp_path: Path) -> None:
     arguments = ("data=lits", f"data.root={scans}", "data.workers=0")
     assert run("prepare", *arguments, folder=tmp_path)[0] == 0
-    begin = time.monotonic()
+    begin = processor_seconds()
     assert run("prepare", *arguments, folder=tmp_path)[0] == 0
-    assert time.monotonic() - begin < 2
+    assert processor_seconds() - begin < 2
 
 
 def test_bad_scans_are_all_told_and_the_rest_prepared(scans: Path, tmp_path: Path) -> None:
@@ -130,9 +135,9 @@ def test_bad_scans_are_all_told_and_the_rest_prepared(scans: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("app", ["train", "prepare"])
 def test_help_names_the_command_and_its_groups(app: str, tmp_path: Path) -> None:
-    begin = time.monotonic()
+    begin = processor_seconds()
     code, output = run(app, "--help", folder=tmp_path)
-    assert time.monotonic() - begin < 2
+    assert processor_seconds() - begin < 1
     assert code == 0
     assert f"liver-{app} --help data" in output
     assert "phantom" in output

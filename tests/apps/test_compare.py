@@ -105,7 +105,7 @@ def test_status_lists_every_run_with_its_reason(study: Path, compare) -> None:
     code, output = compare("study", "--status")
     assert code == 0, output
     assert "loss.gamma=-1: it must not be negative" in output
-    assert output.endswith("7 runs: 6 complete, 1 failed")
+    assert output.endswith("7 runs: 6 complete, 1 failed\n")
 
 
 def test_write_replaces_only_what_stands_between_the_marks(study: Path, compare) -> None:
@@ -242,7 +242,7 @@ def test_results_say_what_the_run_folders_said(study: Path, readme: Path, compar
         assert compare(place, "--metric", "both") == (0, said)
     code, output = compare("experiments/study", "--status")
     assert code == 0, output
-    assert output.endswith("6 runs: 6 complete")
+    assert output.endswith("6 runs: 6 complete\n")
 
 
 def test_a_second_machine_adds_to_what_the_first_one_committed(study: Path, readme: Path, compare) -> None:
@@ -337,7 +337,7 @@ def test_within_what_does_not_differ_names_what_does(scales: Path, compare, opti
     code, output = compare("scales", "--within", option)
     assert code == 2, output
     assert words in output
-    assert output.endswith("choose one of\n  augment.tumour_scale\n  loss")
+    assert output.endswith("choose one of\n  augment.tumour_scale\n  loss\n")
 
 
 def test_results_are_named_as_the_text_names_them(scales: Path, readme: Path, compare) -> None:

@@ -202,23 +202,23 @@ def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
     source = f"finetune.source={tmp_path / 'other.pt'}"
     assert "reshaped" in tune("other", "full", source)
     refused = tune("untaught", "conservation", source, expected=2)
-    assert "keeps what the source says" in refused
+    assert "expected a source with all weights" in refused
     assert "head.weight" in refused
 
 
 @pytest.mark.parametrize(
     ("strategy", "options", "told"),
     [
-        ("full", ("finetune.source=null",), ["finetune.source is needed"]),
+        ("full", ("finetune.source=null",), ["finetune.source=null: expected a run folder"]),
         ("full", ("finetune.source=nowhere",), ["nowhere"]),
         ("full", ("finetune.lr_scale=0",), ["finetune.lr_scale=0"]),
         ("layer_transfer", ("finetune.copied=99",), ["finetune.copied=99", "6 parts"]),
         ("layer_transfer", ("finetune.frozen=[encodr.*]",), ["encodr.*", "encoder.0"]),
-        ("layer_transfer", ("finetune.frozen=6",), ["nothing would train"]),
+        ("layer_transfer", ("finetune.frozen=6",), ["finetune.frozen=6: freezes every part"]),
         ("gradual", ("finetune.frozen=1",), ["contradict"]),
         ("conservation", ("finetune.terms.conservation.temperature=0",), ["finetune.terms.conservation.temperature=0"]),
         ("domain_adversarial", ("finetune.target_root=null",), ["finetune.target_root is needed"]),
-        ("full", ("finetune.source_data=scans",), ["finetune.source_data=scans", "not a run folder"]),
+        ("full", ("finetune.source_data=scans",), ["finetune.source_data=scans", "expected a run folder"]),
         ("full", ("finetune.unfreeze_at_once=2",), ["finetune.unfreeze_at_once"]),
         ("self_taught", ("finetune.pretrain.part=encoder.*",), ["encoder.*", "full resolution"]),
         (
@@ -226,7 +226,7 @@ def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
             ("finetune/term@finetune.terms.second=reconstruction", "finetune.terms.second.part=encoder.*"),
             ["finetune.terms.second.part", "full resolution"],
         ),
-        ("fulll", (), ["finetune/fulll", "layer_transfer"]),
+        ("fulll", (), ["finetune=fulll", "layer_transfer", "did you mean finetune=full?"]),
     ],
 )
 def test_wrong_options_are_told_by_name(

@@ -93,7 +93,7 @@ def test_the_same_search_again_runs_nothing_and_a_longer_one_goes_on(
     assert len(told(study)) == 4
     code, output = call("train", *search(scans, "study", 4, *SPACE, "seed=1"), folder=tmp_path, capfd=capfd)
     assert code == 2
-    assert "Name another folder" in output
+    assert "give another folder" in output
 
 
 def test_a_pruned_trial_is_neither_tested_nor_complete_nor_run_again(

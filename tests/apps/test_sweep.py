@@ -68,7 +68,7 @@ def test_a_run_that_the_results_have_is_not_run_again(
     (tmp_path / "second").mkdir()
     code, output = call("train", *arguments, f"results={tmp_path}/results.csv", folder=tmp_path / "second", capfd=capfd)
     assert code == 0, output
-    assert f"{focal} is in" in output
+    assert f"{focal} is skipped: " in output
     done = [path.parent.name for path in (tmp_path / "second").glob("multirun/*/*/metrics.json")]
     assert len(done) == 1
     assert "bce" in done[0]

@@ -16,7 +16,7 @@ import numpy as np
 
 from lightning_liver.augment.policy import policy_of
 from lightning_liver.augment.transforms import HuTransform
-from lightning_liver.types import Positive
+from lightning_liver.types.options import Positive
 
 
 class Brightness(HuTransform):

@@ -15,7 +15,7 @@ TABLE = Path(__file__).parents[2] / "experiments" / "loss_examples" / "table.py"
 FUNCTION = """
 from lightning_liver.losses.checks import as_float32
 from lightning_liver.losses.classes import PIXELS, ClassWeights, mean_of_classes
-from lightning_liver.types import Positive
+from lightning_liver.types.options import Positive
 
 
 def powered(logits, target, *, power: Positive, class_weights: ClassWeights):

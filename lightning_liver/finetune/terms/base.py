@@ -8,7 +8,7 @@ import torch
 from pydantic import ConfigDict
 from torch import Tensor, nn
 
-from lightning_liver.types import Images, Masks
+from lightning_liver.types.tensors import Images, Masks
 
 Checked = ConfigDict(arbitrary_types_allowed=True)
 

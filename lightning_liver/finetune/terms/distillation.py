@@ -7,7 +7,8 @@ from torch.nn.functional import logsigmoid
 
 from lightning_liver.finetune.features import Batch
 from lightning_liver.finetune.terms.base import Checked, Frozen, Start, Term, finest
-from lightning_liver.types import Masks, NonNegative, Positive, Scalar
+from lightning_liver.types.options import NonNegative, Positive
+from lightning_liver.types.tensors import Masks, Scalar
 
 
 def distillation(logits: Masks, wanted: Masks, *, temperature: float) -> Scalar:

@@ -8,7 +8,8 @@ from torch import nn
 
 from lightning_liver.finetune.features import Batch
 from lightning_liver.finetune.terms.base import Checked, Start, Term
-from lightning_liver.types import NonNegative, Scalar
+from lightning_liver.types.options import NonNegative
+from lightning_liver.types.tensors import Scalar
 
 
 class WeightConservation(Term):

@@ -7,7 +7,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lightning_liver.finetune.features import Batch, on_target
 from lightning_liver.finetune.terms.base import Checked, Frozen, Start, Term, finest
-from lightning_liver.types import NonNegative, Scalar
+from lightning_liver.types.options import NonNegative
+from lightning_liver.types.tensors import Scalar
 
 
 class PseudoLabels(Term):

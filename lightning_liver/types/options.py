@@ -1,19 +1,8 @@
-"""Axis vocabulary of tensors, and option types. cls is (liver including tumour, tumour)."""
+"""Types of options, checked by pydantic where a config is built. None takes infinity or NaN."""
 
 from typing import Annotated
 
-from jaxtyping import Float, UInt8
 from pydantic import AfterValidator, Field
-from torch import Tensor
-
-Metrics = dict[str, float | None]
-
-Images = Float[Tensor, "batch channel height width"]  # in the network's intensity scale
-Masks = Float[Tensor, "batch cls height width"]  # logits, probabilities or multi-hot truth
-LabelMaps = UInt8[Tensor, "batch height width"]  # 0 background, 1 liver, 2 tumour
-Scalar = Float[Tensor, ""]
-
-STRUCTURES = ("liver", "tumour")  # the classes, in channel order
 
 
 def _increasing(window_hu: tuple[float, float]) -> tuple[float, float]:
@@ -22,7 +11,6 @@ def _increasing(window_hu: tuple[float, float]) -> tuple[float, float]:
     return window_hu
 
 
-# Option types, checked by pydantic where a config is built. None takes infinity or NaN.
 Natural = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
