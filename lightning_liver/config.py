@@ -82,7 +82,7 @@ def identity(cfg: DictConfig) -> str:
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     data = {name: value for name, value in plain["data"].items() if name not in PLACES}
-    plain["data"] = renamed(data, {new: old for old, new in _RENAMED_DATA.items()})
+    plain["data"] = _renamed_value(data, {new: old for old, new in _RENAMED_DATA.items()})
     plain["trainer"] = {name: value for name, value in plain["trainer"].items() if not name.startswith(_BUDGET)}
     tuning = plain.pop("finetune", None) or {}
     if tuning.get("_target_") not in (None, _SCRATCH):  # which reads none of its options
@@ -100,16 +100,31 @@ def read_config(path: Path) -> DictConfig:
     saved = OmegaConf.load(path)
     if not isinstance(saved, DictConfig):
         raise ValueError("a mapping is needed")
-    return OmegaConf.create(renamed(OmegaConf.to_container(saved)))
+    plain: Any = OmegaConf.to_container(saved)
+    return OmegaConf.create(renamed(plain))
 
 
-def renamed(tree: Any, names: Mapping[str, str] = _RENAMED_DATA) -> Any:
-    """Rename the options of a config, nested or with dotted names, also where a value points to one of them."""
-    if isinstance(tree, Mapping):
-        new = {".".join(names.get(part, part) for part in str(name).split(".")): name for name in tree}
-        return {name: renamed(tree[old], names) for name, old in new.items()}
-    pointer = re.fullmatch(r"\$\{\.\.(\w+)\}", tree) if isinstance(tree, str) else None
-    return f"${{..{names.get(pointer[1], pointer[1])}}}" if pointer else tree
+def renamed(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the options of data their present names, in a config, nested or with dotted names."""
+    present = {}
+    for name, value in tree.items():
+        of_data = name.split(".")[0] == "data"
+        present[_renamed_name(name, _RENAMED_DATA) if of_data else name] = (
+            _renamed_value(value, _RENAMED_DATA) if of_data else value
+        )
+    return present
+
+
+def _renamed_name(name: str, names: Mapping[str, str]) -> str:
+    return ".".join(names.get(part, part) for part in name.split("."))
+
+
+def _renamed_value(value: Any, names: Mapping[str, str]) -> Any:
+    """Rename the keys of a mapping, and the option that an interpolation points to."""
+    if isinstance(value, Mapping):
+        return {_renamed_name(str(name), names): _renamed_value(each, names) for name, each in value.items()}
+    pointer = re.fullmatch(r"\$\{\.\.(\w+)\}", value) if isinstance(value, str) else None
+    return f"${{..{names.get(pointer[1], pointer[1])}}}" if pointer else value
 
 
 def _without_nulls(tree: Any) -> Any:

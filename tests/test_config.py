@@ -143,6 +143,7 @@ def test_options_of_earlier_versions_are_read_by_their_present_names(tmp_path: P
     saved = tmp_path / "config.yaml"
     saved.write_text("data: {loaders: 2, shares: {any: 1}, slices: {loaders: '${..loaders}', shares: '${..shares}'}}\n")
     assert read_config(saved).data.slices == {"num_workers": 2, "sampling": {"any": 1}}
+    assert renamed({"augment.shares": 2}) == {"augment.shares": 2}, "of data alone"
     assert renamed({"data.shares.any": 1, "data.slices.loaders": "${..loaders}"}) == {
         "data.sampling.any": 1,
         "data.slices.num_workers": "${..num_workers}",

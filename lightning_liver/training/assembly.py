@@ -187,13 +187,12 @@ def _measures(cfg: DictConfig, data: SliceDataModule, test_losses: Mapping[str, 
 
 def _ending(cfg: DictConfig, options: TrainerOptions, plan: StepPlan, state: RunState) -> list[Callback]:
     """Return the callbacks that may end a run before its epochs are over."""
-    budget = (
-        [Budget(minutes=options.max_minutes, plan=plan, record=lambda steps: state.record(steps=steps))]
-        if (options.max_minutes is not None)
-        else []
-    )
-    pruning = [Pruning(build(cfg.trial), record=lambda reason: state.record(pruned=reason))] if cfg.trial else []
-    return [*budget, *pruning]
+    callbacks: list[Callback] = []
+    if options.max_minutes is not None:
+        callbacks.append(Budget(minutes=options.max_minutes, plan=plan, record=lambda steps: state.record(steps=steps)))
+    if cfg.trial:
+        callbacks.append(Pruning(build(cfg.trial), record=lambda reason: state.record(pruned=reason)))
+    return callbacks
 
 
 def _announce(options: TrainerOptions, split: Split, folder: Path) -> None:
