@@ -1,4 +1,4 @@
-"""From config to objects, with the user's mistakes told apart from ours."""
+"""Build objects from a config; invalid options raise LiverError."""
 
 import logging
 import re

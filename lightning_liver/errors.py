@@ -1,15 +1,16 @@
-"""What the user can mend, and what the user should know."""
+"""Errors that the user can fix, and warnings."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 _COMPARISONS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
 class LiverError(Exception):
-    """A mistake that the user can mend. Apps print its message, without a traceback, and leave with exit code 2.
+    """A mistake that the user can fix. Apps print its message, without a traceback, and leave with exit code 2.
 
     The message says what was wrong, what was seen and what to do.
     """
@@ -33,18 +34,20 @@ class Pruned(Exception):
 
 def explain(error: "ValidationError", group: str = "") -> str:
     """Return a line for each invalid option: `group.option=value: expected ...`; of a whole document no option."""
-    lines = []
+    expected: dict[str, list[str]] = {}
     for fault in error.errors():
-        option, kind = ".".join(filter(None, [group, *map(str, fault["loc"][:1])])), fault["type"]
-        given = f"{option}={fault['input']!r}: " if option else ""
-        expected = fault["msg"].removeprefix("Value error, ")
-        expected = expected.replace("Input should be", "expected a value" if kind in _COMPARISONS else "expected")
-        if kind.startswith("missing"):
-            lines.append(f"{option}: expected a value; none is given")
-        elif kind in ("unexpected_keyword_argument", "extra_forbidden"):
-            lines.append(f"{given}expected no option of this name; correct or remove it")
-        elif expected.startswith("expected"):
-            lines.append(f"{given}{expected}")
-        else:
-            lines.append(f"{given}expected a valid value ({expected})")
-    return "\n".join(lines)
+        option = ".".join(filter(None, [group, *map(str, fault["loc"][:1])]))
+        value = "" if fault["type"].startswith("missing") else f"={fault['input']!r}"
+        given = f"{option}{value}: " if option else ""
+        expected.setdefault(given, []).append(_expected(fault))
+    return "\n".join(given + " or ".join(dict.fromkeys(wanted)) for given, wanted in expected.items())
+
+
+def _expected(fault: "ErrorDetails") -> str:
+    kind, message = fault["type"], fault["msg"].removeprefix("Value error, ")
+    message = message.replace("Input should be", "expected a value" if kind in _COMPARISONS else "expected")
+    if kind.startswith("missing"):
+        return "expected a value; none is given"
+    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+        return "expected no option of this name; correct or remove it"
+    return message if message.startswith("expected") else f"expected a valid value ({message})"

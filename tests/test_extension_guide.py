@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,15 @@ def test_every_section_is_an_example() -> None:
 def test_loss_of_the_guide_trains(mine: Path, scans: Path, capfd: pytest.CaptureFixture[str]) -> None:
     trained("A loss", mine, scans, capfd)
     losses = [point.value for point in read_scalars(mine / "run" / "tensorboard")["val/loss"]]
-    assert all(0 < loss < 1 for loss in losses), "a Brier score"
+    assert all(0 < loss < 1 for loss in losses), "a power of errors below 1"
+
+
+def test_loss_of_the_guide_equals_its_oracle(mine: Path) -> None:
+    write_files("A loss", mine)
+    loss, oracle = (import_module(f"mine.{name}").powered_error for name in ("losses", "oracles"))
+    logits, target = torch.randn(2, 2, 3, 4), torch.randint(0, 2, (2, 2, 3, 4)).float()
+    expected = oracle(logits.double().numpy(), target.double().numpy(), power=3.0)
+    assert loss(logits, target, power=3.0, class_weights=None).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_augmentation_of_the_guide_trains(mine: Path, scans: Path, capfd: pytest.CaptureFixture[str]) -> None:

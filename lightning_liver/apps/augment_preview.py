@@ -9,3 +9,7 @@ def main() -> Job:
     from lightning_liver.commands.augment_preview import preview
 
     return preview
+
+
+if __name__ == "__main__":
+    main()

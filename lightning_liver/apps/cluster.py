@@ -9,3 +9,7 @@ def main() -> Job:
     from lightning_liver.commands.cluster import cluster
 
     return cluster
+
+
+if __name__ == "__main__":
+    main()

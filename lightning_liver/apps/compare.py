@@ -85,3 +85,7 @@ def _parser() -> ArgumentParser:
         "loss_by_metric.csv and its picture",
     )
     return parser
+
+
+if __name__ == "__main__":
+    main()

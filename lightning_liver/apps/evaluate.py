@@ -32,3 +32,7 @@ def evaluate(cfg: DictConfig, folder: Path) -> object:
     from lightning_liver.commands.evaluate_run import evaluate_run
 
     return evaluate_run(cfg, folder)
+
+
+if __name__ == "__main__":
+    main()

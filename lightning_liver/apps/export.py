@@ -9,3 +9,7 @@ def main() -> Job:
     from lightning_liver.commands.export import export
 
     return export
+
+
+if __name__ == "__main__":
+    main()

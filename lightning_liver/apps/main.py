@@ -128,5 +128,7 @@ def stop(error: BaseException) -> NoReturn:
 
 def _text(error: BaseException) -> str:
     override = getattr(error, "override", None)  # of a command line that could not be parsed
+    if override and "=" not in override:
+        return f"{override}: expected OPTION=VALUE, such as {override}=1, without spaces"
     hint = "\nQuote a value that has a sign in it: \"GROUP.OPTION='VALUE'\"; write $HOME for ~." if override else ""
     return f"{override}: {error}{hint}" if override else str(error)

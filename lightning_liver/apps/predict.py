@@ -9,3 +9,7 @@ def main() -> Job:
     from lightning_liver.commands.predict import predict
 
     return predict
+
+
+if __name__ == "__main__":
+    main()

@@ -9,3 +9,7 @@ def main() -> Job:
     from lightning_liver.commands.prepare import prepare
 
     return prepare
+
+
+if __name__ == "__main__":
+    main()

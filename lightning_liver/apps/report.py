@@ -9,3 +9,7 @@ def main() -> Job:
     from lightning_liver.commands.report import report
 
     return report
+
+
+if __name__ == "__main__":
+    main()

@@ -80,3 +80,7 @@ def _change_to_start_folder(folder: Path) -> None:
     began = OmegaConf.select(OmegaConf.load(saved), "hydra.runtime.cwd") if saved.exists() else None
     if began and Path(began).is_dir():
         os.chdir(began)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,3 +9,7 @@ def main() -> Job:
     from lightning_liver.commands.view import view
 
     return view
+
+
+if __name__ == "__main__":
+    main()

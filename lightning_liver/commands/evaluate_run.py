@@ -24,7 +24,7 @@ from lightning_liver.report.cases import draw_cases, run_figures, write_scores
 from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.trained import decision_of, read_run, tested_cases
 from lightning_liver.tables import or_none, write_json_whole
-from lightning_liver.training.case_figures import Calibration, UncertaintyAgainstMistakes
+from lightning_liver.training.case_callbacks import Calibration, UncertaintyAgainstMistakes
 from lightning_liver.training.settings import resolve_auto
 from lightning_liver.training.task import SegmentationTask
 from lightning_liver.training.trainer import bare_trainer

@@ -1,4 +1,4 @@
-"""Self-taught features from slices without masks: fill in what was covered."""
+"""Self-taught features from slices without masks: reconstruct masked patches."""
 
 from typing import Annotated, Any
 

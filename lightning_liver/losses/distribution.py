@@ -1,4 +1,4 @@
-"""Pixelwise losses: means over batch, class and pixel."""
+"""Cross-entropy losses, means over batch, class and pixel; the survey calls them distribution-based."""
 
 from collections.abc import Sequence
 

@@ -61,6 +61,8 @@ class RunState:
 
     def record(self, **known: Any) -> None:
         """Write what the run found out: `steps`, `fitted`, `pruned` (the reason), `compile`, `channels_last`."""
+        if not self.files.chosen.exists():
+            _copy(self.files.hydra, self.folder / _HYDRA_KEPT)
         self._known |= known
         write_whole(self.files.chosen, json.dumps(self._known, indent=1) + "\n")
 
@@ -80,7 +82,7 @@ class RunState:
     def bind(self, options: TrainerOptions, config: str) -> TrainerOptions:
         """Return the options without any "auto"; a run that began earlier keeps its choices.
 
-        Its budget may be longer now, then it is no longer fitted.
+        Its budget may be longer now, then it is no longer fitted. A new run has the folder from the first record on.
 
         Args:
             config: hash of all that must not differ when the folder is used again.
@@ -90,8 +92,7 @@ class RunState:
         """
         if not self._known:
             resolved = resolve_auto(options)
-            _copy(self.files.hydra, self.folder / _HYDRA_KEPT)
-            self.record(**{name: getattr(resolved, name) for name in (*_KEPT, *_BUDGETS)}, config=config)
+            self._known = {name: getattr(resolved, name) for name in (*_KEPT, *_BUDGETS)} | {"config": config}
             return resolved
         if self._known["config"] != config:
             _copy(self.folder / _HYDRA_KEPT, self.files.hydra)  # Hydra wrote the new config before anyone was asked

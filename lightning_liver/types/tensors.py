@@ -1,4 +1,4 @@
-"""Axis vocabulary of tensors. cls is (liver including tumour, tumour)."""
+"""Names of the axes of tensors; the axis cls is (liver including tumour, tumour)."""
 
 from jaxtyping import Float, UInt8
 from torch import Tensor

@@ -13,6 +13,7 @@ from tests.apps.commands import call, run, small_run
     [
         (("loss=focl",), ["loss=focl: expected one of", "dice_bce", "did you mean loss=focal?"]),
         (("loss.gama=1",), ["loss.gama: no such option; did you mean loss.gamma, of loss=", "loss=focal"]),
+        (("seed", "3"), ["seed: expected OPTION=VALUE"]),
         (("los=focal",), ["los: no such option; did you mean loss?"]),
         (("experimnt=losses",), ["did you mean experiment?"]),
         (("hydra/sweeper=optna",), ["did you mean hydra/sweeper=optuna?"]),

@@ -51,10 +51,11 @@ def test_dice_per_case_is_a_mean_over_cases_and_dice_global_over_voxels() -> Non
 def test_columns_of_the_tables_do_not_change() -> None:
     score = case((12,), (4,))
     rows = case_rows("7", "B", score)
-    assert list(rows[0]) == [
+    built_in = [
         *("case", "patient", "structure", "dice", "jaccard", "voe", "rvd", "assd_mm", "rmsd_mm", "mssd_mm", "hd95_mm"),
         *("surface_dice", "true_ml", "predicted_ml", "true_voxels", "predicted_voxels", "common_voxels"),
     ]
+    assert [name for name in rows[0] if name in built_in] == built_in
     assert [(row["case"], row["patient"], row["structure"]) for row in rows] == [
         ("7", "B", "liver"),
         ("7", "B", "tumour"),

@@ -57,7 +57,11 @@ def test_missing_card_is_told_before_anything_is_prepared() -> None:
 
 
 def bound(folder: Path, options: TrainerOptions = OPTIONS, config: str = "a") -> TrainerOptions:
-    return RunState(folder).bind(options, config)
+    """The options of a run whose folder is used (again), once its config was found valid."""
+    state = RunState(folder)
+    options = state.bind(options, config)
+    state.record()
+    return options
 
 
 def test_a_run_keeps_what_it_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +128,12 @@ def test_a_folder_holds_one_run_only(tmp_path: Path) -> None:
     bound(tmp_path)
     with pytest.raises(LiverError, match=r"hydra\.run\.dir"):
         bound(tmp_path, config="b")
+
+
+def test_a_folder_of_a_run_that_never_began_takes_another_one(tmp_path: Path) -> None:
+    """As after a mistake in an option, which is mended."""
+    RunState(tmp_path).bind(OPTIONS, "a")
+    assert bound(tmp_path, config="b") == resolve_auto(OPTIONS)
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from lightning_liver.losses.distance import signed_distance
 from lightning_liver.losses.distribution import bce
 from lightning_liver.losses.region import dice
 from lightning_liver.metrics import overlap
-from lightning_liver.training.case_figures import LossesOfCases
+from lightning_liver.training.case_callbacks import LossesOfCases
 from lightning_liver.training.schedules import constant
 from lightning_liver.training.task import Batch, Prediction, SegmentationTask
 from lightning_liver.training.threshold_tuning import ThresholdTuning
