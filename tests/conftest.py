@@ -17,8 +17,14 @@ import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-hypothesis.settings.register_profile("here", deadline=None)  # a busy machine is not a failure
-hypothesis.settings.load_profile("here")
+# a busy machine is not a failure
+hypothesis.settings.register_profile("fast", deadline=None, max_examples=40)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=200)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw more examples where the slow tests run, too."""
+    hypothesis.settings.load_profile("fast" if config.option.markexpr == "not slow" else "thorough")
 
 
 @pytest.fixture(autouse=True)

@@ -125,6 +125,7 @@ def test_programs_of_other_environments_import_only_what_is_installed_there(prog
     assert len(reached) > 1 or not installed
 
 
+@pytest.mark.slow
 def test_every_policy_has_a_row() -> None:
     rows = policies.policy_rows([MATRIX], rounds=1, batches=1)
     assert [row["policy"] for row in rows] == sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -182,6 +183,7 @@ def test_readme_has_marks_for_each_table(name: str) -> None:
     check_marks(README, name)
 
 
+@pytest.mark.slow
 def test_steps_are_timed_and_judged_by_ratios_of_the_same_round(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         torch, "compile", lambda network, dynamic: network

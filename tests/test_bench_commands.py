@@ -79,6 +79,7 @@ def test_predictions_are_judged_by_ratios_of_the_same_round() -> None:
     assert [row["s"] for row in predict.rows(taken, gflop)] == [1.5, 4.5, 6, 3]
 
 
+@pytest.mark.slow
 def test_trained_run_returns_the_gigaflops_of_a_slice(tmp_path: Path) -> None:
     phantoms = [f"data.root={tmp_path / 'phantoms'}", "data.matrix=32", "data.cases=5"]
     short = ["trainer.max_minutes=0.01", "data.size=32", "data.num_workers=0", "model.base_channels=2"]

@@ -11,6 +11,7 @@ from tests.apps.test_sweep import sweep
 DESIGN = ("hydra/sweeper=design", "hydra.sweeper.factors={loss:[bce,dice],data.context:[0,1]}")
 
 
+@pytest.mark.slow
 def test_runs_the_design_for_each_seed_and_tells_the_effects(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

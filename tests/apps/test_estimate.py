@@ -40,6 +40,7 @@ def test_leaves_out_what_is_done_and_goes_by_the_time_that_it_took(
     assert "2 of them done, 1 in results.csv (results=null runs them here)" in output
 
 
+@pytest.mark.slow
 def test_a_study_brings_its_own_sweep_and_runs_in_parallel(estimate) -> None:
     code, output = estimate("experiment=focal_grid", "data.matrix=32", "data.size=32", "hydra.launcher.n_jobs=2")
     assert code == 0, output

@@ -114,7 +114,7 @@ def test_gradual_thaws_from_the_logits_to_the_image(place: Path, tune: Callable[
         ("self_taught", (), MaskedReconstruction, "on_train_epoch_start"),
     ],
 )
-@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize("epoch", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_run_cut_short_in_any_phase_goes_on_to_the_same_weights(
     place: Path,
     tune: Callable[..., str],

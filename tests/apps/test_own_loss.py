@@ -3,10 +3,13 @@
 import csv
 from pathlib import Path
 
+import pytest
+
 from tests.apps.commands import run, small_run
 from tests.losses.test_own_loss import FUNCTION, YAML
 
 
+@pytest.mark.slow
 def test_own_loss_trains_and_is_measured_beside_all_others(scans: Path, tmp_path: Path) -> None:
     (tmp_path / "own_losses.py").write_text(FUNCTION)
     (tmp_path / "own" / "loss").mkdir(parents=True)

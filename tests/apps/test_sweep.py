@@ -104,6 +104,7 @@ def test_a_damaged_table_of_results_is_told(scans: Path, tmp_path: Path, capfd: 
     assert "results.csv: expected a table of runs with a column `run`" in output
 
 
+@pytest.mark.slow
 def test_parallel_jobs_share_the_threads_and_each_has_its_folder(scans: Path, tmp_path: Path) -> None:
     arguments = [a for a in sweep(scans, "loss=bce,dice", "data.num_workers=1") if not a.startswith("trainer.threads")]
     code, output = run("train", *arguments, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", folder=tmp_path)

@@ -261,6 +261,7 @@ def test_minutes_that_hold_no_epoch_train_and_validate_a_part_of_one(
     assert (trained / name / "checkpoints" / "best.ckpt").is_file()
 
 
+@pytest.mark.slow
 def test_more_minutes_go_on_behind_a_short_last_epoch(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Fixed by hand to 2.5 epochs, which a resumed run keeps; with twice the minutes there are twice the steps."""
     timed = ("trainer.max_minutes=0.001", "data.slices_per_epoch=40", "data.batch_size=4", "trainer.validate_every=2")
@@ -282,6 +283,7 @@ def test_more_minutes_go_on_behind_a_short_last_epoch(trained: Path, capfd: pyte
     assert resumed("trainer.max_minutes=0.002") == (50, 1 + math.ceil(left / 10) + 3)
 
 
+@pytest.mark.slow
 def test_debug_overfits_one_batch(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     arguments = [f"data.root={trained / 'scans'}", "data=lits", "data.size=32", "data.workers=0", "trainer=debug"]
     small = ["model.base_channels=4", "model.depth=2", "trainer.threads=1", "hydra.run.dir=debug"]
