@@ -148,3 +148,10 @@ def test_options_of_earlier_versions_are_read_by_their_present_names(tmp_path: P
         "data.sampling.any": 1,
         "data.slices.num_workers": "${..num_workers}",
     }
+
+
+def test_scratch_is_left_out_of_a_run_s_identity() -> None:
+    scratch = compose("train", [])
+    assert type(instantiate(scratch.finetune)).__name__ == "Scratch"
+    assert identity(scratch) == identity(compose("train", ["finetune.source=run"])), "scratch reads no source"
+    assert identity(scratch) != identity(compose("train", ["finetune=full", "finetune.source=run"]))

@@ -34,7 +34,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
     results.csv lists is skipped.
 
     Raises:
-        LiverError: a mistake that the user can mend.
+        LiverError: a mistake that the user can fix.
         Pruned: the run is a trial that was given up.
     """
     if is_listed(folder.name, cfg.results, cfg.trainer):

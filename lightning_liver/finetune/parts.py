@@ -7,7 +7,7 @@ from torch import nn
 
 from lightning_liver.errors import LiverError
 
-Named = int | Sequence[str]  # the first so many, or names with wildcards
+Named = int | Sequence[str]  # number of first parts, or names with wildcards
 
 
 def parts(network: nn.Module) -> dict[str, nn.Module]:

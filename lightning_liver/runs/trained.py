@@ -96,12 +96,12 @@ def _normalization(checkpoint: dict[str, Any], path: Path) -> Normalization:
         kept = checkpoint[KEPT_AS]
         return Normalization(**(kept | {"window_hu": tuple(kept["window_hu"])}))
     except (TypeError, KeyError) as error:
-        raise LiverError(f"{path} does not say how HU become input ({error}); give another run") from error
+        raise LiverError(f"{path} lacks the normalization of its input ({error}); give another run") from error
 
 
 def _loaded(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise LiverError(f"{path} is missing: the run is not that far, or of another kind; give another run")
+        raise LiverError(f"{path} is missing: the run has not trained so long, or is of another kind; give another run")
     try:
         loaded = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # torch raises many kinds for a damaged file

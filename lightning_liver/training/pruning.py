@@ -23,7 +23,7 @@ class Pruning(Callback):
     """Reports the metric after every validation; the step is the epoch, from 0.
 
     Args:
-        reports: to whom.
+        reports: receives the metric, and returns True to give up.
         record: called with the reason when the run is given up, before it stops.
     """
 

@@ -99,7 +99,7 @@ def needs_target(strategy: Strategy | Scratch) -> bool:
     """Return True if the strategy learns from slices of target_root.
 
     Raises:
-        LiverError: it does, and there is none.
+        LiverError: it does, and finetune.target_root is null.
     """
     needed = _terms_that_need(strategy, "target")
     if needed and strategy.target_root is None:

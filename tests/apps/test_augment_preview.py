@@ -42,6 +42,7 @@ def test_every_policy_of_conf_augment_is_named(
     assert {path.stem for path in (folder() / "augment").glob("*.yaml")} <= set(said(drawn[0]))
 
 
+@pytest.mark.slow
 def test_chosen_policies_come_in_the_order_typed_and_equal_commands_draw_equal_files(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,7 +96,7 @@ def test_scans_are_shown_too(scans: Path, tmp_path: Path, capfd: pytest.CaptureF
         (("data=lits",), ["data.root"]),
     ],
 )
-def test_what_is_wrong_is_told(
+def test_what_is_invalid_is_reported(
     tmp_path: Path, arguments: tuple[str, ...], told: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, output = call("augment_preview", *arguments, folder=tmp_path, capfd=capfd)

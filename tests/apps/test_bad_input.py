@@ -57,7 +57,7 @@ from tests.apps.commands import call, run, small_run
         (("hydra.run.dir=a=1",), ["hydra.run.dir=a=1"]),
     ],
 )
-def test_wrong_option_is_told_by_its_name(
+def test_wrong_option_is_reported_by_its_name(
     scans: Path, tmp_path: Path, arguments: tuple[str, ...], told: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, output = call("train", *small_run(scans, "run", *arguments), folder=tmp_path, capfd=capfd)
@@ -82,7 +82,7 @@ def test_missing_root_is_asked_for_by_every_command(
     assert "give data.root=..." in output
 
 
-def test_mistake_in_a_sweep_is_told_without_the_command_line(
+def test_mistake_in_a_sweep_is_reported_without_the_command_line(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ("-m", "data=lits", f"data.root={scans}", "trainer.max_epochs=0", "seed=0,1")
@@ -93,7 +93,7 @@ def test_mistake_in_a_sweep_is_told_without_the_command_line(
     assert "Error executing job" not in output
 
 
-def test_mistyped_option_of_another_command_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_mistyped_option_of_another_command_is_reported(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for app, typed, meant in (("predict", "inptu=x", "input"), ("export", "format=onx", "format=onnx")):
         code, output = call(app, typed, folder=tmp_path, capfd=capfd)
         assert code == 2, output
@@ -120,7 +120,7 @@ def test_preparing_again_takes_less_than_two_seconds(scans: Path, tmp_path: Path
     assert processor_seconds() - begin < 2
 
 
-def test_bad_scans_are_all_told_and_the_rest_prepared(scans: Path, tmp_path: Path) -> None:
+def test_bad_scans_are_all_reported_and_the_rest_prepared(scans: Path, tmp_path: Path) -> None:
     for number in (21, 23):
         (scans / f"volume-{number}.nii.gz").write_bytes(b"")
     arguments = ("data=lits", f"data.root={scans}", "data.workers=0")

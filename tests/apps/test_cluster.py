@@ -39,7 +39,7 @@ def test_every_slice_has_its_truth_and_two_clusters(trained: Path) -> None:
     assert [int(row["z"]) for row in rows if row["case"] == "0"][:3] == [3, 9, 15]
 
 
-def test_scores_and_picture_are_written_and_told(trained: Path) -> None:
+def test_scores_and_picture_are_written_and_reported(trained: Path) -> None:
     scores = json.loads((trained / "made" / "clusters.json").read_text())
     for name in ("features", "pixels", "difference"):
         low, value, high = (scores[f"{name}/adjusted_rand{end}"] for end in ("_low", "", "_high"))
@@ -87,7 +87,7 @@ def test_weights_from_before_training_and_all_features(trained: Path, capfd: pyt
         (("data.phase=portal",), ["data.root"]),
     ],
 )
-def test_wrong_options_are_told_by_their_names(
+def test_wrong_options_are_reported_by_their_names(
     trained: Path, wrong: tuple[str, ...], told: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, output = call("cluster", *TARGET, "output=wrong", *wrong, folder=trained, capfd=capfd)
@@ -114,7 +114,7 @@ def test_a_run_is_asked_for(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
         ("yaml", "not the config of a training run"),
     ],
 )
-def test_a_spoilt_run_is_told(trained: Path, spoilt: str, told: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_spoilt_run_is_reported(trained: Path, spoilt: str, told: str, capfd: pytest.CaptureFixture[str]) -> None:
     folder = trained / f"spoilt-{spoilt}"
     shutil.copytree(trained / "run", folder)
     checkpoint, config = folder / "checkpoints" / "best.ckpt", folder / ".hydra" / "config.yaml"

@@ -56,7 +56,7 @@ def test_baseline_goes_by_its_name_or_its_values(study: Path, compare, name: str
     assert "loss=dice from loss=focal" not in output
 
 
-def test_five_patients_are_told_that_no_test_can_reach_005(tmp_path: Path, compare) -> None:
+def test_five_patients_are_reported_that_no_test_can_reach_005(tmp_path: Path, compare) -> None:
     for loss, dice in (("bce", 0.2), ("dice", 0.9), ("focal", 0.5)):
         write_run(tmp_path / "study" / loss, loss, scores_of(*(dice + n / 100 for n in range(5))))
     code, output = compare("study")
@@ -308,7 +308,7 @@ def test_within_compares_only_runs_that_share_a_value_and_corrects_over_all(scal
     assert "augment.tumour_scale=2 loss" not in output
 
 
-def test_baseline_that_a_stratum_does_not_have_is_told_there(scales: Path, compare) -> None:
+def test_baseline_that_a_stratum_does_not_have_is_reported_there(scales: Path, compare) -> None:
     (scales / "scales" / "bce-10" / "metrics.json").unlink()
     write_run(scales / "scales" / "focal", "focal", scores_of(*[0.5] * 12), augment={"tumour_scale": 10})
     code, output = compare("scales", "--within", "augment.tumour_scale", "--baseline", "bce")

@@ -40,7 +40,7 @@ def test_runs_the_design_for_each_seed_and_tells_the_effects(
         (("hydra.sweeper.factor={loss:[bce,dice]}",), "factor"),
     ],
 )
-def test_a_wrong_design_is_told(
+def test_a_wrong_design_is_reported(
     scans: Path, tmp_path: Path, arguments: tuple[str, ...], told: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, output = call("train", *sweep(scans, "hydra/sweeper=design", *arguments), folder=tmp_path, capfd=capfd)

@@ -23,6 +23,7 @@ def test_counts_the_runs_of_a_sweep_and_starts_none(scans: Path, tmp_path: Path,
     assert not (tmp_path / "multirun").exists()
 
 
+@pytest.mark.slow
 def test_leaves_out_what_is_done_and_goes_by_the_time_that_it_took(
     scans: Path, tmp_path: Path, estimate, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -54,7 +55,7 @@ def test_one_run_is_one_run(scans: Path, estimate) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["loss=nothing", "loss.gamma=1,2,", "nothing=1"])
-def test_mistakes_are_told_as_training_would(scans: Path, estimate, wrong: str) -> None:
+def test_mistakes_are_reported_as_training_would(scans: Path, estimate, wrong: str) -> None:
     code, output = estimate(*sweep(scans, wrong))
     assert code == 2
     assert "Traceback" not in output

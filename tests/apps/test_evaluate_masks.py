@@ -66,7 +66,7 @@ def test_tables_have_a_row_a_case_and_structure_and_a_row_a_lesion(
     assert metrics["test/tumour/dice_per_case"] == pytest.approx(np.mean(tumours))
 
 
-def test_what_is_of_no_pair_is_told(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_is_of_no_pair_is_reported(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write(place / "t" / "segmentation-7.nii", SETS["plain"][0].truth)
     write(place / "p" / "segmentation-8.nii", SETS["plain"][0].truth)
     code, output = call("evaluate", *TYPED, folder=place, capfd=capfd)
@@ -89,7 +89,7 @@ def test_a_prediction_of_another_shape_stops_before_anything_is_scored(
     assert not (place / "out" / "cases.csv").exists()
 
 
-def test_labels_of_another_convention_are_told_and_the_other_cases_are_scored(
+def test_labels_of_another_convention_are_reported_and_the_other_cases_are_scored(
     place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write(place / "p" / "volume-1-segmentation.nii.gz", 127 * SETS["plain"][0].truth)
@@ -134,7 +134,7 @@ def test_no_lesion_at_all_leaves_a_table_with_its_header(tmp_path: Path, capfd: 
         (("truth=t", "predictions=p", "patients=none.csv"), "none.csv: cannot be read"),
     ],
 )
-def test_wrong_option_is_told_by_its_name(
+def test_wrong_option_is_reported_by_its_name(
     place: Path, arguments: tuple[str, ...], told: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, output = call("evaluate", *arguments, "hydra.run.dir=out", folder=place, capfd=capfd)

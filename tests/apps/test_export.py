@@ -213,7 +213,7 @@ def test_networks_that_cannot_be_exported_are_refused_with_the_reason(
         (("seed=-1",), ["seed=-1"]),
     ],
 )
-def test_wrong_options_are_told_by_their_names(
+def test_wrong_options_are_reported_by_their_names(
     ready: Path, wrong: tuple[str, ...], told: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     given = ("run=run", "format=torch_export", *wrong)
@@ -225,14 +225,14 @@ def test_wrong_options_are_told_by_their_names(
 
 
 @pytest.mark.parametrize("text", ["{", '{"thresholds": {"liver": 0.5}}', '{"thresholds": {"liver": 0.5, "tumour": 1}}'])
-def test_a_damaged_decision_is_told(folder: Path, text: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_decision_is_reported(folder: Path, text: str, capfd: pytest.CaptureFixture[str]) -> None:
     (run_folder(folder / "run") / "decision.json").write_text(text)
     code, output = call("export", "run=run", "format=torch_export", folder=folder, capfd=capfd)
     assert code == 2, output
     assert "decision.json" in output
 
 
-def test_a_run_without_weights_is_told(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_run_without_weights_is_reported(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (run_folder(folder / "run") / "checkpoints" / "best.ckpt").unlink()
     code, output = call("export", "run=run", folder=folder, capfd=capfd)
     assert code == 2, output
@@ -240,7 +240,7 @@ def test_a_run_without_weights_is_told(folder: Path, capfd: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("package", ["onnxruntime", "onnxscript"])
-def test_a_missing_package_is_told_with_what_installs_it(
+def test_a_missing_package_is_reported_with_what_installs_it(
     ready: Path, package: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)

@@ -89,7 +89,7 @@ def test_frozen_stages_change_by_no_bit_and_have_no_group(place: Path, tune: Cal
     assert groups(place / "frozen") == ["head", "decoder.1", "decoder.0", "encoder.2"]
 
 
-def test_gradual_thaws_from_the_logits_to_the_image(place: Path, tune: Callable[..., str]) -> None:
+def test_gradual_unfreezes_from_the_logits_to_the_image(place: Path, tune: Callable[..., str]) -> None:
     tune("thawing", "gradual", "trainer.max_epochs=2")  # of six parts, two an epoch
     before, after = weights(place / "source", "best"), weights(place / "thawing")
     moved = {
@@ -103,19 +103,20 @@ def test_gradual_thaws_from_the_logits_to_the_image(place: Path, tune: Callable[
     ("strategy", "options", "breaking", "method"),
     [
         ("gradual", (), Freezing, "on_train_epoch_start"),
-        (
+        pytest.param(
             "layer_transfer",
             ("finetune.copied=2", "finetune.frozen=2", "finetune.frozen_epochs=1"),
             Freezing,
             "on_train_epoch_start",
+            marks=pytest.mark.slow,
         ),
-        ("conservation_weights", (), Freezing, "on_train_epoch_start"),
+        pytest.param("conservation_weights", (), Freezing, "on_train_epoch_start", marks=pytest.mark.slow),
         ("domain_adversarial", (), Freezing, "on_train_epoch_start"),
         ("self_taught", (), MaskedReconstruction, "on_train_epoch_start"),
     ],
 )
 @pytest.mark.parametrize("epoch", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_run_cut_short_in_any_phase_goes_on_to_the_same_weights(
+def test_a_run_cut_short_in_any_phase_continues_to_the_same_weights(
     place: Path,
     tune: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
@@ -229,7 +230,7 @@ def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
         ("fulll", (), ["finetune=fulll", "layer_transfer", "did you mean finetune=full?"]),
     ],
 )
-def test_wrong_options_are_told_by_name(
+def test_wrong_options_are_reported_by_name(
     tune: Callable[..., str], tmp_path: Path, strategy: str, options: tuple[str, ...], told: list[str]
 ) -> None:
     output = tune(str(tmp_path / "wrong"), strategy, *options, expected=2)

@@ -64,7 +64,8 @@ def touched(study: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in study.rglob("*.ckpt")}
 
 
-def test_the_same_search_again_runs_nothing_and_a_longer_one_goes_on(
+@pytest.mark.slow
+def test_the_same_search_again_runs_nothing_and_a_longer_one_continues(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, output = call("train", *search(scans, "study", 3, *SPACE), folder=tmp_path, capfd=capfd)
@@ -135,7 +136,7 @@ def test_a_trial_killed_after_it_was_given_up_is_not_trained_on(
     assert touched(tmp_path / "study") == before
 
 
-def test_a_failed_trial_is_told_with_its_reason_and_the_others_go_on(
+def test_a_failed_trial_is_reported_with_its_reason_and_the_others_continue(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     grid = (
@@ -155,6 +156,7 @@ def test_a_failed_trial_is_told_with_its_reason_and_the_others_go_on(
     assert yaml.safe_load((tmp_path / "study" / "optimization_results.yaml").read_text())["trials"]["failed"] == 1
 
 
+@pytest.mark.slow
 def test_a_trial_whose_folder_is_held_stays_running_until_it_is_free(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,7 +192,7 @@ def test_a_trial_whose_folder_is_held_stays_running_until_it_is_free(
         ((*SPACE, "hydra.sweeper.pruner._target_=optuna.pruners.Secateurs"), "optuna.pruners.Secateurs"),
     ],
 )
-def test_mistakes_are_told_without_a_traceback(
+def test_mistakes_are_reported_without_a_traceback(
     scans: Path, tmp_path: Path, arguments: tuple[str, ...], message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, output = call("train", *search(scans, "study", 1, *arguments), folder=tmp_path, capfd=capfd)
@@ -238,7 +240,7 @@ def test_a_killed_search_ends_as_one_that_was_not(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("pruner", "end"), [((), TrialState.COMPLETE), (THRESHOLD, TrialState.PRUNED)])
-def test_trials_of_worker_processes_report_and_are_told(
+def test_trials_of_worker_processes_report_and_are_reported(
     scans: Path, tmp_path: Path, pruner: tuple[str, ...], end: TrialState
 ) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")

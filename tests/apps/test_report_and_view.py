@@ -76,7 +76,7 @@ def test_report_is_made_again_as_it_was(place: Path, capfd: pytest.CaptureFixtur
         ("view", ("run=bare",), ["best.ckpt is missing"]),
     ],
 )
-def test_mistakes_are_told_by_their_names(
+def test_mistakes_are_reported_by_their_names(
     place: Path, command: str, arguments: tuple[str, ...], told: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     if "run=bare" in arguments:

@@ -46,7 +46,7 @@ def test_the_same_sweep_again_skips_what_is_complete_and_runs_the_rest(
     assert json.loads((runs[0] / "metrics.json").read_text()) == kept
 
 
-def test_a_failed_job_is_told_and_does_not_stop_the_others(
+def test_a_failed_job_is_reported_and_does_not_stop_the_others(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, output = call("train", *sweep(scans, "model.depth=0,2"), folder=tmp_path, capfd=capfd)
@@ -97,7 +97,7 @@ def test_results_of_a_shorter_run_are_not_those_of_a_longer_one(
         is_listed("a", str(path), trainer)
 
 
-def test_a_damaged_table_of_results_is_told(scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_table_of_results_is_reported(scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "results.csv").write_text("name\nfirst\n")
     code, output = call("train", *sweep(scans, "loss=bce", "results=results.csv"), folder=tmp_path, capfd=capfd)
     assert code == 2

@@ -131,6 +131,7 @@ def test_another_seed_makes_other_weights(trained: Path, capfd: pytest.CaptureFi
     assert not equal(weights(trained / "run"), weights(trained / "other"))
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_run_ends_with_the_same_weights(trained: Path) -> None:
     """SIGKILL in mid-epoch, dropout and every augmentation on; then resume, all with a loading process."""
     arguments = ("data.slices_per_epoch=400", "trainer.max_epochs=3", "data.num_workers=1", "augment=all")
@@ -262,7 +263,7 @@ def test_minutes_that_hold_no_epoch_train_and_validate_a_part_of_one(
 
 
 @pytest.mark.slow
-def test_more_minutes_go_on_behind_a_short_last_epoch(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_more_minutes_continue_behind_a_short_last_epoch(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Fixed by hand to 2.5 epochs, which a resumed run keeps; with twice the minutes there are twice the steps."""
     timed = ("trainer.max_minutes=0.001", "data.slices_per_epoch=40", "data.batch_size=4", "trainer.validate_every=2")
     assert call("train", *small_run(trained / "scans", "longer", *timed), folder=trained, capfd=capfd)[0] == 0

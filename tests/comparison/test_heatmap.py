@@ -75,7 +75,7 @@ def test_text_has_means_marks_and_a_dash_for_missing_cells() -> None:
     assert "over 3 tests" in text
 
 
-def test_caption_says_if_all_are_told_apart() -> None:
+def test_caption_says_if_all_are_reported_apart() -> None:
     table = table_of(GRID)
     grid = two_option_grid(table)
     assert grid is not None

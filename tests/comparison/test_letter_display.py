@@ -15,7 +15,7 @@ def pair(first: str, second: str, p: float) -> Comparison:
 
 
 @given(st.lists(st.booleans(), min_size=21, max_size=21))
-def test_two_share_a_letter_exactly_if_they_are_not_told_apart(apart: list[bool]) -> None:
+def test_two_share_a_letter_exactly_if_they_are_not_reported_apart(apart: list[bool]) -> None:
     pairs = [
         pair(*names, 0.01 if is_apart else 0.5) for names, is_apart in zip(combinations(NAMES, 2), apart, strict=True)
     ]
@@ -31,5 +31,5 @@ def test_a_middle_one_without_a_difference_has_both_letters() -> None:
     assert letter_display(["best", "middle", "worst"], pairs) == {"best": "a", "middle": "ab", "worst": "b"}
 
 
-def test_pairs_without_a_test_are_not_told_apart() -> None:
+def test_pairs_without_a_test_are_not_reported_apart() -> None:
     assert letter_display(["best", "worst"], []) == {"best": "a", "worst": "a"}

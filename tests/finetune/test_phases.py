@@ -76,7 +76,7 @@ def test_groups_show_only_what_trains() -> None:
     assert all(p.requires_grad for g in made for p in g["params"])
 
 
-def test_a_part_that_thaws_follows_the_schedule_from_where_it_is() -> None:
+def test_a_part_that_unfreezes_follows_the_schedule_from_where_it_is() -> None:
     network = Tiny()
     known = parts(network)
     optimizer = SGD([group(known["head"], "head", 1.0)], lr=0.4)

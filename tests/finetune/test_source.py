@@ -211,7 +211,7 @@ def test_bad_file_is_named_with_what_was_seen(name: str, data: bytes, said: str,
     assert "copy it again" in str(refused.value).lower() or "finetune.source" in str(refused.value)
 
 
-def test_missing_file_and_folder_without_checkpoint_are_told_what_is_wanted(tmp_path: Path) -> None:
+def test_missing_file_and_folder_without_checkpoint_are_reported_what_is_wanted(tmp_path: Path) -> None:
     with pytest.raises(LiverError, match=r"no file .*nowhere\.ckpt.*safetensors"):
         read_weights(tmp_path / "nowhere.ckpt")
     with pytest.raises(LiverError, match=r"neither checkpoints/best\.ckpt nor checkpoints/last\.ckpt"):

@@ -256,7 +256,7 @@ def test_weights_of_a_diverged_training_are_refused_by_name(bad: float) -> None:
     plan(unet(2), weights, parts=["encoder.*"])
 
 
-def test_training_goes_on_from_what_was_copied() -> None:
+def test_training_continues_from_what_was_copied() -> None:
     network = unet(2, in_channels=3, classes=1)
     plan(network, unet(1).state_dict(), parts=None).apply(network)
     network(torch.rand(2, 3, 16, 16)).square().mean().backward()

@@ -30,7 +30,7 @@ def test_it_is_asked_for(asked: bool | None) -> None:
     assert compiled(network(), replace(ASKED, compile=asked)) is None
 
 
-def test_a_machine_without_a_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_a_compiler_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(LiverError, match="C\\+\\+ compiler"):
         compiled(network(), ASKED)

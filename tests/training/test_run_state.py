@@ -51,7 +51,7 @@ def test_card_trains_in_what_it_has(has_bf16: bool, precision: str, monkeypatch:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-def test_missing_card_is_told_before_anything_is_prepared() -> None:
+def test_missing_card_is_reported_before_anything_is_prepared() -> None:
     with pytest.raises(LiverError, match="trainer=cpu"):
         resolve_auto(replace(OPTIONS, accelerator="cuda"))
 
@@ -73,7 +73,7 @@ def test_a_run_keeps_what_it_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert RunState(tmp_path).steps is None
 
 
-def test_a_run_goes_on_compiled_or_not_as_it_began(tmp_path: Path) -> None:
+def test_a_run_continues_compiled_or_not_as_it_began(tmp_path: Path) -> None:
     asked = replace(OPTIONS, compile="auto")
     bound(tmp_path, asked)
     assert bound(tmp_path, asked).compile == "auto", "as long as nothing was chosen"
