@@ -73,7 +73,7 @@ def test_each_benchmark_has_its_own_help(
 def test_make_bench_needs_the_environments_of_the_benchmark_and_passes_its_options(
     variables: str, environments: list[str], options: str
 ) -> None:
-    command = ["make", "--always-make", "--dry-run", "bench", *variables.split()]
+    command = ["make", "--no-print-directory", "--always-make", "--dry-run", "bench", *variables.split()]
     lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     assert sorted(line.split()[-1] for line in lines if " -m venv " in line) == environments
     python, rest = lines[-1].split(" -m experiments.speed ")
