@@ -45,6 +45,8 @@ def explain(error: "ValidationError", group: str = "") -> str:
 
 def _expected(fault: "ErrorDetails") -> str:
     kind, message = fault["type"], fault["msg"].removeprefix("Value error, ")
+    if kind.startswith("bool"):
+        return "expected true or false"
     message = message.replace("Input should be", "expected a value" if kind in _COMPARISONS else "expected")
     if kind.startswith("missing"):
         return "expected a value; none is given"

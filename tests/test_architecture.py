@@ -11,8 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "lightning_liver"
 FLOORS = (
-    ("errors", "types", "machine"),
-    ("volume", "files", "config"),
+    ("errors", "machine"),
+    ("types", "volume", "files", "config"),
     ("tables", "help"),
     ("imageio", "augment", "losses", "models", "formats"),
     ("data", "metrics", "finetune"),

@@ -78,6 +78,7 @@ def test_loss_of_the_guide_equals_its_oracle(mine: Path) -> None:
     assert loss(logits, target, power=3.0, class_weights=None).item() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_augmentation_of_the_guide_trains(mine: Path, scans: Path, capfd: pytest.CaptureFixture[str]) -> None:
     trained("An augmentation", mine, scans, capfd)
     trained("An augmentation", mine, scans, capfd, "augment=none", "hydra.run.dir=plain")
@@ -107,6 +108,7 @@ def test_callback_of_the_guide_logs(mine: Path, scans: Path, capfd: pytest.Captu
     assert read_scalars(mine / "run" / "tensorboard")["train/largest_weight"][0].value > 0
 
 
+@pytest.mark.slow
 def test_logger_of_the_guide_writes_its_table(mine: Path, scans: Path, capfd: pytest.CaptureFixture[str]) -> None:
     trained("A logger", mine, scans, capfd)
     assert "val/loss" in (mine / "run" / "table" / "metrics.csv").read_text().splitlines()[0]

@@ -3,7 +3,6 @@
 import json
 import math
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,13 +20,14 @@ from lightning_liver.config import folder
 from lightning_liver.data.datamodule import SliceOptions
 from lightning_liver.data.store import CaseRecord, open_store
 from lightning_liver.errors import LiverError
-from lightning_liver.inference.predict_volume import AUTOCAST
+from lightning_liver.inference.predict_volume import autocast_of
 from lightning_liver.machine import threads
 from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.listing import is_done, is_listed
 from lightning_liver.sweep.design import jobs as designed
 from lightning_liver.training.memory_format import choose_memory_format
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
+from lightning_liver.training.stopwatch import seconds_of
 from lightning_liver.types import STRUCTURES
 
 _TIMED_S = 3.0  # spent on timing one kind of step
@@ -116,13 +116,13 @@ def _measured(cfg: DictConfig, at_once: int) -> tuple[float, str]:
     slices: SliceOptions = build(cfg.data.slices)
     step = _Step(build(cfg.model), build(cfg.loss), build(cfg.optimizer), options)
     choose_memory_format(step.network, options, (slices.batch_size, slices.channels, *slices.size_yx))
-    step_s = _seconds(lambda: step.train(*_batch(slices, slices.batch_size, slices.size_yx)))
+    step_s = _seconds(lambda: step.train(*_batch(slices, slices.batch_size, slices.size_yx)), step.device)
     steps = options.max_epochs * max(slices.slices_per_epoch // slices.batch_size, 1)
     fit_s = 60 * options.max_minutes if options.max_minutes else steps * step_s
     records = _records(cfg.data)
     if not records:
         return fit_s, f"{step_s * 1000:.0f} ms a step; preparing and testing not included"
-    slice_s = _seconds(lambda: step.predict(*_batch(slices, 1, records[0].shape[1:])))
+    slice_s = _seconds(lambda: step.predict(*_batch(slices, 1, records[0].shape[1:])), step.device)
     validations = 0 if options.max_minutes else max(options.max_epochs // options.validate_every, 1)
     fold = sum(record.shape[0] for record in records) / cfg.data.folds
     # the best weights evaluate the whole fold and about as many test slices
@@ -148,8 +148,7 @@ class _Step:
         self.device = torch.device("cpu" if options.accelerator == "cpu" else options.accelerator)
         self.network, self.loss = network.to(self.device), loss
         self.optimizer = optimizer(self.network.parameters())
-        half = AUTOCAST.get(options.precision)
-        self.autocast = torch.autocast(self.device.type, dtype=half, enabled=half is not None)
+        self.autocast = autocast_of(self.device.type, options.precision)
 
     def train(self, images: Tensor, target: Tensor) -> None:
         self.network.train()
@@ -178,14 +177,12 @@ def _batch(slices: SliceOptions, count: int, size_yx: tuple[int, ...]) -> tuple[
     return torch.randn(count, slices.channels, height, width), target
 
 
-def _seconds(step: Callable[[], None]) -> float:
+def _seconds(step: Callable[[], None], device: torch.device) -> float:
     """Return the median time of a few steps, after one to warm up."""
     step()
     times: list[float] = []
     while len(times) < _FEWEST_STEPS or sum(times) < _TIMED_S:
-        begin = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - begin)
+        times.append(seconds_of(step, device))
     return statistics.median(times)
 
 

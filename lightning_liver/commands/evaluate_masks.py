@@ -1,7 +1,6 @@
 """Scores of masks of any tool against true ones. Imports no Lightning, so that it starts quickly."""
 
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from lightning_liver.metrics.aggregate import LESION_COLUMNS, Figures, case_rows
 from lightning_liver.metrics.modes import mode_of
 from lightning_liver.runs.folder import RunFolder
 from lightning_liver.tables import write_csv, write_json_whole
+from lightning_liver.types.options import Millimetres, Switch, Workers, check
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +60,9 @@ def _refuse_options_of_runs(typed: Sequence[str]) -> None:
 
 def _refuse_bad_options(cfg: DictConfig) -> None:
     mode_of(cfg.mode)
-    tolerance, workers = cfg.tolerance_mm, cfg.workers
-    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
-        raise LiverError(f"tolerance_mm={tolerance!r}: expected millimetres, 0 or more")
-    if isinstance(workers, bool) or not isinstance(workers, int | None) or not 0 <= (workers or 0) <= 1024:
-        raise LiverError(f"workers={workers!r}: expected a whole number from 0 to 1024, or null for as many as pay")
-    if not isinstance(cfg.skip_missing, bool):
-        raise LiverError(f"skip_missing={cfg.skip_missing!r}: expected true or false")
+    check("tolerance_mm", cfg.tolerance_mm, Millimetres)
+    check("workers", cfg.workers, Workers | None)
+    check("skip_missing", cfg.skip_missing, Switch)
 
 
 def _report_unmatched(matched: Matched, *, skip_missing: bool) -> None:

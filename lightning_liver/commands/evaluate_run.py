@@ -4,10 +4,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from pydantic import Strict
 from torch import nn
 
 from lightning_liver.augment.policy import none
@@ -29,6 +30,7 @@ from lightning_liver.training.settings import resolve_auto
 from lightning_liver.training.task import SegmentationTask
 from lightning_liver.training.trainer import bare_trainer
 from lightning_liver.training.volume_scores import VolumeScores, check_scoring
+from lightning_liver.types.options import Natural, check
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +87,7 @@ def _check_uncertainty(cfg: DictConfig, network: nn.Module, *, views: int) -> No
     kind, passes = cfg.uncertainty, cfg.passes
     if kind not in (None, *KINDS):
         raise LiverError(f"uncertainty={kind!r}: expected one of {', '.join(KINDS)}")
-    if isinstance(passes, bool) or not isinstance(passes, int) or passes < 0:
-        raise LiverError(f"passes={passes!r}: expected a whole number of at least 0")
+    check("passes", passes, Annotated[Natural, Strict()])
     check_uncertainty(kind, passes, views=passes or views, dropout=has_dropout(network))
 
 

@@ -14,6 +14,7 @@ from lightning_liver.runs.differences import differences
 from lightning_liver.runs.environment import environment
 from lightning_liver.runs.folder import RunFolder
 from lightning_liver.tables import write_json_whole
+from lightning_liver.types.options import Switch, check
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +41,7 @@ def wants_report(cfg: DictConfig) -> bool:
     Raises:
         LiverError: `report` is neither true nor false.
     """
-    wanted = cfg.get("report", True)  # missing in runs of an earlier version
-    if not isinstance(wanted, bool):
-        raise LiverError(f"report={wanted!r}: expected true or false")
+    wanted: bool = check("report", cfg.get("report", True), Switch)  # missing in runs of an earlier version
     return wanted
 
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
+from pydantic import Field
 
 from lightning_liver.build import prepared
 from lightning_liver.data.resample import resample_labels
@@ -27,6 +29,7 @@ from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.status import json_of
 from lightning_liver.runs.trained import decision_of, read_run, tested_cases
 from lightning_liver.training.settings import available_accelerator
+from lightning_liver.types.options import Switch, check
 from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -93,10 +96,8 @@ def masks_of_folder(folder: Path, store: Store, first: str) -> Callable[[str], L
 def _checked(cfg: DictConfig) -> tuple[Path, int]:
     if cfg.run is None:
         raise LiverError("run=null: expected a run folder; type liver-view run=RUN_FOLDER case=N")
-    if not isinstance(cfg.port, int) or not 0 <= cfg.port < 2**16:
-        raise LiverError(f"port={cfg.port!r}: expected a whole number from 0 to {2**16 - 1}")
-    if not isinstance(cfg.browser, bool):
-        raise LiverError(f"browser={cfg.browser!r}: expected true or false")
+    check("port", cfg.port, Annotated[int, Field(ge=0, lt=2**16, strict=True)])
+    check("browser", cfg.browser, Switch)
     return Path(str(cfg.run)).expanduser(), cfg.port
 
 

@@ -13,6 +13,7 @@ from lightning_liver.files import write_whole
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.inference.thresholds import HALF, Thresholds
 from lightning_liver.types import STRUCTURES
+from lightning_liver.types.options import Probability, check
 
 FILE = "decision.json"
 
@@ -118,6 +119,5 @@ def _steps(options: Any) -> dict[str, Any]:
 
 
 def _threshold(option: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, float | int) or not 0 < value < 1:
-        raise LiverError(f"{option}={value!r}: expected a probability between 0 and 1")
-    return float(value)
+    probability: float = check(option, value, Probability)
+    return probability

@@ -187,6 +187,12 @@ def _apply(network: nn.Module, images: Images, *, multiple: int, options: Option
         return tiled_logits(network, images, tile=tile, overlap=options.overlap, multiple=multiple)
 
 
+def autocast_of(device: str, precision: str) -> torch.autocast:
+    """Return the autocast of a mixed trainer.precision on a kind of device; it does nothing for others."""
+    half = AUTOCAST.get(precision)
+    return torch.autocast(device, dtype=half, enabled=half is not None)
+
+
 def _autocast(options: Options) -> AbstractContextManager[object]:
     if options.autocast is None:
         return nullcontext()

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from lightning_liver.build import build
 from lightning_liver.errors import LiverError, explain
 from lightning_liver.sweep.study import Direction
-from lightning_liver.types.options import Count
+from lightning_liver.types.options import Count, Seed
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -21,7 +21,7 @@ class Options:
     n_jobs: Count
     metric: Annotated[str, Field(pattern="^val/")]  # selection by test scores would bias them
     direction: Direction
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed
     sampler: Any
     pruner: Any
 

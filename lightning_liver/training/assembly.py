@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ValidationError
+from pydantic import Strict, ValidationError
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from torch import nn
@@ -39,6 +39,7 @@ from lightning_liver.training.task import Loss, SegmentationTask
 from lightning_liver.training.threshold_tuning import ThresholdTuning
 from lightning_liver.training.trainer import summary_table, trainer
 from lightning_liver.training.volume_scores import PostprocessGains, VolumeScores, check_scoring
+from lightning_liver.types.options import Count, Seed, Switch, check
 
 log = logging.getLogger(__name__)
 
@@ -125,8 +126,7 @@ def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Run:
 
 def _components(cfg: DictConfig, folder: Path) -> Components:
     """Seed everything, build and try every component that needs no data, write the layer table to model.txt."""
-    if not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
-        raise LiverError(f"seed={cfg.seed!r}: expected a whole number from 0 to {2**32 - 1}")
+    check("seed", cfg.seed, Seed)
     pl.seed_everything(cfg.seed, verbose=False)
     slices: SliceOptions = build(cfg.data.slices)
     network, loss, augment = build(cfg.model), build(cfg.loss), build(cfg.augment)
@@ -221,10 +221,8 @@ def _refuse_compiled_hooks(compile_: Any, strategy: Strategy | Scratch) -> None:
 
 
 def _multiple(inference: DictConfig, network: nn.Module) -> int:
-    if not isinstance(inference.multiple, int) or inference.multiple < 1:
-        raise LiverError(f"inference.multiple={inference.multiple!r}: expected a whole number of at least 1")
-    if inference.flips not in (None, True, False):
-        raise LiverError(f"inference.flips={inference.flips!r}: expected true or false")
+    check("inference.multiple", inference.multiple, Annotated[Count, Strict()])
+    check("inference.flips", inference.flips, Switch | None)
     own: Any = getattr(network, "multiple", 1)
     return math.lcm(inference.multiple, own)
 

@@ -14,9 +14,10 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from lightning_liver.files import write_whole
-from lightning_liver.inference.predict_volume import AUTOCAST
+from lightning_liver.inference.predict_volume import autocast_of
 from lightning_liver.machine import processor
 from lightning_liver.training.settings import TrainerOptions
+from lightning_liver.training.stopwatch import seconds_of
 
 _LAYOUTS = (torch.contiguous_format, torch.channels_last)
 _ROUNDS = 6  # through both formats; the first one warms up
@@ -84,11 +85,12 @@ def _ratio(network: nn.Module, precision: str, threads: int, shape: tuple[int, .
 
 def _seconds(network: nn.Module, images: Tensor, precision: str) -> float:
     """Return the seconds of a forward and a backward pass."""
-    began = time.perf_counter()
-    half = AUTOCAST.get(precision)
-    with torch.autocast("cpu", dtype=half, enabled=half is not None):
-        logits = network(images)
-    total = sum(level.float().sum() for level in ([logits] if isinstance(logits, Tensor) else logits))
-    if isinstance(total, Tensor) and total.requires_grad:
-        total.backward()  # type: ignore[no-untyped-call]
-    return time.perf_counter() - began
+
+    def step() -> None:
+        with autocast_of("cpu", precision):
+            logits = network(images)
+        total = sum(level.float().sum() for level in ([logits] if isinstance(logits, Tensor) else logits))
+        if isinstance(total, Tensor) and total.requires_grad:
+            total.backward()  # type: ignore[no-untyped-call]
+
+    return seconds_of(step, torch.device("cpu"))

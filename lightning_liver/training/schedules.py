@@ -6,13 +6,11 @@ They ask for the number of steps at every step, since a run with a wall-clock bu
 import math
 from collections.abc import Callable
 
-from pydantic import ConfigDict, validate_call
+from pydantic import validate_call
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from lightning_liver.types.options import Fraction, Natural, Positive
-
-Checked = ConfigDict(arbitrary_types_allowed=True)
+from lightning_liver.types.options import Checked, Fraction, Natural, Positive
 
 
 @validate_call(config=Checked)

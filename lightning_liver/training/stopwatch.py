@@ -1,6 +1,7 @@
 """Clock of a device, and seconds of the stages of a run."""
 
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -10,6 +11,13 @@ def now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
+
+
+def seconds_of(step: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds of a step, until the device has finished its work."""
+    began = now(device)
+    step()
+    return now(device) - began
 
 
 class Stopwatch:

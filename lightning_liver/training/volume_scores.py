@@ -11,7 +11,6 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.trainer.states import TrainerFn
 
 from lightning_liver.data.datamodule import SliceDataModule
-from lightning_liver.errors import LiverError
 from lightning_liver.inference.decision import Gain
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.metrics.case_score import CaseScore, score_case
@@ -19,6 +18,7 @@ from lightning_liver.metrics.modes import mode_of
 from lightning_liver.metrics.voxel_counts import count_voxels, dice
 from lightning_liver.report.cases import representative_slice
 from lightning_liver.types import STRUCTURES
+from lightning_liver.types.options import Millimetres, check
 
 Labels = UInt8[np.ndarray, "z y x"]
 Batch = Mapping[str, torch.Tensor]
@@ -130,8 +130,7 @@ def check_scoring(*, mode: str, tolerance_mm: Any) -> None:
         LiverError: there is no such mode, or the tolerance is not a distance.
     """
     mode_of(mode)
-    if isinstance(tolerance_mm, bool) or not isinstance(tolerance_mm, float | int) or not tolerance_mm >= 0:
-        raise LiverError(f"scores.tolerance_mm={tolerance_mm!r}: expected a number of at least 0, in mm")
+    check("scores.tolerance_mm", tolerance_mm, Millimetres)
 
 
 def _dice(truth: Labels, predicted: Labels) -> tuple[float, ...]:

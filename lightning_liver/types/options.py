@@ -1,8 +1,10 @@
 """Types of options, checked by pydantic where a config is built. None takes infinity or NaN."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+
+from lightning_liver.errors import LiverError, explain
 
 
 def _increasing(window_hu: tuple[float, float]) -> tuple[float, float]:
@@ -19,3 +21,26 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Window = Annotated[tuple[Finite, Finite], AfterValidator(_increasing)]  # lower and upper end
+Millimetres = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Probability = Annotated[float, Field(gt=0, lt=1, strict=True)]  # neither certain end
+Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
+Workers = Annotated[int, Field(ge=0, le=1024, strict=True)]  # processes; 0 is this one
+Switch = Annotated[bool, Strict()]
+
+Checked = ConfigDict(arbitrary_types_allowed=True)  # of pydantic's decorators
+
+
+def check(option: str, value: Any, kind: Any) -> Any:
+    """Return a value of the command line if it is of its type.
+
+    Args:
+        option: its full name, for the message.
+        kind: a type of this module, or what pydantic takes for one.
+
+    Raises:
+        LiverError: it is of another type, or out of range.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise LiverError(explain(error, option)) from None

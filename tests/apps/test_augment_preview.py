@@ -25,6 +25,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return figures
 
 
+@pytest.mark.slow
 def test_the_sheet_is_all_that_is_written_and_the_command_says_where(tmp_path: Path) -> None:
     code, output = run("augment_preview", *PHANTOMS, "policies=[perlin,all]", folder=tmp_path)
     assert code == 0, output
@@ -91,8 +92,8 @@ def test_scans_are_shown_too(scans: Path, tmp_path: Path, capfd: pytest.CaptureF
         (("augment=ring", "augment.count=0"), ["augment.count=0"]),
         (("augment=rng",), ["augment=rng", "ring"]),
         (("seed=-1",), ["seed=-1"]),
-        (("draws=0",), ["draws=0", "1 to 99"]),
-        (("slices=many",), ["slices='many'", "1 to 8"]),
+        (("draws=0",), ["draws=0", "greater than or equal to 1"]),
+        (("slices=many",), ["slices='many'", "valid integer"]),
         (("data=lits",), ["data.root"]),
     ],
 )

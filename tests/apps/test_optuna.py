@@ -136,6 +136,7 @@ def test_a_trial_killed_after_it_was_given_up_is_not_trained_on(
     assert touched(tmp_path / "study") == before
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_reported_with_its_reason_and_the_others_continue(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

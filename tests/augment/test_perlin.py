@@ -75,6 +75,7 @@ def test_neighbouring_slices_get_one_pattern() -> None:
     np.testing.assert_allclose(noise[..., 0], noise[..., 2], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_no_byte() -> None:
     """BLAS, which multiplies the matrices, uses all cores unless limited."""
     script = (

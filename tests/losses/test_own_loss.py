@@ -66,6 +66,7 @@ def test_own_loss_is_measured_with_all_others_only_where_its_folder_is_given(con
     assert identity(compose("train", ["test_losses=all"])) == identity(ours)
 
 
+@pytest.mark.slow
 def test_table_of_examples_has_the_own_loss(conf: Path) -> None:
     rows = runpy.run_path(str(TABLE))["loss_rows"](conf)
     assert next(row for row in rows if row["loss"] == "powered")["empty"] == pytest.approx(10 / 96**2, rel=1e-5)

@@ -20,7 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import nibabel as nib
@@ -30,6 +30,7 @@ from isal import igzip
 from jaxtyping import UInt8
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.random import Generator, default_rng
+from pydantic import Field
 from scipy import ndimage
 from tqdm import tqdm
 
@@ -41,6 +42,7 @@ from lightning_liver.data.sources import Case
 from lightning_liver.errors import LiverError
 from lightning_liver.files import clear_partials, write_whole
 from lightning_liver.machine import cores
+from lightning_liver.types.options import check
 from lightning_liver.volume import Volume, from_canonical
 
 _VERSION = 2  # increment when the drawing changes
@@ -80,9 +82,8 @@ def cases(
         ("matrix", matrix, 32, 1024),
         ("workers", workers, 0, 1024),
     ):
-        _refuse_out_of_range(name, seen, least, most)
-    if not isinstance(tumour_fraction, float | int) or not 0.001 <= tumour_fraction <= 0.3:
-        raise LiverError(f"data.tumour_fraction={tumour_fraction!r}: expected 0.001 to 0.3")
+        check(f"data.{name}", seen, Annotated[int, Field(ge=least, le=most, strict=True)])
+    check("data.tumour_fraction", tumour_fraction, Annotated[float, Field(ge=0.001, le=0.3, strict=True)])
     domain = Domain(phase, noise_hu, slice_mm)
     drawing: dict[str, Any] = {"seed": seed, "matrix": matrix, "tumour_fraction": tumour_fraction}
     root = Path(root).expanduser()
@@ -172,11 +173,6 @@ def _draw_affine(shape: tuple[int, ...], spacing_mm: tuple[float, float, float],
     canonical[:3, 3] = np.rint(rng.uniform((150, 150, -900), (220, 220, 100)))
     way = ornt_transform(axcodes2ornt(("L", "P", "S")), axcodes2ornt(tuple(rng.choice(_AXCODES))))
     return np.asarray(canonical @ inv_ornt_aff(way, shape[::-1]))
-
-
-def _refuse_out_of_range(name: str, seen: object, least: int, most: int) -> None:
-    if not isinstance(seen, int) or not least <= seen <= most:
-        raise LiverError(f"data.{name}={seen!r}: expected a whole number from {least} to {most}")
 
 
 def _claim(root: Path, content: dict[str, Any]) -> None:

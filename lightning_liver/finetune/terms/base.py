@@ -5,12 +5,9 @@ from copy import deepcopy
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from lightning_liver.types.tensors import Images, Masks
-
-Checked = ConfigDict(arbitrary_types_allowed=True)
 
 
 class Start(NamedTuple):

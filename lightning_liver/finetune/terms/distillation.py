@@ -6,8 +6,8 @@ from pydantic import validate_call
 from torch.nn.functional import logsigmoid
 
 from lightning_liver.finetune.features import Batch
-from lightning_liver.finetune.terms.base import Checked, Frozen, Start, Term, finest
-from lightning_liver.types.options import NonNegative, Positive
+from lightning_liver.finetune.terms.base import Frozen, Start, Term, finest
+from lightning_liver.types.options import Checked, NonNegative, Positive
 from lightning_liver.types.tensors import Masks, Scalar
 
 

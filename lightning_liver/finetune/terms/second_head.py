@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from lightning_liver.finetune.features import Batch, Features, channels_of
-from lightning_liver.finetune.terms.base import Checked, Start, Term
-from lightning_liver.types.options import NonNegative
+from lightning_liver.finetune.terms.base import Start, Term
+from lightning_liver.types.options import Checked, NonNegative
 from lightning_liver.types.tensors import Scalar
 
 

@@ -50,6 +50,7 @@ def test_without_options_phantoms_are_those_of_version_2(
     assert (labels == LABELS["tumour"]).sum() == pytest.approx(tumour, abs=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", range(3))
 def test_an_option_set_to_the_drawn_value_changes_no_bit(case: int) -> None:
     plain = render(case, seed=0, matrix=64, tumour_fraction=0.012)
