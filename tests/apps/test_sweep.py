@@ -159,5 +159,5 @@ def test_a_sweep_killed_twice_ends_with_the_same_figures_bit_for_bit(scans: Path
     assert {path.parent.name: path.read_bytes() for path in killed.glob("multirun/six/*/metrics.json")} == figures
     kept = {path: path.stat().st_mtime_ns for path in touched if ".hydra" not in path.parts}
     assert kept == {path: when for path, when in touched.items() if ".hydra" not in path.parts}
-    steps = re.findall(r"Going on after epoch (\d+), step (\d+)", (half / "train.log").read_text())
+    steps = re.findall(r"Continuing after epoch (\d+), step (\d+)", (half / "train.log").read_text())
     assert int(steps[-1][1]) > 0
