@@ -37,7 +37,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Study:
-    """All runs, the scores of the complete ones, and sections whose p values are corrected over all their pairs."""
+    """Runs, the scores of the complete ones, and sections whose p values are corrected over all their pairs."""
 
     runs: tuple[Run, ...]
     rows: tuple[Score, ...]
