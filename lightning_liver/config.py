@@ -15,22 +15,33 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-# Every option but these identifies a run.
-COMMAND = ("resume", "results", "report", "estimate", "trial")  # of the command, not of the run
-PLACES = (
-    "root",
-    "patients",
-    "store",
-    "workers",
-    "num_workers",
-    "prepare",
-    "source",
-    "skip_bad",
-)  # of data
-_OUTPUT = ("logger", "scores", "hydra")
-_TUNING_PLACES = ("source_data", "target_root")
-_SCRATCH = "lightning_liver.finetune.strategy.Scratch"
-_BUDGET = ("max_", "progress")  # of trainer: how its options begin
+# What an option is for; every other one changes what a run learns. An entry stands for the options below it, too.
+COMMAND = ("resume", "results", "report", "estimate", "trial")  # what the command does beside the run
+OUTPUT = ("logger", "trainer.progress", "hydra")
+PLACES = (  # where scans lie, and how many processes read them
+    "data.root",
+    "data.patients",
+    "data.store",
+    "data.workers",
+    "data.num_workers",
+    "data.prepare",
+    "data.source",
+    "data.skip_bad",
+    "finetune.source_data",
+    "finetune.target_root",
+)
+REPEATS = ("seed", "data.fold")  # repeat a configuration, do not make another one
+SCORING, MEASURED = ("scores",), ("test_losses",)  # how the test is scored, and what else it measures
+BUDGET = ("trainer.max_epochs", "trainer.max_minutes")
+
+# A run folder may be used again with other values of these. Its metrics.json must hold what is measured.
+REUSED_WITH_OTHER = (*COMMAND, *OUTPUT, *PLACES, *SCORING, *BUDGET)
+# Runs that differ in these alone are of one configuration. Other scoring rules or another budget make another one.
+SAME_CONFIGURATION = (*COMMAND, *OUTPUT, *PLACES, *REPEATS, *MEASURED)
+# A study's folder is found again by a command line that differs in these.
+_SAME_STUDY = (*COMMAND, *OUTPUT, *PLACES, *SCORING)
+
+SCRATCH = "lightning_liver.finetune.strategy.Scratch"  # reads none of the options of finetune
 
 _RENAMED_DATA = {"loaders": "num_workers", "shares": "sampling"}  # names that no other group uses
 RENAMED = {f"data.{old}": f"data.{new}" for old, new in _RENAMED_DATA.items()}
@@ -81,13 +92,10 @@ def identity(cfg: DictConfig) -> str:
     as absent, and a renamed option counts under its first name: earlier runs keep their names.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    data = {name: value for name, value in plain["data"].items() if name not in PLACES}
-    plain["data"] = _renamed_value(data, {new: old for old, new in _RENAMED_DATA.items()})
-    plain["trainer"] = {name: value for name, value in plain["trainer"].items() if not name.startswith(_BUDGET)}
-    tuning = plain.pop("finetune", None) or {}
-    if tuning.get("_target_") not in (None, _SCRATCH):  # which reads none of its options
-        plain["finetune"] = {name: value for name, value in tuning.items() if name not in _TUNING_PLACES}
-    kept = {name: value for name, value in plain.items() if name not in (*COMMAND, *_OUTPUT)}
+    if (plain.get("finetune") or {}).get("_target_") in (None, SCRATCH):
+        plain.pop("finetune", None)
+    kept = _without(plain, REUSED_WITH_OTHER)
+    kept["data"] = _renamed_value(kept["data"], {new: old for old, new in _RENAMED_DATA.items()})
     return hashlib.sha256(json.dumps(_without_nulls(kept), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -127,6 +135,19 @@ def _renamed_value(value: Any, names: Mapping[str, str]) -> Any:
     return f"${{..{names.get(pointer[1], pointer[1])}}}" if pointer else value
 
 
+def is_one_of(option: str, options: Sequence[str]) -> bool:
+    """Return whether a dotted name is among some options, or below one of them."""
+    return any(option == each or option.startswith(f"{each}.") for each in options)
+
+
+def _without(tree: Mapping[str, Any], options: Sequence[str], above: str = "") -> dict[str, Any]:
+    return {
+        name: _without(value, options, f"{above}{name}.") if isinstance(value, Mapping) else value
+        for name, value in tree.items()
+        if not is_one_of(f"{above}{name}", options)
+    }
+
+
 def _without_nulls(tree: Any) -> Any:
     if not isinstance(tree, dict):
         return tree
@@ -134,16 +155,15 @@ def _without_nulls(tree: Any) -> Any:
     return {name: value for name, value in pruned.items() if value is not None and value != {}}
 
 
-_NOT_IN_NAMES = ("hydra", *(f"{name}=" for name in (*COMMAND, *_OUTPUT)), *(f"data.{name}=" for name in PLACES))
-
-
 def _study(default: str) -> str:
     """Return the experiment that is swept, else a name by which the same command finds its folder again."""
-    arguments = sorted(
-        argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith(_NOT_IN_NAMES)
-    )
+    arguments = sorted(argument for argument in sys.argv[1:] if "=" in argument and not _is_of_same_study(argument))
     names = [argument.partition("=")[2] for argument in arguments if argument.startswith("experiment=")]
     return names[-1] if names else f"{default}-{_digest(' '.join(arguments))}"
+
+
+def _is_of_same_study(argument: str) -> bool:
+    return argument.startswith("hydra/") or is_one_of(argument.partition("=")[0], _SAME_STUDY)
 
 
 def _job(overrides: ListConfig, *, _root_: DictConfig) -> str:

@@ -6,7 +6,21 @@ import pytest
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lightning_liver.config import compose, folder, identity, read_config, renamed
+from lightning_liver.config import (
+    BUDGET,
+    COMMAND,
+    MEASURED,
+    PLACES,
+    REPEATS,
+    SCORING,
+    compose,
+    folder,
+    identity,
+    is_one_of,
+    read_config,
+    renamed,
+)
+from lightning_liver.runs.settings import flat
 from tests.optional import needs
 
 OF_OTHER_COMMANDS = {"format": "export"}  # group -> the command that has it
@@ -155,3 +169,28 @@ def test_scratch_is_left_out_of_a_run_s_identity() -> None:
     assert type(instantiate(scratch.finetune)).__name__ == "Scratch"
     assert identity(scratch) == identity(compose("train", ["finetune.source=run"])), "scratch reads no source"
     assert identity(scratch) != identity(compose("train", ["finetune=full", "finetune.source=run"]))
+
+
+DIFFERS_IN_RESULT = ("seed=3", "data.fold=1", "loss=focal", "test_losses=all", "data.context=1", "finetune=full")
+SAME_RESULT = (
+    *("results=a.csv", "report=false", "estimate=true", "resume=a", "trial=a", "logger=csv", "trainer.progress=false"),
+    *("data.workers=1", "data.num_workers=1", "scores.tolerance_mm=1", "trainer.max_epochs=3"),
+    *("trainer.max_minutes=3", "finetune.source=a"),
+)
+
+
+@pytest.mark.parametrize("override", SAME_RESULT)
+def test_a_run_folder_may_be_used_again_with_another_value(override: str) -> None:
+    assert identity(compose("train", [])) == identity(compose("train", [override]))
+
+
+@pytest.mark.parametrize("override", DIFFERS_IN_RESULT)
+def test_a_run_folder_is_refused_for_another_value(override: str) -> None:
+    assert identity(compose("train", [])) != identity(compose("train", [override]))
+
+
+def test_every_option_that_has_a_purpose_exists() -> None:
+    choices = (["finetune=full", "test_losses=all"], ["data=lits", "data.root=/a"])
+    known = {name for each in choices for name in flat(OmegaConf.to_container(compose("train", each)))}  # type: ignore[arg-type]
+    for option in (*COMMAND, *PLACES, *REPEATS, *SCORING, *MEASURED, *BUDGET, "logger", "trainer.progress"):
+        assert any(is_one_of(name, (option,)) for name in known), option

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning_liver.config import REPEATS
 from lightning_liver.errors import LiverError
 from lightning_liver.runs.folder import CONFIG, RunFolder
 from lightning_liver.runs.scores import Case as Case
 from lightning_liver.runs.scores import read_cases, read_losses
-from lightning_liver.runs.settings import REPEATS, Settings, configuration_names, learnt, read_settings, stratum
+from lightning_liver.runs.settings import Settings, configuration_names, learnt, read_settings, stratum
 from lightning_liver.runs.status import COMPLETE as COMPLETE
 from lightning_liver.runs.status import json_of, status_of
 from lightning_liver.tables import Row

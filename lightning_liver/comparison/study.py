@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from lightning_liver.comparison.heatmap import Grid, two_option_grid
 from lightning_liver.comparison.runs import Run, Score, complete_runs, scores, status_rows
 from lightning_liver.comparison.statistics import Comparison, Scores, compare, pairs_of, patient_scores
+from lightning_liver.config import REPEATS
 from lightning_liver.errors import LiverError
-from lightning_liver.runs.settings import REPEATS, Settings, differing, value_of
+from lightning_liver.runs.settings import Settings, differing, value_of
 from lightning_liver.tables import text_table
 
 _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")

@@ -7,14 +7,10 @@ from typing import Any
 
 import yaml
 
-from lightning_liver.config import COMMAND, PLACES, renamed
+from lightning_liver.config import SAME_CONFIGURATION, SCRATCH, is_one_of, renamed
 from lightning_liver.errors import LiverError
 from lightning_liver.runs.folder import RunFolder
 
-REPEATS = ("seed", "data.fold")  # repeat a configuration, do not make another one
-
-# what was learnt depends on none of these
-_NOT_LEARNT = (*COMMAND, "test_losses", "logger", "hydra", *(f"data.{name}" for name in PLACES))
 _CHOICE, _TARGET = "_choice_", "_target_"
 
 Settings = Mapping[str, object]
@@ -44,8 +40,12 @@ def read_settings(folder: Path) -> Settings:
 
 
 def learnt(settings: Settings) -> dict[str, object]:
-    """Return the settings that define the experiment: without seed, fold and paths."""
-    return {name: value for name, value in settings.items() if name not in REPEATS and not _is_free(name)}
+    """Return the settings that define a configuration: without seed, fold, paths and what nothing reads."""
+    plain = {name: value for name, value in settings.items() if not is_one_of(name, SAME_CONFIGURATION)}
+    if plain.get(f"finetune.{_TARGET}") != SCRATCH and plain.get(f"finetune.{_CHOICE}") != "scratch":
+        return plain
+    others = {name: value for name, value in plain.items() if not is_one_of(name, ("finetune",))}
+    return others | {f"finetune.{_CHOICE}": "scratch", f"finetune.{_TARGET}": SCRATCH}
 
 
 def configuration_names(configs: Sequence[Settings], within: Sequence[str] = ()) -> list[str]:
@@ -131,10 +131,6 @@ def _differing(configs: Sequence[Settings]) -> list[str]:
 
 
 def _of_group(settings: Settings, group: str, groups: Iterable[str]) -> Settings:
-    """Return the options of a group; of "": those outside of all `groups`."""
+    """Return the options of one of `groups`; for "" the options that belong to none of them."""
     above = {name: name.partition(".")[0] for name in settings}
     return {name: value for name, value in settings.items() if (above[name] if above[name] in groups else "") == group}
-
-
-def _is_free(name: str) -> bool:
-    return name in _NOT_LEARNT or name.startswith(tuple(f"{part}." for part in _NOT_LEARNT))
