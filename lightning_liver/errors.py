@@ -37,10 +37,14 @@ def explain(error: "ValidationError", group: str = "") -> str:
     expected: dict[str, list[str]] = {}
     for fault in error.errors():
         option = ".".join(filter(None, [group, *map(str, fault["loc"][:1])]))
-        value = "" if fault["type"].startswith("missing") else f"={fault['input']!r}"
+        value = "" if fault["type"].startswith("missing") else f"={_typed(fault['input'])}"
         given = f"{option}{value}: " if option else ""
         expected.setdefault(given, []).append(_expected(fault))
     return "\n".join(given + " or ".join(dict.fromkeys(wanted)) for given, wanted in expected.items())
+
+
+def _typed(value: object) -> str:
+    return "null" if value is None else repr(value)
 
 
 def _expected(fault: "ErrorDetails") -> str:
@@ -50,6 +54,10 @@ def _expected(fault: "ErrorDetails") -> str:
     message = message.replace("Input should be", "expected a value" if kind in _COMPARISONS else "expected")
     if kind.startswith("missing"):
         return "expected a value; none is given"
+    if kind == "tuple_type":
+        return "expected a list of values, as in [1,2]"
+    if kind == "too_long":
+        return f"expected {fault['ctx']['max_length']} values, not {fault['ctx']['actual_length']}"
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         return "expected no option of this name; correct or remove it"
     return message if message.startswith("expected") else f"expected a valid value ({message})"

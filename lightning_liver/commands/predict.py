@@ -6,11 +6,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, ListConfig
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
@@ -22,12 +21,12 @@ from lightning_liver.inference.fusion import fuse
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.predict_volume import AUTOCAST, SCALE, Options, Prediction, predict_volume
 from lightning_liver.inference.tta import flips_for
-from lightning_liver.inference.uncertainty import check_uncertainty, has_dropout
+from lightning_liver.inference.uncertainty import Kind, check_uncertainty, has_dropout
 from lightning_liver.metrics.volumetry import measure_volumes
 from lightning_liver.runs.trained import decision_of, read_run
 from lightning_liver.tables import write_csv
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
-from lightning_liver.types.options import BelowOne, Count, Natural, Positive
+from lightning_liver.types.options import BelowOne, Count, Natural, Positive, Side
 from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -53,9 +52,9 @@ class PredictOptions:
 
     batch_size: Count
     coarse_mm: Positive | None
-    tile: Annotated[int, Field(ge=16)] | None
+    tile: Side | None
     overlap: BelowOne
-    uncertainty: Literal["entropy", "mutual_information", "variance"] | None
+    uncertainty: Kind | None
     passes: Natural
     probabilities: bool
     dicom_seg: bool

@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from pydantic import Field
 
 from lightning_liver.build import prepared
 from lightning_liver.data.resample import resample_labels
@@ -29,7 +27,7 @@ from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.status import json_of
 from lightning_liver.runs.trained import decision_of, read_run, tested_cases
 from lightning_liver.training.settings import available_accelerator
-from lightning_liver.types.options import Switch, check
+from lightning_liver.types.options import Switch, check, whole_number
 from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -96,7 +94,7 @@ def masks_of_folder(folder: Path, store: Store, first: str) -> Callable[[str], L
 def _checked(cfg: DictConfig) -> tuple[Path, int]:
     if cfg.run is None:
         raise LiverError("run=null: expected a run folder; type liver-view run=RUN_FOLDER case=N")
-    check("port", cfg.port, Annotated[int, Field(ge=0, lt=2**16, strict=True)])
+    check("port", cfg.port, whole_number(0, 2**16 - 1))
     check("browser", cfg.browser, Switch)
     return Path(str(cfg.run)).expanduser(), cfg.port
 

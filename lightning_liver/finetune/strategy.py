@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from pytorch_lightning.callbacks import Callback
 from torch import nn
@@ -21,7 +21,7 @@ from lightning_liver.finetune.freezing import (
 )
 from lightning_liver.finetune.parts import Named, parts, select
 from lightning_liver.finetune.rates import group, groups, scales
-from lightning_liver.types.options import Count, Positive
+from lightning_liver.types.options import Count, Positive, PositiveFraction
 
 Groups = Callable[[Any], list[dict[str, Any]]]  # task -> parameter groups of the optimizer, each with its `scale`
 
@@ -84,7 +84,7 @@ class Strategy:
     unfreeze_every: Count | None
     unfreeze_at_once: Count
     lr_scale: Positive
-    lr_decay: Annotated[float, Field(gt=0, le=1)]
+    lr_decay: PositiveFraction
     source_data: str | None
     target_root: str | None
     pretrain: Any
