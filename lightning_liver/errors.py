@@ -32,6 +32,12 @@ class Pruned(Exception):
     """A trial was given up for its scores so far; its run is neither tested nor complete."""
 
 
+def first_line(message: object) -> str:
+    """Return the first line of a text, or of an error's message; of an error without one its kind."""
+    lines = (line.strip() for line in str(message).splitlines() if line.strip())
+    return next(lines, type(message).__name__ if isinstance(message, BaseException) else "")
+
+
 def explain(error: "ValidationError", group: str = "") -> str:
     """Return a line for each invalid option: `group.option=value: expected ...`; of a whole document no option."""
     expected: dict[str, list[str]] = {}
