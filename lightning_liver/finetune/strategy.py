@@ -1,6 +1,6 @@
 """Fine-tuning strategies: what is copied, what trains when and how fast, and the extra terms of the loss."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field
 from functools import partial
 from typing import Any, NamedTuple
@@ -31,26 +31,6 @@ class Phases(NamedTuple):
 
     groups: Groups | None
     callbacks: Sequence[Callback]
-
-
-class Scratch:
-    """Training from random weights: the strategy that changes nothing.
-
-    It takes the options that a sweep over strategies gives to all of them, and reads none.
-    """
-
-    source = source_data = target_root = copied = pretrain = None
-    terms: Mapping[str, Callable[..., Any]] = {}
-
-    def __init__(self, *, source: str | None, source_data: str | None, target_root: str | None) -> None:
-        pass
-
-    def check(self, network: nn.Module) -> None:
-        """Accept every network."""
-
-    def phases(self, network: nn.Module) -> Phases:
-        """Return a single group, in which all trains."""
-        return Phases(None, ())
 
 
 @dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
@@ -107,6 +87,11 @@ class Strategy:
                 f"finetune.unfreeze_at_once={self.unfreeze_at_once}: expected finetune.unfreeze_every, too; give it"
             )
 
+    @property
+    def copied_source(self) -> str | None:
+        """Source whose weights the run starts from; None from random weights and with `pretrain`."""
+        return self.source if self.pretrain is None else None
+
     def check(self, network: nn.Module) -> None:
         """Refuse names and numbers of parts that the network does not have."""
         names = list(parts(network))
@@ -131,3 +116,33 @@ class Strategy:
         if self.frozen is not None:
             return frozen_for(names, self.frozen, epochs=self.frozen_epochs)
         return dict.fromkeys(names, 0)
+
+
+class Scratch(Strategy):
+    """Training from random weights: nothing is copied or frozen, and the optimizer has a single group.
+
+    It accepts the options that a sweep over strategies sets for all of them, and ignores them.
+    """
+
+    def __init__(self, *, source: str | None, source_data: str | None, target_root: str | None) -> None:
+        super().__init__(
+            source=None,
+            copied=None,
+            frozen=None,
+            frozen_epochs=None,
+            unfreeze_every=None,
+            unfreeze_at_once=1,
+            lr_scale=1.0,
+            lr_decay=1.0,
+            source_data=None,
+            target_root=None,
+            pretrain=None,
+            source_optional=True,
+        )
+
+    def check(self, network: nn.Module) -> None:
+        """Accept every network."""
+
+    def phases(self, network: nn.Module) -> Phases:
+        """Return a single group, in which all trains."""
+        return Phases(None, ())

@@ -222,7 +222,11 @@ def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
         ("layer_transfer", ("finetune.frozen=6",), ["finetune.frozen=6: freezes every part"]),
         ("gradual", ("finetune.frozen=1",), ["contradict"]),
         ("conservation", ("finetune.terms.conservation.temperature=0",), ["finetune.terms.conservation.temperature=0"]),
-        ("domain_adversarial", ("finetune.target_root=null",), ["finetune.target_root is needed"]),
+        (
+            "domain_adversarial",
+            ("finetune.target_root=null",),
+            ["finetune.target_root=null: expected a folder of scans without masks, which"],
+        ),
         ("full", ("finetune.source_data=scans",), ["finetune.source_data=scans", "expected a run folder"]),
         ("full", ("finetune.unfreeze_at_once=2",), ["finetune.unfreeze_at_once"]),
         ("self_taught", ("finetune.pretrain.part=encoder.*",), ["encoder.*", "full resolution"]),
