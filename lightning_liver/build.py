@@ -32,7 +32,10 @@ _EXTRAS = {
 
 
 def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
-    """Build what `_target_` of a config node names; arguments are for what a node with `_partial_` leaves open.
+    """Build the object that `_target_` of a config node names.
+
+    Args:
+        args, kwargs: missing arguments of a node with `_partial_`.
 
     Raises:
         LiverError: an option is of the wrong type or out of range, or a package is not installed.
@@ -48,7 +51,7 @@ def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
 
 
 def prepared(data: DictConfig) -> Store:
-    """The store of a data config, brought up to date.
+    """Return the store of a data config, brought up to date.
 
     Raises:
         OmegaConfBaseException: a required option such as data.root has no value.
@@ -64,7 +67,7 @@ def prepared(data: DictConfig) -> Store:
 
 
 def _check_partial(made: object, place: str) -> None:
-    """Check the options of a function that is to be called later, and of a function among them, by its annotations.
+    """Check the options of a partial function, and of partial functions among them, by its annotations.
 
     Raises:
         LiverError: an option is unknown, of the wrong type or out of range.
@@ -91,7 +94,11 @@ def _group(node: DictConfig) -> str:
 
 
 def _typed(node: DictConfig, message: str, option: str) -> str:
-    """Where the user typed an option of a part of the node: there, unless the part only points to the group's own."""
+    """Return the dotted place at which the user sets an option.
+
+    An error names the part of the node that failed. The option belongs to that part, unless the part only refers to an
+    option of the whole group, as data.source does.
+    """
     found = re.search(r"^full_key: (\S+)", message, re.MULTILINE)
     part = OmegaConf.select(node._get_root(), found[1]) if found else node
     pointing = not OmegaConf.is_dict(part) or option not in part or OmegaConf.is_interpolation(part, option)

@@ -32,15 +32,25 @@ class Pruned(Exception):
     """A trial was given up for its scores so far; its run is neither tested nor complete."""
 
 
+def first_line(message: object) -> str:
+    """Return the first line of a text, or of an error's message; of an error without one its kind."""
+    lines = (line.strip() for line in str(message).splitlines() if line.strip())
+    return next(lines, type(message).__name__ if isinstance(message, BaseException) else "")
+
+
 def explain(error: "ValidationError", group: str = "") -> str:
     """Return a line for each invalid option: `group.option=value: expected ...`; of a whole document no option."""
     expected: dict[str, list[str]] = {}
     for fault in error.errors():
         option = ".".join(filter(None, [group, *map(str, fault["loc"][:1])]))
-        value = "" if fault["type"].startswith("missing") else f"={fault['input']!r}"
+        value = "" if fault["type"].startswith("missing") else f"={_typed(fault['input'])}"
         given = f"{option}{value}: " if option else ""
         expected.setdefault(given, []).append(_expected(fault))
     return "\n".join(given + " or ".join(dict.fromkeys(wanted)) for given, wanted in expected.items())
+
+
+def _typed(value: object) -> str:
+    return "null" if value is None else repr(value)
 
 
 def _expected(fault: "ErrorDetails") -> str:
@@ -50,6 +60,10 @@ def _expected(fault: "ErrorDetails") -> str:
     message = message.replace("Input should be", "expected a value" if kind in _COMPARISONS else "expected")
     if kind.startswith("missing"):
         return "expected a value; none is given"
+    if kind == "tuple_type":
+        return "expected a list of values, as in [1,2]"
+    if kind == "too_long":
+        return f"expected {fault['ctx']['max_length']} values, not {fault['ctx']['actual_length']}"
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         return "expected no option of this name; correct or remove it"
     return message if message.startswith("expected") else f"expected a valid value ({message})"

@@ -7,10 +7,39 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from warnings import warn
 
-from lightning_liver.errors import LiverWarning
+from lightning_liver.errors import LiverError, LiverWarning
 
 if sys.platform != "win32":
     import fcntl
+
+
+def required_path(option: str, given: object, wanted: str) -> Path:
+    """Return the path that an option names, its ~ expanded.
+
+    Args:
+        wanted: what the path is expected to be, for the message.
+
+    Raises:
+        LiverError: the option is null.
+    """
+    if given is None:
+        raise LiverError(f"{option}=null: expected {wanted}; give {option}=...")
+    return Path(str(given)).expanduser()
+
+
+def required_folder(option: str, given: object, wanted: str) -> Path:
+    """Return the folder that an option names, its ~ expanded.
+
+    Args:
+        wanted: what the folder is expected to be, for the message.
+
+    Raises:
+        LiverError: the option is null, or there is no such folder.
+    """
+    folder = required_path(option, given, wanted)
+    if not folder.is_dir():
+        raise LiverError(f"{option}={given}: no such folder; give {wanted}")
+    return folder
 
 
 @contextmanager

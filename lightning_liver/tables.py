@@ -51,6 +51,13 @@ def _cell(value: Value) -> str:
     return f"{plain:.3f}" if isinstance(plain, float) else str(plain)
 
 
+def duration(seconds: float) -> str:
+    """Format a time in seconds, minutes or hours, whichever is easy to read."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
 def write_csv(path: Path, rows: Sequence[Row], header: Sequence[str] = ()) -> None:
     """Write rows, columns in order of appearance, None and NaN as empty cells.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_liver.tables import text_table, write_csv, write_json_whole
+from lightning_liver.tables import duration, text_table, write_csv, write_json_whole
 
 ROWS = [
     {"case": "volume-3", "patient": "A", "structure": "liver", "dice": 0.9471234567, "true_ml": 1520.5},
@@ -68,3 +68,14 @@ def test_text_table_aligns_words_left_and_numbers_right() -> None:
 
 def test_text_table_without_rows_is_empty() -> None:
     assert text_table([]) == ""
+
+
+def test_durations_are_in_the_unit_that_is_easy_to_read() -> None:
+    assert [duration(seconds) for seconds in (0.2, 89, 90, 5399, 5400, 86400)] == [
+        "1 s",
+        "89 s",
+        "2 min",
+        "90 min",
+        "1.5 hours",
+        "24.0 hours",
+    ]

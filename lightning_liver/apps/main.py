@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_liver import config
+from lightning_liver.apps.new_folder import remove_new_folder
 from lightning_liver.errors import LiverError, PartlyDone, Pruned
 from lightning_liver.help.mistakes import answer
 from lightning_liver.help.screen import help_text
@@ -61,6 +62,7 @@ def launch(config_name: str, load: Callable[[], Job]) -> None:
         else:
             main()
     except EXPECTED as error:
+        remove_new_folder()
         stop(error)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from scipy.cluster.vq import ClusterError, kmeans2
 
 from lightning_liver.errors import LiverError
+from lightning_liver.metrics.intervals import FEWEST_PATIENTS
 
 Points = Float[np.ndarray, "point feature"]
 Groups = Int[np.ndarray, " point"]  # group 0, 1, ... of each point
@@ -108,7 +109,6 @@ def agreement_difference(first: Tables, second: Tables) -> Agreement:
 
 
 _UNKNOWN = Agreement(None, None, None)
-_FEWEST_PATIENTS = 3
 
 
 def _interval(value: float, resampled: Float[np.ndarray, " resample"]) -> Agreement:
@@ -118,7 +118,7 @@ def _interval(value: float, resampled: Float[np.ndarray, " resample"]) -> Agreem
 
 def _resample(tables: Tables) -> Float[np.ndarray, " resample"]:
     patients = len(tables)
-    if patients < _FEWEST_PATIENTS:
+    if patients < FEWEST_PATIENTS:
         return np.empty(0)
     times = np.random.default_rng(0).multinomial(patients, np.full(patients, 1 / patients), RESAMPLES)
     # a slice and its copy, of a patient drawn twice, always agree and do not count as a pair

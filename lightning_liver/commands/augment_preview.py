@@ -3,13 +3,12 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from pydantic import Field
 
 from lightning_liver.augment.policy import none
 from lightning_liver.build import build, prepared
@@ -20,7 +19,7 @@ from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError
 from lightning_liver.report.contact_sheet import Block, Tile, contact_sheet
 from lightning_liver.report.drawing import write_png
-from lightning_liver.types.options import check
+from lightning_liver.types.options import check, whole_number
 
 log = logging.getLogger(__name__)
 
@@ -249,5 +248,5 @@ def _short(value: Any) -> str:
 
 
 def _whole(cfg: DictConfig, name: str, least: int, most: int) -> int:
-    value: int = check(name, cfg[name], Annotated[int, Field(ge=least, le=most, strict=True)])
+    value: int = check(name, cfg[name], whole_number(least, most))
     return value

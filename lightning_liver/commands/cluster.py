@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pydantic import Field, ValidationError
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
@@ -35,6 +35,7 @@ from lightning_liver.errors import LiverError, explain
 from lightning_liver.inference.label_maps import whole_slice_logits
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.report.drawing import write_png
+from lightning_liver.runs.folder import required_run
 from lightning_liver.runs.trained import Weights, read_run
 from lightning_liver.tables import Row, Value, write_csv, write_json_whole
 from lightning_liver.training.settings import available_accelerator
@@ -65,7 +66,7 @@ class Options:
         seed: of the first start.
     """
 
-    run: str
+    run: Path
     weights: Weights
     part: str
     clusters: Annotated[int, Field(ge=2, le=8)]
@@ -93,7 +94,7 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
         LiverError: an invalid option, run or data set.
     """
     options = _options(cfg)
-    trained = read_run(Path(options.run).expanduser(), weights=options.weights)
+    trained = read_run(options.run, weights=options.weights)
     trained.network.to(available_accelerator())
     part = find_part(trained.network, options.part)
     store = prepared(cfg.data)
@@ -107,11 +108,10 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
 
 
 def _options(cfg: DictConfig) -> Options:
-    if OmegaConf.is_missing(cfg, "run"):
-        raise LiverError("run is needed and has no default; give run=RUN_FOLDER, a folder that python train.py made")
-    names = list(Options.__dataclass_fields__)
+    run = required_run(cfg.run)
+    names = [name for name in Options.__dataclass_fields__ if name != "run"]
     try:
-        return Options(**{name: cfg[name] for name in names})
+        return Options(run, **{name: cfg[name] for name in names})
     except ValidationError as error:
         raise LiverError(explain(error)) from error
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from lightning_liver.build import build
 from lightning_liver.config import folder
 from lightning_liver.data.datamodule import SliceOptions
+from lightning_liver.data.prepare import folder_of
 from lightning_liver.data.store import CaseRecord, open_store
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.predict_volume import autocast_of
@@ -25,6 +26,7 @@ from lightning_liver.machine import threads
 from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.listing import is_done, is_listed
 from lightning_liver.sweep.design import jobs as designed
+from lightning_liver.tables import duration
 from lightning_liver.training.memory_format import choose_memory_format
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
 from lightning_liver.training.stopwatch import seconds_of
@@ -59,7 +61,7 @@ def estimate(arguments: Sequence[str]) -> str:
     total = math.ceil(len(remaining) / plan.at_once) * seconds
     return (
         f"{count}; {plan.at_once} at a time.\n"
-        f"About {seconds:.0f} s a run ({how}): {_duration(total)} for the remaining {len(remaining)}."
+        f"About {seconds:.0f} s a run ({how}): {duration(total)} for the remaining {len(remaining)}."
     )
 
 
@@ -133,8 +135,7 @@ def _measured(cfg: DictConfig, at_once: int) -> tuple[float, str]:
 def _records(data: DictConfig) -> list[CaseRecord]:
     """Return the prepared cases, none if they are not prepared."""
     try:
-        grid = "native" if data.spacing_mm is None else f"{data.spacing_mm:g}mm"
-        return list(open_store(Path(data.store).expanduser() / grid).cases.values())
+        return list(open_store(folder_of(Path(data.store), data.spacing_mm)).cases.values())
     except LiverError:
         return []
 
@@ -184,7 +185,3 @@ def _seconds(step: Callable[[], None], device: torch.device) -> float:
     while len(times) < _FEWEST_STEPS or sum(times) < _TIMED_S:
         times.append(seconds_of(step, device))
     return statistics.median(times)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} hours" if seconds > 7200 else f"{max(round(seconds / 60), 1)} min"

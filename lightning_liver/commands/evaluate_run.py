@@ -20,9 +20,9 @@ from lightning_liver.evaluation.tables import score_tables
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.thresholds import Thresholds
 from lightning_liver.inference.tta import flips_for
-from lightning_liver.inference.uncertainty import KINDS, check_uncertainty, has_dropout
+from lightning_liver.inference.uncertainty import Kind, check_uncertainty, has_dropout
 from lightning_liver.report.cases import draw_cases, run_figures, write_scores
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.runs.folder import RunFolder, required_run
 from lightning_liver.runs.trained import decision_of, read_run, tested_cases
 from lightning_liver.tables import or_none, write_json_whole
 from lightning_liver.training.case_callbacks import Calibration, UncertaintyAgainstMistakes
@@ -47,7 +47,7 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     Raises:
         LiverError: a run without weights or test cases; what preparing raises.
     """
-    run = Path(str(cfg.run)).expanduser()
+    run = required_run(cfg.run)
     trained = read_run(run)
     saved = trained.config
     typed = HydraConfig.get().overrides.task
@@ -85,8 +85,7 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 def _check_uncertainty(cfg: DictConfig, network: nn.Module, *, views: int) -> None:
     """Refuse an uncertainty that does not exist, or that would be zero everywhere."""
     kind, passes = cfg.uncertainty, cfg.passes
-    if kind not in (None, *KINDS):
-        raise LiverError(f"uncertainty={kind!r}: expected one of {', '.join(KINDS)}")
+    check("uncertainty", kind, Kind | None)
     check("passes", passes, Annotated[Natural, Strict()])
     check_uncertainty(kind, passes, views=passes or views, dropout=has_dropout(network))
 

@@ -18,11 +18,12 @@ from lightning_liver.build import build
 from lightning_liver.data.prepare import folder_of
 from lightning_liver.data.slices import WholeSlices
 from lightning_liver.data.store import HU_RANGE, open_store
-from lightning_liver.errors import LiverError, explain
+from lightning_liver.errors import LiverError, explain, first_line
 from lightning_liver.files import replacing
 from lightning_liver.inference.decision import read_decision
 from lightning_liver.inference.label_maps import Network, whole_slice_logits
 from lightning_liver.inference.network import TrainedNetwork
+from lightning_liver.runs.folder import required_run
 from lightning_liver.runs.trained import read_run
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.options import Natural, Positive
@@ -113,11 +114,9 @@ def thresholds(run: Path) -> dict[str, float]:
 
 
 def _options(cfg: DictConfig) -> Options:
-    if cfg.run is None:
-        raise LiverError("run=null: expected a run folder; type liver-export run=RUN_FOLDER")
-    paths = {name: None if cfg[name] is None else Path(str(cfg[name])).expanduser() for name in ("run", "output")}
+    run, output = required_run(cfg.run), None if cfg.output is None else Path(str(cfg.output)).expanduser()
     try:
-        options = Options(**paths, tolerance=cfg.tolerance, slices=cfg.slices, seed=cfg.seed)  # type: ignore[arg-type]
+        options = Options(run, output, tolerance=cfg.tolerance, slices=cfg.slices, seed=cfg.seed)
     except ValidationError as error:
         raise LiverError(explain(error)) from error
     if options.output is not None and options.output.is_dir():
@@ -157,10 +156,9 @@ def _followed() -> Iterator[None]:
         root: BaseException = error
         while root.__cause__ is not None:
             root = root.__cause__
-        reason = (str(root).strip().splitlines() or [type(root).__name__])[0]
         raise LiverError(
-            f"torch cannot export this network: {reason}. Its control flow must depend neither on the values of "
-            "pixels nor on the size of slices"
+            f"torch cannot export this network: {first_line(root)}. Its control flow must depend neither on the "
+            "values of pixels nor on the size of slices"
         ) from error
 
 

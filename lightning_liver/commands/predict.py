@@ -6,28 +6,29 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, ListConfig
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
 from lightning_liver.build import build
 from lightning_liver.errors import LiverError, LiverWarning, PartlyDone
+from lightning_liver.files import required_path
 from lightning_liver.imageio.nifti import write_labels, write_map
 from lightning_liver.imageio.scans import Scan, find_scans
 from lightning_liver.inference.fusion import fuse
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.predict_volume import AUTOCAST, SCALE, Options, Prediction, predict_volume
 from lightning_liver.inference.tta import flips_for
-from lightning_liver.inference.uncertainty import check_uncertainty, has_dropout
+from lightning_liver.inference.uncertainty import Kind, check_uncertainty, has_dropout
 from lightning_liver.metrics.volumetry import measure_volumes
+from lightning_liver.runs.folder import required_run
 from lightning_liver.runs.trained import decision_of, read_run
 from lightning_liver.tables import write_csv
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
-from lightning_liver.types.options import BelowOne, Count, Natural, Positive
+from lightning_liver.types.options import BelowOne, Count, Natural, Positive, Side
 from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -53,9 +54,9 @@ class PredictOptions:
 
     batch_size: Count
     coarse_mm: Positive | None
-    tile: Annotated[int, Field(ge=16)] | None
+    tile: Side | None
     overlap: BelowOne
-    uncertainty: Literal["entropy", "mutual_information", "variance"] | None
+    uncertainty: Kind | None
     passes: Natural
     probabilities: bool
     dicom_seg: bool
@@ -69,17 +70,14 @@ def predict(cfg: DictConfig, folder: Path) -> None:
         LiverError: nothing could be predicted.
         PartlyDone: some scans could not be read; the others are predicted.
     """
-    for option in ("run", "input", "output"):
-        if cfg[option] is None:
-            raise LiverError(
-                f"{option}=null: expected a path; type liver-predict run=RUN_FOLDER input=SCAN_OR_FOLDER output=DIR"
-            )
+    runs = [required_run(run) for run in (cfg.run if isinstance(cfg.run, ListConfig) else [cfg.run])]
+    given = required_path("input", cfg.input, "a NIfTI file, a DICOM series, or a folder of them")
+    output = required_path("output", cfg.output, "a folder for the masks")
     asked: PredictOptions = build(cfg.options, skip_done=cfg["continue"])
-    output = Path(str(cfg.output)).expanduser()
-    scans = find_scans(Path(str(cfg.input)).expanduser(), output=output)
+    scans = find_scans(given, output=output)
     if asked.dicom_seg:
         _refuse_dicom_seg(cfg, scans, output)
-    networks, options = _networks_and_options(cfg, asked)
+    networks, options = _networks_and_options(cfg, asked, runs)
     write_dicom_seg = build(cfg.dicom_seg) if asked.dicom_seg else None
     predict_one = partial(
         _predict_one, networks=networks, options=options, output=output, write_dicom_seg=write_dicom_seg
@@ -168,9 +166,9 @@ def _write_maps(scan: Scan, made: Prediction, options: Options, volume: Volume, 
         write_map(path, made.uncertainty, volume.affine, largest=SCALE[options.uncertainty])
 
 
-def _networks_and_options(cfg: DictConfig, asked: PredictOptions) -> tuple[list[TrainedNetwork], Options]:
-    runs = cfg.run if isinstance(cfg.run, ListConfig) else [cfg.run]
-    folders = [Path(str(run)).expanduser() for run in runs]
+def _networks_and_options(
+    cfg: DictConfig, asked: PredictOptions, folders: Sequence[Path]
+) -> tuple[list[TrainedNetwork], Options]:
     if not folders:
         raise LiverError("run=[]: expected a run folder, or several; give run=RUN_FOLDER")
     trainer = resolve_auto(build(cfg.trainer))

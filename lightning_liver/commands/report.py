@@ -7,12 +7,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import first_line
 from lightning_liver.files import write_whole
 from lightning_liver.report.html.report import write_report
 from lightning_liver.runs.differences import differences
 from lightning_liver.runs.environment import environment
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.runs.folder import RunFolder, required_run
 from lightning_liver.tables import write_json_whole
 from lightning_liver.types.options import Switch, check
 
@@ -25,12 +25,7 @@ def report(cfg: DictConfig, folder: Path) -> Path:
     Raises:
         LiverError: there is no run, or one of its files is damaged.
     """
-    if cfg.run is None:
-        raise LiverError("run=null: expected a run folder; type liver-report run=RUN_FOLDER")
-    run = Path(str(cfg.run)).expanduser()
-    if not run.is_dir():
-        raise LiverError(f"run={run}: no such folder")
-    path = write_report(run)
+    path = write_report(required_run(cfg.run))
     log.info(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return path
 
@@ -57,5 +52,4 @@ def finish(run: Path, metrics: Mapping[str, float | None], *, with_report: bool)
         if with_report:
             log.info(f"Report: {write_report(run, metrics)}")
     except Exception as error:
-        message = next(iter(str(error).splitlines()), "")
-        log.warning(f"No report ({type(error).__name__}: {message}). To try again: liver-report run={run}")
+        log.warning(f"No report ({type(error).__name__}: {first_line(error)}). To try again: liver-report run={run}")

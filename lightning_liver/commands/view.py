@@ -6,17 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from pydantic import Field
 
 from lightning_liver.build import prepared
 from lightning_liver.data.resample import resample_labels
 from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError
+from lightning_liver.files import required_folder
 from lightning_liver.imageio.nifti import read_labels
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.predict_volume import AUTOCAST, Options, predict_volume
@@ -25,11 +24,11 @@ from lightning_liver.report.viewer.pages import routes
 from lightning_liver.report.viewer.server import LOOPBACK, loopback_server
 from lightning_liver.report.viewer.volumes import Labels, reading
 from lightning_liver.runs.contents import read_lines
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.runs.folder import RunFolder, required_run
 from lightning_liver.runs.status import json_of
 from lightning_liver.runs.trained import decision_of, read_run, tested_cases
 from lightning_liver.training.settings import available_accelerator
-from lightning_liver.types.options import Switch, check
+from lightning_liver.types.options import Switch, check, whole_number
 from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ def view(cfg: DictConfig, folder: Path) -> None:
     if cfg.predictions is None:
         predict = _predictor(trained, run, store)
     else:
-        predict = masks_of_folder(Path(str(cfg.predictions)).expanduser(), store, first)
+        predict = masks_of_folder(cfg.predictions, store, first)
     shown = routes(
         store,
         cases,
@@ -77,33 +76,29 @@ def view(cfg: DictConfig, folder: Path) -> None:
             log.info("Stopped.")
 
 
-def masks_of_folder(folder: Path, store: Store, first: str) -> Callable[[str], Labels]:
+def masks_of_folder(predictions: str | Path, store: Store, first: str) -> Callable[[str], Labels]:
     """Return case -> labels, read from a folder of masks and brought to the store's grid.
 
     Args:
-        folder: with segmentation-CASE, CASE-segmentation or VOLUME-segmentation, .nii.gz or .nii.
+        predictions: folder with segmentation-CASE, CASE-segmentation or VOLUME-segmentation, .nii.gz or .nii.
         first: a case that must have one.
 
     Raises:
         LiverError: no such folder, or no mask of the first case.
     """
-    if not folder.is_dir():
-        raise LiverError(f"predictions={folder}: no such folder")
+    folder = required_folder("predictions", predictions, "a folder of masks")
     _mask_file(folder, store.cases[first])
     return partial(_from_folder, folder, store)
 
 
 def _checked(cfg: DictConfig) -> tuple[Path, int]:
-    if cfg.run is None:
-        raise LiverError("run=null: expected a run folder; type liver-view run=RUN_FOLDER case=N")
-    check("port", cfg.port, Annotated[int, Field(ge=0, lt=2**16, strict=True)])
+    run = required_run(cfg.run)
+    check("port", cfg.port, whole_number(0, 2**16 - 1))
     check("browser", cfg.browser, Switch)
-    return Path(str(cfg.run)).expanduser(), cfg.port
+    return run, cfg.port
 
 
 def _tested(run: Path) -> tuple[str, ...]:
-    if not run.is_dir():
-        raise LiverError(f"run={run}: no such folder")
     cases = tested_cases(run)
     if not cases:
         raise LiverError(f"run={run}: expected test cases; give another run")

@@ -18,11 +18,11 @@ from lightning_liver.files import replacing
 from lightning_liver.metrics.intervals import patient_means
 from lightning_liver.runs.folder import CONFIG
 from lightning_liver.runs.settings import learnt
+from lightning_liver.types import STRUCTURES
 
 NAME = "results.csv"
 
-_STRUCTURES = ("liver", "tumour")
-_DICE = tuple(f"{structure}_dice" for structure in _STRUCTURES)
+_DICE = tuple(f"{structure}_dice" for structure in STRUCTURES)
 _HEAD = ("run", "configuration", "seed", "fold", "epochs", "steps", "seconds", "patients", "scans", *_DICE)
 _LOSS, _CASES = "loss/", "cases"  # columns after the cases are settings
 _DECIMALS = 6
@@ -117,7 +117,7 @@ def read_results(path: Path) -> list[Run]:
 def _head(run: Run, configuration: str) -> list[object]:
     counts = len({case.patient for case in run.cases}), len({case.case for case in run.cases})
     trained = (run.epochs, run.steps, run.seconds)
-    return [run.name, configuration, run.seed, run.fold, *trained, *counts, *(_mean(run, s) for s in _STRUCTURES)]
+    return [run.name, configuration, run.seed, run.fold, *trained, *counts, *(_mean(run, s) for s in STRUCTURES)]
 
 
 def _mean(run: Run, structure: str) -> float | None:
@@ -129,7 +129,7 @@ def _mean(run: Run, structure: str) -> float | None:
 def _by_case(cases: Iterable[Case]) -> list[dict[str, object]]:
     found: dict[tuple[str, str], dict[str, object]] = {}
     for patient, case, structure, dice in cases:
-        empty = {"case": case, "patient": patient} | dict.fromkeys(_STRUCTURES)
+        empty = {"case": case, "patient": patient} | dict.fromkeys(STRUCTURES)
         found.setdefault((patient, case), empty)[structure] = dice
     return list(found.values())
 
@@ -164,7 +164,7 @@ def _run(header: Sequence[str], cells: Sequence[str]) -> Run:
         settings=learnt(renamed({option: _value(option, cell) for option, cell in options if cell})),
         seed=int(row["seed"]),
         fold=int(row["fold"]),
-        cases=tuple(_case(each, structure) for each in json.loads(row[_CASES]) for structure in _STRUCTURES),
+        cases=tuple(_case(each, structure) for each in json.loads(row[_CASES]) for structure in STRUCTURES),
         losses={name.removeprefix(_LOSS): _finite(row[name]) for name in row if name.startswith(_LOSS) and row[name]},
         epochs=_whole(row["epochs"]),
         steps=_whole(row["steps"]),

@@ -9,7 +9,7 @@ import blosc2
 import cv2
 import pytorch_lightning as pl
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
@@ -18,16 +18,13 @@ from lightning_liver.data.sampling import EpochSampler, Kind, Pools
 from lightning_liver.data.slices import Augment, CaseBatches, Normalization, TrainingSlices, WholeSlices
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import CaseRecord, Store, intensity
-from lightning_liver.types.options import Count, Natural, NonNegative, Window
+from lightning_liver.types.options import Count, Natural, NonNegative, Side, Window
 
 
 def _check_weights(weights: dict[str, float]) -> dict[str, float]:
     if not sum(weights.values()) > 0:
         raise ValueError("expected a weight above 0; raise one")
     return weights
-
-
-Size = Annotated[int, Field(ge=16)]
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class SliceOptions:
 
     window_hu: Window
     standardise: bool
-    size: Size | tuple[Size, Size]
+    size: Side | tuple[Side, Side]
     context: Natural
     slices_per_epoch: Count
     sampling: Annotated[dict[Kind, NonNegative], AfterValidator(_check_weights)]

@@ -30,6 +30,7 @@ from lightning_liver.data.store import (
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.imageio.nifti import read_header
 from lightning_liver.machine import cores
+from lightning_liver.tables import duration
 from lightning_liver.types.options import Natural, Positive
 
 log = logging.getLogger(__name__)
@@ -157,15 +158,11 @@ def _announce(stale: Sequence[Case], total: int, folder: Path, spacing_mm: float
     seconds, needed = voxels / VOXELS_PER_SECOND / max(workers, 1), stored * BYTES_PER_VOXEL
     free = shutil.disk_usage(folder).free
     log.info(
-        f"Preparing {len(stale)} of {total} cases with {max(workers, 1)} workers: about {_duration(seconds)} and "
+        f"Preparing {len(stale)} of {total} cases with {max(workers, 1)} workers: about {duration(seconds)} and "
         f"{needed / 1e9:.1f} GB in {folder} ({free / 1e9:.0f} GB are free)"
     )
     if needed > free:
         log.warning("Not enough space: only some cases will be prepared; set data.store to another folder")
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{max(seconds, 1):.0f} s"
 
 
 def _run(stale: Sequence[Case], folder: Path, spacing_mm: float | None, workers: int) -> Iterator[Outcome]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightning_liver.errors import LiverError
-from lightning_liver.files import visible_files
+from lightning_liver.files import required_folder, visible_files
 
 NAMES = "segmentation-N, test-segmentation-N, NAME-segmentation, or NAME alone (.nii or .nii.gz)"
 
@@ -66,8 +66,7 @@ def case_of(path: Path) -> str:
 
 
 def _masks(folder: Path, option: str) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise LiverError(f"{option}={folder}: no such folder; give one with masks named {NAMES}")
+    required_folder(option, folder, f"a folder with masks named {NAMES}")
     files = [file for file in visible_files(folder) if _NIFTI.fullmatch(file.name)]
     named = [file for file in files if _MASK.fullmatch(file.name)]
     masks: dict[str, Path] = {}

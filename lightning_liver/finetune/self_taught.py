@@ -1,15 +1,14 @@
 """Self-taught features from slices without masks: reconstruct masked patches."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from lightning_liver.finetune.features import Features, channels_of
-from lightning_liver.types.options import Count, Positive
+from lightning_liver.types.options import Count, Positive, Probability
 from lightning_liver.types.tensors import Images, Scalar
 
 
@@ -19,14 +18,14 @@ class Pretraining:
 
     Args:
         epochs: of data.slices_per_epoch slices.
-        mask_share: fraction of patches that are covered.
+        mask_share: probability of a patch to be covered.
         patch_pixels: side of a patch.
         lr: learning rate of AdamW.
         part: whose features the image is drawn from; it has to be at full resolution.
     """
 
     epochs: Count
-    mask_share: Annotated[float, Field(gt=0, lt=1)]
+    mask_share: Probability
     patch_pixels: Count
     lr: Positive
     part: str

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +68,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path, device="cpu")
     except Exception as error:  # of a damaged file anything, as the reader's version has it
+        reason = first_line(error).rstrip(".")[:200]
         raise LiverError(
-            f"{path} ({path.stat().st_size} bytes) is damaged, or no safetensors file: {_first_line(error)}. "
+            f"{path} ({path.stat().st_size} bytes) is damaged, or no safetensors file: {reason}. "
             "Copy it again, or take another finetune.source"
         ) from error
 
@@ -133,7 +134,3 @@ def _seen(saved: Any) -> str:
         return f"a {type(saved).__name__}"
     names = [str(name)[:40] for name in saved]
     return f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else "nothing"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:200]

@@ -1,11 +1,11 @@
 """Fine-tuning strategies: what is copied, what trains when and how fast, and the extra terms of the loss."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from pytorch_lightning.callbacks import Callback
 from torch import nn
@@ -21,7 +21,7 @@ from lightning_liver.finetune.freezing import (
 )
 from lightning_liver.finetune.parts import Named, parts, select
 from lightning_liver.finetune.rates import group, groups, scales
-from lightning_liver.types.options import Count, Positive
+from lightning_liver.types.options import Count, Positive, PositiveFraction
 
 Groups = Callable[[Any], list[dict[str, Any]]]  # task -> parameter groups of the optimizer, each with its `scale`
 
@@ -31,26 +31,6 @@ class Phases(NamedTuple):
 
     groups: Groups | None
     callbacks: Sequence[Callback]
-
-
-class Scratch:
-    """Training from random weights: the strategy that changes nothing.
-
-    It takes the options that a sweep over strategies gives to all of them, and reads none.
-    """
-
-    source = source_data = target_root = copied = pretrain = None
-    terms: Mapping[str, Callable[..., Any]] = {}
-
-    def __init__(self, *, source: str | None, source_data: str | None, target_root: str | None) -> None:
-        pass
-
-    def check(self, network: nn.Module) -> None:
-        """Accept every network."""
-
-    def phases(self, network: nn.Module) -> Phases:
-        """Return a single group, in which all trains."""
-        return Phases(None, ())
 
 
 @dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
@@ -84,7 +64,7 @@ class Strategy:
     unfreeze_every: Count | None
     unfreeze_at_once: Count
     lr_scale: Positive
-    lr_decay: Annotated[float, Field(gt=0, le=1)]
+    lr_decay: PositiveFraction
     source_data: str | None
     target_root: str | None
     pretrain: Any
@@ -106,6 +86,11 @@ class Strategy:
             raise LiverError(
                 f"finetune.unfreeze_at_once={self.unfreeze_at_once}: expected finetune.unfreeze_every, too; give it"
             )
+
+    @property
+    def copied_source(self) -> str | None:
+        """Source whose weights the run starts from; None from random weights and with `pretrain`."""
+        return self.source if self.pretrain is None else None
 
     def check(self, network: nn.Module) -> None:
         """Refuse names and numbers of parts that the network does not have."""
@@ -131,3 +116,33 @@ class Strategy:
         if self.frozen is not None:
             return frozen_for(names, self.frozen, epochs=self.frozen_epochs)
         return dict.fromkeys(names, 0)
+
+
+class Scratch(Strategy):
+    """Training from random weights: nothing is copied or frozen, and the optimizer has a single group.
+
+    It accepts the options that a sweep over strategies sets for all of them, and ignores them.
+    """
+
+    def __init__(self, *, source: str | None, source_data: str | None, target_root: str | None) -> None:
+        super().__init__(
+            source=None,
+            copied=None,
+            frozen=None,
+            frozen_epochs=None,
+            unfreeze_every=None,
+            unfreeze_at_once=1,
+            lr_scale=1.0,
+            lr_decay=1.0,
+            source_data=None,
+            target_root=None,
+            pretrain=None,
+            source_optional=True,
+        )
+
+    def check(self, network: nn.Module) -> None:
+        """Accept every network."""
+
+    def phases(self, network: nn.Module) -> Phases:
+        """Return a single group, in which all trains."""
+        return Phases(None, ())

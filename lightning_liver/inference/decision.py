@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from lightning_liver.errors import LiverError, explain
@@ -16,6 +16,18 @@ from lightning_liver.types import STRUCTURES
 from lightning_liver.types.options import Probability, check
 
 FILE = "decision.json"
+
+
+def _by_name(steps: Any) -> Any:
+    if not isinstance(steps, Mapping):
+        raise ValueError(
+            "expected steps, as in inference.postprocess.largest_liver=true, of "
+            f"{', '.join(PostProcess.__dataclass_fields__)}"
+        )
+    return steps
+
+
+_Steps = Annotated[dict[str, Any], BeforeValidator(_by_name)]
 
 
 class Gain(TypedDict):
@@ -99,10 +111,6 @@ def post_process_of(given: Any, otherwise: Any = None) -> PostProcess:
         LiverError: an option is unknown or out of range, or these are no options.
     """
     on = {**_steps(otherwise), **_steps(given)}
-    if unknown := sorted(on.keys() - PostProcess.__dataclass_fields__.keys()):
-        raise LiverError(
-            f"inference.postprocess.{unknown[0]}: expected one of {', '.join(PostProcess.__dataclass_fields__)}"
-        )
     try:
         return PostProcess(**on)
     except ValidationError as error:
@@ -110,12 +118,8 @@ def post_process_of(given: Any, otherwise: Any = None) -> PostProcess:
 
 
 def _steps(options: Any) -> dict[str, Any]:
-    if options is not None and not isinstance(options, Mapping):
-        raise LiverError(
-            f"inference.postprocess={options!r}: expected steps, as in inference.postprocess.largest_liver=true, of "
-            f"{', '.join(PostProcess.__dataclass_fields__)}"
-        )
-    return {name: value for name, value in (options or {}).items() if value is not None}
+    given = check("inference.postprocess", options, _Steps | None)
+    return {name: value for name, value in (given or {}).items() if value is not None}
 
 
 def _threshold(option: str, value: Any) -> float:

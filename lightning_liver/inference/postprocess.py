@@ -4,14 +4,14 @@ Parts are connected through the faces of voxels. Only the bounding box of the la
 """
 
 from collections.abc import Callable
-from typing import Annotated
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from pydantic import Field
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from lightning_liver.metrics.components import ZYX, Components, box_of, components, meeting, runs_in
+from lightning_liver.types.options import CubicMillimetres
 
 Labels = UInt8[np.ndarray, "z y x"]
 Mask = Bool[np.ndarray, "z y x"]
@@ -27,7 +27,7 @@ SHIFTS = (
 )  # of a run of voxels to its neighbours
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class PostProcess:
     """Steps of post-processing, in this order.
 
@@ -43,7 +43,7 @@ class PostProcess:
     fill_holes: bool = False
     largest_liver: bool = False
     tumour_in_liver: bool = False
-    min_tumour_mm3: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)] = 0.0  # else true is 1 mm3
+    min_tumour_mm3: CubicMillimetres = 0.0
 
     def steps(self) -> dict[str, Step]:
         """Return the chosen steps by name, in order."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_liver.metrics.overlap import dice
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.tensors import LabelMaps, Masks
+from lightning_liver.volume import LABELS
 
 Table = Int64[Tensor, "case label liver_bin tumour_bin"]
 Thresholds = tuple[float, float]  # of liver and of tumour
@@ -18,13 +19,12 @@ Thresholds = tuple[float, float]  # of liver and of tumour
 HALF: Thresholds = (0.5, 0.5)
 BINS = 128
 
-_LABELS = 3
 _EQUAL = 1e-9  # differences of Dice below it are rounding
 
 
 def empty(cases: int) -> Table:
     """Return a table without pixels."""
-    return torch.zeros(cases, _LABELS, BINS, BINS, dtype=torch.int64)
+    return torch.zeros(cases, len(LABELS), BINS, BINS, dtype=torch.int64)
 
 
 def update(table: Table, case_index: Int64[Tensor, " batch"], logits: Masks, labels: LabelMaps) -> None:
@@ -32,7 +32,7 @@ def update(table: Table, case_index: Int64[Tensor, " batch"], logits: Masks, lab
     bins = (logits.float().sigmoid() * BINS).ceil().long().sub_(1).clamp_(0, BINS - 1)
     places = (labels.long() * BINS + bins[:, 0]) * BINS + bins[:, 1]
     for case, of_slice in zip(case_index.tolist(), places, strict=True):
-        counted = torch.bincount(of_slice.flatten(), minlength=_LABELS * BINS**2)
+        counted = torch.bincount(of_slice.flatten(), minlength=len(LABELS) * BINS**2)
         table[case] += counted.reshape(table.shape[1:]).to(table.device)
 
 

@@ -11,7 +11,7 @@ from scipy.stats import bootstrap, norm, t
 ALPHA = 0.05
 DECIMALS = 12  # differences below are rounding, so the values are ties
 RESAMPLES = 9999
-_FEWEST_PATIENTS = 3  # of two, every resample has one of three means
+FEWEST_PATIENTS = 3  # of two, every resample has one of three means
 
 
 class Mean(NamedTuple):
@@ -55,7 +55,7 @@ def mean_interval(values: Sequence[float]) -> Mean:
     if not sample.size:
         return Mean(None, None, None)
     mean = float(sample.mean())
-    if sample.size < _FEWEST_PATIENTS:
+    if sample.size < FEWEST_PATIENTS:
         return Mean(mean, None, None)
     if np.ptp(np.round(sample, DECIMALS)) == 0:  # BCa divides by the spread
         return Mean(mean, mean, mean)

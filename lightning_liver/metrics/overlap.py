@@ -11,11 +11,10 @@ from torch import Tensor
 from lightning_liver.errors import LiverError
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.tensors import LabelMaps
+from lightning_liver.volume import LABELS
 
 Counts = Int64[Tensor, "cls 3"]  # true positive, false positive, false negative voxels
 Table = Int64[Tensor, "case cls 3"]
-
-_LABELS = 3  # background, liver, tumour
 
 
 def counts(prediction: LabelMaps, truth: LabelMaps) -> Counts:
@@ -31,7 +30,7 @@ def counts(prediction: LabelMaps, truth: LabelMaps) -> Counts:
         LiverError: the shapes differ, or a label is above 2.
     """
     confusion = _count_pairs(prediction, truth)
-    rows = [_count_one_against_rest(confusion, label) for label in range(1, _LABELS)]
+    rows = [_count_one_against_rest(confusion, label) for label in range(1, len(LABELS))]
     return torch.stack(rows)
 
 
@@ -79,10 +78,10 @@ def _count_pairs(prediction: LabelMaps, truth: LabelMaps) -> Int64[Tensor, "trut
             f"expected equal shapes, got prediction {tuple(prediction.shape)} and truth {tuple(truth.shape)}"
         )
     for name, labels in (("prediction", prediction), ("truth", truth)):
-        if labels.numel() and (seen := int(labels.max())) >= _LABELS:
+        if labels.numel() and (seen := int(labels.max())) >= len(LABELS):
             raise LiverError(f"the {name} has label {seen}, but labels are 0 background, 1 liver and 2 tumour")
-    pairs = truth.reshape(-1) * _LABELS + prediction.reshape(-1)
-    return torch.bincount(pairs, minlength=_LABELS**2).reshape(_LABELS, _LABELS)
+    pairs = truth.reshape(-1) * len(LABELS) + prediction.reshape(-1)
+    return torch.bincount(pairs, minlength=len(LABELS) ** 2).reshape(len(LABELS), len(LABELS))
 
 
 def _count_one_against_rest(confusion: Int64[Tensor, "truth prediction"], label: int) -> Int64[Tensor, "3"]:

@@ -2,9 +2,19 @@
 
 from pathlib import Path
 
+from lightning_liver.files import required_folder
 from lightning_liver.inference.decision import FILE
 
 CONFIG = ".hydra/config.yaml"  # by which a run folder is known
+
+
+def required_run(given: object) -> Path:
+    """Return the folder that `run` names.
+
+    Raises:
+        LiverError: it is null, or there is no such folder.
+    """
+    return required_folder("run", given, "a run folder")
 
 
 class RunFolder:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, first_line
 from lightning_liver.files import is_held
 from lightning_liver.runs.folder import RunFolder
 
@@ -37,7 +37,7 @@ def status_of(folder: Path) -> Status:
     if is_held(files.lock):
         return Status(RUNNING, "", progress)
     if chosen and chosen.get("pruned"):
-        return Status(PRUNED, _first_line(str(chosen["pruned"])), progress)
+        return Status(PRUNED, first_line(chosen["pruned"]), progress)
     checkpoint, reason = files.last, ""
     for log in sorted(folder.glob("*.log"), key=_modified):
         # a checkpoint younger than the log: the run was resumed after the failure in the log
@@ -77,10 +77,6 @@ def _progress(chosen: Mapping[str, Any]) -> str:
 def _reason(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if _FAILED_MARK in line]
     return lines[-1].partition(_FAILED_MARK)[2].strip() or "no message" if lines else ""
-
-
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def _modified(path: Path) -> int:

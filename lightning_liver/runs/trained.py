@@ -14,7 +14,7 @@ from lightning_liver.build import build
 from lightning_liver.config import read_config
 from lightning_liver.data.slices import KEPT_AS, Normalization
 from lightning_liver.data.splits import Split
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, first_line
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.postprocess import PostProcess
@@ -43,13 +43,13 @@ def read_run(run: Path, *, weights: Weights = "best", option: str = "run") -> Tr
         multiple = math.lcm(config.inference.multiple, getattr(network, "multiple", 1))
         spacing_mm = config.data.get("spacing_mm")
     except (OmegaConfBaseException, YAMLError, AttributeError, ValueError) as error:
-        raise LiverError(f"{files.config}: not the config of a training run ({_first_line(error)})") from error
+        raise LiverError(f"{files.config}: not the config of a training run ({first_line(error)})") from error
     checkpoint = read_checkpoint(files.best)
     state = network_weights(checkpoint["state_dict"]) if weights == "best" else _loaded(files.pretrained)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise LiverError(f"{run}: the weights do not fit the model of its config: {_first_line(error)}") from error
+        raise LiverError(f"{run}: the weights do not fit the model of its config: {first_line(error)}") from error
     return TrainedNetwork(network.eval(), _normalization(checkpoint, files.best), spacing_mm, multiple, config)
 
 
@@ -105,11 +105,7 @@ def _loaded(path: Path) -> dict[str, Any]:
     try:
         loaded = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise LiverError(f"{path} is damaged or no checkpoint: copy it again ({_first_line(error)})") from error
+        raise LiverError(f"{path} is damaged or no checkpoint: copy it again ({first_line(error)})") from error
     if not isinstance(loaded, dict):
         raise LiverError(f"{path}: not a checkpoint of a training run; give another run")
     return loaded
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

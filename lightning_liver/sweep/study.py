@@ -1,8 +1,8 @@
-"""A study in a journal: its next trials and their outcomes.
+"""A study of Optuna, kept in a journal file: its next trials and their outcomes.
 
-A trial is written whole before it runs and told once it has run; between the two it is running, also after its process
-was killed. The n-th trial depends only on the seed, on n and on the trials before it, so a resumed study has the trials
-of one that was never interrupted.
+A trial is written to the journal before it runs, with all its parameters, and its outcome when it has ended. Until then
+its state is RUNNING, even if its process was killed. The n-th trial depends only on the seed, on n and on the trials
+before it, so an interrupted study that is resumed has the same trials as one without an interruption.
 """
 
 import os
@@ -37,7 +37,7 @@ def locked_study(folder: Path, *, direction: Direction, settings: Mapping[str, A
     """Lock and open the study of a folder, created if it does not exist.
 
     Args:
-        settings: plain values that trials must share to be comparable.
+        settings: options that must be equal for all trials of a study, or their scores cannot be compared.
 
     Raises:
         LiverError: another process has locked it, or it has other settings.
@@ -63,25 +63,25 @@ def locked_study(folder: Path, *, direction: Direction, settings: Mapping[str, A
 
 
 def attach(journal: Path, study: str, number: int, pruner: BasePruner) -> Trial:
-    """Open a trial that another process began, to report to it."""
+    """Open a trial that another process began, to report scores to it."""
     opened = optuna.load_study(study_name=study, storage=_storage(journal), pruner=pruner)
     return _trial(opened, number)
 
 
 def running(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that were begun and not told yet."""
+    """Return the trials that were begun and have no outcome yet."""
     return study.get_trials(states=(TrialState.RUNNING,))
 
 
 def begin(study: optuna.Study, space: Space, *, seed: int, sampler: Callable[[int], BaseSampler]) -> FrozenTrial:
-    """Begin another trial.
+    """Choose the parameters of the next trial and write it to the journal.
 
     Args:
-        sampler: builds one from a seed; every trial gets its own, as generator states do not outlive a process.
+        sampler: builds a sampler from a seed. Each trial has its own, since generator states are lost with a process.
     """
     trials = study.get_trials()
     own_seed = int(np.random.SeedSequence([seed, len(trials)]).generate_state(1)[0])
-    # drawn in another study: in the journal, a kill would leave half of the parameters
+    # drawn in a copy in memory: in the journal, a killed process would leave a trial with a part of its parameters
     scratch = optuna.create_study(direction=study.direction, sampler=sampler(own_seed))
     scratch.add_trials(trials)
     scratch.ask(dict(space))
@@ -97,7 +97,7 @@ def tell(
     pruned: bool = False,
     notes: Mapping[str, str],
 ) -> FrozenTrial:
-    """End a trial as complete with its value, pruned, or else failed, and keep `notes` with it."""
+    """Record the end of a trial with its notes: pruned, complete with a value, or failed without one."""
     for name, text in notes.items():
         _trial(study, trial.number).set_user_attr(name, text)
     state = TrialState.PRUNED if pruned else TrialState.FAIL if value is None else TrialState.COMPLETE
@@ -120,11 +120,12 @@ def _trial(study: optuna.Study, number: int) -> Trial:
 
 
 def _storage(journal: Path) -> JournalStorage:
-    # a relative path makes a dangling lock, on which the next process waits forever after a kill
+    # Optuna locks by a symbolic link to the file. With a relative path the link is broken, and after a kill the next
+    # process would wait for it forever
     return JournalStorage(JournalFileBackend(str(journal.resolve())))
 
 
 def _drop_torn_line(journal: Path) -> None:
-    """Drop half a line that a full disk left, which would make the next one unreadable."""
+    """Remove an incomplete last line, which a full disk can leave and which would make the next line unreadable."""
     if journal.exists() and not (content := journal.read_bytes()).endswith(b"\n"):
         os.truncate(journal, content.rfind(b"\n") + 1)

@@ -21,7 +21,7 @@ from lightning_liver.data.slices import Augment
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError, explain
-from lightning_liver.finetune.strategy import Scratch, Strategy
+from lightning_liver.finetune.strategy import Strategy
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.runs.folder import RunFolder
@@ -55,7 +55,7 @@ class Components(NamedTuple):
     scheduler: Any
     multiple: int
     test_losses: Mapping[str, Loss]
-    strategy: Strategy | Scratch
+    strategy: Strategy
     copied: frozenset[str]
 
 
@@ -81,7 +81,7 @@ class Run(NamedTuple):
     trainer: pl.Trainer
     logger: Logger | None
     options: TrainerOptions
-    strategy: Strategy | Scratch
+    strategy: Strategy
     measures: Measures
     throughput: Throughput
 
@@ -212,7 +212,7 @@ def _refuse_mixup_of_one(augment: Augment, slices: SliceOptions) -> None:
         )
 
 
-def _refuse_compiled_hooks(compile_: Any, strategy: Strategy | Scratch) -> None:
+def _refuse_compiled_hooks(compile_: Any, strategy: Strategy) -> None:
     if strategy.terms and compile_ not in (None, False, "auto"):
         raise LiverError(
             f"trainer.compile=true cannot be combined with {', '.join(strategy.terms)}, which may hook into the "

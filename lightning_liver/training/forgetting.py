@@ -9,7 +9,7 @@ from lightning_liver.build import build, prepared
 from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
-from lightning_liver.finetune.strategy import Scratch, Strategy
+from lightning_liver.finetune.strategy import Strategy
 from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.trained import network_weights, read_checkpoint, read_run
 from lightning_liver.training.settings import TrainerOptions
@@ -18,7 +18,7 @@ from lightning_liver.training.trainer import bare_trainer
 from lightning_liver.types import Metrics
 
 
-def forgetting(strategy: Strategy | Scratch, task: SegmentationTask, best: Path, options: TrainerOptions) -> Metrics:
+def forgetting(strategy: Strategy, task: SegmentationTask, best: Path, options: TrainerOptions) -> Metrics:
     """Return the Dice of the test cases of finetune.source_data, by that run's network and by the fine-tuned one.
 
     They are called source/before/... and source/after/...; each network sees slices as it was trained to see them.
@@ -27,7 +27,7 @@ def forgetting(strategy: Strategy | Scratch, task: SegmentationTask, best: Path,
     Raises:
         LiverError: finetune.source_data is no run folder with test cases.
     """
-    if strategy.source_data is None or strategy.source is None or strategy.pretrain is not None:
+    if strategy.source_data is None or strategy.copied_source is None:
         return {}
     run = source_run(strategy.source_data)
     source = read_run(run, option="finetune.source_data")

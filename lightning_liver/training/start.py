@@ -43,11 +43,11 @@ class Beginning(NamedTuple):
     callbacks: Sequence[Callback]
 
 
-def build_strategy(node: DictConfig | None) -> Strategy | Scratch:
+def build_strategy(node: DictConfig | None) -> Strategy:
     """Build the strategy of a config.
 
     Raises:
-        LiverError: it has no `_target_`; in the configs of earlier versions that is scratch.
+        LiverError: it has no `_target_`, and is not the scratch of an earlier version either.
     """
     if not node or set(node) == {"source", "source_data", "target_root"}:
         return Scratch(source=None, source_data=None, target_root=None)
@@ -56,11 +56,11 @@ def build_strategy(node: DictConfig | None) -> Strategy | Scratch:
             f"finetune={{{', '.join(map(str, node))}}}: expected a strategy with a _target_; begin its yaml with "
             "defaults: [base, _self_]"
         )
-    strategy: Strategy | Scratch = build(node)
+    strategy: Strategy = build(node)
     return strategy
 
 
-def copy_source(strategy: Strategy | Scratch, network: nn.Module, folder: Path) -> frozenset[str]:
+def copy_source(strategy: Strategy, network: nn.Module, folder: Path) -> frozenset[str]:
     """Copy the source's weights that fit into the network, and write the table of them to the log and transfer.txt.
 
     Returns:
@@ -69,20 +69,20 @@ def copy_source(strategy: Strategy | Scratch, network: nn.Module, folder: Path) 
     Raises:
         LiverError: the source cannot be read, or nothing in it fits.
     """
-    if strategy.source is None or strategy.pretrain is not None:
+    if strategy.copied_source is None:
         return frozenset()
     names = list(parts(network))
     wanted = None if strategy.copied is None else select(names, strategy.copied, option="finetune.copied")
-    transfer = plan(network, read_weights(strategy.source), parts=wanted)
+    transfer = plan(network, read_weights(strategy.copied_source), parts=wanted)
     _refuse_random_teacher(strategy, transfer)
     transfer.apply(network)
-    table = f"From {strategy.source}:\n{transfer.table()}"
+    table = f"From {strategy.copied_source}:\n{transfer.table()}"
     write_whole(RunFolder(folder).transfer, table + "\n")
     log.info(table)
     return transfer.copied
 
 
-def _refuse_random_teacher(strategy: Strategy | Scratch, transfer: Transfer) -> None:
+def _refuse_random_teacher(strategy: Strategy, transfer: Transfer) -> None:
     """Refuse a distillation teacher with randomly initialised weights."""
     taught = _terms_that_need(strategy, "teacher")
     whole = {one.name for one in transfer.matches if one.moves and transfer.values[one.name].shape == one.shape}
@@ -90,25 +90,28 @@ def _refuse_random_teacher(strategy: Strategy | Scratch, transfer: Transfer) -> 
     if taught and random:
         raise LiverError(
             f"finetune.terms.{taught[0]}: expected a source with all weights of the model as its teacher; these are "
-            f"missing, or only in part there: {', '.join(random[:5])}. Give another finetune.source, or another model\n"
+            f"missing or incomplete: {', '.join(random[:5])}. Give another finetune.source, or another model\n"
             f"{transfer.table()}"
         )
 
 
-def needs_target(strategy: Strategy | Scratch) -> bool:
+def needs_target(strategy: Strategy) -> bool:
     """Return True if the strategy learns from slices of target_root.
 
     Raises:
-        LiverError: it does, and finetune.target_root is null.
+        LiverError: a term needs such slices, and finetune.target_root is null.
     """
     needed = _terms_that_need(strategy, "target")
     if needed and strategy.target_root is None:
-        raise LiverError(f"finetune.target_root is needed by {', '.join(needed)}: a folder of scans without masks")
+        raise LiverError(
+            f"finetune.target_root=null: expected a folder of scans without masks, which {', '.join(needed)} needs; "
+            "give finetune.target_root=..."
+        )
     return strategy.target_root is not None and bool(needed or strategy.pretrain is not None)
 
 
-def target_store(strategy: Strategy | Scratch, data: DictConfig) -> Store | None:
-    """Prepare the scans of target_root as those of the run are; None for a strategy that does not use them."""
+def target_store(strategy: Strategy, data: DictConfig) -> Store | None:
+    """Prepare the scans of target_root with the data options of the run; None if the strategy does not use them."""
     if not needs_target(strategy):
         return None
     root = Path(str(strategy.target_root)).expanduser()
@@ -117,14 +120,14 @@ def target_store(strategy: Strategy | Scratch, data: DictConfig) -> Store | None
 
 
 def begin(
-    strategy: Strategy | Scratch,
+    strategy: Strategy,
     network: nn.Module,
     copied: frozenset[str],
     data: SliceDataModule,
     options: TrainerOptions,
     folder: Path,
 ) -> Beginning:
-    """Pre-train if the strategy does so, then make terms, optimizer groups and phases."""
+    """Pre-train if the strategy asks for it, then make the terms and the optimizer groups, and freeze parts."""
     example = torch.zeros(1, data.options.channels, *data.options.size_yx)
     if strategy.pretrain is not None:
         pretrain(strategy.pretrain, network, example, data, options, RunFolder(folder))
@@ -133,7 +136,7 @@ def begin(
     return Beginning(terms, *strategy.phases(network))
 
 
-def make_terms(strategy: Strategy | Scratch, start: Start) -> dict[str, Term]:
+def make_terms(strategy: Strategy, start: Start) -> dict[str, Term]:
     """Make the extra terms of the loss by name.
 
     Raises:
@@ -146,15 +149,15 @@ def make_terms(strategy: Strategy | Scratch, start: Start) -> dict[str, Term]:
         except ValidationError as error:
             raise LiverError(explain(error, f"finetune.terms.{name}")) from error
         except TypeError as error:
-            raise LiverError(f"finetune.terms.{name}: {error}; it makes a term of `start`") from error
+            raise LiverError(f"finetune.terms.{name}: {error}; a term is built with the keyword `start`") from error
     return made
 
 
-def try_strategy(strategy: Strategy | Scratch, network: nn.Module, slices: SliceOptions) -> None:
-    """Make everything that a strategy asks for once, with a copy of the network, before anything is prepared."""
+def try_strategy(strategy: Strategy, network: nn.Module, slices: SliceOptions) -> None:
+    """Build a strategy's parts once with a copy of the network, so that mistakes show before anything is prepared."""
     if not needs_target(strategy) and strategy.target_root is not None:
         log.info("finetune.target_root is not used by this strategy.")
-    if strategy.source_data is not None and (strategy.source is None or strategy.pretrain is not None):
+    if strategy.source_data is not None and strategy.copied_source is None:
         log.info("finetune.source_data is not used: this strategy has no source that could be forgotten.")
     elif strategy.source_data is not None:
         source_run(strategy.source_data)
@@ -186,7 +189,10 @@ def pretrain(
     options: TrainerOptions,
     files: RunFolder,
 ) -> None:
-    """Train a network by masked reconstruction; the run folder keeps the result, and an interrupted run continues."""
+    """Train a network by masked reconstruction.
+
+    The run folder keeps the weights and the last checkpoint, from which an interrupted pre-training continues.
+    """
     done, last = files.pretrained, files.last_pretraining
     if done.exists():
         network.load_state_dict(torch.load(done, weights_only=True))
@@ -202,8 +208,8 @@ def pretrain(
         torch.save({name: tensor.cpu() for name, tensor in network.state_dict().items()}, partial_file)
 
 
-def _terms_that_need(strategy: Strategy | Scratch, what: str) -> list[str]:
-    """Return the names of the terms whose class says that it needs something."""
+def _terms_that_need(strategy: Strategy, what: str) -> list[str]:
+    """Return the names of the terms whose class sets `needs_WHAT`."""
     return sorted(name for name, make in strategy.terms.items() if getattr(_class_of(make), f"needs_{what}", False))
 
 

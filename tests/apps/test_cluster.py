@@ -75,7 +75,7 @@ def test_weights_from_before_training_and_all_features(trained: Path, capfd: pyt
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (("run=nowhere",), ["run=nowhere", "not a run folder"]),
+        (("run=nowhere",), ["run=nowhere: no such folder; give a run folder"]),
         (("clusters=1",), ["clusters=1", "greater than or equal to 2"]),
         (("clusters=many",), ["clusters='many'"]),
         (("every=0",), ["every=0"]),
@@ -100,7 +100,7 @@ def test_wrong_options_are_reported_by_their_names(
 def test_a_run_is_asked_for(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, output = call("cluster", folder=tmp_path, capfd=capfd)
     assert code == 2, output
-    assert "run=RUN_FOLDER" in output
+    assert "run=null: expected a run folder; give run=..." in output
 
 
 @pytest.mark.parametrize(

@@ -203,8 +203,8 @@ def test_networks_that_cannot_be_exported_are_refused_with_the_reason(
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (("run=null",), ["run=RUN_FOLDER"]),
-        (("run=nowhere",), ["run=nowhere", "not a run folder"]),
+        (("run=null",), ["run=null: expected a run folder; give run=..."]),
+        (("run=nowhere",), ["run=nowhere: no such folder; give a run folder"]),
         (("format=tflite",), ["tflite", "onnx", "torch_export"]),
         (("output=run",), ["output=run", "folder"]),
         (("output=file/n.onnx",), ["cannot be written"]),

@@ -189,10 +189,14 @@ def test_a_run_scored_again_has_the_scores_that_it_had(
     assert (again.pop("mode"), again.pop("tolerance_mm")) == ("corrected", 2.0)
     for name in again:
         assert again[name] == pytest.approx(first[name], abs=1e-6), name
-    for wrong in ("run=nowhere", "run=scans"):
-        code, output = call("evaluate", wrong, folder=place, capfd=capfd)
+    for wrong, told in (
+        (("run=nowhere",), "run=nowhere: no such folder; give a run folder"),
+        (("run=scans",), "run=scans: not a run folder"),
+        (("run=source", "uncertainty=doubt"), "uncertainty='doubt': expected 'entropy', 'mutual_information' or"),
+    ):
+        code, output = call("evaluate", *wrong, "trainer=cpu", folder=place, capfd=capfd)
         assert code == 2, output
-        assert "not a run folder" in output
+        assert told in output
 
 
 def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
@@ -218,7 +222,11 @@ def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
         ("layer_transfer", ("finetune.frozen=6",), ["finetune.frozen=6: freezes every part"]),
         ("gradual", ("finetune.frozen=1",), ["contradict"]),
         ("conservation", ("finetune.terms.conservation.temperature=0",), ["finetune.terms.conservation.temperature=0"]),
-        ("domain_adversarial", ("finetune.target_root=null",), ["finetune.target_root is needed"]),
+        (
+            "domain_adversarial",
+            ("finetune.target_root=null",),
+            ["finetune.target_root=null: expected a folder of scans without masks, which"],
+        ),
         ("full", ("finetune.source_data=scans",), ["finetune.source_data=scans", "expected a run folder"]),
         ("full", ("finetune.unfreeze_at_once=2",), ["finetune.unfreeze_at_once"]),
         ("self_taught", ("finetune.pretrain.part=encoder.*",), ["encoder.*", "full resolution"]),

@@ -53,7 +53,7 @@ def mark(trained: Path, target: Path, liver_hu: float) -> None:
 def predict(place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Predict:
     def command(*arguments: str, expected: int = 0, name: str = "marked") -> str:
         given = arguments if any(a.startswith("run=") for a in arguments) else (f"run={place / name}", *arguments)
-        code, output = call("predict", *CPU, *given, f"output={tmp_path / 'out'}", folder=tmp_path, capfd=capfd)
+        code, output = call("predict", *CPU, f"output={tmp_path / 'out'}", *given, folder=tmp_path, capfd=capfd)
         assert code == expected, output
         assert "Traceback" not in output
         return output
@@ -223,8 +223,13 @@ def test_dropout_passes_make_an_uncertainty_map(tmp_path: Path, predict: Predict
     [
         (("input=nowhere",), "no such file or folder"),
         (("input=.",), "found neither"),
-        (("run=nowhere", "input=a.nii"), "not a run folder"),
-        (("run=null", "input=."), "run=null: expected a path"),
+        (("run=nowhere", "input=a.nii"), "run=nowhere: no such folder; give a run folder"),
+        (("run=.", "input=a.nii"), "run=.: not a run folder"),
+        (("run=null", "input=."), "run=null: expected a run folder; give run=..."),
+        (("input=null",), "input=null: expected a NIfTI file, a DICOM series, or a folder of them; give input=..."),
+        (("input=.", "output=null"), "output=null: expected a folder for the masks; give output=..."),
+        (("input=a.nii", "options.tile=8"), "options.tile=8: expected a value greater than or equal to 16"),
+        (("input=a.nii", "options.uncertainty=doubt"), "options.uncertainty='doubt': expected 'entropy',"),
         (("input=a.nii", "options.batch_size=0"), "batch_size"),
         (("input=a.nii", "options.coarse_mm=0"), "coarse_mm"),
         (("input=a.nii", "options.coarse_mm=inf"), "coarse_mm"),

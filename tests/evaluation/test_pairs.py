@@ -62,7 +62,9 @@ def test_two_files_are_a_pair_with_any_names(tmp_path: Path) -> None:
 
 def test_folders_without_pairs_are_refused_with_what_was_found(tmp_path: Path) -> None:
     truth = folder(tmp_path / "t", "segmentation-1.nii")
-    with pytest.raises(LiverError, match=r"predictions=.*nowhere: no such folder"):
+    with pytest.raises(
+        LiverError, match=r"predictions=.*nowhere: no such folder; give a folder with masks named segmentation-N"
+    ):
         match_files(truth, tmp_path / "nowhere")
     with pytest.raises(LiverError, match=r"predictions=.*: no masks below it"):
         match_files(truth, folder(tmp_path / "scans", "volume-1.nii"))

@@ -20,7 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import cv2
 import nibabel as nib
@@ -30,7 +30,6 @@ from isal import igzip
 from jaxtyping import UInt8
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.random import Generator, default_rng
-from pydantic import Field
 from scipy import ndimage
 from tqdm import tqdm
 
@@ -42,7 +41,7 @@ from lightning_liver.data.sources import Case
 from lightning_liver.errors import LiverError
 from lightning_liver.files import clear_partials, write_whole
 from lightning_liver.machine import cores
-from lightning_liver.types.options import check
+from lightning_liver.types.options import check, number, whole_number
 from lightning_liver.volume import Volume, from_canonical
 
 _VERSION = 2  # increment when the drawing changes
@@ -82,8 +81,8 @@ def cases(
         ("matrix", matrix, 32, 1024),
         ("workers", workers, 0, 1024),
     ):
-        check(f"data.{name}", seen, Annotated[int, Field(ge=least, le=most, strict=True)])
-    check("data.tumour_fraction", tumour_fraction, Annotated[float, Field(ge=0.001, le=0.3, strict=True)])
+        check(f"data.{name}", seen, whole_number(least, most))
+    check("data.tumour_fraction", tumour_fraction, number(0.001, 0.3))
     domain = Domain(phase, noise_hu, slice_mm)
     drawing: dict[str, Any] = {"seed": seed, "matrix": matrix, "tumour_fraction": tumour_fraction}
     root = Path(root).expanduser()

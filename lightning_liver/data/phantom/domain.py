@@ -5,9 +5,11 @@ Options left open are drawn as measured on LiTS, see lightning_liver.data.phanto
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from lightning_liver.errors import LiverError
+from pydantic import AfterValidator, Field
+
+from lightning_liver.types.options import check, number
 
 Levels = tuple[float, float, float, float, float, float, float, float]  # of the fields of canvas.Enhancement
 
@@ -44,6 +46,16 @@ NOISE_HU = (10.0, 20.0)
 SLICES_MM = (3.25, 3.5, 4.0, 5.0)
 
 
+def _lowest_first(noise_hu: tuple[float, float]) -> tuple[float, float]:
+    if not noise_hu[0] <= noise_hu[1]:
+        raise ValueError("expected the lowest, then the highest standard deviation in HU, as in [10,20]")
+    return noise_hu
+
+
+_Deviation = Annotated[float, Field(ge=1, le=200, strict=True)]
+_NoiseHu = Annotated[tuple[_Deviation, _Deviation], AfterValidator(_lowest_first)]
+
+
 @dataclass(frozen=True)
 class Domain:
     """Scanner and protocol; None draws an option as measured on LiTS.
@@ -62,15 +74,9 @@ class Domain:
     slice_mm: float | None = None
 
     def __post_init__(self) -> None:
-        if self.phase is not None and self.phase not in list(PHASES):
-            raise LiverError(f"data.phase={self.phase!r}: expected null (drawn for each case) or {', '.join(PHASES)}")
-        if self.noise_hu is not None and not _is_range(self.noise_hu, 1, 200):
-            wanted = "expected null or [lowest, highest] standard deviation in HU, from 1 to 200"
-            raise LiverError(f"data.noise_hu={self.noise_hu!r}: {wanted}")
-        if self.slice_mm is not None and not _is_number(self.slice_mm, 0.5, 20):
-            raise LiverError(
-                f"data.slice_mm={self.slice_mm!r}: expected null or a distance of slices from 0.5 to 20 mm"
-            )
+        check("data.phase", self.phase, Literal[*PHASES] | None)
+        check("data.noise_hu", self.noise_hu, _NoiseHu | None)
+        check("data.slice_mm", self.slice_mm, number(0.5, 20) | None)
 
     def given(self) -> dict[str, Any]:
         """Return the options that are not drawn."""
@@ -80,14 +86,3 @@ class Domain:
 
 
 AS_MEASURED = Domain()
-
-
-def _is_number(seen: object, least: float, most: float) -> bool:
-    return isinstance(seen, float | int) and not isinstance(seen, bool) and least <= seen <= most
-
-
-def _is_range(seen: Any, least: float, most: float) -> bool:
-    """Return True for [low, high] within the bounds, low <= high."""
-    if not isinstance(seen, list | tuple) or len(seen) != 2:
-        return False
-    return all(_is_number(end, least, most) for end in seen) and seen[0] <= seen[1]

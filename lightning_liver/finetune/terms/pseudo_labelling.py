@@ -1,13 +1,13 @@
 """Pseudo-labels: confident answers of the source on slices without masks."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, validate_call
+from pydantic import validate_call
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lightning_liver.finetune.features import Batch, on_target
 from lightning_liver.finetune.terms.base import Frozen, Start, Term, finest
-from lightning_liver.types.options import Checked, NonNegative
+from lightning_liver.types.options import Checked, Confidence, NonNegative
 from lightning_liver.types.tensors import Scalar
 
 
@@ -24,7 +24,7 @@ class PseudoLabels(Term):
     needs_teacher = True
 
     @validate_call(config=Checked)
-    def __init__(self, *, weight: NonNegative, confidence: Annotated[float, Field(gt=0.5, lt=1)], start: Start) -> None:
+    def __init__(self, *, weight: NonNegative, confidence: Confidence, start: Start) -> None:
         super().__init__()
         self.teacher, self.weight, self.confidence = Frozen(start.network), weight, confidence
 

@@ -11,6 +11,7 @@ from lightning_liver.report.html.theme import COLOURS, FAINT, INK, RULE, SMALL, 
 from lightning_liver.report.numbers import counted
 from lightning_liver.runs.contents import Contents
 from lightning_liver.runs.scalars import Curve, Point, epochs_of, while_training
+from lightning_liver.tables import duration
 from lightning_liver.types import STRUCTURES
 
 _MOST_POINTS = 400  # of a curve; a drawing has fewer pixels
@@ -42,13 +43,6 @@ def _sentence(contents: Contents, curves: Mapping[str, Curve]) -> str:
         when = f"epoch {epoch}" if epoch else f"step {best.step + 1}"
         parts.append(f"Mean validation Dice was best after {when}, {best.value:.3f}; the test uses these weights.")
     return " ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in a readable unit."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def thin(curve: Curve) -> Curve:

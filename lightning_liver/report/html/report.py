@@ -12,7 +12,7 @@ from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
 from lightning_liver.report.html.calibration import calibration_section
 from lightning_liver.report.html.cases import cases_section
-from lightning_liver.report.html.curves import curves_section, duration
+from lightning_liver.report.html.curves import curves_section
 from lightning_liver.report.html.data import data_section
 from lightning_liver.report.html.decisions import decision_section
 from lightning_liver.report.html.lesions import lesions_section
@@ -22,6 +22,7 @@ from lightning_liver.report.html.setup import configuration_section, reproductio
 from lightning_liver.report.numbers import counted
 from lightning_liver.runs.contents import Contents, read_contents
 from lightning_liver.runs.folder import RunFolder
+from lightning_liver.tables import duration
 
 _SECTIONS = (
     results_section,

@@ -1,0 +1,53 @@
+"""Removal of the run folder of a command that was refused before it did anything."""
+
+import logging
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+_WRITTEN = (".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml")  # by Hydra
+_missing: list[Path] = []  # the run folder and those above it that did not exist when the command began, deepest first
+
+
+class NewFolder(Callback):
+    """Notes, before Hydra makes the run folder, which folders do not exist yet."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _missing.clear()
+        with suppress(OmegaConfBaseException):  # Hydra reports it next
+            folder = Path(str(OmegaConf.select(config, "hydra.run.dir"))).absolute()
+            _missing.extend(path for path in (folder, *folder.parents) if not path.exists())
+
+
+def remove_new_folder() -> None:
+    """Remove the run folder if this command made it and it holds nothing but Hydra's files, an empty log and a lock."""
+    if not _missing or not _missing[0].is_dir():
+        return
+    folder = _missing[0]
+    files = [path for path in folder.rglob("*") if path != folder / ".hydra"]
+    of_hydra = {folder / name for name in _WRITTEN}
+    if all(path in of_hydra or _is_empty_log_or_lock(path, folder) for path in files):
+        _close_log(folder)
+        for path in files:
+            path.unlink(missing_ok=True)
+        for path in (folder / ".hydra", *_missing):
+            with suppress(OSError):  # holds something else, or does not exist
+                path.rmdir()
+    _missing.clear()
+
+
+def _is_empty_log_or_lock(path: Path, folder: Path) -> bool:
+    is_known = path.parent == folder and (path.suffix == ".log" or path.name == ".lock")
+    return is_known and path.is_file() and not path.is_symlink() and path.stat().st_size == 0
+
+
+def _close_log(folder: Path) -> None:
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent == folder:
+            root.removeHandler(handler)
+            handler.close()

@@ -1,0 +1,32 @@
+"""A command that is refused before it did anything leaves no run folder, and deletes nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.apps.commands import call, run, small_run
+
+
+@pytest.mark.parametrize(("app", "argument"), [("train", "data=lits"), ("predict", "run=null")])
+def test_refused_command_leaves_no_folder(tmp_path: Path, app: str, argument: str) -> None:
+    code, output = run(app, argument, folder=tmp_path)
+    assert code == 2, output
+    assert "expected" in output
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_from_before_the_command_stay(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "outputs" / "mine").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    for folder in ("outputs/mine/new", "empty"):
+        code, output = call("train", "data=lits", f"hydra.run.dir={folder}", folder=tmp_path, capfd=capfd)
+        assert code == 2, output
+    assert [path.name for path in tmp_path.glob("outputs/**/*")] == ["mine"]
+    assert (tmp_path / "empty" / ".hydra" / "config.yaml").exists()
+
+
+def test_folder_with_a_log_or_files_stays(scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, output = call("train", *small_run(scans, "run", "data.folds=30"), folder=tmp_path, capfd=capfd)
+    assert code == 2, output
+    assert (tmp_path / "run" / ".hydra" / "config.yaml").exists()
+    assert (tmp_path / "run" / "train.log").stat().st_size
