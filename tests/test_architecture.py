@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "lightning_liver"
 FLOORS = (
-    ("errors", "machine"),
+    ("errors", "machine", "run_folder"),
     ("types", "volume", "files", "config"),
     ("tables", "help"),
     ("imageio", "augment", "losses", "models", "formats"),
@@ -111,7 +111,7 @@ def test_start_of_commands_imports_hydra_alone() -> None:
             for alias in node.names
         }
         assert not names & heavy, path
-        assert imports_at_start(path) <= {"apps", "help", "config", "errors"}, path
+        assert imports_at_start(path) <= {"apps", "help", "config", "errors", "run_folder"}, path
 
 
 def test_only_what_reads_configs_knows_hydra() -> None:

@@ -22,7 +22,7 @@ from lightning_liver.data.store import CaseRecord, open_store
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.predict_volume import autocast_of
 from lightning_liver.machine import threads
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.listing import is_done, is_listed
 from lightning_liver.sweep.design import jobs as designed
 from lightning_liver.training.memory_format import choose_memory_format

@@ -10,9 +10,9 @@ from omegaconf import DictConfig
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
 from lightning_liver.report.html.report import write_report
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.differences import differences
 from lightning_liver.runs.environment import environment
-from lightning_liver.runs.folder import RunFolder
 from lightning_liver.tables import write_json_whole
 from lightning_liver.types.options import Switch, check
 

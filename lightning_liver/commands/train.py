@@ -14,7 +14,7 @@ from lightning_liver.config import identity, read_config
 from lightning_liver.errors import LiverError, Unfinished
 from lightning_liver.inference.decision import write_decision
 from lightning_liver.report.cases import result_table, run_figures, write_cases
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.listing import is_listed
 from lightning_liver.tables import Row, or_none, write_json_whole
 from lightning_liver.training.assembly import Run, assemble

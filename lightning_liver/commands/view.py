@@ -24,8 +24,8 @@ from lightning_liver.inference.tta import flips_for
 from lightning_liver.report.viewer.pages import routes
 from lightning_liver.report.viewer.server import LOOPBACK, loopback_server
 from lightning_liver.report.viewer.volumes import Labels, reading
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.contents import read_lines
-from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.status import json_of
 from lightning_liver.runs.trained import decision_of, read_run, tested_cases
 from lightning_liver.training.settings import available_accelerator

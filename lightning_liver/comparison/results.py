@@ -16,7 +16,7 @@ from lightning_liver.config import renamed
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
 from lightning_liver.metrics.intervals import patient_means
-from lightning_liver.runs.folder import CONFIG
+from lightning_liver.run_folder import NAMES
 from lightning_liver.runs.settings import learnt
 
 NAME = "results.csv"
@@ -42,7 +42,7 @@ def gather(places: Iterable[Path]) -> list[Run]:
         table = place if place.is_file() else place / NAME
         if table.is_file():
             tables.append(table)
-        if not table.is_file() or (place.is_dir() and any(place.rglob(CONFIG))):
+        if not table.is_file() or (place.is_dir() and any(place.rglob(str(NAMES.config)))):
             folders.append(place)
     runs = read_runs(folders)
     rows: dict[str, Run] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_liver.errors import LiverError
-from lightning_liver.runs.folder import CONFIG, RunFolder
+from lightning_liver.run_folder import NAMES, RunFolder
 from lightning_liver.runs.scores import Case as Case
 from lightning_liver.runs.scores import read_cases, read_losses
 from lightning_liver.runs.settings import REPEATS, Settings, configuration_names, learnt, read_settings, stratum
@@ -79,10 +79,10 @@ def read_runs(folders: Iterable[Path]) -> list[Run]:
             raise LiverError(
                 f"{folder}: no such folder; give a run folder, one above it such as multirun/STUDY, or a results.csv"
             )
-        begun = {path.parents[1].resolve() for path in folder.rglob(CONFIG)}
+        begun = {path.parents[1].resolve() for path in folder.rglob(str(NAMES.config))}
         empty = {path.resolve() for path in folder.iterdir() if path.is_dir() and not any(path.iterdir())}
         if not begun | empty:
-            raise LiverError(f"{folder}: no run in it or below; give a folder with a {CONFIG}, or one above it")
+            raise LiverError(f"{folder}: no run in it or below; give a folder with a {NAMES.config}, or one above it")
         found |= begun | empty
     return [run for run in map(_read_run, sorted(found)) if run is not None]
 

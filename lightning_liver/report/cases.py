@@ -14,7 +14,7 @@ from lightning_liver.metrics.calibration import Bins, calibration_rows
 from lightning_liver.metrics.case_score import CaseScore
 from lightning_liver.metrics.intervals import mean_over_patients
 from lightning_liver.report.pictures import Slice, best_median_worst, write_pictures
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.tables import Row, text_table, write_csv
 from lightning_liver.types import STRUCTURES
 

@@ -10,7 +10,7 @@ import yaml
 
 from lightning_liver.data.splits import PARTS
 from lightning_liver.errors import LiverError
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.scalars import Curve, read_scalars
 from lightning_liver.runs.settings import Settings, read_settings
 from lightning_liver.runs.status import json_of

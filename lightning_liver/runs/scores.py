@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from lightning_liver.errors import LiverError
 from lightning_liver.metrics.intervals import patient_means
+from lightning_liver.run_folder import NAMES
 
 _DICE_DECIMALS = 6  # results.csv has so many: what is read from it equals what is read from the folders
 _LOSS_DIGITS = 6
@@ -54,7 +55,8 @@ def _read(path: Path, columns: Sequence[str], parse: Callable[[list[dict[str, st
             return parse(list(lines))
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise LiverError(
-            f"{path}: not the {path.stem} of a complete run ({error}). Remove metrics.json beside it and run it again."
+            f"{path}: not the {path.stem} of a complete run ({error}). "
+            f"Remove {NAMES.metrics} beside it and run it again."
         ) from error
 
 

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from experiments.speed import phantoms
 from experiments.speed.command import ROOT
 from experiments.speed.rounds import judged, median_and_range
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.tables import Row
 
 ONE_THREAD = "OPENBLAS_NUM_THREADS"  # applies to the benchmark, not to training
@@ -35,7 +36,7 @@ def timing(policy: str, options: Sequence[str]) -> Mapping[str, float]:
         overrides = [f"augment={policy}", *OPTIONS, *options, f"hydra.run.dir={folder}/run"]
         environment = {name: value for name, value in os.environ.items() if name != ONE_THREAD}
         subprocess.run([sys.executable, "train.py", *overrides], cwd=ROOT, env=environment, check=True)
-        read: Mapping[str, float] = json.loads((Path(folder) / "run" / "timing.json").read_text())
+        read: Mapping[str, float] = json.loads(RunFolder(Path(folder) / "run").timing.read_text())
         return read
 
 

@@ -24,6 +24,7 @@ from experiments.speed.rounds import judged, round_robin
 from lightning_liver.data.phantom.data_set import cases as phantoms
 from lightning_liver.data.prepare import prepare
 from lightning_liver.data.sources import Case
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.tables import Row, text_table
 
 COUNTS = (10, 40, 160)
@@ -76,7 +77,7 @@ def training(options: Sequence[str], work: Path, cases: int, slices: int) -> tup
         f"data.split={{train:[{names}],{HELD_OUT}}}",
     ]
     usage = measure([sys.executable, "train.py", *overrides, f"hydra.run.dir={run}"], cwd=ROOT)
-    speed = json.loads((run / "timing.json").read_text())["slices_per_s"]
+    speed = json.loads(RunFolder(run).timing.read_text())["slices_per_s"]
     return cases * slices / speed, usage
 
 

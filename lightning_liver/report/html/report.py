@@ -20,8 +20,8 @@ from lightning_liver.report.html.literature import caveat, headlines, literature
 from lightning_liver.report.html.results import results_section
 from lightning_liver.report.html.setup import configuration_section, reproduction_section
 from lightning_liver.report.numbers import counted
+from lightning_liver.run_folder import NAMES, RunFolder
 from lightning_liver.runs.contents import Contents, read_contents
-from lightning_liver.runs.folder import RunFolder
 
 _SECTIONS = (
     results_section,
@@ -48,7 +48,9 @@ def write_report(folder: Path, metrics: Mapping[str, Any] | None = None) -> Path
     """
     contents = read_contents(folder, metrics)
     if not (contents.config or contents.cases or contents.chosen):
-        raise LiverError(f"{folder}: not a run folder, it has neither .hydra/config.yaml nor cases.csv nor chosen.json")
+        raise LiverError(
+            f"{folder}: not a run folder, it has neither {NAMES.config} nor {NAMES.cases} nor {NAMES.chosen}"
+        )
     path = RunFolder(folder).report
     try:
         write_whole(path, page(contents))
@@ -69,7 +71,7 @@ def page(contents: Contents) -> str:
     source = environment.loader
     assert source
     style, script = (Markup(source.get_source(environment, name)[0]) for name in ("report.css", "report.js"))
-    return environment.get_template("report.html").render(
+    return environment.get_template("page.html").render(
         name=contents.folder.name,
         title=verdict(contents),
         headlines=headlines(contents),
