@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lightning_liver.errors import LiverError
 from lightning_liver.run_folder import NAMES, RunFolder
@@ -13,6 +13,7 @@ from lightning_liver.runs.scores import read_cases, read_losses
 from lightning_liver.runs.settings import REPEATS, Settings, configuration_names, learnt, read_settings, stratum
 from lightning_liver.runs.status import COMPLETE as COMPLETE
 from lightning_liver.runs.status import json_of, status_of
+from lightning_liver.runs.timing import read_timing
 from lightning_liver.tables import Row
 
 UNKNOWN = "?"  # the configuration of a folder without a config
@@ -148,20 +149,15 @@ def _read_run(folder: Path) -> Run | None:
     if status != COMPLETE:
         return run
     files = RunFolder(folder)
-    metrics, timing = (json_of(path) or {} for path in (files.metrics, files.timing))
+    metrics, seconds = json_of(files.metrics) or {}, read_timing(folder).total_s(with_preparation=False)
     return replace(
         run,
         cases=read_cases(files.cases),
         losses=read_losses(files.losses),
         epochs=_whole(metrics.get("epochs")),
         steps=_whole(metrics.get("steps")),
-        seconds=_seconds(timing),
+        seconds=None if seconds is None else round(seconds, 1),
     )
-
-
-def _seconds(timing: Mapping[str, Any]) -> float | None:
-    parts = [timing.get(name) for name in ("fit_s", "test_s")]
-    return None if None in parts else round(sum(float(part or 0) for part in parts), 1)
 
 
 def _whole(value: object) -> int | None:

@@ -86,7 +86,7 @@ def page(contents: Contents) -> str:
 def facts(contents: Contents) -> dict[str, str]:
     """Return the key facts of the run in a few words each; unknown ones are left out."""
     choices, settings = contents.choices, contents.settings
-    epochs, seconds, tuned = contents.metrics.get("epochs"), contents.timing.get("fit_s"), choices.get("finetune")
+    epochs, seconds, tuned = contents.metrics.get("epochs"), contents.timing.fit_s, choices.get("finetune")
     known = {
         "Data": choices.get("data"),
         "Network": " ".join(filter(None, (choices.get("model"), _parameters(RunFolder(contents.folder).model)))),
