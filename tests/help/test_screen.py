@@ -62,6 +62,7 @@ def test_choices_wrap_below_the_meaning_of_their_group() -> None:
 @pytest.mark.parametrize("group", [group.name for group in options.groups("train")])
 def test_help_of_a_group_has_each_choice_with_its_whole_line(group: str) -> None:
     lines = lines_of("train", group)
+    assert lines[0].endswith(next(each.meaning for each in options.groups("train") if each.name == group))
     text = " ".join(" ".join(lines).split())
     for choice in options.choices(group):
         if choice.name in names_of(group):
