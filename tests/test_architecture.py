@@ -114,6 +114,16 @@ def test_start_of_commands_imports_hydra_alone() -> None:
         assert imports_at_start(path) <= {"apps", "help", "config", "errors", "run_folder"}, path
 
 
+def test_a_public_class_has_a_name_of_its_own() -> None:
+    """An import by name then says what is meant without its module."""
+    places: dict[str, set[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, set()).add(str(path.relative_to(PACKAGE)))
+    assert {name: sorted(found) for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_only_what_reads_configs_knows_hydra() -> None:
     knowing = {part(path) for path in MODULES if re.search(r"^(from|import) (hydra|omegaconf)", path.read_text(), re.M)}
     assert knowing <= {"config", "help", "build", "runs", "sweep", "training", "commands", "apps", "plugins"}

@@ -51,7 +51,7 @@ Pixels = Float[np.ndarray, "y x"]
 
 
 @dataclass(frozen=True)
-class Options:
+class ClusterOptions:
     """Options of conf/cluster.yaml.
 
     Args:
@@ -106,12 +106,12 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
     log.info(f"{clusters_text(clustering)}\n\n{folder / 'clusters.png'}")
 
 
-def _options(cfg: DictConfig) -> Options:
+def _options(cfg: DictConfig) -> ClusterOptions:
     if OmegaConf.is_missing(cfg, "run"):
         raise LiverError("run is needed and has no default; give run=RUN_FOLDER, a folder that python train.py made")
-    names = list(Options.__dataclass_fields__)
+    names = list(ClusterOptions.__dataclass_fields__)
     try:
-        return Options(**{name: cfg[name] for name in names})
+        return ClusterOptions(**{name: cfg[name] for name in names})
     except ValidationError as error:
         raise LiverError(explain(error)) from error
 
@@ -123,7 +123,7 @@ def _warn_of_spacing(trained: float | None, given: float | None) -> None:
         )
 
 
-def _slices(store: Store, options: Options) -> list[LabelledSlice]:
+def _slices(store: Store, options: ClusterOptions) -> list[LabelledSlice]:
     """Return every nth slice of each case, from the middle of the first n on.
 
     Raises:
@@ -185,7 +185,7 @@ def _clustering(
     features: Points,
     pixels: Float[np.ndarray, "point pixel"],
     part: str,
-    options: Options,
+    options: ClusterOptions,
 ) -> Clustering:
     points, explained, description = features, 1.0, f"{part}, {features.shape[1]} channels"
     if options.components is not None:

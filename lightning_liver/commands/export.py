@@ -36,7 +36,7 @@ _EXAMPLE = (2, 2, 3)
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """Options of conf/export.yaml.
 
     Args:
@@ -112,12 +112,12 @@ def thresholds(run: Path) -> dict[str, float]:
     return kept["thresholds"] if kept is not None else dict.fromkeys(STRUCTURES, 0.5)
 
 
-def _options(cfg: DictConfig) -> Options:
+def _options(cfg: DictConfig) -> ExportOptions:
     if cfg.run is None:
         raise LiverError("run=null: expected a run folder; type liver-export run=RUN_FOLDER")
     paths = {name: None if cfg[name] is None else Path(str(cfg[name])).expanduser() for name in ("run", "output")}
     try:
-        options = Options(**paths, tolerance=cfg.tolerance, slices=cfg.slices, seed=cfg.seed)  # type: ignore[arg-type]
+        options = ExportOptions(**paths, tolerance=cfg.tolerance, slices=cfg.slices, seed=cfg.seed)  # type: ignore[arg-type]
     except ValidationError as error:
         raise LiverError(explain(error)) from error
     if options.output is not None and options.output.is_dir():
@@ -164,7 +164,7 @@ def _followed() -> Iterator[None]:
         ) from error
 
 
-def _compared(exported: Network, trained: TrainedNetwork, options: Options) -> str:
+def _compared(exported: Network, trained: TrainedNetwork, options: ExportOptions) -> str:
     """Describe how much the file's logits differ from the original's.
 
     Raises:

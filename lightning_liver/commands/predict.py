@@ -20,7 +20,7 @@ from lightning_liver.imageio.nifti import write_labels, write_map
 from lightning_liver.imageio.scans import Scan, find_scans
 from lightning_liver.inference.fusion import fuse
 from lightning_liver.inference.network import TrainedNetwork
-from lightning_liver.inference.predict_volume import AUTOCAST, SCALE, Options, Prediction, predict_volume
+from lightning_liver.inference.predict_volume import AUTOCAST, SCALE, Prediction, VolumeOptions, predict_volume
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import check_uncertainty, has_dropout
 from lightning_liver.metrics.volumetry import measure_volumes
@@ -41,7 +41,7 @@ class PredictOptions:
 
     Args:
         batch_size: slices at once.
-        coarse_mm: see inference.predict_volume.Options.
+        coarse_mm: see inference.predict_volume.VolumeOptions.
         tile: edge in pixels of the tiles that larger slices are cut into; None takes them whole.
         overlap: fraction of a tile that its neighbour covers, too.
         uncertainty: the map that is written beside each mask, see inference.uncertainty.
@@ -117,7 +117,7 @@ def _predict_one(
     position: str,
     *,
     networks: Sequence[TrainedNetwork],
-    options: Options,
+    options: VolumeOptions,
     output: Path,
     write_dicom_seg: Callable[..., None] | None,
 ) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def _read(scan: Scan) -> Volume:
     return volume
 
 
-def _write_maps(scan: Scan, made: Prediction, options: Options, volume: Volume, output: Path) -> None:
+def _write_maps(scan: Scan, made: Prediction, options: VolumeOptions, volume: Volume, output: Path) -> None:
     stem = scan.mask.removesuffix(".nii.gz")
     for name, probability in made.probabilities.items():
         write_map(output / f"{stem}-{name}-probability.nii.gz", probability, volume.affine, largest=1.0)
@@ -168,7 +168,7 @@ def _write_maps(scan: Scan, made: Prediction, options: Options, volume: Volume, 
         write_map(path, made.uncertainty, volume.affine, largest=SCALE[options.uncertainty])
 
 
-def _networks_and_options(cfg: DictConfig, asked: PredictOptions) -> tuple[list[TrainedNetwork], Options]:
+def _networks_and_options(cfg: DictConfig, asked: PredictOptions) -> tuple[list[TrainedNetwork], VolumeOptions]:
     runs = cfg.run if isinstance(cfg.run, ListConfig) else [cfg.run]
     folders = [Path(str(run)).expanduser() for run in runs]
     if not folders:
@@ -184,7 +184,7 @@ def _networks_and_options(cfg: DictConfig, asked: PredictOptions) -> tuple[list[
             "run: these runs post-process differently; choose how, as in inference.postprocess.largest_liver=true"
         )
     flips = cfg.inference.flips if cfg.inference.flips is not None else networks[0].config.inference.get("flips")
-    options = Options(
+    options = VolumeOptions(
         thresholds=(liver, tumour),
         post_process=decisions[0][1],
         batch_size=asked.batch_size,

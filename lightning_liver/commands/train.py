@@ -19,7 +19,7 @@ from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.listing import is_listed
 from lightning_liver.runs.timing import Timing, write_timing
 from lightning_liver.tables import Row, or_none
-from lightning_liver.training.assembly import Run, assemble
+from lightning_liver.training.assembly import TrainingRun, assemble
 from lightning_liver.training.forgetting import forgetting
 from lightning_liver.training.run_state import RunState, locked
 from lightning_liver.training.stopwatch import Stopwatch
@@ -79,7 +79,7 @@ def _raise_if_pruned(cfg: DictConfig, state: RunState) -> None:
         state.raise_if_pruned()
 
 
-def _fit(run: Run, state: RunState) -> None:
+def _fit(run: TrainingRun, state: RunState) -> None:
     """Train from the last checkpoint of the folder, if there is one, to the end; the run is incomplete from now on.
 
     Raises:
@@ -101,7 +101,7 @@ def _fit(run: Run, state: RunState) -> None:
         raise Unfinished(f"Interrupted. Continue with: python train.py resume={state.folder}") from None
 
 
-def _test(run: Run, folder: Path) -> Metrics:
+def _test(run: TrainingRun, folder: Path) -> Metrics:
     """Return the scores of the best weights: validation cases as training saw them, test cases as volumes.
 
     Between the two, thresholds and post-processing are measured on validation cases, and written to decision.json.
@@ -121,7 +121,7 @@ def _test(run: Run, folder: Path) -> Metrics:
     return {**scores, "steps": progress["global_step"], "epochs": progress["epoch"] + 1} | forgotten
 
 
-def _write(run: Run, folder: Path, stages: Timing) -> list[Row]:
+def _write(run: TrainingRun, folder: Path, stages: Timing) -> list[Row]:
     """Write the tables and pictures of the tested cases and timing.json; return the rows of cases.csv."""
     measures = run.measures
     rows = write_cases(

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from lightning_liver.comparison.runs import COMPLETE, Case, Run, complete_runs, configurations, read_runs
+from lightning_liver.comparison.runs import COMPLETE, Run, ScoredCase, complete_runs, configurations, read_runs
 from lightning_liver.config import renamed
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
@@ -126,7 +126,7 @@ def _mean(run: Run, structure: str) -> float | None:
     return round(float(means.mean()), _DECIMALS) if means.size else None
 
 
-def _by_case(cases: Iterable[Case]) -> list[dict[str, object]]:
+def _by_case(cases: Iterable[ScoredCase]) -> list[dict[str, object]]:
     found: dict[tuple[str, str], dict[str, object]] = {}
     for patient, case, structure, dice in cases:
         empty = {"case": case, "patient": patient} | dict.fromkeys(_STRUCTURES)
@@ -172,9 +172,9 @@ def _run(header: Sequence[str], cells: Sequence[str]) -> Run:
     )
 
 
-def _case(each: Mapping[str, Any], structure: str) -> Case:
+def _case(each: Mapping[str, Any], structure: str) -> ScoredCase:
     dice = each[structure]
-    return Case(str(each["patient"]), str(each["case"]), structure, None if dice is None else _finite(dice))
+    return ScoredCase(str(each["patient"]), str(each["case"]), structure, None if dice is None else _finite(dice))
 
 
 def _finite(value: str | float) -> float:

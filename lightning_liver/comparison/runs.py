@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from lightning_liver.errors import LiverError
 from lightning_liver.run_folder import NAMES, RunFolder
-from lightning_liver.runs.scores import Case as Case
+from lightning_liver.runs.scores import ScoredCase as ScoredCase
 from lightning_liver.runs.scores import read_cases, read_losses
 from lightning_liver.runs.settings import REPEATS, Settings, configuration_names, learnt, read_settings, stratum
 from lightning_liver.runs.status import COMPLETE as COMPLETE
@@ -54,7 +54,7 @@ class Run:
     settings: Settings = field(repr=False)
     seed: int
     fold: int
-    cases: tuple[Case, ...] = field(default=(), repr=False)
+    cases: tuple[ScoredCase, ...] = field(default=(), repr=False)
     losses: Mapping[str, float] = field(default_factory=dict, repr=False)
     epochs: int | None = None
     steps: int | None = None

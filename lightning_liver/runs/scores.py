@@ -16,7 +16,7 @@ _LOSS_DIGITS = 6
 _Read = TypeVar("_Read")
 
 
-class Case(NamedTuple):
+class ScoredCase(NamedTuple):
     """A line of cases.csv."""
 
     patient: str
@@ -25,7 +25,7 @@ class Case(NamedTuple):
     dice: float | None
 
 
-def read_cases(path: Path) -> tuple[Case, ...]:
+def read_cases(path: Path) -> tuple[ScoredCase, ...]:
     """Read the lines of a cases.csv, sorted by patient, case and structure.
 
     Raises:
@@ -60,8 +60,8 @@ def _read(path: Path, columns: Sequence[str], parse: Callable[[list[dict[str, st
         ) from error
 
 
-def _cases(rows: Sequence[Mapping[str, str]]) -> tuple[Case, ...]:
-    cases = [Case(r["patient"], r["case"], r["structure"], _rounded(_number(r["dice"]))) for r in rows]
+def _cases(rows: Sequence[Mapping[str, str]]) -> tuple[ScoredCase, ...]:
+    cases = [ScoredCase(r["patient"], r["case"], r["structure"], _rounded(_number(r["dice"]))) for r in rows]
     return tuple(sorted(cases, key=lambda case: case[:3]))
 
 

@@ -27,8 +27,9 @@ from lightning_liver.training.memory_format import choose_memory_format
 from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
 from lightning_liver.training.stopwatch import now
-from lightning_liver.training.task import Batch, SegmentationTask
+from lightning_liver.training.task import SegmentationTask
 from lightning_liver.training.trainer import trainer
+from lightning_liver.types.tensors import Batch
 
 WARM_UP = 10  # steps that pay for filling caches, choosing kernels, starting workers
 

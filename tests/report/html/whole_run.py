@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
-from lightning_liver.report.pictures import Slice, write_pictures
+from lightning_liver.report.pictures import PictureSlice, write_pictures
 from lightning_liver.runs.timing import Timing, write_timing
 from lightning_liver.tables import Row, write_csv, write_json_whole
 from lightning_liver.types import STRUCTURES
@@ -218,7 +218,7 @@ def write_case_pictures(folder: Path) -> None:
         write_pictures(
             folder,
             f"{role}-case-{case}",
-            Slice(f"case {case}", 57, noisy, truth, prediction, (2.0, 2.0), dice),
+            PictureSlice(f"case {case}", 57, noisy, truth, prediction, (2.0, 2.0), dice),
             window_hu=(-160.0, 240.0),
         )
 
