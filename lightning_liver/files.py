@@ -42,6 +42,15 @@ def required_folder(option: str, given: object, wanted: str) -> Path:
     return folder
 
 
+def required_run(given: object) -> Path:
+    """Return the folder that `run` names.
+
+    Raises:
+        LiverError: it is null, or there is no such folder.
+    """
+    return required_folder("run", given, "a run folder")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a hidden name beside `path` to write to; on success flush it to the disk and rename it to `path`."""

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "lightning_liver"
 FLOORS = (
-    ("errors", "machine"),
+    ("errors", "machine", "run_folder"),
     ("types", "volume", "files", "config"),
     ("tables", "help"),
     ("imageio", "augment", "losses", "models", "formats"),
@@ -111,7 +111,17 @@ def test_start_of_commands_imports_hydra_alone() -> None:
             for alias in node.names
         }
         assert not names & heavy, path
-        assert imports_at_start(path) <= {"apps", "help", "config", "errors"}, path
+        assert imports_at_start(path) <= {"apps", "help", "config", "errors", "run_folder"}, path
+
+
+def test_a_public_class_has_a_name_of_its_own() -> None:
+    """An import by name then says what is meant without its module."""
+    places: dict[str, set[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, set()).add(str(path.relative_to(PACKAGE)))
+    assert {name: sorted(found) for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_only_what_reads_configs_knows_hydra() -> None:

@@ -192,6 +192,8 @@ def test_steps_are_timed_and_judged_by_ratios_of_the_same_round(monkeypatch: pyt
         "trainer=cpu", "model=unet_small", "model.base_channels=4", "data.num_workers=0", matrix=32, cases=3, steps=2
     )
     taken = training.times(setup, 1)
+    batch = setup.batch()
+    assert all(each is batch for each in setup.data(batch).train_dataloader())
     assert [row["step"] for row in training.rows(taken, 8)] == [*taken]
     assert all(seconds > 0 for of_round in taken.values() for seconds in of_round)
     given = {

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from lightning_liver.report.drawing import FAINT, INK, RULE, SMALL, write_png
+from lightning_liver.run_folder import NAMES, RunFolder
 from lightning_liver.runs.scalars import Curve, read_scalars, while_training
 from lightning_liver.tables import Row, text_table, write_csv
 
@@ -38,10 +39,11 @@ class Tuned(NamedTuple):
 
 
 def read(run: Path) -> Tuned:
-    config = OmegaConf.load(run / ".hydra" / "config.yaml")
-    choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
-    logged = read_scalars(run / "tensorboard")
-    metrics = json.loads((run / "metrics.json").read_text())
+    files = RunFolder(run)
+    config = OmegaConf.load(files.config)
+    choices = OmegaConf.load(files.hydra_config).hydra.runtime.choices
+    logged = read_scalars(files.tensorboard)
+    metrics = json.loads(files.metrics.read_text())
     curves = {s: while_training(logged[f"val/{s}/dice_per_case"], metrics["steps"]) for s in STRUCTURES}
     return Tuned(choices.finetune, config.data.train_patients, config.seed, curves, metrics)
 
@@ -117,7 +119,7 @@ def forgetting_rows(runs: Sequence[Tuned]) -> list[Row]:
 
 
 def main() -> None:
-    runs = [read(path.parent) for path in sorted(Path(sys.argv[1]).glob("*/metrics.json"))]
+    runs = [read(path.parent) for path in sorted(Path(sys.argv[1]).glob(f"*/{NAMES.metrics}"))]
     write_csv(HERE / "curves.csv", curve_rows(runs))
     write_png(draw(runs), HERE / "curves.png")
     rows = forgetting_rows(runs)

@@ -11,17 +11,19 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from lightning_liver.run_folder import NAMES, RunFolder
 from lightning_liver.tables import Row, text_table, write_csv
 from lightning_liver.types import STRUCTURES
 
 
 def fold_row(run: Path) -> Row:
     """Return the test patient of a run, its training length and Dice per case."""
-    cases = list(csv.DictReader((run / "cases.csv").open()))
-    metrics = json.loads((run / "metrics.json").read_text())
+    files = RunFolder(run)
+    cases = list(csv.DictReader(files.cases.open()))
+    metrics = json.loads(files.metrics.read_text())
     dice = {s: [float(c["dice"]) for c in cases if c["structure"] == s] for s in STRUCTURES}
     return {
-        "fold": OmegaConf.load(run / ".hydra" / "config.yaml").data.fold,
+        "fold": OmegaConf.load(files.config).data.fold,
         "patient": cases[0]["patient"],
         "scans": len(dice["liver"]),
         "epochs": metrics["epochs"],
@@ -32,7 +34,7 @@ def fold_row(run: Path) -> Row:
 
 
 def main() -> None:
-    runs = [path.parent for path in Path(sys.argv[1]).glob("*/metrics.json")]
+    runs = [path.parent for path in Path(sys.argv[1]).glob(f"*/{NAMES.metrics}")]
     rows = sorted((fold_row(run) for run in runs), key=lambda row: int(row["fold"] or 0))
     write_csv(Path(__file__).with_name("results.csv"), rows)
     medians: Row = {"fold": "median", "patient": ""} | {

@@ -4,7 +4,7 @@ import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from lightning_liver.comparison.readme import Block, write_block
+from lightning_liver.comparison.readme import MarkedBlock, write_block
 from lightning_liver.errors import LiverError
 
 HERE = Path(__file__).parent
@@ -42,7 +42,7 @@ def publish(text: str, parser: ArgumentParser, given: Namespace, *, block: str |
     """Print a result; with --write put it between the marks of a block of the README, named after the benchmark."""
     print(text, flush=True)
     if given.write:
-        write_block(README, Block(make_command(parser, given), text), block or _what(parser))
+        write_block(README, MarkedBlock(make_command(parser, given), text), block or _what(parser))
 
 
 def make_command(parser: ArgumentParser, given: Namespace) -> str:

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from lightning_liver.apps.main import EXPECTED, Job, command, stop
 from lightning_liver.errors import LiverError
 from lightning_liver.help.screen import FLAGS
+from lightning_liver.run_folder import NAMES, RunFolder
 
 _BUDGETS = ("trainer.max_epochs=", "trainer.max_minutes=")
 _YES = ("true", "yes", "on", "1")  # as YAML has them, and what people type
@@ -61,8 +62,8 @@ def _estimate(arguments: list[str]) -> None:
 
 def _run_folder(typed: str) -> Path:
     folder = Path(typed.strip("'\"")).expanduser().resolve()
-    if not (folder / ".hydra" / "config.yaml").is_file():
-        raise LiverError(f"resume={folder}: not a run folder, it has no .hydra/config.yaml")
+    if not RunFolder(folder).config.is_file():
+        raise LiverError(f"resume={folder}: not a run folder, it has no {NAMES.config}")
     return folder
 
 
@@ -76,7 +77,7 @@ def _refuse_changes(others: list[str]) -> None:
 
 def _change_to_start_folder(folder: Path) -> None:
     """Change to the folder in which the run began, if it still exists: relative paths in the config start there."""
-    saved = folder / ".hydra" / "hydra.yaml"
+    saved = RunFolder(folder).hydra_config
     began = OmegaConf.select(OmegaConf.load(saved), "hydra.runtime.cwd") if saved.exists() else None
     if began and Path(began).is_dir():
         os.chdir(began)

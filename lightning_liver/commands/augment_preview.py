@@ -17,7 +17,7 @@ from lightning_liver.data.sampling import Draw, Pools
 from lightning_liver.data.slices import Augment, Normalization, Sample, TrainingSlices
 from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError
-from lightning_liver.report.contact_sheet import Block, Tile, contact_sheet
+from lightning_liver.report.contact_sheet import SheetBlock, Tile, contact_sheet
 from lightning_liver.report.drawing import write_png
 from lightning_liver.types.options import check, whole_number
 
@@ -28,7 +28,7 @@ _COLOURS = 128  # of the sheet: with 256 it is over a megabyte
 _FIRST_CASES = 8  # the slices are chosen from these
 
 
-class Policy(NamedTuple):
+class DrawnPolicy(NamedTuple):
     """A policy with its name and its main options in one line."""
 
     name: str
@@ -50,7 +50,7 @@ class Sheet(NamedTuple):
     title: str
     caption: str
     kind: str
-    blocks: Callable[["PreviewSlices"], list[Block]]
+    blocks: Callable[["PreviewSlices"], list[SheetBlock]]
 
 
 def preview(cfg: DictConfig, folder: Path) -> Path:
@@ -138,19 +138,21 @@ class PreviewSlices:
         self.normalization = Normalization(options.window_hu, options.context, mean=0.0, std=1.0)
         self.plain = self._batch(none(), 0)
 
-    def untouched(self) -> Block:
+    def untouched(self) -> SheetBlock:
         about = ", ".join(f"case {index.case} slice {index.z}" for index in self.indices)
-        return Block("untouched", about, self._tiles(self.plain))
+        return SheetBlock("untouched", about, self._tiles(self.plain))
 
-    def draws(self, policy: Policy, count: int) -> list[Block]:
+    def draws(self, policy: DrawnPolicy, count: int) -> list[SheetBlock]:
         """Return a block for each draw."""
-        return [Block(f"draw {draw}", "", self._tiles(self._batch(policy.augment, draw))) for draw in range(count)]
+        return [SheetBlock(f"draw {draw}", "", self._tiles(self._batch(policy.augment, draw))) for draw in range(count)]
 
-    def strongest(self, policy: Policy, count: int) -> Block:
+    def strongest(self, policy: DrawnPolicy, count: int) -> SheetBlock:
         """Return a block with the draw that changes each slice most."""
         batches = [self._batch(policy.augment, draw) for draw in range(count)]
         by_slice = zip(self.plain, zip(*batches, strict=True), strict=True)
-        return Block(policy.name, policy.options, self._tiles([_strongest(plain, drawn) for plain, drawn in by_slice]))
+        return SheetBlock(
+            policy.name, policy.options, self._tiles([_strongest(plain, drawn) for plain, drawn in by_slice])
+        )
 
     def _batch(self, augment: Augment, draw: int) -> list[Sample]:
         """Load a batch as training would; the draw takes the place of the epoch."""
@@ -191,7 +193,7 @@ def _note(plain: Sample, sample: Sample) -> str:
     return "as it was" if same else ""
 
 
-def _typed_policy(cfg: DictConfig) -> Policy:
+def _typed_policy(cfg: DictConfig) -> DrawnPolicy:
     """Build the policy of `augment=NAME` with its options.
 
     Raises:
@@ -204,7 +206,7 @@ def _typed_policy(cfg: DictConfig) -> Policy:
     return _policy(str(HydraConfig.get().runtime.choices["augment"]), cfg.augment)
 
 
-def _listed_policies(cfg: DictConfig) -> list[Policy]:
+def _listed_policies(cfg: DictConfig) -> list[DrawnPolicy]:
     """Build the policies of `policies`, or all of conf/augment, with their default options.
 
     Raises:
@@ -229,8 +231,8 @@ def _names(policies: Any) -> list[str]:
     return list(dict.fromkeys(map(str, policies if isinstance(policies, ListConfig) else [policies])))
 
 
-def _policy(name: str, node: DictConfig) -> Policy:
-    return Policy(name, _options_text(OmegaConf.to_container(node, resolve=True)), build(node))
+def _policy(name: str, node: DictConfig) -> DrawnPolicy:
+    return DrawnPolicy(name, _options_text(OmegaConf.to_container(node, resolve=True)), build(node))
 
 
 def _options_text(options: Any) -> str:

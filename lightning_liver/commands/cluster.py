@@ -32,10 +32,10 @@ from lightning_liver.clustering.kmeans import (
 from lightning_liver.data.slices import Normalization
 from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError, explain
+from lightning_liver.files import required_run
 from lightning_liver.inference.label_maps import whole_slice_logits
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.report.drawing import write_png
-from lightning_liver.runs.folder import required_run
 from lightning_liver.runs.trained import Weights, read_run
 from lightning_liver.tables import Row, Value, write_csv, write_json_whole
 from lightning_liver.training.settings import available_accelerator
@@ -52,7 +52,7 @@ Pixels = Float[np.ndarray, "y x"]
 
 
 @dataclass(frozen=True)
-class Options:
+class ClusterOptions:
     """Options of conf/cluster.yaml.
 
     Args:
@@ -107,11 +107,11 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
     log.info(f"{clusters_text(clustering)}\n\n{folder / 'clusters.png'}")
 
 
-def _options(cfg: DictConfig) -> Options:
+def _options(cfg: DictConfig) -> ClusterOptions:
     run = required_run(cfg.run)
-    names = [name for name in Options.__dataclass_fields__ if name != "run"]
+    names = [name for name in ClusterOptions.__dataclass_fields__ if name != "run"]
     try:
-        return Options(run, **{name: cfg[name] for name in names})
+        return ClusterOptions(run, **{name: cfg[name] for name in names})
     except ValidationError as error:
         raise LiverError(explain(error)) from error
 
@@ -123,7 +123,7 @@ def _warn_of_spacing(trained: float | None, given: float | None) -> None:
         )
 
 
-def _slices(store: Store, options: Options) -> list[LabelledSlice]:
+def _slices(store: Store, options: ClusterOptions) -> list[LabelledSlice]:
     """Return every nth slice of each case, from the middle of the first n on.
 
     Raises:
@@ -185,7 +185,7 @@ def _clustering(
     features: Points,
     pixels: Float[np.ndarray, "point pixel"],
     part: str,
-    options: Options,
+    options: ClusterOptions,
 ) -> Clustering:
     points, explained, description = features, 1.0, f"{part}, {features.shape[1]} channels"
     if options.components is not None:

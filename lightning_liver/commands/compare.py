@@ -8,7 +8,7 @@ from lightning_liver.comparison.effects import effects_text
 from lightning_liver.comparison.figures import draw, image_lines, write_figures
 from lightning_liver.comparison.loss_metric import loss_metric_text
 from lightning_liver.comparison.loss_scores import LossScores, loss_scores
-from lightning_liver.comparison.readme import Block, check_marks, write_block
+from lightning_liver.comparison.readme import MarkedBlock, check_marks, write_block
 from lightning_liver.comparison.runs import status_rows
 from lightning_liver.comparison.study import Study, study
 from lightning_liver.comparison.study_text import PAIRS, pair_rows, study_text
@@ -66,7 +66,7 @@ def comparison(
     images = _write_figures([figures, str(Path(readme).parent) if readme else None], compared, losses)
     if readme:
         results.write_results(Path(readme).with_name(results.NAME), runs, options)
-        write_block(Path(readme), Block(command, text, images))
+        write_block(Path(readme), MarkedBlock(command, text, images))
     return text
 
 

@@ -1,6 +1,5 @@
 """Estimate of the number of runs of a command line and of their time, before any of them starts."""
 
-import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -23,8 +22,8 @@ from lightning_liver.data.store import CaseRecord, open_store
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.predict_volume import autocast_of
 from lightning_liver.machine import threads
-from lightning_liver.runs.folder import RunFolder
 from lightning_liver.runs.listing import is_done, is_listed
+from lightning_liver.runs.timing import read_timing
 from lightning_liver.sweep.design import jobs as designed
 from lightning_liver.tables import duration
 from lightning_liver.training.memory_format import choose_memory_format
@@ -103,11 +102,10 @@ def run_folder(cfg: DictConfig) -> Path:
 
 def _seconds_a_run(plan: Plan, cfg: DictConfig) -> tuple[float, str]:
     """Return the mean time of the study's complete runs, else a measured one, and its source."""
-    files = [RunFolder(run_folder(run)).timing for run in plan.runs]
-    timings = [json.loads(file.read_text()) for file in files if file.exists()]
-    if timings:
-        mean = statistics.mean(sum(timing[part] for part in ("prepare_s", "fit_s", "test_s")) for timing in timings)
-        return mean, f"mean of {len(timings)} complete"
+    timings = [read_timing(run_folder(run)).total_s(with_preparation=True) for run in plan.runs]
+    known = [seconds for seconds in timings if seconds is not None]
+    if known:
+        return statistics.mean(known), f"mean of {len(known)} complete"
     return _measured(cfg, plan.at_once)
 
 

@@ -14,7 +14,7 @@ from lightning_liver.evaluation.score import Scored, check_shapes, score_pairs
 from lightning_liver.evaluation.tables import score_tables
 from lightning_liver.metrics.aggregate import LESION_COLUMNS, Figures, case_rows, data_set_figures, lesion_rows
 from lightning_liver.metrics.modes import mode_of
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import NAMES, RunFolder
 from lightning_liver.tables import write_csv, write_json_whole
 from lightning_liver.types.options import Millimetres, Switch, Workers, check
 
@@ -85,5 +85,5 @@ def _report_outcomes(outcomes: Sequence[Scored], folder: Path) -> None:
         listed = "\n".join(f"  {message}" for message in bad)
         raise LiverError(
             f"{len(bad)} of {len(outcomes)} cases could not be scored:\n{listed}\n"
-            f"Correct or remove them. cases.csv and lesions.csv in {folder} have the others."
+            f"Correct or remove them. {NAMES.cases} and {NAMES.lesions} in {folder} have the others."
         )

@@ -17,12 +17,13 @@ from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
 from lightning_liver.evaluation.tables import score_tables
+from lightning_liver.files import required_run
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.thresholds import Thresholds
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import Kind, check_uncertainty, has_dropout
 from lightning_liver.report.cases import draw_cases, run_figures, write_scores
-from lightning_liver.runs.folder import RunFolder, required_run
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.trained import decision_of, read_run, tested_cases
 from lightning_liver.tables import or_none, write_json_whole
 from lightning_liver.training.case_callbacks import Calibration, UncertaintyAgainstMistakes

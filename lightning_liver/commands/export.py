@@ -19,11 +19,10 @@ from lightning_liver.data.prepare import folder_of
 from lightning_liver.data.slices import WholeSlices
 from lightning_liver.data.store import HU_RANGE, open_store
 from lightning_liver.errors import LiverError, explain, first_line
-from lightning_liver.files import replacing
+from lightning_liver.files import replacing, required_run
 from lightning_liver.inference.decision import read_decision
 from lightning_liver.inference.label_maps import Network, whole_slice_logits
 from lightning_liver.inference.network import TrainedNetwork
-from lightning_liver.runs.folder import required_run
 from lightning_liver.runs.trained import read_run
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.options import Natural, Positive
@@ -37,7 +36,7 @@ _EXAMPLE = (2, 2, 3)
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """Options of conf/export.yaml.
 
     Args:
@@ -113,10 +112,10 @@ def thresholds(run: Path) -> dict[str, float]:
     return kept["thresholds"] if kept is not None else dict.fromkeys(STRUCTURES, 0.5)
 
 
-def _options(cfg: DictConfig) -> Options:
+def _options(cfg: DictConfig) -> ExportOptions:
     run, output = required_run(cfg.run), None if cfg.output is None else Path(str(cfg.output)).expanduser()
     try:
-        options = Options(run, output, tolerance=cfg.tolerance, slices=cfg.slices, seed=cfg.seed)
+        options = ExportOptions(run, output, tolerance=cfg.tolerance, slices=cfg.slices, seed=cfg.seed)
     except ValidationError as error:
         raise LiverError(explain(error)) from error
     if options.output is not None and options.output.is_dir():
@@ -162,7 +161,7 @@ def _followed() -> Iterator[None]:
         ) from error
 
 
-def _compared(exported: Network, trained: TrainedNetwork, options: Options) -> str:
+def _compared(exported: Network, trained: TrainedNetwork, options: ExportOptions) -> str:
     """Describe how much the file's logits differ from the original's.
 
     Raises:

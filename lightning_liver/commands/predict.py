@@ -15,16 +15,15 @@ from tqdm import tqdm
 
 from lightning_liver.build import build
 from lightning_liver.errors import LiverError, LiverWarning, PartlyDone
-from lightning_liver.files import required_path
+from lightning_liver.files import required_path, required_run
 from lightning_liver.imageio.nifti import write_labels, write_map
 from lightning_liver.imageio.scans import Scan, find_scans
 from lightning_liver.inference.fusion import fuse
 from lightning_liver.inference.network import TrainedNetwork
-from lightning_liver.inference.predict_volume import AUTOCAST, SCALE, Options, Prediction, predict_volume
+from lightning_liver.inference.predict_volume import AUTOCAST, SCALE, Prediction, VolumeOptions, predict_volume
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import Kind, check_uncertainty, has_dropout
 from lightning_liver.metrics.volumetry import measure_volumes
-from lightning_liver.runs.folder import required_run
 from lightning_liver.runs.trained import decision_of, read_run
 from lightning_liver.tables import write_csv
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
@@ -42,7 +41,7 @@ class PredictOptions:
 
     Args:
         batch_size: slices at once.
-        coarse_mm: see inference.predict_volume.Options.
+        coarse_mm: see inference.predict_volume.VolumeOptions.
         tile: edge in pixels of the tiles that larger slices are cut into; None takes them whole.
         overlap: fraction of a tile that its neighbour covers, too.
         uncertainty: the map that is written beside each mask, see inference.uncertainty.
@@ -115,7 +114,7 @@ def _predict_one(
     position: str,
     *,
     networks: Sequence[TrainedNetwork],
-    options: Options,
+    options: VolumeOptions,
     output: Path,
     write_dicom_seg: Callable[..., None] | None,
 ) -> dict[str, Any]:
@@ -157,7 +156,7 @@ def _read(scan: Scan) -> Volume:
     return volume
 
 
-def _write_maps(scan: Scan, made: Prediction, options: Options, volume: Volume, output: Path) -> None:
+def _write_maps(scan: Scan, made: Prediction, options: VolumeOptions, volume: Volume, output: Path) -> None:
     stem = scan.mask.removesuffix(".nii.gz")
     for name, probability in made.probabilities.items():
         write_map(output / f"{stem}-{name}-probability.nii.gz", probability, volume.affine, largest=1.0)
@@ -168,7 +167,7 @@ def _write_maps(scan: Scan, made: Prediction, options: Options, volume: Volume, 
 
 def _networks_and_options(
     cfg: DictConfig, asked: PredictOptions, folders: Sequence[Path]
-) -> tuple[list[TrainedNetwork], Options]:
+) -> tuple[list[TrainedNetwork], VolumeOptions]:
     if not folders:
         raise LiverError("run=[]: expected a run folder, or several; give run=RUN_FOLDER")
     trainer = resolve_auto(build(cfg.trainer))
@@ -182,7 +181,7 @@ def _networks_and_options(
             "run: these runs post-process differently; choose how, as in inference.postprocess.largest_liver=true"
         )
     flips = cfg.inference.flips if cfg.inference.flips is not None else networks[0].config.inference.get("flips")
-    options = Options(
+    options = VolumeOptions(
         thresholds=(liver, tumour),
         post_process=decisions[0][1],
         batch_size=asked.batch_size,

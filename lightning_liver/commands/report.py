@@ -8,11 +8,11 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from lightning_liver.errors import first_line
-from lightning_liver.files import write_whole
+from lightning_liver.files import required_run, write_whole
 from lightning_liver.report.html.report import write_report
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.differences import differences
 from lightning_liver.runs.environment import environment
-from lightning_liver.runs.folder import RunFolder, required_run
 from lightning_liver.tables import write_json_whole
 from lightning_liver.types.options import Switch, check
 

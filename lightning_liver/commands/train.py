@@ -2,6 +2,7 @@
 
 import logging
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -14,10 +15,11 @@ from lightning_liver.config import identity, read_config
 from lightning_liver.errors import LiverError, Unfinished
 from lightning_liver.inference.decision import write_decision
 from lightning_liver.report.cases import result_table, run_figures, write_cases
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.listing import is_listed
-from lightning_liver.tables import Row, or_none, write_json_whole
-from lightning_liver.training.assembly import Run, assemble
+from lightning_liver.runs.timing import Timing, write_timing
+from lightning_liver.tables import Row, or_none
+from lightning_liver.training.assembly import TrainingRun, assemble
 from lightning_liver.training.forgetting import forgetting
 from lightning_liver.training.run_state import RunState, locked
 from lightning_liver.training.stopwatch import Stopwatch
@@ -49,14 +51,13 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         _raise_if_pruned(cfg, state)
         with_report, watch = wants_report(cfg), Stopwatch()
         run = assemble(cfg, options, state)
-        watch.lap("prepare_s")
+        prepare_s = watch.lap()
         _fit(run, state)
         _raise_if_pruned(cfg, state)
         state.record(fitted=True)
-        watch.lap("fit_s")
+        fit_s = watch.lap()
         metrics = _test(run, folder)
-        watch.lap("test_s")
-        rows = _write(run, folder, watch.seconds | run.throughput.summary())
+        rows = _write(run, folder, Timing(prepare_s=prepare_s, fit_s=fit_s, test_s=watch.lap()))
         log_hyperparameters(run.logger, cfg, metrics)
         finish(folder, metrics, with_report=with_report)
         state.complete(metrics)
@@ -78,7 +79,7 @@ def _raise_if_pruned(cfg: DictConfig, state: RunState) -> None:
         state.raise_if_pruned()
 
 
-def _fit(run: Run, state: RunState) -> None:
+def _fit(run: TrainingRun, state: RunState) -> None:
     """Train from the last checkpoint of the folder, if there is one, to the end; the run is incomplete from now on.
 
     Raises:
@@ -100,7 +101,7 @@ def _fit(run: Run, state: RunState) -> None:
         raise Unfinished(f"Interrupted. Continue with: python train.py resume={state.folder}") from None
 
 
-def _test(run: Run, folder: Path) -> Metrics:
+def _test(run: TrainingRun, folder: Path) -> Metrics:
     """Return the scores of the best weights: validation cases as training saw them, test cases as volumes.
 
     Between the two, thresholds and post-processing are measured on validation cases, and written to decision.json.
@@ -120,7 +121,7 @@ def _test(run: Run, folder: Path) -> Metrics:
     return {**scores, "steps": progress["global_step"], "epochs": progress["epoch"] + 1} | forgotten
 
 
-def _write(run: Run, folder: Path, timing: Metrics) -> list[Row]:
+def _write(run: TrainingRun, folder: Path, stages: Timing) -> list[Row]:
     """Write the tables and pictures of the tested cases and timing.json; return the rows of cases.csv."""
     measures = run.measures
     rows = write_cases(
@@ -133,5 +134,6 @@ def _write(run: Run, folder: Path, timing: Metrics) -> list[Row]:
         predictions=measures.volumes.kept,
         window_hu=run.data.normalization.window_hu,
     )
-    write_json_whole(RunFolder(folder).timing, timing)
+    speed = run.throughput
+    write_timing(folder, replace(stages, slices_per_s=speed.slices_per_s, wait_share=speed.wait_share))
     return rows

@@ -15,16 +15,16 @@ from lightning_liver.build import prepared
 from lightning_liver.data.resample import resample_labels
 from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError
-from lightning_liver.files import required_folder
+from lightning_liver.files import required_folder, required_run
 from lightning_liver.imageio.nifti import read_labels
 from lightning_liver.inference.network import TrainedNetwork
-from lightning_liver.inference.predict_volume import AUTOCAST, Options, predict_volume
+from lightning_liver.inference.predict_volume import AUTOCAST, VolumeOptions, predict_volume
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.report.viewer.pages import routes
 from lightning_liver.report.viewer.server import LOOPBACK, loopback_server
 from lightning_liver.report.viewer.volumes import Labels, reading
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.contents import read_lines
-from lightning_liver.runs.folder import RunFolder, required_run
 from lightning_liver.runs.status import json_of
 from lightning_liver.runs.trained import decision_of, read_run, tested_cases
 from lightning_liver.training.settings import available_accelerator
@@ -112,7 +112,7 @@ def _predictor(trained: TrainedNetwork, run: Path, store: Store) -> Callable[[st
     device = torch.device(available_accelerator())
     precision = (json_of(RunFolder(run).chosen) or {}).get("precision")
     on_store = replace(trained, network=trained.network.to(device), spacing_mm=None)
-    options = Options.masks_alone(
+    options = VolumeOptions.masks_alone(
         thresholds=thresholds,
         post_process=post_process,
         batch_size=config.data.eval_batch_size,

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import rankdata, spearmanr
 
 from lightning_liver.report.numbers import counted
+from lightning_liver.run_folder import NAMES
 from lightning_liver.tables import MISSING, Row, text_table
 
 Matrix = Mapping[str, Mapping[str, float]]  # metric, configuration
@@ -113,8 +114,8 @@ def _remarks(table: Matrix, own: Mapping[str, int], left_out: int) -> list[str]:
     )
     lines.append("Ranks are of means, without a test: neighbours may have changed places by chance.")
     if left_out:
-        have = "runs have no losses.csv and are" if left_out > 1 else "run has no losses.csv and is"
-        lines.append(f"{left_out} complete {have} left out here.")
+        have, be = ("runs have", "are") if left_out > 1 else ("run has", "is")
+        lines.append(f"{left_out} complete {have} no {NAMES.losses} and {be} left out here.")
     return [f"- {line}" for line in lines]
 
 

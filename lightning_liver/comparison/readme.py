@@ -12,7 +12,7 @@ COMPARE = "liver-compare"
 
 
 @dataclass(frozen=True)
-class Block:
+class MarkedBlock:
     """Content of a block: the command, Markdown of pictures, and the printed text."""
 
     command: str
@@ -42,7 +42,7 @@ def check_marks(readme: Path, name: str = COMPARE) -> None:
         raise LiverError(f"--write {readme}: expected the lines {begin} and {end}, once each, in this order; add them")
 
 
-def write_block(readme: Path, block: Block, name: str = COMPARE) -> None:
+def write_block(readme: Path, block: MarkedBlock, name: str = COMPARE) -> None:
     """Replace the block between the marks of a command.
 
     Raises:

@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 
-from lightning_liver.comparison.runs import COMPLETE, Case, Run, complete_runs, configurations, read_runs
+from lightning_liver.comparison.runs import COMPLETE, Run, ScoredCase, complete_runs, configurations, read_runs
 from lightning_liver.config import renamed
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
 from lightning_liver.metrics.intervals import patient_means
-from lightning_liver.runs.folder import CONFIG
+from lightning_liver.run_folder import NAMES
 from lightning_liver.runs.settings import learnt
 from lightning_liver.types import STRUCTURES
 
@@ -42,7 +42,7 @@ def gather(places: Iterable[Path]) -> list[Run]:
         table = place if place.is_file() else place / NAME
         if table.is_file():
             tables.append(table)
-        if not table.is_file() or (place.is_dir() and any(place.rglob(CONFIG))):
+        if not table.is_file() or (place.is_dir() and any(place.rglob(str(NAMES.config)))):
             folders.append(place)
     runs = read_runs(folders)
     rows: dict[str, Run] = {}
@@ -126,7 +126,7 @@ def _mean(run: Run, structure: str) -> float | None:
     return round(float(means.mean()), _DECIMALS) if means.size else None
 
 
-def _by_case(cases: Iterable[Case]) -> list[dict[str, object]]:
+def _by_case(cases: Iterable[ScoredCase]) -> list[dict[str, object]]:
     found: dict[tuple[str, str], dict[str, object]] = {}
     for patient, case, structure, dice in cases:
         empty = {"case": case, "patient": patient} | dict.fromkeys(STRUCTURES)
@@ -172,9 +172,9 @@ def _run(header: Sequence[str], cells: Sequence[str]) -> Run:
     )
 
 
-def _case(each: Mapping[str, Any], structure: str) -> Case:
+def _case(each: Mapping[str, Any], structure: str) -> ScoredCase:
     dice = each[structure]
-    return Case(str(each["patient"]), str(each["case"]), structure, None if dice is None else _finite(dice))
+    return ScoredCase(str(each["patient"]), str(each["case"]), structure, None if dice is None else _finite(dice))
 
 
 def _finite(value: str | float) -> float:

@@ -4,16 +4,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lightning_liver.config import REPEATS
 from lightning_liver.errors import LiverError
-from lightning_liver.runs.folder import CONFIG, RunFolder
-from lightning_liver.runs.scores import Case as Case
+from lightning_liver.run_folder import NAMES, RunFolder
+from lightning_liver.runs.scores import ScoredCase as ScoredCase
 from lightning_liver.runs.scores import read_cases, read_losses
 from lightning_liver.runs.settings import Settings, configuration_names, learnt, read_settings, stratum
 from lightning_liver.runs.status import COMPLETE as COMPLETE
 from lightning_liver.runs.status import json_of, status_of
+from lightning_liver.runs.timing import read_timing
 from lightning_liver.tables import Row
 
 UNKNOWN = "?"  # the configuration of a folder without a config
@@ -54,7 +55,7 @@ class Run:
     settings: Settings = field(repr=False)
     seed: int
     fold: int
-    cases: tuple[Case, ...] = field(default=(), repr=False)
+    cases: tuple[ScoredCase, ...] = field(default=(), repr=False)
     losses: Mapping[str, float] = field(default_factory=dict, repr=False)
     epochs: int | None = None
     steps: int | None = None
@@ -80,10 +81,10 @@ def read_runs(folders: Iterable[Path]) -> list[Run]:
             raise LiverError(
                 f"{folder}: no such folder; give a run folder, one above it such as multirun/STUDY, or a results.csv"
             )
-        begun = {path.parents[1].resolve() for path in folder.rglob(CONFIG)}
+        begun = {path.parents[1].resolve() for path in folder.rglob(str(NAMES.config))}
         empty = {path.resolve() for path in folder.iterdir() if path.is_dir() and not any(path.iterdir())}
         if not begun | empty:
-            raise LiverError(f"{folder}: no run in it or below; give a folder with a {CONFIG}, or one above it")
+            raise LiverError(f"{folder}: no run in it or below; give a folder with a {NAMES.config}, or one above it")
         found |= begun | empty
     return [run for run in map(_read_run, sorted(found)) if run is not None]
 
@@ -149,20 +150,15 @@ def _read_run(folder: Path) -> Run | None:
     if status != COMPLETE:
         return run
     files = RunFolder(folder)
-    metrics, timing = (json_of(path) or {} for path in (files.metrics, files.timing))
+    metrics, seconds = json_of(files.metrics) or {}, read_timing(folder).total_s(with_preparation=False)
     return replace(
         run,
         cases=read_cases(files.cases),
         losses=read_losses(files.losses),
         epochs=_whole(metrics.get("epochs")),
         steps=_whole(metrics.get("steps")),
-        seconds=_seconds(timing),
+        seconds=None if seconds is None else round(seconds, 1),
     )
-
-
-def _seconds(timing: Mapping[str, Any]) -> float | None:
-    parts = [timing.get(name) for name in ("fit_s", "test_s")]
-    return None if None in parts else round(sum(float(part or 0) for part in parts), 1)
 
 
 def _whole(value: object) -> int | None:

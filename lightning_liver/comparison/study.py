@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
 
 
 @dataclass(frozen=True)
-class Section:
+class StudySection:
     """One structure in one stratum.
 
     Args:
@@ -42,7 +42,7 @@ class Study:
 
     runs: tuple[Run, ...]
     rows: tuple[Score, ...]
-    sections: tuple[Section, ...]
+    sections: tuple[StudySection, ...]
     baseline: str | None
 
     @property
@@ -97,11 +97,11 @@ def study(
     return Study(tuple(runs), tuple(rows), tested, name)
 
 
-def _sections(rows: Sequence[Score], structures: Sequence[str]) -> list[Section]:
+def _sections(rows: Sequence[Score], structures: Sequence[str]) -> list[StudySection]:
     sections = []
     for stratum in sorted({row.stratum for row in rows}, key=_natural_order):
         mine = tuple(row for row in rows if row.stratum == stratum)
-        sections += [Section(each, stratum, mine, patient_scores(mine, each)) for each in structures]
+        sections += [StudySection(each, stratum, mine, patient_scores(mine, each)) for each in structures]
     return sections
 
 

@@ -13,7 +13,7 @@ from lightning_liver.comparison.statistics import (
     seed_spread,
     smallest_p,
 )
-from lightning_liver.comparison.study import Section, Study
+from lightning_liver.comparison.study import Study, StudySection
 from lightning_liver.metrics.case.dice import DICE_PER_CASE
 from lightning_liver.metrics.intervals import ALPHA, mean_interval
 from lightning_liver.report.numbers import counted, p_text, range_text
@@ -32,7 +32,7 @@ def study_text(study: Study) -> str:
     return "\n\n".join([*parts, *_remarks(study)])
 
 
-def _section(section: Section, study: Study) -> str:
+def _section(section: StudySection, study: Study) -> str:
     table, pairs, tests, baseline = section.table, section.pairs, study.tests, study.baseline
     where = f"{section.stratum}: " if section.stratum else ""
     dice = f"{section.structure.capitalize()} {DICE_PER_CASE}"
@@ -67,11 +67,11 @@ def pair_rows(study: Study) -> list[Row]:
     ]
 
 
-def _are_many(section: Section) -> bool:
+def _are_many(section: StudySection) -> bool:
     return len(section.pairs) > _MOST_SHOWN
 
 
-def _letter_table(section: Section) -> str:
+def _letter_table(section: StudySection) -> str:
     """Return a line for each configuration with its letters, in place of a table of pairs."""
     means = {name: sum(patients.values()) / len(patients) for name, patients in section.table.items()}
     names = sorted(means, key=lambda name: -means[name])
@@ -83,7 +83,7 @@ def _letter_table(section: Section) -> str:
     )
 
 
-def _mean_rows(section: Section) -> list[Row]:
+def _mean_rows(section: StudySection) -> list[Row]:
     rows: list[Row] = []
     for name, patients in section.table.items():
         mean, low, high = mean_interval(list(patients.values()))
@@ -112,7 +112,7 @@ def _rank_row(name: str, frequencies: Sequence[float]) -> Row:
     return {"configuration": name} | {str(rank + 1): round(100 * each) for rank, each in enumerate(frequencies)}
 
 
-def _verdict(section: Section, tests: int, baseline: str | None) -> list[str]:
+def _verdict(section: StudySection, tests: int, baseline: str | None) -> list[str]:
     pairs = section.pairs
     if not pairs:
         return [f"- {_no_pairs(section.table, baseline)}: there is nothing to compare."]

@@ -17,7 +17,7 @@ _NIFTI = re.compile(r"(.+)\.nii(?:\.gz)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Pair:
+class CasePair:
     """True and predicted label map of a case.
 
     Args:
@@ -32,7 +32,7 @@ class Pair:
 class Matched(NamedTuple):
     """Pairs sorted by case, numbers by size, and the files without a partner."""
 
-    pairs: list[Pair]
+    pairs: list[CasePair]
     without_prediction: list[Path]
     without_truth: list[Path]
 
@@ -46,9 +46,11 @@ def match_files(truth: Path, predictions: Path) -> Matched:
         LiverError: a folder that is missing or without masks, two masks of one case, no case in both.
     """
     if truth.is_file() and predictions.is_file():
-        return Matched([Pair(case_of(truth), truth, predictions)], [], [])
+        return Matched([CasePair(case_of(truth), truth, predictions)], [], [])
     true, predicted = _masks(truth, "truth"), _masks(predictions, "predictions")
-    pairs = [Pair(case, true[case], predicted[case]) for case in sorted(true.keys() & predicted.keys(), key=_by_number)]
+    pairs = [
+        CasePair(case, true[case], predicted[case]) for case in sorted(true.keys() & predicted.keys(), key=_by_number)
+    ]
     if not pairs:
         raise LiverError(
             f"no case is both in truth={truth} ({_list_some(true)}) and in predictions={predictions} "

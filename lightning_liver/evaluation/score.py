@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from lightning_liver.errors import LiverError, LiverWarning
-from lightning_liver.evaluation.pairs import Pair
+from lightning_liver.evaluation.pairs import CasePair
 from lightning_liver.imageio.nifti import Header, read_header, read_labels
 from lightning_liver.imageio.nifti_geometry import is_uninformative
 from lightning_liver.imageio.nifti_header import read_layout
@@ -32,13 +32,13 @@ LabelVolume = UInt8[np.ndarray, "z y x"]
 class Scored:
     """Outcome of a pair: its score or an error in its files, and warnings."""
 
-    pair: Pair
+    pair: CasePair
     score: CaseScore | None
     error: str | None
     warnings: tuple[str, ...]
 
 
-def check_shapes(pairs: Sequence[Pair]) -> None:
+def check_shapes(pairs: Sequence[CasePair]) -> None:
     """Compare the shapes in all headers before anything is scored.
 
     Raises:
@@ -49,7 +49,7 @@ def check_shapes(pairs: Sequence[Pair]) -> None:
         raise LiverError("\n".join(bad))
 
 
-def score_pairs(pairs: Sequence[Pair], *, mode: str, tolerance_mm: float, workers: int | None) -> list[Scored]:
+def score_pairs(pairs: Sequence[CasePair], *, mode: str, tolerance_mm: float, workers: int | None) -> list[Scored]:
     """Score pairs; an error in one of them does not stop the others.
 
     Args:
@@ -62,14 +62,14 @@ def score_pairs(pairs: Sequence[Pair], *, mode: str, tolerance_mm: float, worker
     attempt = partial(_attempt, mode=mode, tolerance_mm=tolerance_mm)
     count = _count_workers(pairs) if workers is None else min(workers, len(pairs))
     with tqdm(total=len(pairs), desc="evaluate", unit="case", dynamic_ncols=True) as bar:
-        scored: dict[Pair, Scored] = {}
+        scored: dict[CasePair, Scored] = {}
         for outcome in _pooled(attempt, pairs, count) if count else map(attempt, pairs):
             scored[outcome.pair] = outcome
             bar.update()
     return [scored[pair] for pair in pairs]
 
 
-def read_pair(pair: Pair) -> tuple[LabelVolume, LabelVolume, Volume]:
+def read_pair(pair: CasePair) -> tuple[LabelVolume, LabelVolume, Volume]:
     """Read truth and prediction in canonical orientation, and their grid, without HU.
 
     The grid is that of the truth's header, or of the prediction's if the truth's has neither spacing nor orientation.
@@ -91,7 +91,7 @@ def _grid(header: Header) -> Volume:
     return Volume(nothing, header.spacing_mm, header.affine)
 
 
-def _wrong_shape(pair: Pair) -> str | None:
+def _wrong_shape(pair: CasePair) -> str | None:
     try:
         truth, prediction = read_layout(pair.truth).shape[::-1], read_layout(pair.prediction).shape[::-1]
     except LiverError as error:
@@ -105,7 +105,7 @@ def _wrong_shape(pair: Pair) -> str | None:
     )
 
 
-def _attempt(pair: Pair, *, mode: str, tolerance_mm: float) -> Scored:
+def _attempt(pair: CasePair, *, mode: str, tolerance_mm: float) -> Scored:
     """Score a pair; an error in its files becomes an outcome, not an exception."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LiverWarning)
@@ -118,14 +118,14 @@ def _attempt(pair: Pair, *, mode: str, tolerance_mm: float) -> Scored:
     return Scored(pair, score, error, tuple(str(one.message) for one in caught if one.category is LiverWarning))
 
 
-def _score(pair: Pair, mode: str, tolerance_mm: float) -> CaseScore:
+def _score(pair: CasePair, mode: str, tolerance_mm: float) -> CaseScore:
     truth, prediction, grid = read_pair(pair)
     return score_case(
         truth, prediction, spacing_mm=grid.spacing_mm, mode=mode, tolerance_mm=tolerance_mm, affine=grid.affine
     )
 
 
-def _count_workers(pairs: Sequence[Pair]) -> int:
+def _count_workers(pairs: Sequence[CasePair]) -> int:
     """Return the number of processes that save time and fit into memory; 0 if one process is faster."""
     voxels = [read_header(pair.truth).voxels for pair in pairs]
     room = available_bytes()
@@ -134,7 +134,7 @@ def _count_workers(pairs: Sequence[Pair]) -> int:
     return int(count) if count > 1 else 0
 
 
-def _pooled(attempt: "partial[Scored]", pairs: Sequence[Pair], workers: int) -> Iterator[Scored]:
+def _pooled(attempt: "partial[Scored]", pairs: Sequence[CasePair], workers: int) -> Iterator[Scored]:
     # spawn: a forked child would inherit locks held by the caller's threads
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     try:

@@ -1,14 +1,12 @@
 """Features of one part of a network, kept while it is applied."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lightning_liver.finetune.parts import parts, select
-
-Batch = Mapping[str, Tensor]
+from lightning_liver.types.tensors import Batch
 
 
 class Features:

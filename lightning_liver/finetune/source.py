@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_liver.errors import LiverError, first_line
+from lightning_liver.run_folder import NAMES, RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +54,13 @@ def _file(source: Path) -> Path:
 
 
 def _checkpoint(run: Path) -> Path:
-    for name in ("best.ckpt", "last.ckpt"):
-        path = run / "checkpoints" / name
+    files = RunFolder(run)
+    for path in (files.best, files.last):
         if path.is_file():
-            log.info(f"Weights of the run {run}: {name}")
+            log.info(f"Weights of the run {run}: {path.name}")
             return path
     raise LiverError(
-        f"finetune.source={run}: the folder has neither checkpoints/best.ckpt nor checkpoints/last.ckpt, "
+        f"finetune.source={run}: the folder has neither {NAMES.best} nor {NAMES.last}, "
         f"so it is no run, or one that was stopped in its first epoch. Give {WANTED}"
     )
 

@@ -1,4 +1,4 @@
-"""Text of --help: a command with its groups and choices, or the options of a group with their meanings."""
+"""Text of --help: a command on one screen, or a group with a line for each choice and the meanings of its options."""
 
 import re
 import shutil
@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from lightning_liver.errors import LiverError
 from lightning_liver.help import options
 from lightning_liver.help.mistakes import proposal
-from lightning_liver.help.options import Choice, Option
+from lightning_liver.help.options import Choice, Group, Option
 
 FLAGS = {"-h", "--help"}
-_COLUMN = 34  # at which the meanings begin
+_COLUMN = 34  # at which the meanings begin, at the latest
+_INDENT = "  "
 
 
 def help_text(command: str, arguments: Sequence[str]) -> str | None:
@@ -31,28 +32,33 @@ def help_text(command: str, arguments: Sequence[str]) -> str | None:
 def _overview(command: str) -> str:
     groups, about = options.groups(command), options.command(command)
     typed = f"python {sys.argv[0]}" if sys.argv[0].endswith("train.py") else f"liver-{command.replace('_', '-')}"
+    rows = [(f"{_INDENT}{_typed(group)}", group) for group in groups]
+    column = min(max((len(left) for left, _ in [*rows, *_rows(about.options)]), default=0) + 2, _COLUMN)
     parts: list[Sequence[str]] = [_about(about)]
-    for name, default, meaning in groups:
-        title = name if default == "null" else f"{name}={default}"
-        parts.append((*_columns(title, meaning), *_choices(name)))
-    parts.append(("Options", *_options(about.options)) if about.options else ())
-    parts.append(
-        (
-            *[
-                f"Options of a group, with meaning, default and unit: {typed} --help {group.name}"
-                for group in groups[:1]
-            ],
-            f"The whole config: {typed} --cfg job; Hydra's own options: {typed} --hydra-help",
-        )
-    )
+    if groups:
+        listed = [line for left, group in rows for line in _group(left, group, column)]
+        more = f"{typed} --help {groups[0].name} has a line for each choice, and the meanings and units of its options."
+        parts.append((*_wrapped(f"Groups, each with its default and its choices. {more}", 0), *listed))
+    parts.append(("Options", *_options(about.options, column)) if about.options else ())
+    parts.append((f"The whole config: {typed} --cfg job; Hydra's own options: {typed} --hydra-help",))
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _typed(group: Group) -> str:
+    return group.name if group.default == "null" else f"{group.name}={group.default}"
+
+
+def _group(left: str, group: Group, column: int) -> list[str]:
+    """Return a group with its meaning, and below it the names of its choices."""
+    names = _wrapped(", ".join(choice.name for choice in _choices_of(group.name)), column + len(_INDENT))
+    return [*_columns(left, group.meaning, column), *names]
 
 
 def _topic(command: str, topic: str) -> str:
     name, _, chosen = topic.partition("=")
     if "." in name:  # an option of the group
         name, chosen = name.partition(".")[0], ""
-    known = [group.name for group in options.groups(command)]
+    known = {group.name: group for group in options.groups(command)}
     if name not in known:
         raise LiverError(f"--help {name}: expected one of {', '.join(known)}{proposal(name, known)}")
     choices = {choice.name: choice for choice in options.choices(name)}
@@ -61,7 +67,8 @@ def _topic(command: str, topic: str) -> str:
     listed = _chain(choices, chosen) if chosen else list(choices.values())
     shown = [choice for choice in listed if name != options.STUDIES or not choice.name.startswith("base")]
     sections = [_section(name, choice) for choice in shown if choice.options or len(choice.about) > 1]
-    return "\n\n".join("\n".join(lines) for lines in ([] if chosen else [_choices(name)]) + sections)
+    listed_choices = [f"{_typed(known[name])}  {known[name].meaning}", *_choices(name)]
+    return "\n\n".join("\n".join(lines) for lines in ([] if chosen else [listed_choices]) + sections)
 
 
 def _chain(choices: dict[str, Choice], name: str) -> list[Choice]:
@@ -83,27 +90,40 @@ def _about(choice: Choice) -> list[str]:
 
 
 def _choices(group: str) -> list[str]:
-    choices = [choice for choice in options.choices(group) if not choice.name.startswith("base")]
-    longest = max(len(choice.name) for choice in choices)
-    width = max(_width() - longest - 4, _COLUMN)
-    lines = [textwrap.shorten(choice.line, width, placeholder=" ...") for choice in choices]
-    return [f"  {choice.name:<{longest}}  {line}".rstrip() for choice, line in zip(choices, lines, strict=True)]
+    """Return a line for each choice, longer ones wrapped."""
+    choices = _choices_of(group)
+    column = max(len(choice.name) for choice in choices) + 2 * len(_INDENT)
+    return [line for choice in choices for line in _columns(f"{_INDENT}{choice.name}", choice.line, column)]
 
 
-def _options(listed: Iterable[Option]) -> Iterator[str]:
+def _choices_of(group: str) -> list[Choice]:
+    return [choice for choice in options.choices(group) if not choice.name.startswith("base")]
+
+
+def _options(listed: Iterable[Option], column: int = _COLUMN) -> Iterator[str]:
+    for left, meaning in _rows(listed):
+        yield from _columns(left, meaning, column)
+
+
+def _rows(listed: Iterable[Option]) -> Iterator[tuple[str, str]]:
+    """Yield each option with its default, and its meaning."""
     for name, default, meaning in listed:
         sign = " " if default in options.UNTYPED else "="
-        yield from _columns(f"  {name}{sign}{default}", meaning or options.meaning(name))
+        yield f"{_INDENT}{name}{sign}{default}", meaning or options.meaning(name)
 
 
-def _columns(left: str, right: str) -> list[str]:
+def _columns(left: str, right: str, column: int) -> list[str]:
     """Return one text beside another that wraps in its column."""
-    lines = textwrap.wrap(right, max(_width() - _COLUMN, _COLUMN))
-    first = [left] if len(left) >= _COLUMN or not lines else []
-    return [
-        *first,
-        *(f"{'' if first or number else left:<{_COLUMN}}{line}".rstrip() for number, line in enumerate(lines)),
-    ]
+    lines = _wrapped(right, column)
+    if len(left) >= column or not lines:
+        return [left, *lines]
+    return [left + lines[0][len(left) :], *lines[1:]]
+
+
+def _wrapped(text: str, column: int) -> list[str]:
+    """Return the lines of a text that begins at a column."""
+    lines = textwrap.wrap(text, max(_width() - column, _COLUMN), break_on_hyphens=False)
+    return [f"{'':<{column}}{line}" for line in lines]
 
 
 def _width() -> int:

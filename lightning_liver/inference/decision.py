@@ -12,10 +12,9 @@ from lightning_liver.errors import LiverError, explain
 from lightning_liver.files import write_whole
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.inference.thresholds import HALF, Thresholds
+from lightning_liver.run_folder import NAMES, RunFolder
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.options import Probability, check
-
-FILE = "decision.json"
 
 
 def _by_name(steps: Any) -> Any:
@@ -56,7 +55,7 @@ def write_decision(folder: Path, used: Thresholds, tuned: Thresholds, gains: Seq
         "tuned": dict(zip(STRUCTURES, tuned, strict=True)),
         "validation": list(gains),
     }
-    write_whole(folder / FILE, json.dumps(decision, indent=1) + "\n")
+    write_whole(RunFolder(folder).decision, json.dumps(decision, indent=1) + "\n")
 
 
 def read_decision(folder: Path) -> Decision | None:
@@ -65,7 +64,7 @@ def read_decision(folder: Path) -> Decision | None:
     Raises:
         LiverError: the file is damaged.
     """
-    path = folder / FILE
+    path = RunFolder(folder).decision
     if not path.exists():
         return None
     try:
@@ -93,7 +92,9 @@ def thresholds_of(given: Any, run: Path | None) -> Thresholds:
     if given == "tuned":
         decision = read_decision(run) if run is not None else None
         if decision is None:
-            raise LiverError(f"inference.thresholds=tuned: {run} has no {FILE}, its thresholds were never tuned")
+            raise LiverError(
+                f"inference.thresholds=tuned: {run} has no {NAMES.decision}, its thresholds were never tuned"
+            )
         return (decision["tuned"]["liver"], decision["tuned"]["tumour"])
     if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != len(STRUCTURES):
         raise LiverError(f"inference.thresholds={given!r}: expected null, tuned, or two probabilities as in [0.5,0.3]")

@@ -31,7 +31,7 @@ Bytes = UInt8[np.ndarray, "z y x"]
 
 
 @dataclass(frozen=True)
-class Options:
+class VolumeOptions:
     """Settings of the prediction of scans.
 
     Args:
@@ -71,7 +71,7 @@ class Options:
         flips: Sequence[Axes],
         autocast: torch.dtype | None,
         device: torch.device,
-    ) -> "Options":
+    ) -> "VolumeOptions":
         """Return options for masks of all slices, each of them whole, without maps."""
         return cls(
             thresholds=thresholds,
@@ -117,7 +117,7 @@ class Prediction(NamedTuple):
 def predict_volume(
     volume: Volume,
     networks: Sequence[TrainedNetwork],
-    options: Options,
+    options: VolumeOptions,
     *,
     progress: Callable[[int], object] = lambda slices: None,
 ) -> Prediction:
@@ -153,7 +153,7 @@ def predict_volume(
 
 
 def _predict_batch(
-    volume: Volume, places: Sequence[int], networks: Sequence[TrainedNetwork], options: Options
+    volume: Volume, places: Sequence[int], networks: Sequence[TrainedNetwork], options: VolumeOptions
 ) -> tuple[Masks, Map | None]:
     """Return the logits of some slices on the scan's grid, and their uncertainty."""
     grid = (volume.hu.shape[1], volume.hu.shape[2])
@@ -181,7 +181,7 @@ def _predict_batch(
     return logits, members.uncertainty(options.uncertainty) if members and options.uncertainty else None
 
 
-def _apply(network: nn.Module, images: Images, *, multiple: int, options: Options) -> Masks:
+def _apply(network: nn.Module, images: Images, *, multiple: int, options: VolumeOptions) -> Masks:
     tile = options.tile or max(images.shape[-2:])
     with _autocast(options):
         return tiled_logits(network, images, tile=tile, overlap=options.overlap, multiple=multiple)
@@ -193,7 +193,7 @@ def autocast_of(device: str, precision: str) -> torch.autocast:
     return torch.autocast(device, dtype=half, enabled=half is not None)
 
 
-def _autocast(options: Options) -> AbstractContextManager[object]:
+def _autocast(options: VolumeOptions) -> AbstractContextManager[object]:
     if options.autocast is None:
         return nullcontext()
     return torch.autocast(options.device.type, dtype=options.autocast)

@@ -11,11 +11,11 @@ from lightning_liver.losses.checks import Truth
 from lightning_liver.types.options import Fraction
 from lightning_liver.types.tensors import Masks, Scalar
 
-Loss = Callable[[Masks, Masks], Scalar]
+LevelLoss = Callable[[Masks, Masks], Scalar]
 Level = Float[Tensor, "batch cls _ _"]  # of whatever size
 
 
-def deep_supervision(logits: Level | Sequence[Level], target: Truth, *, loss: Loss, decay: Fraction) -> Scalar:
+def deep_supervision(logits: Level | Sequence[Level], target: Truth, *, loss: LevelLoss, decay: Fraction) -> Scalar:
     """Weighted mean of a loss over resolutions; each coarser one weighs decay times the next finer.
 
     The target of a coarse pixel is that of the pixel in its middle (nearest-exact), as in nnU-Net and MONAI: it stays

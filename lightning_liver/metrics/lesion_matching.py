@@ -21,7 +21,7 @@ from lightning_liver.metrics.components import Components, meeting
 Table = Int64[np.ndarray, "predicted reference"]
 
 
-class Pair(NamedTuple):
+class LesionPair(NamedTuple):
     """Predicted and reference lesions, by number, each merged into one.
 
     Args:
@@ -53,8 +53,8 @@ class Detection(NamedTuple):
     tp: int
     fp: int
     fn: int
-    detected: tuple[Pair, ...]
-    pairs: tuple[Pair, ...]
+    detected: tuple[LesionPair, ...]
+    pairs: tuple[LesionPair, ...]
 
 
 Match = Callable[[Overlaps, float], Detection]
@@ -82,7 +82,7 @@ def corrected(lesions: Overlaps, threshold: float) -> Detection:
     each of them counts.) Its preprocessing, joining parts of the reference two pixels apart, is left out.
     """
     pairs = tuple(
-        Pair(predicted, reference, _overlap(lesions, predicted, predicted, reference))
+        LesionPair(predicted, reference, _overlap(lesions, predicted, predicted, reference))
         for predicted, reference in _groups(lesions.shared)
     )
     detected = tuple(pair for pair in pairs if pair.overlap > threshold)
@@ -106,7 +106,7 @@ def official(lesions: Overlaps, threshold: float) -> Detection:
     pairs, detected, tp = [], [], len(groups)
     for predicted, reference in groups:
         union_with = labelled.get(predicted[0], ())
-        pairs.append(Pair(predicted, reference, _overlap(lesions, predicted, union_with, reference)))
+        pairs.append(LesionPair(predicted, reference, _overlap(lesions, predicted, union_with, reference)))
         if pairs[-1].overlap > threshold:
             detected.append(pairs[-1])
         else:

@@ -8,7 +8,7 @@ from jaxtyping import Bool
 
 from lightning_liver.metrics.case_metric import MaskPair
 from lightning_liver.metrics.components import Affine, Components, axial_diameters_mm, components, masks_of
-from lightning_liver.metrics.lesion_matching import Detection, Pair, overlaps
+from lightning_liver.metrics.lesion_matching import Detection, LesionPair, overlaps
 from lightning_liver.metrics.mask_score import MaskScore, score_mask
 from lightning_liver.metrics.voxel_counts import SpacingMm, voxel_ml
 
@@ -85,10 +85,10 @@ def _lesions(kind: str, parts: Components, detections: Mapping[str, Detection], 
     ]
 
 
-def _mine(pair: Pair, kind: str) -> tuple[int, ...]:
+def _mine(pair: LesionPair, kind: str) -> tuple[int, ...]:
     return pair.reference if kind == "reference" else pair.predicted
 
 
-def _masks(pair: Pair, parts: Mapping[str, Components]) -> list[Bool[np.ndarray, "z y x"]]:
+def _masks(pair: LesionPair, parts: Mapping[str, Components]) -> list[Bool[np.ndarray, "z y x"]]:
     """Return truth and prediction of a pair, in the box around both."""
     return masks_of(*(np.concatenate([parts[kind].part(n) for n in _mine(pair, kind)]) for kind in KINDS))

@@ -13,8 +13,8 @@ from lightning_liver.metrics.aggregate import LESION_COLUMNS, case_rows, data_se
 from lightning_liver.metrics.calibration import Bins, calibration_rows
 from lightning_liver.metrics.case_score import CaseScore
 from lightning_liver.metrics.intervals import mean_over_patients
-from lightning_liver.report.pictures import Slice, best_median_worst, write_pictures
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.report.pictures import PictureSlice, best_median_worst, write_pictures
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.tables import Row, text_table, write_csv
 from lightning_liver.types import STRUCTURES
 
@@ -140,7 +140,7 @@ def draw_cases(
     for role, case in chosen.items():
         z, prediction = predictions[case]
         record = store.cases[case]
-        shown = Slice(
+        shown = PictureSlice(
             case=f"case {case}",
             z=z,
             hu=resample_hu(store.read(case, "hu", z), (record.native_shape[1], record.native_shape[2])),

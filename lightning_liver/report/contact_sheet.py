@@ -55,7 +55,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Block:
+class SheetBlock:
     """Tiles side by side under a name and a line or two about it."""
 
     name: str
@@ -96,7 +96,7 @@ class _Grid:
         return self.above + row * (self.block[0] + _BLOCK_GAP), _MARGIN + column * (self.block[1] + _BLOCK_GAP)
 
 
-def contact_sheet(title: str, caption: str, untouched: Block, blocks: Sequence[Block]) -> Figure:
+def contact_sheet(title: str, caption: str, untouched: SheetBlock, blocks: Sequence[SheetBlock]) -> Figure:
     """Draw blocks in a grid whose rows each begin with the untouched slices; all tiles have one scale in mm.
 
     Args:
@@ -129,7 +129,9 @@ def _field_mm(tiles: Sequence[Tile]) -> tuple[float, float]:
     return max(fields[::2]), max(fields[1::2])
 
 
-def _placed(untouched: Block, blocks: Sequence[Block], columns: int) -> Iterator[tuple[tuple[int, int], Block]]:
+def _placed(
+    untouched: SheetBlock, blocks: Sequence[SheetBlock], columns: int
+) -> Iterator[tuple[tuple[int, int], SheetBlock]]:
     for number, block in enumerate(blocks):
         row, column = divmod(number, columns - 1)
         if column == 0:
@@ -137,7 +139,7 @@ def _placed(untouched: Block, blocks: Sequence[Block], columns: int) -> Iterator
         yield (row, column + 1), block
 
 
-def _draw_block(figure: Figure, grid: _Grid, place: tuple[float, float], block: Block, *, scaled: bool) -> None:
+def _draw_block(figure: Figure, grid: _Grid, place: tuple[float, float], block: SheetBlock, *, scaled: bool) -> None:
     top, left = place
     _write(figure, (top, left), block.name, size=_NAME_POINTS, color="white", weight="bold")
     about = wrap_text(block.about, grid.block[1] - _BLOCK_GAP, lines=_ABOUT_LINES)

@@ -48,7 +48,7 @@ _BARS_MM = (200, 100, 50, 20, 10, 5)
 
 
 @dataclass(frozen=True)
-class Slice:
+class PictureSlice:
     """One axial slice of a case.
 
     Args:
@@ -70,7 +70,7 @@ class Slice:
     dice: Mapping[str, float | None]
 
 
-def write_pictures(folder: Path, stem: str, shown: Slice, *, window_hu: tuple[float, float]) -> list[Path]:
+def write_pictures(folder: Path, stem: str, shown: PictureSlice, *, window_hu: tuple[float, float]) -> list[Path]:
     """Draw a slice into `folder`, which must exist, and return the written files.
 
     `<stem>.png` is CT, CT with contours, true mask, predicted mask and errors; `<stem>-ct.png`, `<stem>-overlay.png`,
@@ -163,7 +163,7 @@ def _tint_errors(grey: Float[np.ndarray, "y x 3"], truth: LabelMap, prediction: 
     return _tint(grey / 2, wrong, (FALSE_POSITIVE, FALSE_NEGATIVE), strength=0.85)
 
 
-def _overview(shown: Slice, window_hu: tuple[float, float]) -> Figure:
+def _overview(shown: PictureSlice, window_hu: tuple[float, float]) -> Figure:
     height, width = _inches(shown)
     figure = Figure(figsize=(max(5 * width, _TITLE_INCHES), height + 0.75), layout="constrained", facecolor="black")
     panels = figure.subplots(1, 5)
@@ -188,7 +188,7 @@ def _overview(shown: Slice, window_hu: tuple[float, float]) -> Figure:
     return figure
 
 
-def _ct_figure(shown: Slice, window_hu: tuple[float, float], *, contours: bool) -> Figure:
+def _ct_figure(shown: PictureSlice, window_hu: tuple[float, float], *, contours: bool) -> Figure:
     figure, axes = _full_axes(shown)
     _draw_ct(axes, shown, window_hu)
     draw_scale(axes, _field_mm(shown), ink="white")
@@ -198,13 +198,13 @@ def _ct_figure(shown: Slice, window_hu: tuple[float, float], *, contours: bool) 
     return figure
 
 
-def _mask_figure(shown: Slice) -> Figure:
+def _mask_figure(shown: PictureSlice) -> Figure:
     figure, axes = _full_axes(shown)
     _draw_mask(axes, shown, shown.prediction)
     return figure
 
 
-def _error_figure(shown: Slice, window_hu: tuple[float, float]) -> Figure:
+def _error_figure(shown: PictureSlice, window_hu: tuple[float, float]) -> Figure:
     figure, axes = _full_axes(shown)
     _draw_errors(axes, shown, window_hu)
     draw_scale(axes, _field_mm(shown), ink="white")
@@ -212,14 +212,14 @@ def _error_figure(shown: Slice, window_hu: tuple[float, float]) -> Figure:
     return figure
 
 
-def _full_axes(shown: Slice) -> tuple[Figure, Axes]:
+def _full_axes(shown: PictureSlice) -> tuple[Figure, Axes]:
     """Make a figure that a slice fills to the edges."""
     height, width = _inches(shown)
     figure = Figure(figsize=(1.5 * width, 1.5 * height))
     return figure, figure.add_axes((0, 0, 1, 1))
 
 
-def _contour_figure(shown: Slice) -> Figure:
+def _contour_figure(shown: PictureSlice) -> Figure:
     height, width = _inches(shown)
     figure = Figure(figsize=(max(1.5 * width, _TITLE_INCHES), 1.5 * height + 0.75), layout="constrained")
     axes = figure.subplots()
@@ -231,37 +231,37 @@ def _contour_figure(shown: Slice) -> Figure:
     return figure
 
 
-def _inches(shown: Slice) -> tuple[float, float]:
+def _inches(shown: PictureSlice) -> tuple[float, float]:
     """Return height and width of a slice, the longer side of fixed size."""
     height, width = shown.hu.shape[0] * _aspect(shown), shown.hu.shape[1]
     scale = _PANEL_INCHES / max(height, width)
     return height * scale, width * scale
 
 
-def _aspect(shown: Slice) -> float:
+def _aspect(shown: PictureSlice) -> float:
     return 1.0 if shown.spacing_mm is None else shown.spacing_mm[0] / shown.spacing_mm[1]
 
 
-def _frame(axes: Axes, shown: Slice) -> None:
+def _frame(axes: Axes, shown: PictureSlice) -> None:
     height, width = shown.hu.shape
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), aspect=_aspect(shown), xticks=[], yticks=[])
 
 
-def _draw_ct(axes: Axes, shown: Slice, window_hu: tuple[float, float]) -> None:
+def _draw_ct(axes: Axes, shown: PictureSlice, window_hu: tuple[float, float]) -> None:
     low, high = window_hu
     axes.imshow(shown.hu, cmap="gray", vmin=low, vmax=high, interpolation="bilinear")
     _frame(axes, shown)
     axes.set_frame_on(False)
 
 
-def _draw_mask(axes: Axes, shown: Slice, labels: LabelMap) -> None:
+def _draw_mask(axes: Axes, shown: PictureSlice, labels: LabelMap) -> None:
     colours = ListedColormap([BACKGROUND, LIVER, TUMOUR])
     axes.imshow(labels, cmap=colours, vmin=0, vmax=2, interpolation="nearest")
     _frame(axes, shown)
     axes.set_frame_on(False)
 
 
-def _draw_errors(axes: Axes, shown: Slice, window_hu: tuple[float, float]) -> None:
+def _draw_errors(axes: Axes, shown: PictureSlice, window_hu: tuple[float, float]) -> None:
     low, high = window_hu
     grey = np.clip((shown.hu.astype(np.float64) - low) / (high - low), 0, 1)
     rgb = _tint_errors(np.repeat(grey[..., None], 3, axis=-1), shown.truth, shown.prediction)
@@ -270,7 +270,7 @@ def _draw_errors(axes: Axes, shown: Slice, window_hu: tuple[float, float]) -> No
     axes.set_frame_on(False)
 
 
-def _draw_contours(axes: Axes, shown: Slice, *, ink: Ink) -> None:
+def _draw_contours(axes: Axes, shown: PictureSlice, *, ink: Ink) -> None:
     """Draw the truth wide and solid, the prediction narrow and dashed on top: both are visible where they agree."""
     x, y = np.arange(-1, shown.hu.shape[1] + 1), np.arange(-1, shown.hu.shape[0] + 1)
     for source, stroke in _STROKES.items():
@@ -289,11 +289,11 @@ def _shade(colour: str, source: str, ink: Ink) -> str:
     return to_hex((red, green, blue))
 
 
-def _field_mm(shown: Slice) -> float | None:
+def _field_mm(shown: PictureSlice) -> float | None:
     return None if shown.spacing_mm is None else shown.hu.shape[1] * shown.spacing_mm[1]
 
 
-def _title(shown: Slice) -> str:
+def _title(shown: PictureSlice) -> str:
     scores = ", ".join(f"{name} {number_text(value)}" for name, value in shown.dice.items())
     return f"{shown.case}, slice {shown.z}" + (f"; Dice of the case: {scores}" if scores else "")
 

@@ -10,10 +10,11 @@ import yaml
 
 from lightning_liver.data.splits import PARTS
 from lightning_liver.errors import LiverError
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.scalars import Curve, read_scalars
 from lightning_liver.runs.settings import Settings, read_settings
 from lightning_liver.runs.status import json_of
+from lightning_liver.runs.timing import Timing, read_timing
 
 Line = Mapping[str, str]
 
@@ -51,7 +52,7 @@ class Contents:
     decision: Mapping[str, Any] | None
     data: Sequence[Line] | None
     split: Mapping[str, Sequence[str]] | None
-    timing: Mapping[str, float | None]
+    timing: Timing
     chosen: Mapping[str, Any]
     environment: Mapping[str, Any] | None
     transfer: str | None
@@ -84,7 +85,7 @@ def read_contents(folder: Path, metrics: Mapping[str, Any] | None = None) -> Con
         decision=json_of(files.decision),
         data=read_lines(files.data),
         split=_split(files.split),
-        timing=json_of(files.timing) or {},
+        timing=read_timing(folder),
         chosen=json_of(files.chosen) or {},
         environment=json_of(files.environment),
         transfer=_text(files.transfer),

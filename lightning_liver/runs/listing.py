@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_liver.errors import LiverError
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import RunFolder
 
 
 def is_done(folder: Path, results: str | None, trainer: Any) -> bool:

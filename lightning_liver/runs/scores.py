@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from lightning_liver.errors import LiverError
 from lightning_liver.metrics.intervals import patient_means
+from lightning_liver.run_folder import NAMES
 
 _DICE_DECIMALS = 6  # results.csv has so many: what is read from it equals what is read from the folders
 _LOSS_DIGITS = 6
@@ -15,7 +16,7 @@ _LOSS_DIGITS = 6
 _Read = TypeVar("_Read")
 
 
-class Case(NamedTuple):
+class ScoredCase(NamedTuple):
     """A line of cases.csv."""
 
     patient: str
@@ -24,7 +25,7 @@ class Case(NamedTuple):
     dice: float | None
 
 
-def read_cases(path: Path) -> tuple[Case, ...]:
+def read_cases(path: Path) -> tuple[ScoredCase, ...]:
     """Read the lines of a cases.csv, sorted by patient, case and structure.
 
     Raises:
@@ -54,12 +55,13 @@ def _read(path: Path, columns: Sequence[str], parse: Callable[[list[dict[str, st
             return parse(list(lines))
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise LiverError(
-            f"{path}: not the {path.stem} of a complete run ({error}). Remove metrics.json beside it and run it again."
+            f"{path}: not the {path.stem} of a complete run ({error}). "
+            f"Remove {NAMES.metrics} beside it and run it again."
         ) from error
 
 
-def _cases(rows: Sequence[Mapping[str, str]]) -> tuple[Case, ...]:
-    cases = [Case(r["patient"], r["case"], r["structure"], _rounded(_number(r["dice"]))) for r in rows]
+def _cases(rows: Sequence[Mapping[str, str]]) -> tuple[ScoredCase, ...]:
+    cases = [ScoredCase(r["patient"], r["case"], r["structure"], _rounded(_number(r["dice"]))) for r in rows]
     return tuple(sorted(cases, key=lambda case: case[:3]))
 
 

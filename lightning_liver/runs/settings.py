@@ -9,7 +9,7 @@ import yaml
 
 from lightning_liver.config import SAME_CONFIGURATION, SCRATCH, is_one_of, renamed
 from lightning_liver.errors import LiverError
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import RunFolder
 
 _CHOICE, _TARGET = "_choice_", "_target_"
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from lightning_liver.errors import LiverError, first_line
 from lightning_liver.files import is_held
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import RunFolder
 
 COMPLETE, RUNNING, PRUNED, FAILED = "complete", "running", "pruned", "failed"
 BEGUN, EMPTY = "begun", "empty"

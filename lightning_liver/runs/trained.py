@@ -19,7 +19,7 @@ from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.inference.thresholds import Thresholds
-from lightning_liver.runs.folder import CONFIG, RunFolder
+from lightning_liver.run_folder import NAMES, RunFolder
 
 Weights = Literal["best", "pretrained"]
 
@@ -36,7 +36,7 @@ def read_run(run: Path, *, weights: Weights = "best", option: str = "run") -> Tr
     """
     files = RunFolder(run)
     if not files.config.is_file():
-        raise LiverError(f"{option}={run}: not a run folder, it has no {CONFIG}")
+        raise LiverError(f"{option}={run}: not a run folder, it has no {NAMES.config}")
     try:
         config = read_config(files.config)
         network: nn.Module = build(config.model)

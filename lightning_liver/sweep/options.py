@@ -14,7 +14,7 @@ from lightning_liver.types.options import Count, Seed
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Options:
+class SearchOptions:
     """Options of a search; conf/hydra/sweeper/optuna.yaml explains them."""
 
     n_trials: Count
@@ -26,20 +26,20 @@ class Options:
     pruner: Any
 
 
-def check_options(given: Mapping[str, Any]) -> Options:
+def check_options(given: Mapping[str, Any]) -> SearchOptions:
     """Check the options.
 
     Raises:
         LiverError: one of them is wrong or unknown.
     """
     try:
-        return Options(**given)
+        return SearchOptions(**given)
     except (ValidationError, TypeError) as error:
         told = explain(error, "hydra.sweeper") if isinstance(error, ValidationError) else f"hydra.sweeper: {error}"
         raise LiverError(told) from error
 
 
-def sampler_of(options: Options) -> Callable[[int], BaseSampler]:
+def sampler_of(options: SearchOptions) -> Callable[[int], BaseSampler]:
     """Return a function that builds a sampler from a seed.
 
     Raises:
@@ -55,7 +55,7 @@ def sampler_of(options: Options) -> Callable[[int], BaseSampler]:
     return lambda seed: sampler(seed=seed)
 
 
-def check_pruner(options: Options) -> None:
+def check_pruner(options: SearchOptions) -> None:
     """Build the pruner once before the trials build it.
 
     Raises:

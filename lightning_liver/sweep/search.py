@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lightning_liver.config import identity, typed
 from lightning_liver.errors import LiverError, Pruned, Unfinished
 from lightning_liver.files import write_whole
-from lightning_liver.sweep.options import Options, check_options, check_pruner, sampler_of
+from lightning_liver.sweep.options import SearchOptions, check_options, check_pruner, sampler_of
 from lightning_liver.sweep.spaces import distribution
 from lightning_liver.sweep.study import JOURNAL, begin, best, in_state, locked_study, running, tell
 
@@ -92,7 +92,7 @@ def _identity(setup: Setup, fixed: list[str]) -> str:
 
 def _next_jobs(
     study: optuna.Study,
-    options: Options,
+    options: SearchOptions,
     space: Mapping[str, BaseDistribution],
     fixed: list[str],
     sampler: Callable[[int], BaseSampler],
@@ -104,7 +104,7 @@ def _next_jobs(
     return [_job(study, options, fixed, trial, folder) for trial in trials]
 
 
-def _job(study: optuna.Study, options: Options, fixed: list[str], trial: FrozenTrial, folder: Path) -> _Job:
+def _job(study: optuna.Study, options: SearchOptions, fixed: list[str], trial: FrozenTrial, folder: Path) -> _Job:
     reporter = {
         "_target_": "lightning_liver.sweep.reporter.TrialReporter",
         "journal": str(folder / JOURNAL),
@@ -120,7 +120,7 @@ def _overrides(trial: FrozenTrial) -> list[str]:
     return [f"{name}={value}" for name, value in trial.params.items()]
 
 
-def _run(setup: Setup, study: optuna.Study, options: Options, jobs: list[_Job], folder: Path) -> None:
+def _run(setup: Setup, study: optuna.Study, options: SearchOptions, jobs: list[_Job], folder: Path) -> None:
     for job in jobs:
         try:
             setup.hydra_context.config_loader.load_sweep_config(setup.config, job.overrides)
@@ -133,7 +133,7 @@ def _run(setup: Setup, study: optuna.Study, options: Options, jobs: list[_Job], 
         raise unfinished
 
 
-def _tell(study: optuna.Study, options: Options, job: _Job, result: JobReturn, folder: Path) -> Unfinished | None:
+def _tell(study: optuna.Study, options: SearchOptions, job: _Job, result: JobReturn, folder: Path) -> Unfinished | None:
     """Tell the study how a job ended; leave an unfinished one running and return its error."""
     value, error = _outcome(result, options.metric)
     if isinstance(error, Unfinished):
@@ -164,7 +164,7 @@ def _outcome(result: JobReturn, metric: str) -> tuple[float | None, Exception | 
     return float(value), None
 
 
-def _conclude(study: optuna.Study, options: Options, folder: Path) -> dict[str, Any]:
+def _conclude(study: optuna.Study, options: SearchOptions, folder: Path) -> dict[str, Any]:
     best_trial = best(study)
     failed = in_state(study, TrialState.FAIL)
     states = {state.name.lower(): len(in_state(study, state)) for state in (TrialState.COMPLETE, TrialState.PRUNED)}

@@ -24,7 +24,7 @@ from lightning_liver.errors import LiverError, explain
 from lightning_liver.finetune.strategy import Strategy
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.tta import flips_for
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.training.callbacks import Budget, EpochSeeds, StepPlan, Throughput
 from lightning_liver.training.case_callbacks import Calibration, LossesOfCases
 from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
@@ -44,7 +44,7 @@ from lightning_liver.types.options import Count, Seed, Switch, check
 log = logging.getLogger(__name__)
 
 
-class Components(NamedTuple):
+class RunComponents(NamedTuple):
     """Parts of a run that need no scan, built and tried."""
 
     network: nn.Module
@@ -73,7 +73,7 @@ class Measures:
         return [self.tuning, self.gains, self.volumes, self.losses, self.calibration]
 
 
-class Run(NamedTuple):
+class TrainingRun(NamedTuple):
     """A training run, ready to start."""
 
     task: SegmentationTask
@@ -86,7 +86,7 @@ class Run(NamedTuple):
     throughput: Throughput
 
 
-def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Run:
+def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> TrainingRun:
     """Build everything of a run: first what needs no scan, so that a mistake shows at once, then data, task, trainer.
 
     Raises:
@@ -121,10 +121,10 @@ def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Run:
     logger: Logger | None = build(cfg.logger, save_dir=state.folder) if cfg.logger else None
     lightning = trainer(options, state.folder, callbacks=callbacks, logger=logger or False)
     _announce(options, split, state.folder)
-    return Run(task, data, lightning, logger, options, parts.strategy, measures, throughput)
+    return TrainingRun(task, data, lightning, logger, options, parts.strategy, measures, throughput)
 
 
-def _components(cfg: DictConfig, folder: Path) -> Components:
+def _components(cfg: DictConfig, folder: Path) -> RunComponents:
     """Seed everything, build and try every component that needs no data, write the layer table to model.txt."""
     check("seed", cfg.seed, Seed)
     pl.seed_everything(cfg.seed, verbose=False)
@@ -145,10 +145,10 @@ def _components(cfg: DictConfig, folder: Path) -> Components:
     _refuse_compiled_hooks(cfg.trainer.compile, strategy)
     try_strategy(strategy, network, slices)
     copied = copy_source(strategy, network, folder)
-    return Components(network, loss, augment, slices, optimizer, scheduler, multiple, test_losses, strategy, copied)
+    return RunComponents(network, loss, augment, slices, optimizer, scheduler, multiple, test_losses, strategy, copied)
 
 
-def _execution(options: TrainerOptions, parts: Components, state: RunState) -> TrainerOptions:
+def _execution(options: TrainerOptions, parts: RunComponents, state: RunState) -> TrainerOptions:
     """Choose whether to compile and the memory format, lay out the network's weights, and record both."""
     shape = (parts.slices.batch_size, parts.slices.channels, *parts.slices.size_yx)
     compiles = is_wanted(options, hooked=bool(parts.strategy.terms))

@@ -64,11 +64,15 @@ class Throughput(Callback):
         pl_module.log("train/slices_per_s", slices / max(training, 1e-9))
         pl_module.log("train/wait_share", waiting / max(training, 1e-9))
 
-    def summary(self) -> dict[str, float | None]:
-        """Return both over this process's part of the run; None before its first step."""
-        if not self.slices:
-            return {"slices_per_s": None, "wait_share": None}
-        return {"slices_per_s": self.slices / self.training_s, "wait_share": self.waiting_s / self.training_s}
+    @property
+    def slices_per_s(self) -> float | None:
+        """Slices per second over this process's part of the run; None before its first step."""
+        return self.slices / self.training_s if self.slices else None
+
+    @property
+    def wait_share(self) -> float | None:
+        """Fraction of the time spent waiting over this process's part of the run; None before its first step."""
+        return self.waiting_s / self.training_s if self.slices else None
 
 
 @dataclass

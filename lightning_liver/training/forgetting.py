@@ -10,7 +10,7 @@ from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
 from lightning_liver.finetune.strategy import Strategy
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.trained import network_weights, read_checkpoint, read_run
 from lightning_liver.training.settings import TrainerOptions
 from lightning_liver.training.task import SegmentationTask

@@ -12,13 +12,12 @@ from filelock import FileLock, Timeout
 
 from lightning_liver.errors import LiverError, Pruned, Unfinished
 from lightning_liver.files import clear_partials, write_whole
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.tables import write_json_whole
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
 from lightning_liver.types import Metrics
 
 _KEPT = ("accelerator", "precision", "channels_last", "threads")
-_HYDRA_KEPT = ".hydra.kept"
 _BUDGETS = ("max_epochs", "max_minutes")
 _PATIENCE_S = 2  # liver-compare --status holds the lock for a moment
 
@@ -62,7 +61,7 @@ class RunState:
     def record(self, **known: Any) -> None:
         """Write what the run found out: `steps`, `fitted`, `pruned` (the reason), `compile`, `channels_last`."""
         if not self.files.chosen.exists():
-            _copy(self.files.hydra, self.folder / _HYDRA_KEPT)
+            _copy(self.files.hydra, self.files.hydra_kept)
         self._known |= known
         write_whole(self.files.chosen, json.dumps(self._known, indent=1) + "\n")
 
@@ -95,7 +94,7 @@ class RunState:
             self._known = {name: getattr(resolved, name) for name in (*_KEPT, *_BUDGETS)} | {"config": config}
             return resolved
         if self._known["config"] != config:
-            _copy(self.folder / _HYDRA_KEPT, self.files.hydra)  # Hydra wrote the new config before anyone was asked
+            _copy(self.files.hydra_kept, self.files.hydra)  # Hydra wrote the new config before anyone was asked
             raise LiverError(f"{self.folder} holds a run with another config. Name another folder: hydra.run.dir=...")
         self._known.setdefault("channels_last", self._known["accelerator"] == "cuda")  # fixed before it was an option
         kept = {name: self._known[name] for name in (*_KEPT, "compile") if name in self._known}

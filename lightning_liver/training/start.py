@@ -26,7 +26,7 @@ from lightning_liver.finetune.source import read_weights
 from lightning_liver.finetune.strategy import Groups, Scratch, Strategy
 from lightning_liver.finetune.terms.base import Start, Term
 from lightning_liver.finetune.transfer import Transfer, plan
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.training.callbacks import EpochSeeds
 from lightning_liver.training.forgetting import source_run
 from lightning_liver.training.settings import TrainerOptions

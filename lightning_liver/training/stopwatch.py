@@ -24,10 +24,9 @@ class Stopwatch:
     """Measures stages that follow each other, from its making on."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float | None] = {}
         self._began = time.perf_counter()
 
-    def lap(self, stage: str) -> None:
-        """End a stage; the next one begins."""
-        now = time.perf_counter()
-        self.seconds[stage], self._began = now - self._began, now
+    def lap(self) -> float:
+        """End a stage and return its seconds; the next one begins."""
+        began, self._began = self._began, time.perf_counter()
+        return self._began - began

@@ -20,14 +20,13 @@ from lightning_liver.inference.uncertainty import Kind, Members
 from lightning_liver.inference.views import mean_logits
 from lightning_liver.metrics import overlap
 from lightning_liver.types import STRUCTURES
-from lightning_liver.types.tensors import Images, LabelMaps, Masks, Scalar
+from lightning_liver.types.tensors import Batch, Images, LabelMaps, Masks, Scalar
 
 Loss = Callable[..., Scalar]  # (logits, target), and where it has the keyword, distance
-Term = Callable[["SegmentationTask", Mapping[str, Tensor], Masks], Scalar]
-Batch = dict[str, Tensor]
+TermFunction = Callable[["SegmentationTask", Mapping[str, Tensor], Masks], Scalar]
 
 
-class Prediction(TypedDict):
+class StepOutput(TypedDict):
     """Output of a validation or test step, which callbacks get; in testing on the scan's own grid."""
 
     logits: Masks
@@ -60,7 +59,7 @@ class SegmentationTask(pl.LightningModule):
         network: nn.Module,
         loss: Loss,
         *,
-        terms: Mapping[str, Term],
+        terms: Mapping[str, TermFunction],
         optimizer: Callable[[Iterable[Any]], Optimizer],
         scheduler: Callable[[Optimizer, Callable[[], float]], LRScheduler],
         multiple: int,
@@ -124,13 +123,13 @@ class SegmentationTask(pl.LightningModule):
         self._start_counting(self.trainer.test_dataloaders)
         self._test_thresholds = self.thresholds()
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> Prediction:
+    def validation_step(self, batch: Batch, batch_idx: int) -> StepOutput:
         """Predict the slices of a batch on the store's grid."""
         logits = whole_slice_logits(self, batch["image"], multiple=self.multiple)
         self.log("val/loss", self.compute_loss(logits, batch["labels"]), batch_size=len(logits), sync_dist=True)
         return self._count({"logits": logits, "labels": label_maps(logits), "uncertainty": None}, batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> Prediction:
+    def test_step(self, batch: Batch, batch_idx: int) -> StepOutput:
         """Predict the slices of a batch on the scan's own grid."""
         members = None if self.uncertainty is None else Members()
         forward = partial(whole_slice_logits, multiple=self.multiple)
@@ -160,7 +159,7 @@ class SegmentationTask(pl.LightningModule):
     def _start_counting(self, loader: Any) -> None:
         self.counts = overlap.empty(len(loader.dataset.cases)).to(self.device)
 
-    def _count(self, prediction: Prediction, batch: Batch) -> Prediction:
+    def _count(self, prediction: StepOutput, batch: Batch) -> StepOutput:
         overlap.update(self.counts, batch["case"], prediction["labels"], batch["labels"])
         return prediction
 

@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
 from lightning_liver.metrics.case.dice import MONITORED
-from lightning_liver.runs.folder import RunFolder
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.training.settings import TrainerOptions
 from lightning_liver.types import Metrics
 

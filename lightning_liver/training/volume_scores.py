@@ -19,9 +19,9 @@ from lightning_liver.metrics.voxel_counts import count_voxels, dice
 from lightning_liver.report.cases import representative_slice
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.options import Millimetres, check
+from lightning_liver.types.tensors import Batch
 
 Labels = UInt8[np.ndarray, "z y x"]
-Batch = Mapping[str, torch.Tensor]
 
 # tried on validation cases, whatever the config says: each step alone, then all of them
 TRIED = PostProcess(fill_holes=True, largest_liver=True, tumour_in_liver=True, min_tumour_mm3=20.0)

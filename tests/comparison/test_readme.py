@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_liver.comparison.readme import Block, check_marks, marks, write_block
+from lightning_liver.comparison.readme import MarkedBlock, check_marks, marks, write_block
 from lightning_liver.errors import LiverError
 
 BEGIN, END = marks()
@@ -11,12 +11,14 @@ BEGIN, END = marks()
 def test_block_is_command_text_and_images_and_the_rest_stays(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"# Question\n{BEGIN}\nstale\n{END}\nEnd \\1\n")
-    write_block(readme, Block("liver-compare study", "a\\1 table", ["![means](means.svg)", "![ranks](ranks.svg)"]))
+    write_block(
+        readme, MarkedBlock("liver-compare study", "a\\1 table", ["![means](means.svg)", "![ranks](ranks.svg)"])
+    )
     assert readme.read_text() == (
         f"# Question\n{BEGIN}\n\n    liver-compare study\n\n![means](means.svg)\n\n![ranks](ranks.svg)\n\n"
         f"```text\na\\1 table\n```\n\n{END}\nEnd \\1\n"
     )
-    write_block(readme, Block("liver-compare", "table"))
+    write_block(readme, MarkedBlock("liver-compare", "table"))
     assert "svg" not in readme.read_text()
 
 
@@ -25,7 +27,7 @@ def test_readme_without_its_marks_is_refused_and_unchanged(tmp_path: Path, text:
     readme = tmp_path / "README.md"
     readme.write_text(text)
     with pytest.raises(LiverError, match="once each, in this order"):
-        write_block(readme, Block("liver-compare", "table"))
+        write_block(readme, MarkedBlock("liver-compare", "table"))
     assert readme.read_text() == text
 
 

@@ -11,7 +11,7 @@ from experiments.speed.scoring.bench import phantom_pair
 from experiments.speed.scoring.masks import LPS, PLAIN, RAS, SPACING_MM, write_set
 from lightning_liver.errors import LiverError
 from lightning_liver.evaluation import score
-from lightning_liver.evaluation.pairs import Pair
+from lightning_liver.evaluation.pairs import CasePair
 from lightning_liver.evaluation.score import check_shapes, read_pair, score_pairs
 from lightning_liver.metrics.case_score import score_case
 from lightning_liver.volume import from_canonical
@@ -24,9 +24,9 @@ def save(path: Path, labels: np.ndarray, affine: np.ndarray, stored_by: np.ndarr
     return path
 
 
-def pair(folder: Path, case: str = "1", affine: np.ndarray = LPS) -> Pair:
+def pair(folder: Path, case: str = "1", affine: np.ndarray = LPS) -> CasePair:
     truth = save(folder / f"segmentation-{case}.nii", PLAIN.truth, affine)
-    return Pair(case, truth, save(folder / f"{case}-segmentation.nii.gz", PLAIN.prediction, affine))
+    return CasePair(case, truth, save(folder / f"{case}-segmentation.nii.gz", PLAIN.prediction, affine))
 
 
 @pytest.mark.parametrize("affine", [LPS, RAS])
@@ -49,7 +49,7 @@ def test_scores_and_order_do_not_depend_on_processes(tmp_path: Path) -> None:
 def test_a_truth_with_an_uninformative_header_takes_the_geometry_of_the_prediction(tmp_path: Path) -> None:
     """LiTS_053's mask has unit spacing (nnUNet #2751)."""
     truth = save(tmp_path / "segmentation-53.nii", PLAIN.truth, np.eye(4), stored_by=RAS)
-    silent = Pair("53", truth, save(tmp_path / "53-segmentation.nii", PLAIN.prediction, RAS))
+    silent = CasePair("53", truth, save(tmp_path / "53-segmentation.nii", PLAIN.prediction, RAS))
     (scored,) = score_pairs([silent], mode="corrected", tolerance_mm=1.0, workers=0)
     assert any("gives no spacing or orientation" in message for message in scored.warnings)
     assert scored.score == score_case(

@@ -12,11 +12,11 @@ from lightning_liver.data.slices import Normalization
 from lightning_liver.inference.coarse import coarse_places, places_between
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.postprocess import PostProcess
-from lightning_liver.inference.predict_volume import Options, predict_volume
+from lightning_liver.inference.predict_volume import VolumeOptions, predict_volume
 from lightning_liver.inference.thresholds import HALF
 from lightning_liver.volume import Volume
 
-ALL = Options.masks_alone(
+ALL = VolumeOptions.masks_alone(
     thresholds=HALF,
     post_process=PostProcess(),
     batch_size=3,
@@ -46,7 +46,7 @@ def scan(*livers: tuple[int, int], slices: int = 40, spacing_mm: float = 2.0) ->
     return Volume(hu, (spacing_mm, 4.0, 4.0), np.diag([4.0, 4.0, spacing_mm, 1.0]))
 
 
-def predicted(volume: Volume, options: Options, context: int = 0) -> tuple[np.ndarray, int, list[int]]:
+def predicted(volume: Volume, options: VolumeOptions, context: int = 0) -> tuple[np.ndarray, int, list[int]]:
     network, calls = Bright(), []
     normalization = Normalization((-160.0, 240.0), context=context, mean=0.0, std=1.0)
     labels = predict_volume(

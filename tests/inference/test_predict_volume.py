@@ -13,7 +13,7 @@ from lightning_liver.data.sources import Case
 from lightning_liver.imageio.nifti import read_volume
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.postprocess import PostProcess
-from lightning_liver.inference.predict_volume import Options, predict_volume
+from lightning_liver.inference.predict_volume import VolumeOptions, predict_volume
 from lightning_liver.inference.thresholds import HALF
 
 LOOK = Normalization((-160.0, 240.0), context=1, mean=0.3, std=0.2)
@@ -42,7 +42,7 @@ def test_slices_equal_those_of_the_store(tmp_path: Path, spacing_mm: float | Non
     store = prepare([case], store=tmp_path / "store", spacing_mm=spacing_mm, workers=0, skip_bad=False)
     expected = torch.stack([LOOK.tensor(LOOK.hu(store, "1", z)) for z in range(6)])
     network = Watched()
-    options = Options.masks_alone(
+    options = VolumeOptions.masks_alone(
         thresholds=HALF,
         post_process=PostProcess(),
         batch_size=4,

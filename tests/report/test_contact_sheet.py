@@ -9,7 +9,7 @@ from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lightning_liver.report.contact_sheet import Block, Tile, contact_sheet
+from lightning_liver.report.contact_sheet import SheetBlock, Tile, contact_sheet
 from lightning_liver.report.drawing import write_png
 from lightning_liver.report.pictures import LIVER, TUMOUR
 from tests.report.figure_parts import cut
@@ -28,8 +28,8 @@ def tile() -> Tile:
 
 
 def sheet(tile: Tile, count: int, *, slices: int = 2, about: str = "amplitude_hu=30") -> Figure:
-    blocks = [Block(f"policy {number}", about, [tile] * slices) for number in range(count)]
-    return contact_sheet("Title", "What is shown. " * 12, Block("untouched", "case 3", [tile] * slices), blocks)
+    blocks = [SheetBlock(f"policy {number}", about, [tile] * slices) for number in range(count)]
+    return contact_sheet("Title", "What is shown. " * 12, SheetBlock("untouched", "case 3", [tile] * slices), blocks)
 
 
 def said(figure: Figure) -> list[str]:

@@ -15,7 +15,7 @@ from lightning_liver.report.pictures import (
     DESCRIPTION,
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
-    Slice,
+    PictureSlice,
     best_median_worst,
     panel,
     write_pictures,
@@ -26,7 +26,7 @@ HEIGHT, WIDTH = 40, 60  # unequal, so that a transpose shows
 
 
 @pytest.fixture
-def shown() -> Slice:
+def shown() -> PictureSlice:
     """Return a bright body with a liver to the viewer's left, whose tumour is predicted slightly too low."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     truth = (np.hypot(y - 20, x - 18) < 11).astype(np.uint8)
@@ -35,10 +35,10 @@ def shown() -> Slice:
     prediction[np.hypot(y - 20, x - 16) < 4] = 2
     hu = np.where(np.hypot((y - 20) / 18, (x - 30) / 28) < 1, 40, -1000) + 60 * (truth == 1)
     dice = {"liver": 0.947, "tumour": None}
-    return Slice("volume-3", 57, hu.astype(np.int16), truth, prediction, (0.8, 0.8), dice)
+    return PictureSlice("volume-3", 57, hu.astype(np.int16), truth, prediction, (0.8, 0.8), dice)
 
 
-def written(folder: Path, shown: Slice) -> dict[str, Path]:
+def written(folder: Path, shown: PictureSlice) -> dict[str, Path]:
     return {path.name: path for path in write_pictures(folder, "worst", shown, window_hu=WINDOW_HU)}
 
 
@@ -51,31 +51,31 @@ def texts(svg: Path) -> str:
     return " ".join(element.text or "" for element in ElementTree.parse(svg).iter() if element.tag.endswith("}text"))
 
 
-def test_six_files_are_written_and_nothing_else(tmp_path: Path, shown: Slice) -> None:
+def test_six_files_are_written_and_nothing_else(tmp_path: Path, shown: PictureSlice) -> None:
     names = {"worst.png", "worst-ct.png", "worst-overlay.png", "worst-mask.png", "worst-mask.svg", "worst-error.png"}
     assert set(written(tmp_path, shown)) == names
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
-def test_vector_mask_has_four_named_contours_and_no_raster(tmp_path: Path, shown: Slice) -> None:
+def test_vector_mask_has_four_named_contours_and_no_raster(tmp_path: Path, shown: PictureSlice) -> None:
     svg = written(tmp_path, shown)["worst-mask.svg"]
     assert contours(svg) == {"liver-truth", "tumour-truth", "liver-prediction", "tumour-prediction"}
     assert not any(element.tag.endswith("}image") for element in ElementTree.parse(svg).iter())
 
 
-def test_title_names_case_slice_and_dice(tmp_path: Path, shown: Slice) -> None:
+def test_title_names_case_slice_and_dice(tmp_path: Path, shown: PictureSlice) -> None:
     title = texts(written(tmp_path, shown)["worst-mask.svg"])
     assert "volume-3, slice 57; Dice of the case: liver 0.947, tumour -" in title
 
 
-def test_every_picture_has_a_description(tmp_path: Path, shown: Slice) -> None:
+def test_every_picture_has_a_description(tmp_path: Path, shown: PictureSlice) -> None:
     for name, path in written(tmp_path, shown).items():
         if name.endswith(".png"):
             with Image.open(path) as picture:
                 assert picture.info[DESCRIPTION] == "volume-3, slice 57; Dice of the case: liver 0.947, tumour -"
 
 
-def test_error_picture_is_grey_where_masks_agree(tmp_path: Path, shown: Slice) -> None:
+def test_error_picture_is_grey_where_masks_agree(tmp_path: Path, shown: PictureSlice) -> None:
     picture = matplotlib.image.imread(written(tmp_path, shown)["worst-error.png"])[..., :3]
     rows, columns = (np.linspace(0, 1, count, endpoint=False) for count in picture.shape[:2])
     y, x = (rows * HEIGHT).astype(int)[:, None], (columns * WIDTH).astype(int)[None]
@@ -91,20 +91,20 @@ def test_error_picture_is_grey_where_masks_agree(tmp_path: Path, shown: Slice) -
     assert (red > 0.5)[(much | little) & below_legend].mean() > 0.8
 
 
-def test_scale_bar_is_drawn_only_if_the_spacing_is_known(tmp_path: Path, shown: Slice) -> None:
+def test_scale_bar_is_drawn_only_if_the_spacing_is_known(tmp_path: Path, shown: PictureSlice) -> None:
     assert "10 mm" in texts(written(tmp_path, shown)["worst-mask.svg"])
     assert " mm" not in texts(written(tmp_path, replace(shown, spacing_mm=None))["worst-mask.svg"])
 
 
 @pytest.mark.parametrize(("spacing_mm", "ratio"), [((0.8, 0.8), 40 / 60), ((1.6, 0.8), 80 / 60), (None, 40 / 60)])
 def test_picture_has_the_proportions_of_the_patient(
-    tmp_path: Path, shown: Slice, spacing_mm: tuple[float, float] | None, ratio: float
+    tmp_path: Path, shown: PictureSlice, spacing_mm: tuple[float, float] | None, ratio: float
 ) -> None:
     picture = matplotlib.image.imread(written(tmp_path, replace(shown, spacing_mm=spacing_mm))["worst-ct.png"])
     assert picture.shape[0] / picture.shape[1] == pytest.approx(ratio, rel=0.01)
 
 
-def test_first_row_is_on_top_and_first_column_on_the_left(tmp_path: Path, shown: Slice) -> None:
+def test_first_row_is_on_top_and_first_column_on_the_left(tmp_path: Path, shown: PictureSlice) -> None:
     hu = np.full((HEIGHT, WIDTH), -1000, np.int16)
     hu[: HEIGHT // 4, : WIDTH // 4] = 1000
     picture = matplotlib.image.imread(written(tmp_path, replace(shown, hu=hu))["worst-ct.png"])[..., :3].mean(-1)
@@ -114,14 +114,14 @@ def test_first_row_is_on_top_and_first_column_on_the_left(tmp_path: Path, shown:
     assert picture[height // 8, -width // 8] < 0.1
 
 
-def test_window_maps_its_ends_to_black_and_white(tmp_path: Path, shown: Slice) -> None:
+def test_window_maps_its_ends_to_black_and_white(tmp_path: Path, shown: PictureSlice) -> None:
     for hu, grey in ((-160, 0.0), (40, 0.5), (240, 1.0), (3000, 1.0), (-3024, 0.0)):
         flat = replace(shown, hu=np.full((HEIGHT, WIDTH), hu, np.int16))
         picture = matplotlib.image.imread(written(tmp_path, flat)["worst-ct.png"])
         assert picture[100, 200, :3] == pytest.approx(grey, abs=0.01)
 
 
-def test_empty_masks_and_masks_at_the_border_are_drawn(tmp_path: Path, shown: Slice) -> None:
+def test_empty_masks_and_masks_at_the_border_are_drawn(tmp_path: Path, shown: PictureSlice) -> None:
     nothing, everything = np.zeros((HEIGHT, WIDTH), np.uint8), np.full((HEIGHT, WIDTH), 2, np.uint8)
     svg = written(tmp_path, replace(shown, truth=nothing, prediction=everything))["worst-mask.svg"]
     assert contours(svg) == {"liver-prediction", "tumour-prediction"}
@@ -129,12 +129,12 @@ def test_empty_masks_and_masks_at_the_border_are_drawn(tmp_path: Path, shown: Sl
     assert contours(svg) == set()
 
 
-def test_equal_input_gives_equal_files(tmp_path: Path, shown: Slice) -> None:
+def test_equal_input_gives_equal_files(tmp_path: Path, shown: PictureSlice) -> None:
     first = {name: path.read_bytes() for name, path in written(tmp_path, shown).items()}
     assert first == {name: path.read_bytes() for name, path in written(tmp_path, shown).items()}
 
 
-def test_panel_is_ct_truth_prediction_and_error_side_by_side(shown: Slice) -> None:
+def test_panel_is_ct_truth_prediction_and_error_side_by_side(shown: PictureSlice) -> None:
     ct = np.linspace(0, 1, HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH)
     drawn = panel(ct, shown.truth, shown.prediction)
     assert drawn.shape == (HEIGHT, 4 * WIDTH, 3)

@@ -28,8 +28,9 @@ from lightning_liver.losses.region import dice
 from lightning_liver.metrics import overlap
 from lightning_liver.training.case_callbacks import LossesOfCases
 from lightning_liver.training.schedules import constant
-from lightning_liver.training.task import Batch, Prediction, SegmentationTask
+from lightning_liver.training.task import SegmentationTask, StepOutput
 from lightning_liver.training.threshold_tuning import ThresholdTuning
+from lightning_liver.types.tensors import Batch
 
 OPTIONS = SliceOptions(
     window_hu=(-160, 240),
@@ -223,7 +224,7 @@ def test_while_training_a_choice_of_slices_validates_and_after_it_all(data: Slic
     module, seen = task(nn.Conv2d(1, 2, 1)), list[int]()
     step = module.validation_step
 
-    def counted(batch: Batch, batch_idx: int) -> Prediction:
+    def counted(batch: Batch, batch_idx: int) -> StepOutput:
         seen.extend(batch["z"].tolist())
         return step(batch, batch_idx)
 

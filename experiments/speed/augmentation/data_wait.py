@@ -1,16 +1,16 @@
 """Fraction of training time spent waiting for data, from timing.json of runs of train.py."""
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from experiments.speed import phantoms
 from experiments.speed.command import ROOT
 from experiments.speed.rounds import judged, median_and_range
+from lightning_liver.runs.timing import Timing, read_timing
 from lightning_liver.tables import Row
 
 ONE_THREAD = "OPENBLAS_NUM_THREADS"  # applies to the benchmark, not to training
@@ -29,20 +29,19 @@ OPTIONS = (
 )
 
 
-def timing(policy: str, options: Sequence[str]) -> Mapping[str, float]:
+def timing(policy: str, options: Sequence[str]) -> Timing:
     """Return timing.json of a training run in a process of its own."""
     with TemporaryDirectory() as folder:
         overrides = [f"augment={policy}", *OPTIONS, *options, f"hydra.run.dir={folder}/run"]
         environment = {name: value for name, value in os.environ.items() if name != ONE_THREAD}
         subprocess.run([sys.executable, "train.py", *overrides], cwd=ROOT, env=environment, check=True)
-        read: Mapping[str, float] = json.loads((Path(folder) / "run" / "timing.json").read_text())
-        return read
+        return read_timing(Path(folder) / "run")
 
 
 def wait_rows(*, epochs: int, steps: int, runs: int) -> list[Row]:
     """Return a row per policy: fraction of training time and slices a second; median over runs and range."""
     options = [f"trainer.max_epochs={epochs}", f"trainer.validate_every={epochs}", f"data.slices_per_epoch={8 * steps}"]
-    taken: dict[str, list[Mapping[str, float]]] = {policy: [] for policy in POLICIES}
+    taken: dict[str, list[Timing]] = {policy: [] for policy in POLICIES}
     for _ in range(runs):
         for policy in POLICIES:
             taken[policy].append(timing(policy, options))
@@ -55,7 +54,7 @@ def verdict(rows: Sequence[Row]) -> str:
     return judged(f"augment={rows[-1]['augment']}: waits {share:.2%}", share, "<", TARGET, "{:.0%}")
 
 
-def _row(policy: str, timings: Sequence[Mapping[str, float]]) -> Row:
-    share, spread = median_and_range([100 * one["wait_share"] for one in timings], 2)
-    speed, speeds = median_and_range([one["slices_per_s"] for one in timings], 1)
+def _row(policy: str, timings: Sequence[Timing]) -> Row:
+    share, spread = median_and_range([100 * one.wait_share for one in timings if one.wait_share is not None], 2)
+    speed, speeds = median_and_range([one.slices_per_s for one in timings if one.slices_per_s is not None], 1)
     return {"augment": policy, "waits, %": share, "range": spread, "slices/s": speed, "its range": speeds}

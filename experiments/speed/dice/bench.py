@@ -16,7 +16,7 @@ from experiments.speed.dice.contenders import CONTENDERS, job_of, rows_of, run_c
 from experiments.speed.dice.figure import draw
 from experiments.speed.dice.results import HELD, append, costs, is_done, read, table, verdict
 from experiments.speed.machine import machine
-from lightning_liver.comparison.readme import Block, write_block
+from lightning_liver.comparison.readme import MarkedBlock, write_block
 from lightning_liver.report.drawing import write_png
 from lightning_liver.tables import Row, text_table
 from lightning_liver.types import STRUCTURES
@@ -68,7 +68,7 @@ def write(rows: Sequence[Row], text: str) -> None:
     for structure, name in names.items():
         write_png(draw(rows, structure), HERE / name)
     images = [f"![{structure} Dice over minutes of training](dice/{name})" for structure, name in names.items()]
-    write_block(README, Block(COMMAND, text, images), "dice")
+    write_block(README, MarkedBlock(COMMAND, text, images), "dice")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from experiments.speed.dice.job import JOB, MIRRORED, TRAINING, Job, Scan, masks
 from experiments.speed.machine import machine
 from lightning_liver.data.sources import lits
 from lightning_liver.errors import LiverError
-from lightning_liver.evaluation.pairs import Pair
+from lightning_liver.evaluation.pairs import CasePair
 from lightning_liver.evaluation.score import Scored, score_pairs
 from lightning_liver.tables import Row, Value
 from lightning_liver.types import STRUCTURES
@@ -111,7 +111,7 @@ def _rows(
 
 def score(held: Sequence[Scan], folder: Path) -> list[Scored]:
     """Score masks as liver-evaluate does."""
-    pairs = [Pair(scan.case, Path(scan.labels), folder / scan.mask) for scan in held]
+    pairs = [CasePair(scan.case, Path(scan.labels), folder / scan.mask) for scan in held]
     scored = score_pairs(pairs, mode="corrected", tolerance_mm=1.0, workers=0)
     if wrong := [one.error for one in scored if one.error]:
         raise LiverError("\n".join(wrong))

@@ -26,7 +26,7 @@ from lightning_liver.config import compose
 from lightning_liver.imageio.nifti import read_header, read_volume, write_labels
 from lightning_liver.inference.decision import post_process_of
 from lightning_liver.inference.fusion import fuse
-from lightning_liver.inference.predict_volume import AUTOCAST, Options, predict_volume
+from lightning_liver.inference.predict_volume import AUTOCAST, VolumeOptions, predict_volume
 from lightning_liver.inference.thresholds import HALF
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.runs.trained import read_run
@@ -94,7 +94,7 @@ def predict(job: Job, weights: Path, target: Path) -> None:
     trained = read_run(job.folder / "run")
     trained.network.load_state_dict(torch.load(weights, weights_only=True))
     fuse(trained.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    options = Options.masks_alone(
+    options = VolumeOptions.masks_alone(
         thresholds=HALF,
         post_process=post_process_of(trained.config.inference.get("postprocess")),
         batch_size=8,

@@ -3,7 +3,6 @@
 Time should grow in proportion to the cases, memory should not. An epoch has a fixed number of slices per case.
 """
 
-import json
 import sys
 import time
 from argparse import Namespace
@@ -24,6 +23,7 @@ from experiments.speed.rounds import judged, round_robin
 from lightning_liver.data.phantom.data_set import cases as phantoms
 from lightning_liver.data.prepare import prepare
 from lightning_liver.data.sources import Case
+from lightning_liver.runs.timing import read_timing
 from lightning_liver.tables import Row, text_table
 
 COUNTS = (10, 40, 160)
@@ -76,7 +76,8 @@ def training(options: Sequence[str], work: Path, cases: int, slices: int) -> tup
         f"data.split={{train:[{names}],{HELD_OUT}}}",
     ]
     usage = measure([sys.executable, "train.py", *overrides, f"hydra.run.dir={run}"], cwd=ROOT)
-    speed = json.loads((run / "timing.json").read_text())["slices_per_s"]
+    speed = read_timing(run).slices_per_s
+    assert speed is not None, "it took steps"
     return cases * slices / speed, usage
 
 

@@ -91,7 +91,7 @@ def least(setup: Setup, step_s: float, other_s: float, other: str) -> list[str]:
     device, kind = setup.device, AUTOCAST.get(setup.options.precision) or torch.float32
     rate, bandwidth = roofline.flops_a_second(device, kind), roofline.bytes_a_second(device)
     images = setup.batch()["image"]
-    passes = roofline.layers(setup.task().network.to(device), images, element=kind.itemsize)
+    passes = roofline.layers(setup.network().to(device), images, element=kind.itemsize)
     seconds = sum(layer.seconds(rate, bandwidth) for layer in passes)
     bound = sum(layer.seconds(rate, bandwidth) for layer in passes if layer.flops / rate > layer.moved / bandwidth)
     flops, moved = sum(layer.flops for layer in passes), sum(layer.moved for layer in passes)

@@ -1,6 +1,6 @@
 """Seconds of a training step: the framework's and a bare PyTorch loop's, fed from memory and from the store."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,12 +10,13 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
-from torch import Tensor
+from torch import Tensor, nn
 
 from experiments.speed import phantoms
 from lightning_liver.build import build, prepared
 from lightning_liver.config import compose
-from lightning_liver.data.datamodule import SliceDataModule
+from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
+from lightning_liver.data.slices import Augment
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.inference.label_maps import multi_hot
@@ -26,8 +27,9 @@ from lightning_liver.training.memory_format import choose_memory_format
 from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
 from lightning_liver.training.stopwatch import now
-from lightning_liver.training.task import Batch, SegmentationTask
+from lightning_liver.training.task import SegmentationTask
 from lightning_liver.training.trainer import trainer
+from lightning_liver.types.tensors import Batch
 
 WARM_UP = 10  # steps that pay for filling caches, choosing kernels, starting workers
 
@@ -59,27 +61,37 @@ class Setup:
     def device(self) -> torch.device:
         return torch.device(self.options.accelerator)
 
-    def data(self) -> SliceDataModule:
-        """Return a data module that trains on all cases except two."""
+    def data(self, batch: Batch | None = None) -> SliceDataModule:
+        """Return a data module that trains on all cases except two, or on one batch."""
         names = tuple(self.store.labelled())
         split = Split(names[2:], names[:1], names[1:2])
-        return SliceDataModule(self.store, split, build(self.cfg.augment), build(self.cfg.data.slices), seed=0)
+        augment, options = build(self.cfg.augment), build(self.cfg.data.slices)
+        if batch is not None:
+            return _InMemory(self.store, split, augment, options, batch)
+        return SliceDataModule(self.store, split, augment, options, seed=0)
 
     def batch(self) -> Batch:
         """Return one training batch on the device."""
         batch: Batch = next(iter(self.data().train_dataloader()))
         return {name: value.to(self.device) for name, value in batch.items() if isinstance(value, Tensor)}
 
-    def task(self) -> SegmentationTask:
-        cfg = self.cfg
+    def network(self) -> nn.Module:
+        """Return the network with the same weights in each call."""
         pl.seed_everything(0, verbose=False)
+        network: nn.Module = build(self.cfg.model)
+        return network
+
+    def task(self, network: nn.Module, compiled: Callable[[Tensor], Any] | None = None) -> SegmentationTask:
+        """Return the task of a network; compiled: the same network for training steps, as the task takes it."""
+        cfg = self.cfg
         return SegmentationTask(
-            build(cfg.model),
+            network,
             build(cfg.loss),
             terms={},
             optimizer=build(cfg.optimizer),
             scheduler=build(cfg.scheduler),
             multiple=16,
+            compiled=compiled,
         )
 
 
@@ -90,7 +102,7 @@ def bare(setup: Setup, batch: Batch, *, memory_format: bool) -> float:
         memory_format: use the framework's memory format instead of PyTorch's default.
     """
     torch.use_deterministic_algorithms(False)  # the framework leaves it switched on
-    task, options, device = setup.task().to(setup.device).train(), setup.options, setup.device
+    task, options, device = setup.task(setup.network()).to(setup.device).train(), setup.options, setup.device
     if memory_format:
         choose_memory_format(task.network, options, tuple(batch["image"].shape))
     if options.threads:
@@ -148,7 +160,9 @@ class _Repeated:
 class _InMemory(SliceDataModule):
     """Same data, but each training batch is the same one in memory."""
 
-    batch: Batch
+    def __init__(self, store: Store, split: Split, augment: Augment, options: SliceOptions, batch: Batch) -> None:
+        super().__init__(store, split, augment, options, seed=0)
+        self.batch = batch
 
     def train_dataloader(self) -> Any:
         return _Repeated(self.batch, self.options.slices_per_epoch // self.options.batch_size)
@@ -156,19 +170,14 @@ class _InMemory(SliceDataModule):
 
 def framework(setup: Setup, batch: Batch | None) -> float:
     """Return seconds a step of `python train.py` with logging and callbacks, on one batch or (None) from the store."""
-    data = setup.data()
-    if batch is not None:
-        data.__class__ = _InMemory
-        data.batch = batch  # type: ignore[attr-defined]
+    data, network = setup.data(batch), setup.network()
     marks = _Marks(WARM_UP + setup.steps)
     callbacks = [EpochSeeds(0), Throughput(), ValidationPanels(data, count=4), marks]
     with TemporaryDirectory() as folder:
         logger = build(setup.cfg.logger, save_dir=folder) if setup.cfg.logger else False
         lightning = trainer(setup.options, Path(folder), callbacks=callbacks, logger=logger)
-        task = setup.task()
-        choose_memory_format(task.network, setup.options, tuple(setup.batch()["image"].shape))
-        task.compiled = compiled(task.network, setup.options)
-        lightning.fit(task, data)
+        choose_memory_format(network, setup.options, tuple(setup.batch()["image"].shape))
+        lightning.fit(setup.task(network, compiled(network, setup.options)), data)
     return (marks.ended - marks.began) / setup.steps
 
 

@@ -8,10 +8,10 @@ from pydantic import validate_call
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from lightning_liver.finetune.features import Batch, Features, channels_of, on_target
+from lightning_liver.finetune.features import Features, channels_of, on_target
 from lightning_liver.finetune.terms.base import Start, Term, progress_of
 from lightning_liver.types.options import Checked, Count, NonNegative
-from lightning_liver.types.tensors import Scalar
+from lightning_liver.types.tensors import Batch, Scalar
 
 
 class DomainAdversarial(Term):

@@ -5,10 +5,9 @@ from typing import Any
 from pydantic import validate_call
 from torch.nn.functional import logsigmoid
 
-from lightning_liver.finetune.features import Batch
 from lightning_liver.finetune.terms.base import Frozen, Start, Term, finest
 from lightning_liver.types.options import Checked, NonNegative, Positive
-from lightning_liver.types.tensors import Masks, Scalar
+from lightning_liver.types.tensors import Batch, Masks, Scalar
 
 
 def distillation(logits: Masks, wanted: Masks, *, temperature: float) -> Scalar:

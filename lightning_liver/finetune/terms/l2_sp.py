@@ -6,10 +6,9 @@ import torch
 from pydantic import validate_call
 from torch import nn
 
-from lightning_liver.finetune.features import Batch
 from lightning_liver.finetune.terms.base import Start, Term
 from lightning_liver.types.options import Checked, NonNegative
-from lightning_liver.types.tensors import Scalar
+from lightning_liver.types.tensors import Batch, Scalar
 
 
 class WeightConservation(Term):

@@ -5,10 +5,10 @@ from typing import Any
 from pydantic import validate_call
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from lightning_liver.finetune.features import Batch, on_target
+from lightning_liver.finetune.features import on_target
 from lightning_liver.finetune.terms.base import Frozen, Start, Term, finest
 from lightning_liver.types.options import Checked, Confidence, NonNegative
-from lightning_liver.types.tensors import Scalar
+from lightning_liver.types.tensors import Batch, Scalar
 
 
 class PseudoLabels(Term):

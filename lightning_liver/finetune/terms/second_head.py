@@ -6,10 +6,10 @@ from pydantic import validate_call
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
-from lightning_liver.finetune.features import Batch, Features, channels_of
+from lightning_liver.finetune.features import Features, channels_of
 from lightning_liver.finetune.terms.base import Start, Term
 from lightning_liver.types.options import Checked, NonNegative
-from lightning_liver.types.tensors import Scalar
+from lightning_liver.types.tensors import Batch, Scalar
 
 
 class TumourPresence(Term):

@@ -8,6 +8,7 @@ import torch
 from lightning_liver.metrics.calibration import expected_calibration_error
 from lightning_liver.report.html.blocks import Block, Chart, Row, Section, Text, missing, note
 from lightning_liver.report.html.theme import COLOURS, FAINT, RULE, SMALL, make_axes, svg_chart
+from lightning_liver.run_folder import NAMES
 from lightning_liver.runs.contents import Contents, Line, number
 from lightning_liver.types import STRUCTURES
 
@@ -24,11 +25,13 @@ def calibration_section(contents: Contents) -> Section:
     """Make the section: the calibration errors, and a reliability diagram for each structure."""
     title = "Calibration"
     if contents.calibration is None:
-        return Section("calibration", title, [missing("This run has no calibration.csv: no probabilities were saved.")])
+        return Section(
+            "calibration", title, [missing(f"This run has no {NAMES.calibration}: no probabilities were saved.")]
+        )
     bins = {structure: bins_of(contents.calibration, structure) for structure in STRUCTURES}
     known = [structure for structure in STRUCTURES if bins[structure]]
     if not known:
-        return Section("calibration", title, [missing("This run's calibration.csv has no voxels.")])
+        return Section("calibration", title, [missing(f"This run's {NAMES.calibration} has no voxels.")])
     errors = {structure: ece(bins[structure]) for structure in known}
     words = ", ".join(f"{structure} {error:.4f}" for structure, error in errors.items())
     blocks: list[Block] = [

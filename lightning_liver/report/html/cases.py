@@ -11,8 +11,8 @@ from PIL import Image
 from lightning_liver.report.html.blocks import Block, Folded, Picture, Row, Section, Text, missing, note
 from lightning_liver.report.numbers import number_text
 from lightning_liver.report.pictures import DESCRIPTION
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.contents import Contents, Line, number
-from lightning_liver.runs.folder import RunFolder
 from lightning_liver.types import STRUCTURES
 
 ROLES = ("best", "median", "worst")

@@ -36,7 +36,7 @@ def _sentence(contents: Contents, curves: Mapping[str, Curve]) -> str:
     epochs, steps = (contents.metrics.get(name) for name in ("epochs", "steps"))
     length = counted(steps or curves["train/loss"][-1].step + 1, "step")
     length = f"{counted(epochs, 'epoch')}, {length}" if epochs else length
-    seconds = contents.timing.get("fit_s")
+    seconds = contents.timing.fit_s
     parts = [f"{length}{f' in {duration(seconds)}' if seconds else ''}."]
     if best := max(curves.get(MONITORED, ()), key=lambda point: point.value, default=None):
         epoch = epochs_of(contents.curves).get(best.step)

@@ -6,6 +6,7 @@ from statistics import median
 from lightning_liver.data.splits import PARTS
 from lightning_liver.report.html.blocks import Block, Cell, Column, Folded, Section, Table, Text, missing
 from lightning_liver.report.html.literature import is_phantom
+from lightning_liver.run_folder import NAMES
 from lightning_liver.runs.contents import Contents, Line
 
 _NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
@@ -18,10 +19,10 @@ def data_section(contents: Contents) -> Section:
     if contents.data:
         blocks += [_parts(contents.data), Folded("Every case", [_cases(contents.data)])]
     elif contents.split:
-        blocks.append(missing("This run has no data.csv: only the names of the cases are known."))
+        blocks.append(missing(f"This run has no {NAMES.data}: only the names of the cases are known."))
         blocks += [_listed(part, contents.split[part]) for part in PARTS]
     else:
-        blocks.append(missing("This run has no split.json: its training and test cases are not known."))
+        blocks.append(missing(f"This run has no {NAMES.split}: its training and test cases are not known."))
     return Section("data", "Data and splits", blocks)
 
 

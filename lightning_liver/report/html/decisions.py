@@ -5,6 +5,7 @@ from typing import Any
 
 from lightning_liver.report.html.blocks import Block, Cell, Column, Section, Table, Text, missing, note
 from lightning_liver.report.numbers import number_text
+from lightning_liver.run_folder import NAMES
 from lightning_liver.runs.contents import Contents
 from lightning_liver.types import STRUCTURES
 
@@ -14,7 +15,7 @@ def decision_section(contents: Contents) -> Section:
     title = "Thresholds and post-processing on validation cases"
     decision = contents.decision
     if decision is None:
-        return Section("decision", title, [missing("This run has no decision.json: no threshold was tuned.")])
+        return Section("decision", title, [missing(f"This run has no {NAMES.decision}: no threshold was tuned.")])
     blocks: list[Block] = [Text(_thresholds(decision))]
     if decision.get("validation"):
         blocks.append(_table(decision["validation"]))

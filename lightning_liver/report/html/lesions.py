@@ -9,6 +9,7 @@ from lightning_liver.metrics.aggregate import BANDS_MM
 from lightning_liver.report.html.blocks import Block, Cell, Chart, Column, Row, Section, Table, Text, missing, note
 from lightning_liver.report.html.theme import COLOURS, FAINT, INK, RULE, SMALL, make_axes, svg_chart
 from lightning_liver.report.numbers import counted
+from lightning_liver.run_folder import NAMES
 from lightning_liver.runs.contents import Contents, Line, mode_of, number
 from lightning_liver.tables import MISSING
 
@@ -43,7 +44,7 @@ def lesions_section(contents: Contents) -> Section:
     """Make the section: recall in a sentence, as a chart and as a table by bands of diameter."""
     title = "Tumour detection by size"
     if contents.lesions is None:
-        return Section("lesions", title, [missing("This run has no lesions.csv: lesions were not counted.")])
+        return Section("lesions", title, [missing(f"This run has no {NAMES.lesions}: lesions were not counted.")])
     reference = [line for line in contents.lesions if line["kind"] == "reference"]
     predicted = [line for line in contents.lesions if line["kind"] == "predicted"]
     blocks: list[Block] = [Text(_sentence(reference, predicted))]

@@ -20,8 +20,8 @@ from lightning_liver.report.html.literature import caveat, headlines, literature
 from lightning_liver.report.html.results import results_section
 from lightning_liver.report.html.setup import configuration_section, reproduction_section
 from lightning_liver.report.numbers import counted
+from lightning_liver.run_folder import NAMES, RunFolder
 from lightning_liver.runs.contents import Contents, read_contents
-from lightning_liver.runs.folder import RunFolder
 from lightning_liver.tables import duration
 
 _SECTIONS = (
@@ -49,7 +49,9 @@ def write_report(folder: Path, metrics: Mapping[str, Any] | None = None) -> Path
     """
     contents = read_contents(folder, metrics)
     if not (contents.config or contents.cases or contents.chosen):
-        raise LiverError(f"{folder}: not a run folder, it has neither .hydra/config.yaml nor cases.csv nor chosen.json")
+        raise LiverError(
+            f"{folder}: not a run folder, it has neither {NAMES.config} nor {NAMES.cases} nor {NAMES.chosen}"
+        )
     path = RunFolder(folder).report
     try:
         write_whole(path, page(contents))
@@ -70,7 +72,7 @@ def page(contents: Contents) -> str:
     source = environment.loader
     assert source
     style, script = (Markup(source.get_source(environment, name)[0]) for name in ("report.css", "report.js"))
-    return environment.get_template("report.html").render(
+    return environment.get_template("page.html").render(
         name=contents.folder.name,
         title=verdict(contents),
         headlines=headlines(contents),
@@ -85,7 +87,7 @@ def page(contents: Contents) -> str:
 def facts(contents: Contents) -> dict[str, str]:
     """Return the key facts of the run in a few words each; unknown ones are left out."""
     choices, settings = contents.choices, contents.settings
-    epochs, seconds, tuned = contents.metrics.get("epochs"), contents.timing.get("fit_s"), choices.get("finetune")
+    epochs, seconds, tuned = contents.metrics.get("epochs"), contents.timing.fit_s, choices.get("finetune")
     known = {
         "Data": choices.get("data"),
         "Network": " ".join(filter(None, (choices.get("model"), _parameters(RunFolder(contents.folder).model)))),

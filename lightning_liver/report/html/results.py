@@ -8,6 +8,7 @@ from lightning_liver.metrics.case_metric import CaseMetric, case_metrics
 from lightning_liver.metrics.intervals import Mean, mean_over_patients
 from lightning_liver.report.html.blocks import Block, Cell, Column, Folded, Section, Table, Text, missing, note
 from lightning_liver.report.numbers import counted, number_text, range_text
+from lightning_liver.run_folder import NAMES
 from lightning_liver.runs.contents import Contents, Line, mode_of, number
 from lightning_liver.tables import MISSING
 from lightning_liver.types import STRUCTURES
@@ -109,7 +110,7 @@ def _further(contents: Contents) -> list[Block]:
     if contents.metrics:
         rows = [[Cell(name), Cell(_plain(value))] for name, value in sorted(contents.metrics.items())]
         columns = [Column("Name", numeric=False), Column("Value")]
-        blocks.append(Folded("All of metrics.json", [Table("metrics.json", columns, rows)]))
+        blocks.append(Folded(f"All of {NAMES.metrics}", [Table(str(NAMES.metrics), columns, rows)]))
     return blocks
 
 

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Sequence
 
 from lightning_liver.report.html.blocks import Block, Cell, Code, Column, Folded, Section, Table, Text, missing, note
+from lightning_liver.run_folder import NAMES
 from lightning_liver.runs.contents import Contents
 
 _NOT_THE_RUN = ("trial=", "results=", "resume=", "report=", "estimate=")  # how the command works, not what the run does
@@ -25,7 +26,7 @@ def configuration_section(contents: Contents) -> Section:
         blocks.append(Folded("Parameters copied from the source of fine-tuning", [Code(contents.transfer.strip())]))
     if contents.config:
         blocks.append(Folded("The whole configuration", [Code(contents.config.strip())]))
-    return Section("configuration", "Configuration", blocks or [missing("This folder has no .hydra/config.yaml.")])
+    return Section("configuration", "Configuration", blocks or [missing(f"This folder has no {NAMES.config}.")])
 
 
 def reproduction_section(contents: Contents) -> Section:

@@ -9,7 +9,8 @@ import numpy as np
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
-from lightning_liver.report.pictures import Slice, write_pictures
+from lightning_liver.report.pictures import PictureSlice, write_pictures
+from lightning_liver.runs.timing import Timing, write_timing
 from lightning_liver.tables import Row, write_csv, write_json_whole
 from lightning_liver.types import STRUCTURES
 
@@ -36,7 +37,7 @@ def write_whole_run(folder: Path) -> Path:
     (folder / "chosen.json").write_text(json.dumps(chosen))
     machine = {"finished": "2026-01-31T12:00:00+00:00", "code": "0.1.0", "processor": "A processor", "cores": 2}
     write_json_whole(folder / "environment.json", {**machine, "python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6"})
-    write_json_whole(folder / "timing.json", {"prepare_s": 12.0, "fit_s": 3900.0, "test_s": 80.0})
+    write_timing(folder, Timing(prepare_s=12.0, fit_s=3900.0, test_s=80.0))
     (folder / "model.txt").write_text("1.9 M     Trainable params\n1.9 M     Total params\n")
     _write_curves(folder / "tensorboard")
     write_case_pictures(folder / "pictures")
@@ -217,7 +218,7 @@ def write_case_pictures(folder: Path) -> None:
         write_pictures(
             folder,
             f"{role}-case-{case}",
-            Slice(f"case {case}", 57, noisy, truth, prediction, (2.0, 2.0), dice),
+            PictureSlice(f"case {case}", 57, noisy, truth, prediction, (2.0, 2.0), dice),
             window_hu=(-160.0, 240.0),
         )
 

@@ -1,20 +1,6 @@
-"""File names of a run folder, once for all that write or read one."""
+"""File names of a run folder, once for all that write or read one. Imports nothing of the package."""
 
 from pathlib import Path
-
-from lightning_liver.files import required_folder
-from lightning_liver.inference.decision import FILE
-
-CONFIG = ".hydra/config.yaml"  # by which a run folder is known
-
-
-def required_run(given: object) -> Path:
-    """Return the folder that `run` names.
-
-    Raises:
-        LiverError: it is null, or there is no such folder.
-    """
-    return required_folder("run", given, "a run folder")
 
 
 class RunFolder:
@@ -27,10 +13,11 @@ class RunFolder:
         self.path = path
 
         # written by Hydra, before anything else
-        self.config = path / CONFIG
-        self.hydra = self.config.parent
+        self.hydra = path / ".hydra"
+        self.config = self.hydra / "config.yaml"  # by which a run folder is known
         self.hydra_config = self.hydra / "hydra.yaml"
         self.overrides = self.hydra / "overrides.yaml"
+        self.hydra_kept = path / ".hydra.kept"  # of the run as it began
 
         # held, chosen and built before training
         self.lock = path / ".lock"
@@ -49,7 +36,7 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
 
         # scores of validation and test cases
-        self.decision = path / FILE
+        self.decision = path / "decision.json"
         self.data = path / "data.csv"
         self.cases = path / "cases.csv"
         self.lesions = path / "lesions.csv"
@@ -61,3 +48,6 @@ class RunFolder:
         self.differs = path / "differs.json"
         self.report = path / "report.html"
         self.metrics = path / "metrics.json"  # written last: where it is, the run is complete
+
+
+NAMES = RunFolder(Path())  # relative to any run folder, for messages and patterns
