@@ -1,20 +1,22 @@
 """Main effects of options in a design where several differ at once (hydra/sweeper=design).
 
-The model of a score is a mean of its patient plus an effect of each option, fitted by least squares; interactions of
-options count as noise.
+The mean of a run is modelled as a mean plus an effect of each option, fitted by least squares; interactions of options
+count as the luck of runs. The run is the unit, a seed with all its folds: patients of one run share its luck. What
+patients add is counted as in crossed.py.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t as student
+from jaxtyping import Float
 
+from lightning_liver.comparison.crossed import Estimate
 from lightning_liver.comparison.runs import Run, complete_runs, configurations, scores
-from lightning_liver.comparison.statistics import Scores, holm, patient_scores
+from lightning_liver.comparison.statistics import SeedScores, holm, seed_scores
 from lightning_liver.errors import LiverError
 from lightning_liver.metrics.case.dice import DICE_PER_CASE
-from lightning_liver.metrics.intervals import ALPHA, Mean
+from lightning_liver.metrics.intervals import DECIMALS, Mean
 from lightning_liver.report.numbers import p_text
 from lightning_liver.runs.settings import levels
 from lightning_liver.tables import Row, text_table
@@ -24,7 +26,7 @@ class Effect(NamedTuple):
     """Gain in Dice of the better level of an option over the worse one.
 
     Args:
-        p: of Student's t on the residuals, corrected for the number of options.
+        p: of Student's t over runs and patients, corrected for the number of options.
         agree: the number of patients whose own means have the same sign, of those with both levels.
     """
 
@@ -52,63 +54,79 @@ def effects_text(runs: Sequence[Run], structures: Sequence[str]) -> str:
     rows = scores(done)
     parts = []
     for structure in structures:
-        shown = text_table([_row(effect) for effect in effects(patient_scores(rows, structure), design)])
+        shown = text_table([_row(effect) for effect in effects(seed_scores(rows, structure), design)])
         parts.append(f"Effects on {structure} {DICE_PER_CASE}, each with the other options averaged away\n\n{shown}")
     note = (
-        f"Of {len(settings)} configurations. Intervals and p are of Student's t on the residuals of a score as its "
-        "patient's plus what each option adds; p is corrected by Holm over the options of a table. What two options do "
-        "only together is not told, and blurs both."
+        f"Of {len(settings)} configurations. The run is the unit: intervals and p are of Student's t, from the "
+        "residuals of the runs' means and from how patients differ; p is corrected by Holm over the options of a "
+        "table. What two options do only together is not told, and blurs both."
     )
     return "\n\n".join([*parts, note])
 
 
-def effects(table: Scores, design: Mapping[str, Mapping[str, str]]) -> list[Effect]:
-    """Return the effect of each option, the largest gain first.
+def effects(table: SeedScores, design: Mapping[str, Mapping[str, str]]) -> list[Effect]:
+    """Return the effect of each option, the largest gain first, from the patients that all runs have.
 
     Args:
-        table: scores by configuration and patient.
+        table: scores by configuration, seed and patient.
         design: the level of every option by configuration; each option has two levels.
 
     Raises:
-        LiverError: an option has more levels, two options always change together, or there are too few scores.
+        LiverError: an option has more levels, two options always change together, or there are too few runs.
     """
-    scored = [(design[name], patient, score) for name, each in table.items() for patient, score in each.items()]
-    patients = sorted({patient for _, patient, _ in scored})
-    pairs = {option: sorted({level[option] for level, _, _ in scored}) for option in next(iter(design.values()), {})}
+    runs = [(design[name], scores) for name, seeds in table.items() for scores in seeds.values()]
+    pairs = {option: sorted({level[option] for level, _ in runs}) for option in next(iter(design.values()), {})}
     if many := [f"{option} has {', '.join(found)}" for option, found in pairs.items() if len(found) != 2]:
         raise LiverError(f"--effects: expected options with two levels each, but {'; '.join(many)}; leave runs out")
-    y = np.array([score for _, _, score in scored])
-    own = np.array([[patient == each for each in patients] for _, patient, _ in scored], float)
-    second = np.array([[level[option] == pairs[option][1] for option in pairs] for level, _, _ in scored], float) - 0.5
-    x = np.concatenate([own, second], axis=1)
-    rank = int(np.linalg.matrix_rank(x))
-    if rank < x.shape[1] or len(y) <= rank:
+    patients = sorted(set.intersection(*(set(scores) for _, scores in runs))) if runs else []
+    scores = np.array([[own[patient] for patient in patients] for _, own in runs])
+    second = np.array([[level[option] == pairs[option][1] for option in pairs] for level, _ in runs], float) - 0.5
+    x = np.concatenate([np.ones((len(runs), 1)), second], axis=1)
+    if int(np.linalg.matrix_rank(x)) < x.shape[1] or len(runs) <= x.shape[1] or len(patients) < 2:
         raise LiverError(
-            f"--effects: {len(y)} scores of {len(table)} configurations cannot tell the {len(pairs)} options apart; "
-            "sweep with hydra/sweeper=design and let whole designs finish"
+            f"--effects: {len(runs)} runs of {len(table)} configurations with {len(patients)} common patients cannot "
+            f"tell the {len(pairs)} options apart; sweep with hydra/sweeper=design and let whole designs finish, with "
+            "more runs than options and at least two patients"
         )
-    inverse = np.linalg.inv(x.T @ x)
-    fitted = inverse @ x.T @ y
-    freedom = len(y) - rank
-    residual = float(((y - x @ fitted) ** 2).sum() / freedom)
-    gains = fitted[len(patients) :]
-    errors = np.sqrt(residual * np.diag(inverse)[len(patients) :])
-    p = holm([_p(gain, error, freedom) for gain, error in zip(gains, errors, strict=True)])
+    estimates = _estimates(scores, x)
+    p = holm([estimate.p for estimate, _ in estimates])
     result = []
     for n, (option, (first, last)) in enumerate(pairs.items()):
-        sign = 1 if gains[n] >= 0 else -1
-        half = float(student.ppf(1 - ALPHA / 2, freedom) * errors[n])
-        gain = abs(float(gains[n]))
-        by_level = [(y[mine & (second[:, n] > 0)], y[mine & (second[:, n] < 0)]) for mine in own.T > 0]
-        own_gains = [sign * (above.mean() - below.mean()) for above, below in by_level if above.size and below.size]
+        estimate, own_gains = estimates[n]
+        sign = 1 if estimate.value >= 0 else -1
+        gain, ends = abs(estimate.value), sorted(sign * end for end in estimate.interval[1:] if end is not None)
         better, worse = (last, first) if sign > 0 else (first, last)
-        agree = f"{sum(each > 0 for each in own_gains)} of {len(own_gains)}"
-        result.append(Effect(option, better, worse, Mean(gain, gain - half, gain + half), p[n], agree))
+        agree = f"{int((sign * own_gains > 0).sum())} of {len(patients)}"
+        result.append(Effect(option, better, worse, Mean(gain, *(ends or (None, None))), p[n], agree))
     return sorted(result, key=lambda effect: -(effect.gain.mean or 0))
 
 
-def _p(gain: float, error: float, freedom: int) -> float:
-    return float(2 * student.sf(abs(gain) / error, freedom)) if error else float(gain == 0)
+def _estimates(
+    scores: Float[np.ndarray, "run patient"], x: Float[np.ndarray, "run column"]
+) -> list[tuple[Estimate, Float[np.ndarray, " patient"]]]:
+    """Fit the design to each patient; return each option's estimate, and its gain for each patient."""
+    inverse = np.linalg.inv(x.T @ x)
+    gains = inverse @ x.T @ scores  # of each column of the design, by patient
+    left = scores - x @ gains
+    runs, patients = scores.shape
+    freedom = runs - x.shape[1]
+    of_runs = float((left.mean(1) ** 2).sum()) / freedom
+    rest = float(((left - left.mean(1, keepdims=True)) ** 2).sum()) / (freedom * (patients - 1))
+    return [
+        (
+            Estimate(
+                float(own.mean()),
+                of_patients=float(np.round(own, DECIMALS).var(ddof=1)) / patients,
+                of_seeds=float(inverse[n, n]) * of_runs,
+                of_rest=float(inverse[n, n]) * rest / patients,
+                patients=patients,
+                seed_freedom=freedom,
+            ),
+            own,
+        )
+        for n, own in enumerate(gains)
+        if n > 0
+    ]
 
 
 def _row(effect: Effect) -> Row:

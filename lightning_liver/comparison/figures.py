@@ -33,10 +33,11 @@ def draw(study: Study, losses: LossScores) -> dict[str, Figure]:
         structure, table = section.structure, section.table
         name = f"{structure}{re.sub('[^A-Za-z0-9.]+', '-', f' {section.stratum}').rstrip('-')}"
         if table:
-            means = seed_means(section.rows, structure)
-            figures[f"forest-{name}.png"] = forest(table, means, structure, references(structure), study.baseline)
+            seeds = {each: seed_means(own) for each, own in section.seeds.items()}
+            known = references(structure)
+            figures[f"forest-{name}.png"] = forest(table, section.means, seeds, structure, known, study.baseline)
         if section.grid:
-            grid = heatmap(section.grid, table, structure, section.all_pairs, study.tests_of_all_pairs)
+            grid = heatmap(section.grid, section.means, structure, section.all_pairs, study.tests_of_all_pairs)
             figures[f"heatmap-{name}.png"] = grid
     if losses.matrix:
         figures[f"{LOSS_BY_METRIC}.png"] = rank_map(losses.matrix, losses.own)

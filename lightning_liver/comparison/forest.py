@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from lightning_liver.comparison.statistics import Scores
 from lightning_liver.metrics.case.dice import DICE_PER_CASE
-from lightning_liver.metrics.intervals import Mean, mean_interval
+from lightning_liver.metrics.intervals import Mean
 from lightning_liver.report.drawing import (
     BAND,
     BLUE,
@@ -43,15 +43,20 @@ _GOLDEN = 0.6180339887  # any number of its multiples modulo 1 is spread evenly
 
 
 def forest(
-    table: Scores, seeds: Seeds, structure: str, known: Sequence[Reference] = (), baseline: str | None = None
+    table: Scores,
+    intervals: Mapping[str, Mean],
+    seeds: Seeds,
+    structure: str,
+    known: Sequence[Reference] = (),
+    baseline: str | None = None,
 ) -> Figure:
     """Draw the configurations, the best mean on top.
 
     Args:
+        intervals: the mean of each configuration, with its interval.
         seeds: the mean of each seed; drawn if a configuration has more than one.
         known: published results, drawn as lines.
     """
-    intervals = {name: mean_interval(list(table[name].values())) for name in table}
     order = sorted(table, key=lambda name: -(intervals[name].mean or 0))
     labels = [break_name(f"{name} ({BASELINE})" if name == baseline else name, _NAME_CHARACTERS) for name in order]
     heights = np.array([max(_ROW_INCHES, lines_inches(label) + 0.07) for label in labels])
@@ -182,7 +187,7 @@ def _legend(seeds: bool, baseline: bool) -> list[Artist]:
 
 
 def _caption(seeds: bool, known: bool) -> str:
-    parts = ["Scans and seeds of a patient are averaged first; intervals are over patients."]
+    parts = ["Scans of a patient are averaged first; intervals are over patients and, with several, over seeds."]
     if seeds:
         parts.append("SD of seeds: standard deviation of the seeds' means.")
     if known:

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lightning_liver.comparison.statistics import Comparison, Scores
-from lightning_liver.metrics.intervals import mean_interval
+from lightning_liver.comparison.statistics import Comparison
+from lightning_liver.metrics.intervals import Mean
 from lightning_liver.report.drawing import FAINT, INK, SIZE, SMALL, VERMILION, make_figure, text_inches
 from lightning_liver.report.numbers import counted, number_text, range_text
 from lightning_liver.tables import MISSING, Row, text_table
@@ -52,60 +52,60 @@ def two_option_grid(names: Collection[str]) -> Grid | None:
     return Grid(row, column, tuple(values[row]), tuple(values[column]), cells)
 
 
-def best_and_alike(table: Scores, pairs: Sequence[Comparison]) -> tuple[str, set[str]]:
+def best_and_alike(means: Mapping[str, Mean], pairs: Sequence[Comparison]) -> tuple[str, set[str]]:
     """Return the configuration with the best mean and those that the tests do not tell apart from it."""
-    best = max(table, key=lambda name: np.mean(list(table[name].values())))
-    different = {name for pair in pairs if pair.is_significant for name in pair[:2] if best in pair[:2]}
-    return best, set(table) - different - {best}
+    best = max(means, key=lambda name: means[name].mean or 0)
+    different = {name for pair in pairs if pair.are_told_apart for name in pair[:2] if best in pair[:2]}
+    return best, set(means) - different - {best}
 
 
-def grid_text(grid: Grid, table: Scores, structure: str, pairs: Sequence[Comparison], tests: int) -> str:
+def grid_text(grid: Grid, means: Mapping[str, Mean], structure: str, pairs: Sequence[Comparison], tests: int) -> str:
     """Return the grid as text: mean and 95 % interval in each cell.
 
     Args:
         pairs: all pairs of configurations, tested.
         tests: the number of tests in Holm's correction.
     """
-    best, alike = best_and_alike(table, pairs)
+    best, alike = best_and_alike(means, pairs)
     signs = {best: f" {BEST}"} | dict.fromkeys(alike, f" {ALIKE}")
     rows: list[Row] = []
     for value in grid.rows:
         names = {column: grid.names.get((value, column)) for column in grid.columns}
-        cells = {c: _cell(table, name, " ") + signs.get(name, "") if name else MISSING for c, name in names.items()}
+        cells = {c: _cell(means, name, " ") + signs.get(name, "") if name else MISSING for c, name in names.items()}
         rows.append({f"{grid.row} \\ {grid.column}": value} | cells)
-    title = f"{structure.capitalize()} Dice by {grid.row} and {grid.column}: mean over patients (95 % interval)"
+    title = f"{structure.capitalize()} Dice by {grid.row} and {grid.column}: mean (95 % interval)"
     return f"{title}\n\n{text_table(rows)}\n\n{_caption(f'{BEST} best mean', tests, alike)}"
 
 
-def heatmap(grid: Grid, table: Scores, structure: str, pairs: Sequence[Comparison], tests: int) -> Figure:
+def heatmap(grid: Grid, means: Mapping[str, Mean], structure: str, pairs: Sequence[Comparison], tests: int) -> Figure:
     """Draw the grid; arguments as for grid_text."""
-    best, alike = best_and_alike(table, pairs)
+    best, alike = best_and_alike(means, pairs)
     caption = _caption("Outlined: best mean", tests, alike)
     missing = len(grid.names) < len(grid.rows) * len(grid.columns)
     title = f"{structure.capitalize()} Dice by {grid.row} and {grid.column}"
     width = max(_CELL_INCHES[0], *(text_inches(value) + 0.15 for value in grid.columns))
     figure, axes = make_figure(
         title,
-        f"Mean over patients and its 95 % interval. {caption}{' Hatched: not run.' * missing}",
+        f"Mean and its 95 % interval, over patients and seeds. {caption}{' Hatched: not run.' * missing}",
         plot=(width * len(grid.columns), _CELL_INCHES[1] * len(grid.rows)),
         left=max(text_inches(value) for value in grid.rows) + 0.5,
         right=0.9,
         below=0.42,
     )
-    means = np.full((len(grid.rows), len(grid.columns)), np.nan)
+    cells = np.full((len(grid.rows), len(grid.columns)), np.nan)
     for (row, column), cell in grid.names.items():
-        means[grid.rows.index(row), grid.columns.index(column)] = np.mean(list(table[cell].values()))
-    drawn = axes.imshow(means, cmap=_COLOURS, aspect="auto")
-    shades = np.asarray(drawn.norm(means))
+        cells[grid.rows.index(row), grid.columns.index(column)] = means[cell].mean
+    drawn = axes.imshow(cells, cmap=_COLOURS, aspect="auto")
+    shades = np.asarray(drawn.norm(cells))
     _label(axes, grid)
-    for y, x in np.ndindex(means.shape):
+    for y, x in np.ndindex(cells.shape):
         name = grid.names.get((grid.rows[y], grid.columns[x]), "")
         if not name:
             hatched = Rectangle((x - 0.5, y - 0.5), 1, 1, fc="#EEEEEE", ec="#9A9A9A", hatch="///", lw=0, gid="missing")
             axes.add_patch(hatched)
             continue
         sign = f" {ALIKE}" if name in alike else ""
-        text = _cell(table, name, "\n", sign)
+        text = _cell(means, name, "\n", sign)
         color = "white" if shades[y, x] < 0.48 else INK
         axes.text(x, y, text, ha="center", va="center", fontsize=SIZE, color=color, linespacing=1.4)
         if name == best:
@@ -132,14 +132,14 @@ def _order(value: str) -> tuple[bool, float, str]:
     return (False, number, value) if math.isfinite(number) else (True, 0.0, value)
 
 
-def _cell(table: Scores, name: str, between: str, sign: str = "") -> str:
-    mean, low, high = mean_interval(list(table[name].values()))
+def _cell(means: Mapping[str, Mean], name: str, between: str, sign: str = "") -> str:
+    mean, low, high = means[name]
     ends = range_text(low, high)
     return f"{number_text(mean)}{sign}{f'{between}({ends})' if ends else ''}"
 
 
 def _caption(best: str, tests: int, alike: Collection[str]) -> str:
-    test = f"Wilcoxon's signed-rank test after Holm's correction over {counted(tests, 'test')}, all pairs"
+    test = f"the test over patients and seeds after Holm's correction over {counted(tests, 'test')}, all pairs"
     if not alike:
         return f"{best}; all others are told apart from it by {test}."
     return f"{best}; {ALIKE} not told apart from it by {test}: it may yet be as good."

@@ -18,7 +18,7 @@ def letter_display(names: Sequence[str], pairs: Iterable[Comparison]) -> Mapping
     Source: Piepho 2004, doi:10.1198/1061860043515. A letter is a maximal set without a pair that is told apart.
     """
     order = {name: place for place, name in enumerate(names)}
-    apart = nx.Graph((pair.first, pair.second) for pair in pairs if pair.is_significant)
+    apart = nx.Graph((pair.first, pair.second) for pair in pairs if pair.are_told_apart)
     apart.add_nodes_from(names)
     alike = nx.complement(apart)
     groups = sorted(sorted(order[name] for name in group) for group in nx.find_cliques(alike))

@@ -7,7 +7,7 @@ import numpy as np
 
 from lightning_liver.comparison.loss_metric import DICE, ONE_MINUS, Matrix, Value, matrix
 from lightning_liver.comparison.runs import Run, Score, complete_runs, configurations, scores
-from lightning_liver.comparison.statistics import patient_scores
+from lightning_liver.comparison.statistics import over_seeds, seed_scores
 
 
 class LossScores(NamedTuple):
@@ -51,5 +51,5 @@ def _own_loss(run: Run) -> str:
 
 def _dice(rows: Sequence[Score]) -> Iterator[Value]:
     for metric in DICE:
-        for name, patients in patient_scores(rows, metric.removesuffix(" Dice")).items():
+        for name, patients in over_seeds(seed_scores(rows, metric.removesuffix(" Dice"))).items():
             yield Value(name, metric, float(np.mean(list(patients.values()))))

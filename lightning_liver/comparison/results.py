@@ -11,12 +11,21 @@ from typing import Any
 
 import yaml
 
-from lightning_liver.comparison.runs import COMPLETE, Run, ScoredCase, complete_runs, configurations, read_runs
+from lightning_liver.comparison.runs import (
+    COMPLETE,
+    LESION_FIGURES,
+    Run,
+    ScoredCase,
+    complete_runs,
+    configurations,
+    read_runs,
+)
 from lightning_liver.config import renamed
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
 from lightning_liver.metrics.intervals import patient_means
 from lightning_liver.run_folder import NAMES
+from lightning_liver.runs.scores import VOXELS
 from lightning_liver.runs.settings import learnt
 from lightning_liver.types import STRUCTURES
 
@@ -24,7 +33,8 @@ NAME = "results.csv"
 
 _DICE = tuple(f"{structure}_dice" for structure in STRUCTURES)
 _HEAD = ("run", "configuration", "seed", "fold", "epochs", "steps", "seconds", "patients", "scans", *_DICE)
-_LOSS, _CASES = "loss/", "cases"  # columns after the cases are settings
+_LOSS, _LESION, _CASES = "loss/", "lesion/", "cases"  # columns after the cases are settings
+_VOXELS = "_voxels"  # of a case: true, predicted and common
 _DECIMALS = 6
 _LONGEST_CELL = 2**31 - 1  # room for thousands of cases
 
@@ -70,16 +80,20 @@ def write_results(path: Path, runs: Sequence[Run], within: Sequence[str] = ()) -
             )
     names = configurations(done, within)
     losses = sorted({loss for run in done for loss in run.losses})
+    lesions = [name for name in LESION_FIGURES if any(name in run.lesions for run in done)]
     options = sorted({option for run in done for option in run.settings})
     done.sort(key=lambda run: (names[run.folder], run.fold, run.seed, run.name))
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_HEAD, *(f"{_LOSS}{loss}" for loss in losses), _CASES, *options])
+        writer.writerow(
+            [*_HEAD, *(f"{_LOSS}{loss}" for loss in losses), *(f"{_LESION}{n}" for n in lesions), _CASES, *options]
+        )
         for run in done:
             writer.writerow(
                 [
                     *_head(run, names[run.folder]),
                     *(run.losses.get(loss) for loss in losses),
+                    *(run.lesions.get(name) for name in lesions),
                     json.dumps(_by_case(run.cases), ensure_ascii=False, separators=(",", ":")),
                     *(_cell(run.settings[option]) if option in run.settings else "" for option in options),
                 ]
@@ -128,9 +142,12 @@ def _mean(run: Run, structure: str) -> float | None:
 
 def _by_case(cases: Iterable[ScoredCase]) -> list[dict[str, object]]:
     found: dict[tuple[str, str], dict[str, object]] = {}
-    for patient, case, structure, dice in cases:
-        empty = {"case": case, "patient": patient} | dict.fromkeys(STRUCTURES)
-        found.setdefault((patient, case), empty)[structure] = dice
+    for each in cases:
+        empty = {"case": each.case, "patient": each.patient} | dict.fromkeys(STRUCTURES)
+        row = found.setdefault((each.patient, each.case), empty)
+        row[each.structure] = each.dice
+        if each.true_voxels is not None:
+            row[f"{each.structure}{_VOXELS}"] = [getattr(each, name) for name in VOXELS]
     return list(found.values())
 
 
@@ -145,7 +162,7 @@ def _check(header: Sequence[str]) -> None:
     if missing := [name for name in (*_HEAD, _CASES) if name not in header]:
         raise ValueError(f"no column {', '.join(missing)}")
     before = header[: header.index(_CASES)]
-    if unknown := [name for name in before if name not in _HEAD and not name.startswith(_LOSS)]:
+    if unknown := [name for name in before if name not in _HEAD and not name.startswith((_LOSS, _LESION))]:
         raise ValueError(f"unknown column {', '.join(unknown)} before {_CASES}")
 
 
@@ -165,16 +182,26 @@ def _run(header: Sequence[str], cells: Sequence[str]) -> Run:
         seed=int(row["seed"]),
         fold=int(row["fold"]),
         cases=tuple(_case(each, structure) for each in json.loads(row[_CASES]) for structure in STRUCTURES),
-        losses={name.removeprefix(_LOSS): _finite(row[name]) for name in row if name.startswith(_LOSS) and row[name]},
+        losses=_figures(row, _LOSS),
+        lesions=_figures(row, _LESION),
         epochs=_whole(row["epochs"]),
         steps=_whole(row["steps"]),
         seconds=float(row["seconds"]) if row["seconds"] else None,
     )
 
 
+def _figures(row: Mapping[str, str], kind: str) -> dict[str, float]:
+    return {name.removeprefix(kind): _finite(row[name]) for name in row if name.startswith(kind) and row[name]}
+
+
 def _case(each: Mapping[str, Any], structure: str) -> ScoredCase:
     dice = each[structure]
-    return ScoredCase(str(each["patient"]), str(each["case"]), structure, None if dice is None else _finite(dice))
+    voxels = [int(count) for count in each.get(f"{structure}{_VOXELS}", ())]
+    if len(voxels) not in (0, len(VOXELS)):
+        raise ValueError(f"{structure}{_VOXELS} needs {len(VOXELS)} numbers")
+    return ScoredCase(
+        str(each["patient"]), str(each["case"]), structure, None if dice is None else _finite(dice), *voxels
+    )
 
 
 def _finite(value: str | float) -> float:

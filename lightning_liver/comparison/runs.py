@@ -18,6 +18,7 @@ from lightning_liver.runs.timing import read_timing
 from lightning_liver.tables import Row
 
 UNKNOWN = "?"  # the configuration of a folder without a config
+LESION_FIGURES = ("recall_50", "precision_50")  # of lesions detected with an overlap of half
 
 
 class Score(NamedTuple):
@@ -35,6 +36,9 @@ class Score(NamedTuple):
     structure: str
     dice: float | None
     stratum: str = ""
+    true_voxels: int | None = None
+    predicted_voxels: int | None = None
+    common_voxels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Run:
         folder: of the run; for a row of results.csv only its name, and no such folder need exist.
         reason: why it failed or was pruned.
         losses: mean over patients of each loss measured in testing; the scans of a patient are averaged first.
+        lesions: recall and precision of lesions detected, by LESION_FIGURES.
         seconds: of training and testing.
         progress: how far it is.
     """
@@ -57,6 +62,7 @@ class Run:
     fold: int
     cases: tuple[ScoredCase, ...] = field(default=(), repr=False)
     losses: Mapping[str, float] = field(default_factory=dict, repr=False)
+    lesions: Mapping[str, float] = field(default_factory=dict, repr=False)
     epochs: int | None = None
     steps: int | None = None
     seconds: float | None = None
@@ -107,7 +113,10 @@ def scores(runs: Sequence[Run], within: Sequence[str] = ()) -> list[Score]:
     for run in done:
         name = run.name if count[run.name] == 1 else str(run.folder)
         head, values = (name, names[run.folder], run.seed, run.fold), stratum(run.settings, within)
-        rows += [Score(*head, *case, values) for case in run.cases]
+        rows += [
+            Score(*head, *case[:4], values, case.true_voxels, case.predicted_voxels, case.common_voxels)
+            for case in run.cases
+        ]
     return rows
 
 
@@ -155,10 +164,17 @@ def _read_run(folder: Path) -> Run | None:
         run,
         cases=read_cases(files.cases),
         losses=read_losses(files.losses),
+        lesions={
+            name: value for name in LESION_FIGURES if (value := _number(metrics.get(f"test/lesion/{name}"))) is not None
+        },
         epochs=_whole(metrics.get("epochs")),
         steps=_whole(metrics.get("steps")),
         seconds=None if seconds is None else round(seconds, 1),
     )
+
+
+def _number(value: object) -> float | None:
+    return round(float(value), 6) if isinstance(value, int | float) else None
 
 
 def _whole(value: object) -> int | None:

@@ -1,14 +1,24 @@
 """A study: runs, the strata within which they are compared, and the scores and tests of each stratum."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lightning_liver.comparison.heatmap import Grid, two_option_grid
 from lightning_liver.comparison.runs import Run, Score, complete_runs, scores, status_rows
-from lightning_liver.comparison.statistics import Comparison, Scores, compare, pairs_of, patient_scores
+from lightning_liver.comparison.statistics import (
+    Comparison,
+    Scores,
+    SeedScores,
+    compare,
+    configuration_mean,
+    over_seeds,
+    pairs_of,
+    seed_scores,
+)
 from lightning_liver.config import REPEATS
 from lightning_liver.errors import LiverError
+from lightning_liver.metrics.intervals import Mean
 from lightning_liver.runs.settings import Settings, differing, value_of
 from lightning_liver.tables import text_table
 
@@ -22,6 +32,9 @@ class StudySection:
     Args:
         stratum: such as "data.tumour_fraction=0.05"; "" if all runs are compared with each other.
         rows: the scores of the stratum, of all structures.
+        table: scores by configuration and patient, averaged over seeds.
+        seeds: scores by configuration, seed and patient.
+        means: of each configuration, with its interval.
         pairs: the tested pairs, with a baseline only those with it.
         grid: of a sweep of two options.
         all_pairs: tests of all pairs, for the grid.
@@ -31,6 +44,8 @@ class StudySection:
     stratum: str
     rows: tuple[Score, ...]
     table: Scores
+    seeds: SeedScores
+    means: Mapping[str, Mean]
     pairs: tuple[Comparison, ...] = ()
     grid: Grid | None = None
     all_pairs: tuple[Comparison, ...] = ()
@@ -80,7 +95,7 @@ def study(
             raise LiverError(
                 f"--metric {structure}: no complete run has a Dice for the structure {structure}; choose another one"
             )
-    tables = [section.table for section in sections]
+    tables = [section.seeds for section in sections]
     name = _find_configuration(baseline, tables) if baseline else None
     pairs = compare(tables, name)
     if any(pairs_of(table, name) for table in tables) and not any(pairs):
@@ -101,8 +116,14 @@ def _sections(rows: Sequence[Score], structures: Sequence[str]) -> list[StudySec
     sections = []
     for stratum in sorted({row.stratum for row in rows}, key=_natural_order):
         mine = tuple(row for row in rows if row.stratum == stratum)
-        sections += [StudySection(each, stratum, mine, patient_scores(mine, each)) for each in structures]
+        sections += [_section(mine, each, stratum) for each in structures]
     return sections
+
+
+def _section(rows: tuple[Score, ...], structure: str, stratum: str) -> StudySection:
+    seeds = seed_scores(rows, structure)
+    means = {name: configuration_mean(own) for name, own in seeds.items()}
+    return StudySection(structure, stratum, rows, over_seeds(seeds), seeds, means)
 
 
 def _natural_order(text: str) -> list[str | float]:
@@ -120,7 +141,7 @@ def _check_strata(configs: Sequence[Settings], within: Sequence[str]) -> None:
             raise LiverError(f"--within {option}: {seen}, so it makes no strata; choose one of\n{names}")
 
 
-def _find_configuration(baseline: str, tables: Sequence[Scores]) -> str:
+def _find_configuration(baseline: str, tables: Sequence[Collection[str]]) -> str:
     """Find a configuration by name, or by its values where unambiguous."""
     names = sorted({name for table in tables for name in table})
     values = {name: " ".join(part.rpartition("=")[2] for part in name.split()) for name in names}

@@ -1,21 +1,22 @@
 """A study as text: means, pairs, ranking, and a verdict in plain words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from lightning_liver.comparison.crossed import Components, components, tables_of
 from lightning_liver.comparison.heatmap import grid_text
 from lightning_liver.comparison.letter_display import letter_display
+from lightning_liver.comparison.reading import reading_text
 from lightning_liver.comparison.runs import COMPLETE
 from lightning_liver.comparison.statistics import (
     Comparison,
     Scores,
     patients_needed,
     rank_frequencies,
-    seed_spread,
     smallest_p,
 )
 from lightning_liver.comparison.study import Study, StudySection
 from lightning_liver.metrics.case.dice import DICE_PER_CASE
-from lightning_liver.metrics.intervals import ALPHA, mean_interval
+from lightning_liver.metrics.intervals import ALPHA, Mean
 from lightning_liver.report.numbers import counted, p_text, range_text
 from lightning_liver.report.references import NOT_COMPARABLE, REASON, Reference, position, references
 from lightning_liver.tables import Row, text_table
@@ -36,25 +37,35 @@ def _section(section: StudySection, study: Study) -> str:
     table, pairs, tests, baseline = section.table, section.pairs, study.tests, study.baseline
     where = f"{section.stratum}: " if section.stratum else ""
     dice = f"{section.structure.capitalize()} {DICE_PER_CASE}"
-    title = f"{where}{dice}, mean over patients (scans and seeds of a patient averaged first)"
+    title = f"{where}{dice}, mean over patients (scans of a patient averaged first)"
     parts = [title]
     if table:
-        parts += [text_table(_mean_rows(section)), reference_text(section.structure, table)]
+        parts += [
+            text_table(_mean_rows(section)),
+            reading_text(section.rows, section.structure, _lesions(study)),
+            reference_text(section.structure, section.means),
+        ]
     if section.grid:
-        parts.append(grid_text(section.grid, table, section.structure, section.all_pairs, study.tests_of_all_pairs))
+        parts.append(
+            grid_text(section.grid, section.means, section.structure, section.all_pairs, study.tests_of_all_pairs)
+        )
     if pairs:
         family = f"against {baseline}" if baseline else "all pairs"
         shown = text_table([_pair_row(pair) for pair in pairs]) if not _are_many(section) else _letter_table(section)
         parts.append(
-            f"Paired differences, {family}; p of Wilcoxon's signed-rank test after Holm's correction over "
+            f"Paired differences, {family}; p of {_test_of(pairs)} after Holm's correction over "
             f"{counted(tests, 'test')}\n\n{shown}"
         )
-        if frequencies := rank_frequencies(table):
+        if frequencies := rank_frequencies(section.seeds):
             ranking = text_table([_rank_row(name, each) for name, each in frequencies.items()])
-            parts.append(f"Ranking: share of bootstrap resamples of the patients with each rank, %\n\n{ranking}")
+            parts.append(f"Ranking: share of bootstrap resamples of patients and seeds with each rank, %\n\n{ranking}")
     verdict = f"Verdict on {section.structure}" + (f" where {section.stratum}" if section.stratum else "")
     parts.append("\n".join([f"{verdict}:", *_verdict(section, tests, baseline)]))
     return "\n\n".join(parts)
+
+
+def _lesions(study: Study) -> dict[str, Mapping[str, float]]:
+    return {name: run.lesions for run in study.runs for name in (run.name, str(run.folder))}
 
 
 def pair_rows(study: Study) -> list[Row]:
@@ -86,9 +97,12 @@ def _letter_table(section: StudySection) -> str:
 def _mean_rows(section: StudySection) -> list[Row]:
     rows: list[Row] = []
     for name, patients in section.table.items():
-        mean, low, high = mean_interval(list(patients.values()))
-        seeds, spread = seed_spread(section.rows, section.structure, name)
-        figures: Row = {"mean": mean, "95 % low": low, "high": high, "seeds": seeds, "SD over seeds": spread}
+        mean, low, high = section.means[name]
+        own = section.seeds[name]
+        tables = tables_of(own, own)
+        split = components(tables[0]) if tables and tables[0].shape[1] > 1 else Components(None, None, None)
+        spread: Row = {"SD patients": split.patients, "SD seeds": split.seeds, "SD rest": split.rest}
+        figures: Row = {"mean": mean, "95 % low": low, "high": high, "seeds": len(own), **spread}
         rows.append({"configuration": name, "patients": len(patients), **figures})
     return sorted(rows, key=lambda row: -float(row["mean"] or 0))
 
@@ -99,12 +113,13 @@ def _pair_row(pair: Comparison) -> Row:
         "first": pair.first,
         "second": pair.second,
         "patients": pair.patients,
+        "seeds": pair.seeds,
         "difference": difference,
         "95 % low": low,
         "high": high,
         "rank-biserial": pair.rank_biserial,
         "p": p_text(pair.p),
-        "told apart": "yes" if pair.is_significant else "no",
+        "told apart": ("networks" if pair.of_networks else "yes") if pair.is_significant else "no",
     }
 
 
@@ -120,6 +135,8 @@ def _verdict(section: StudySection, tests: int, baseline: str | None) -> list[st
     different = [pair for pair in pairs if pair.is_significant]
     undecided = [pair for pair in pairs if not pair.is_significant and pair not in powerless]
     lines = [_powerless(powerless, len(pairs), tests)] if powerless else []
+    if networks := [pair for pair in pairs if pair.of_networks]:
+        lines.append(_networks(len(networks), len(pairs)))
     if len(different) <= _MOST_NAMED:
         lines += [_difference(pair) for pair in different]
     else:
@@ -141,21 +158,44 @@ def _no_pairs(table: Scores, baseline: str | None) -> str:
     return "No patient in common" if baseline is None or baseline in table else f"No run of {baseline} here"
 
 
+def _networks(count: int, of: int) -> str:
+    which = "the pairs" if count == of else f"{count} of {of} pairs"
+    return (
+        f"- Of {which} one side has a single seed: these networks are compared over patients, and nothing is said "
+        "about the configurations, which another seed may put in another order. Repeat them with seed=0,1,2."
+    )
+
+
+def _test_of(pairs: Sequence[Comparison]) -> str:
+    tests = {
+        True: "Wilcoxon's signed-rank test over patients, where a configuration has one seed",
+        False: "a test over patients and seeds (comparison/README.md)",
+    }
+    return " or ".join(tests[kind] for kind in sorted({pair.of_networks for pair in pairs}))
+
+
 def _powerless(pairs: Sequence[Comparison], count: int, tests: int) -> str:
-    patients = min(pair.patients for pair in pairs)
-    corrected = max(pair.smallest_p for pair in pairs)
     which = "no test can" if len(pairs) == count else f"{len(pairs)} of {count} tests cannot"
+    patients = min(pair.patients for pair in pairs)
+    if not any(pair.of_networks for pair in pairs):
+        return (
+            f"- With {counted(patients, 'patient')} {which} tell how much others would differ: it takes three or more."
+        )
+    corrected = max(pair.smallest_p for pair in pairs)
     return (
         f"- With {counted(patients, 'patient')} {which} reach {ALPHA} whatever happens: the smallest possible p is "
         f"{smallest_p(patients):.3g}, {corrected:.3g} after Holm's correction. With {counted(tests, 'test')} it takes "
-        f"{patients_needed(tests)} patients. So the data cannot tell these configurations apart."
+        f"{patients_needed(tests)} patients, or several seeds. So the data cannot tell these networks apart."
     )
 
 
 def _difference(pair: Comparison) -> str:
-    better, worse = (pair.first, pair.second) if pair.rank_biserial > 0 else (pair.second, pair.first)
-    mean = (pair.difference.mean or 0) * pair.rank_biserial
+    direction = pair.rank_biserial if pair.of_networks else pair.difference.mean or 0
+    better, worse = (pair.first, pair.second) if direction > 0 else (pair.second, pair.first)
+    mean = (pair.difference.mean or 0) * direction
     odd = ", though a few patients turn the mean the other way" if mean < 0 else ""
+    if pair.of_networks:
+        return f"- The network of {better} scores higher than that of {worse}{odd}: {_figures(pair)}."
     return f"- {better} scores higher than {worse}{odd}: {_figures(pair)}."
 
 
@@ -195,10 +235,10 @@ def _differ(seen: Iterable[tuple[str, str, object]]) -> bool:
     return any(len(set(map(frozenset, each.values()))) > 1 for each in sets.values())
 
 
-def reference_text(structure: str, table: Scores) -> str:
+def reference_text(structure: str, means: Mapping[str, Mean]) -> str:
     """Return the published results and how the best configuration compares; nothing if there are none."""
     known = references(structure)
-    if not known or not table:
+    if not known or not means:
         return ""
     rows: list[Row] = [
         {
@@ -211,15 +251,14 @@ def reference_text(structure: str, table: Scores) -> str:
         for each in known
     ]
     title = f"Published {structure} Dice, to orient oneself by"
-    return f"{title}\n\n{text_table(rows)}\n\n{good_enough(table, known)}"
+    return f"{title}\n\n{text_table(rows)}\n\n{good_enough(means, known)}"
 
 
-def good_enough(table: Scores, known: Sequence[Reference]) -> str:
+def good_enough(means: Mapping[str, Mean], known: Sequence[Reference]) -> str:
     """Return how the best configuration's interval compares with the published results, in words."""
-    intervals = {name: mean_interval(list(patients.values())) for name, patients in table.items()}
-    best = max(intervals, key=lambda name: intervals[name].mean or 0)
-    mean, low, high = intervals[best]
-    name = f"{best}, the best of {len(table)} configurations," if len(table) > 1 else best
+    best = max(means, key=lambda name: means[name].mean or 0)
+    mean, low, high = means[best]
+    name = f"{best}, the best of {len(means)} configurations," if len(means) > 1 else best
     if low is None or high is None:
         positions = [f"{name} has {mean or 0:.3f}."]
     else:
@@ -232,7 +271,7 @@ def good_enough(table: Scores, known: Sequence[Reference]) -> str:
         *positions,
         f"These are {NOT_COMPARABLE}: {REASON}.",
     ]
-    if len(table) > 1:
+    if len(means) > 1:
         lines.append("The best was picked by the very scores shown here, which flatters it a little.")
     return "\n".join(lines)
 

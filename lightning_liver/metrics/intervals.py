@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import bootstrap, norm, t
+from scipy.stats import skew
+from scipy.stats import t as student
 
 ALPHA = 0.05
 DECIMALS = 12  # differences below are rounding, so the values are ties
-RESAMPLES = 9999
-FEWEST_PATIENTS = 3  # of two, every resample has one of three means
+FEWEST_PATIENTS = 3  # of two nobody can tell how skewed the scores are
+_SKEWNESS_FACTOR = 1.25  # the skewness of a few values is mostly seen too small; chosen in experiments/verdicts
+_NO_SKEWNESS = 1e-6
 
 
 class Mean(NamedTuple):
@@ -42,24 +44,34 @@ def patient_means(scores: Sequence[float | None], patients: Sequence[str]) -> Fl
 
 
 def mean_interval(values: Sequence[float]) -> Mean:
-    """Return the mean with its 95 % bootstrap interval: BCa, widened by the ratio of Student's t to the normal.
+    """Return the mean with its 95 % interval, which reaches further on the side of the longer tail.
 
-    Without the widening the interval is too short: with 30 values it contains the true mean in 93 to 94 % of studies.
+    It joins Student's t with Hall's interval, which is corrected for skewness. For Dice as skewed as with missed and
+    empty cases it contains the true mean in 93 to 97 % of studies of 3 to 26 patients, where Student's t falls to 88 %:
+    experiments/verdicts/README.md.
 
     Returns:
-        No interval for fewer than three values, no mean for none. Equal input gives equal output.
+        No interval for fewer than three values, nor for equal ones, from which nobody can tell how much others would
+        differ; no mean for none.
 
-    Source: Efron 1987, doi:10.1080/01621459.1987.10478410; Hesterberg 2015, doi:10.1080/00031305.2015.1089789, 3.3.
+    Source: Hall 1992, Journal of the Royal Statistical Society B 54:221-228.
     """
     sample = np.asarray(values, dtype=np.float64)
     if not sample.size:
         return Mean(None, None, None)
-    mean = float(sample.mean())
-    if sample.size < FEWEST_PATIENTS:
+    n, mean = sample.size, float(sample.mean())
+    if n < FEWEST_PATIENTS or np.ptp(np.round(sample, DECIMALS)) == 0:
         return Mean(mean, None, None)
-    if np.ptp(np.round(sample, DECIMALS)) == 0:  # BCa divides by the spread
-        return Mean(mean, mean, mean)
-    n, random = sample.size, np.random.default_rng(0)
-    tail = norm.cdf(np.sqrt(n / (n - 1)) * t.ppf(ALPHA / 2, n - 1))
-    result = bootstrap((sample,), np.mean, n_resamples=RESAMPLES, confidence_level=1 - 2 * tail, random_state=random)
-    return Mean(mean, float(result.confidence_interval.low), float(result.confidence_interval.high))
+    error = float(sample.std(ddof=1)) / math.sqrt(n)
+    factor = _SKEWNESS_FACTOR if n > FEWEST_PATIENTS else 1.0  # the skewness of three values is mostly chance
+    skewness = factor * float(skew(sample, bias=False)) / math.sqrt(n)
+    quantile = float(student.isf(ALPHA / 2, n - 1))
+    below, above = (max(quantile, sign * _untransformed(sign * quantile, skewness)) for sign in (1, -1))
+    return Mean(mean, mean - below * error, mean + above * error)
+
+
+def _untransformed(quantile: float, skewness: float) -> float:
+    """Invert Hall's cubic transformation of a studentised mean."""
+    if abs(skewness) < _NO_SKEWNESS:
+        return quantile
+    return 3 / skewness * (float(np.cbrt(1 + skewness * (quantile - skewness / 6))) - 1)

@@ -13,16 +13,21 @@ from lightning_liver.run_folder import NAMES
 _DICE_DECIMALS = 6  # results.csv has so many: what is read from it equals what is read from the folders
 _LOSS_DIGITS = 6
 
+VOXELS = ("true_voxels", "predicted_voxels", "common_voxels")
+
 _Read = TypeVar("_Read")
 
 
 class ScoredCase(NamedTuple):
-    """A line of cases.csv."""
+    """A line of cases.csv; voxels are None where a results.csv of an earlier version has none."""
 
     patient: str
     case: str
     structure: str
     dice: float | None
+    true_voxels: int | None = None
+    predicted_voxels: int | None = None
+    common_voxels: int | None = None
 
 
 def read_cases(path: Path) -> tuple[ScoredCase, ...]:
@@ -61,7 +66,12 @@ def _read(path: Path, columns: Sequence[str], parse: Callable[[list[dict[str, st
 
 
 def _cases(rows: Sequence[Mapping[str, str]]) -> tuple[ScoredCase, ...]:
-    cases = [ScoredCase(r["patient"], r["case"], r["structure"], _rounded(_number(r["dice"]))) for r in rows]
+    cases = [
+        ScoredCase(
+            r["patient"], r["case"], r["structure"], _rounded(_number(r["dice"])), *(_count(r.get(n)) for n in VOXELS)
+        )
+        for r in rows
+    ]
     return tuple(sorted(cases, key=lambda case: case[:3]))
 
 
@@ -79,6 +89,10 @@ def _losses(rows: Sequence[Mapping[str, str]]) -> dict[str, float]:
 def _number(text: str) -> float | None:
     number = float(text) if text else math.nan
     return number if math.isfinite(number) else None
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text else None
 
 
 def _rounded(dice: float | None) -> float | None:
