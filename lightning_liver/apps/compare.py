@@ -10,7 +10,8 @@ from lightning_liver.errors import LiverError
 _ABOUT = """Compare runs: the mean of each configuration with its 95 % interval, paired tests with Holm's correction, a
 ranking and its stability, and in plain words what the data can and cannot show. Published results stand beside the
 means for reference; if losses were measured in testing, a table shows which is best under which metric.
-The unit is the patient. Configurations are told apart by the options that differ between runs, except seed and fold."""
+Several seeds are compared over patients and seeds; one seed compares two networks alone. Configurations are told apart
+by the options that differ between runs, except seed and fold."""
 
 _EXAMPLES = """examples:
   liver-compare multirun/losses --baseline bce                 a study against one configuration

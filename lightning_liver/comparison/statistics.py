@@ -107,7 +107,7 @@ def configuration_mean(seeds: Seeds) -> Mean:
     tables = crossed.tables_of(seeds, seeds)
     if over_patients.mean is None or over_patients.low is None or over_patients.high is None:
         return over_patients
-    if tables is None:
+    if tables is None or tables[0].shape[1] < FEWEST_PATIENTS:
         return Mean(over_patients.mean, *_within_dice(over_patients.low, over_patients.high))
     whole = crossed.mean(tables[0])
     if not whole.of_patients:

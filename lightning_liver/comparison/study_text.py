@@ -40,11 +40,10 @@ def _section(section: StudySection, study: Study) -> str:
     title = f"{where}{dice}, mean over patients (scans of a patient averaged first)"
     parts = [title]
     if table:
-        parts += [
-            text_table(_mean_rows(section)),
-            reading_text(section.rows, section.structure, _lesions(study)),
-            reference_text(section.structure, section.means),
-        ]
+        beside = reading_text(section.rows, section.structure, _lesions(study))
+        parts += filter(
+            None, [text_table(_mean_rows(section)), beside, reference_text(section.structure, section.means)]
+        )
     if section.grid:
         parts.append(
             grid_text(section.grid, section.means, section.structure, section.all_pairs, study.tests_of_all_pairs)
@@ -159,16 +158,16 @@ def _no_pairs(table: Scores, baseline: str | None) -> str:
 
 
 def _networks(count: int, of: int) -> str:
-    which = "the pairs" if count == of else f"{count} of {of} pairs"
+    which = "each pair" if count == of else f"{count} of {of} pairs"
     return (
-        f"- Of {which} one side has a single seed: these networks are compared over patients, and nothing is said "
+        f"- In {which} a configuration has a single seed: these networks are compared over patients, and nothing is said "
         "about the configurations, which another seed may put in another order. Repeat them with seed=0,1,2."
     )
 
 
 def _test_of(pairs: Sequence[Comparison]) -> str:
     tests = {
-        True: "Wilcoxon's signed-rank test over patients, where a configuration has one seed",
+        True: "Wilcoxon's signed-rank test over patients, where a configuration has one seed,",
         False: "a test over patients and seeds (comparison/README.md)",
     }
     return " or ".join(tests[kind] for kind in sorted({pair.of_networks for pair in pairs}))

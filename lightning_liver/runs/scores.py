@@ -67,10 +67,7 @@ def _read(path: Path, columns: Sequence[str], parse: Callable[[list[dict[str, st
 
 def _cases(rows: Sequence[Mapping[str, str]]) -> tuple[ScoredCase, ...]:
     cases = [
-        ScoredCase(
-            r["patient"], r["case"], r["structure"], _rounded(_number(r["dice"])), *(_count(r.get(n)) for n in VOXELS)
-        )
-        for r in rows
+        ScoredCase(r["patient"], r["case"], r["structure"], _rounded(_number(r["dice"])), *_voxels(r)) for r in rows
     ]
     return tuple(sorted(cases, key=lambda case: case[:3]))
 
@@ -91,8 +88,10 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _count(text: str | None) -> int | None:
-    return int(text) if text else None
+def _voxels(row: Mapping[str, str]) -> list[int]:
+    """Return the counts of VOXELS; nothing if one is missing."""
+    counts = [int(row[name]) for name in VOXELS if row.get(name)]
+    return counts if len(counts) == len(VOXELS) else []
 
 
 def _rounded(dice: float | None) -> float | None:

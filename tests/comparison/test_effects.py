@@ -1,5 +1,6 @@
 """Main effects of several options that differ at once."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,22 @@ PATIENTS = {"A": 0.5, "B": 0.3, "C": 0.8}
 GAINS = {"loss": 0.1, "data.size": -0.05, "augment": 0.0}
 
 
-def laid_out() -> tuple[dict[str, dict[str, float]], dict[str, dict[str, str]]]:
-    """Return scores of a design: a mean of each patient plus the effects of the options."""
-    rows = enumerate(plackett_burman(len(GAINS)).tolist())
-    chosen = {f"c{n}": {o: "ab"[second] for o, second in zip(GAINS, row, strict=True)} for n, row in rows}
-    table = {
-        name: {patient: base + sum(GAINS[o] for o in GAINS if own[o] == "b") for patient, base in PATIENTS.items()}
-        for name, own in chosen.items()
-    }
+Table = dict[str, dict[int, dict[str, float]]]
+
+
+def laid_out(
+    random: np.random.Generator | None = None, luck: float = 0.0, rest: float = 0.0, gains: Mapping[str, float] = GAINS
+) -> tuple[Table, dict[str, dict[str, str]]]:
+    """Return scores of two seeds of a design: a mean of each patient plus the effects of the options, luck and rest."""
+    random = random or np.random.default_rng(0)
+    rows = enumerate(plackett_burman(len(gains)).tolist())
+    chosen = {f"c{n}": {o: "ab"[second] for o, second in zip(gains, row, strict=True)} for n, row in rows}
+    table: Table = {}
+    for name, own in chosen.items():
+        for seed in range(2):
+            lucky = luck * random.standard_normal() + sum(gains[o] for o in gains if own[o] == "b")
+            scores = {p: base + lucky + rest * random.standard_normal() for p, base in PATIENTS.items()}
+            table.setdefault(name, {})[seed] = scores
     return table, chosen
 
 
@@ -39,36 +48,46 @@ def test_known_effects_are_recovered_with_the_better_level() -> None:
     assert found["augment"].gain.mean == pytest.approx(0, abs=1e-9)
 
 
-def test_effect_of_one_option_is_a_linear_regression() -> None:
-    table = {name: {"A": y} for name, y in zip("pqrs", (0.2, 0.25, 0.5, 0.45), strict=True)}
+def test_effect_of_one_option_is_a_linear_regression_over_runs() -> None:
+    runs = {"p": 0.2, "q": 0.25, "r": 0.5, "s": 0.45}
+    table = {name: {0: {"A": y - 0.1, "B": y + 0.1}} for name, y in runs.items()}
     chosen = {name: {"loss": "ab"[name in "rs"]} for name in table}
     (found,) = effects(table, chosen)
-    line = linregress([0, 0, 1, 1], [0.2, 0.25, 0.5, 0.45])
+    line = linregress([0, 0, 1, 1], list(runs.values()))
     half = t.ppf(0.975, 2) * line.stderr
     assert found.gain == pytest.approx((line.slope, line.slope - half, line.slope + half))
     assert found.p == pytest.approx(line.pvalue)
 
 
 def test_intervals_have_their_nominal_coverage() -> None:
-    rng, held = np.random.default_rng(1), 0
+    random, held = np.random.default_rng(1), 0
     for _ in range(200):
-        table, chosen = laid_out()
-        noisy = {name: {p: y + 0.05 * rng.standard_normal() for p, y in row.items()} for name, row in table.items()}
-        (loss,) = [each for each in effects(noisy, chosen) if each.option == "loss"]
+        (loss,) = [each for each in effects(*laid_out(random, 0.03, 0.05)) if each.option == "loss"]
         sign = 1 if loss.better == "b" else -1
-        low, high = sorted(sign * end for end in loss.gain[1:])
+        low, high = sorted(sign * (end or 0.0) for end in loss.gain[1:])
         held += low <= 0.1 <= high
-    assert 180 <= held <= 199
+    assert held >= 180
 
 
-def test_a_patient_with_one_level_does_not_count() -> None:
+@pytest.mark.parametrize("luck", [0.0, 0.02, 0.05])
+def test_options_that_do_nothing_seldom_have_an_effect(luck: float) -> None:
+    random, nothing = np.random.default_rng(2), dict.fromkeys(GAINS, 0.0)
+    alarms = sum(min(each.p for each in effects(*laid_out(random, luck, 0.03, nothing))) <= 0.05 for _ in range(300))
+    assert alarms <= 26, "5 % of 300 studies, and chance"
+
+
+def test_patients_of_some_runs_alone_do_not_count() -> None:
     table, chosen = laid_out()
-    for name, own in chosen.items():
-        if own["loss"] == "a":
-            del table[name]["C"]
+    del table["c0"][1]["C"]
     found = {each.option: each for each in effects(table, chosen)}
     assert found["loss"].agree == "2 of 2"
     assert found["loss"].gain.mean == pytest.approx(0.1)
+
+
+def test_as_many_options_as_runs_are_refused() -> None:
+    table, chosen = laid_out()
+    with pytest.raises(LiverError, match="more runs than options"):
+        effects({name: {0: seeds[0]} for name, seeds in table.items()}, chosen)
 
 
 def test_options_that_always_change_together_are_refused() -> None:

@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 
 from lightning_liver.comparison.forest import forest
+from lightning_liver.comparison.statistics import Scores, configuration_mean
+from lightning_liver.metrics.intervals import Mean
 from lightning_liver.report.references import references
 from tests.report.figure_parts import MOST_BYTES, cut, labels, parts, size_and_corner, texts
 
 LONG = "loss=asymmetric_unified_focal loss.class_weights=[1.0, 3.0] model.base_channels=32 trainer.max_epochs=300"
 UNBROKEN = "experiment=" + "a_name_without_a_single_space_" * 4
+
+
+def with_means(table: Scores) -> tuple[Scores, dict[str, Mean]]:
+    """Return the table and the means of its configurations."""
+    return table, {name: configuration_mean({0: scores}) for name, scores in table.items()}
 
 
 def table_of(*means: float, patients: int = 24) -> dict[str, dict[str, float]]:
@@ -28,16 +35,16 @@ def seeds_of(table: dict[str, dict[str, float]], count: int = 3) -> dict[str, di
 
 def test_rows_are_in_the_order_of_their_means() -> None:
     table = table_of(0.4, 0.7, 0.5)
-    assert labels(forest(table, {}, "tumour"), "y") == ["loss=1", "loss=2", "loss=0"]
-    places = forest(table, {}, "tumour").axes[0].get_yticks()
-    bottom, top = forest(table, {}, "tumour").axes[0].get_ylim()
+    assert labels(forest(*with_means(table), {}, "tumour"), "y") == ["loss=1", "loss=2", "loss=0"]
+    places = forest(*with_means(table), {}, "tumour").axes[0].get_yticks()
+    bottom, top = forest(*with_means(table), {}, "tumour").axes[0].get_ylim()
     assert list(places) == sorted(places)
     assert bottom > places[-1] > places[0] > top
 
 
 def test_each_configuration_has_a_mean_an_interval_its_patients_and_its_seeds() -> None:
     table = table_of(0.4, 0.7, 0.5, patients=7)
-    figure = forest(table, seeds_of(table), "tumour")
+    figure = forest(*with_means(table), seeds_of(table), "tumour")
     assert sorted(float(mean.get_xdata()[0]) for mean in parts(figure, "mean")) == pytest.approx([0.4, 0.5, 0.7])
     assert len(parts(figure, "interval")) == 3
     (dots,) = parts(figure, "patients")
@@ -51,19 +58,19 @@ def test_each_configuration_has_a_mean_an_interval_its_patients_and_its_seeds() 
 
 def test_numbers_are_beside_the_rows() -> None:
     table = {"loss=dice": {"A": 0.5, "B": 0.5, "C": 0.5}}
-    shown = texts(forest(table, {"loss=dice": {0: 0.4, 1: 0.6}}, "tumour"))
+    texts(forest(*with_means(table), {"loss=dice": {0: 0.4, 1: 0.6}}, "tumour"))
     assert {"3", "0.500", "0.500 to 0.500", "0.141"} <= set(shown)
 
 
 def test_one_seed_has_no_ticks_and_no_spread() -> None:
     table = table_of(0.4, 0.7)
-    figure = forest(table, seeds_of(table, 1), "tumour")
+    figure = forest(*with_means(table), seeds_of(table, 1), "tumour")
     assert not parts(figure, "seeds")
     assert "mean of a seed" not in texts(figure)
 
 
 def test_two_patients_have_a_mean_without_an_interval() -> None:
-    figure = forest(table_of(0.4, 0.7, patients=2), {}, "tumour")
+    figure = forest(*with_means(table_of(0.4, 0.7, patients=2)), {}, "tumour")
     assert len(parts(figure, "mean")) == 2
     assert not parts(figure, "interval")
 
@@ -71,7 +78,7 @@ def test_two_patients_have_a_mean_without_an_interval() -> None:
 @pytest.mark.parametrize("structure", ["tumour", "liver"])
 def test_every_published_line_is_labelled_not_comparable(structure: str) -> None:
     known = references(structure)
-    figure = forest(table_of(0.6, 0.5), {}, structure, known)
+    figure = forest(*with_means(table_of(0.6, 0.5)), {}, structure, known)
     lines = parts(figure, "reference")
     assert sorted(float(line.get_segments()[0][0][0]) for line in lines) == [each.dice for each in known]
     shown = [text for text in texts(figure) if "(not comparable)" in text]
@@ -80,7 +87,7 @@ def test_every_published_line_is_labelled_not_comparable(structure: str) -> None
 
 
 def test_baseline_is_marked_in_name_mark_and_line() -> None:
-    figure = forest(table_of(0.6, 0.5), {}, "tumour", baseline="loss=1")
+    figure = forest(*with_means(table_of(0.6, 0.5)), {}, "tumour", baseline="loss=1")
     assert labels(figure, "y") == ["loss=0", "loss=1 (baseline)"]
     (line,) = parts(figure, "baseline")
     assert line.get_segments()[0][0][0] == pytest.approx(0.5)
@@ -93,7 +100,7 @@ def test_baseline_is_marked_in_name_mark_and_line() -> None:
 def test_nothing_is_cut_off_and_the_file_is_small_and_white(tmp_path: Path, count: int, structure: str) -> None:
     table = table_of(*np.linspace(0.3, 0.7, count))
     table |= dict.fromkeys((LONG, UNBROKEN)[: count - 1], table["loss=0"])
-    figure = forest(table, seeds_of(table), structure, references(structure), LONG if count > 1 else None)
+    figure = forest(*with_means(table), seeds_of(table), structure, references(structure), LONG if count > 1 else None)
     assert cut(figure) == []
     size, corner = size_and_corner(figure, tmp_path)
     assert size < MOST_BYTES
@@ -101,7 +108,7 @@ def test_nothing_is_cut_off_and_the_file_is_small_and_white(tmp_path: Path, coun
 
 
 def test_published_labels_do_not_overlap() -> None:
-    figure = forest(table_of(0.6, 0.5), {}, "tumour", references("tumour"))
+    figure = forest(*with_means(table_of(0.6, 0.5)), {}, "tumour", references("tumour"))
     cut(figure)
     found = figure.findobj(lambda artist: hasattr(artist, "get_text") and "(not comparable)" in artist.get_text())
     boxes = sorted((text.get_window_extent() for text in found), key=lambda box: box.y0)
@@ -114,7 +121,7 @@ def test_drawing_changes_no_global_state_and_equal_tables_make_equal_files(tmp_p
     table = table_of(0.6, 0.5)
     files = []
     for _ in range(2):
-        size_and_corner(forest(table, seeds_of(table), "tumour", references("tumour")), tmp_path)
+        size_and_corner(forest(*with_means(table), seeds_of(table), "tumour", references("tumour")), tmp_path)
         files.append((tmp_path / "figure.png").read_bytes())
     assert files[0] == files[1]
     assert dict(matplotlib.rcParams) == before

@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from lightning_liver.comparison.heatmap import best_and_alike, grid_text, heatmap, two_option_grid
-from lightning_liver.comparison.statistics import Comparison, compare
+from lightning_liver.comparison.statistics import Comparison, Scores, compare, configuration_mean
 from lightning_liver.metrics.intervals import Mean
 from tests.report.figure_parts import MOST_BYTES, cut, labels, parts, size_and_corner, texts
 
 GRID = [f"loss.gamma={gamma} loss.alpha={alpha}" for gamma in ("10", "0", "2", "0.5") for alpha in ("0.75", "0.25")]
+
+
+def means_of(table: Scores) -> dict[str, Mean]:
+    return {name: configuration_mean({0: scores}) for name, scores in table.items()}
 
 
 def table_of(names: list[str], patients: int = 12) -> dict[str, dict[str, float]]:
@@ -21,7 +25,7 @@ def table_of(names: list[str], patients: int = 12) -> dict[str, dict[str, float]
 
 
 def pair(first: str, second: str, p: float) -> Comparison:
-    return Comparison(first, second, 12, Mean(0.1, 0.0, 0.2), 1.0, p, 0.001)
+    return Comparison(first, second, 12, 3, Mean(0.1, 0.0, 0.2), 1.0, p, 0.001)
 
 
 def test_numbers_are_sorted_by_value_and_rows_have_more_values() -> None:
@@ -59,7 +63,7 @@ def test_other_studies_have_no_grid(names: list[str]) -> None:
 def test_alike_are_configurations_without_a_significant_test_against_the_best() -> None:
     table = {"worst": {"A": 0.1}, "near": {"A": 0.5}, "best": {"A": 0.6}, "untested": {"B": 0.2}}
     pairs = [pair("best", "worst", 0.01), pair("near", "best", 0.06), pair("near", "worst", 0.01)]
-    assert best_and_alike(table, pairs) == ("best", {"near", "untested"})
+    assert best_and_alike(means_of(table), pairs) == ("best", {"near", "untested"})
 
 
 def test_text_has_means_marks_and_a_dash_for_missing_cells() -> None:
@@ -67,9 +71,11 @@ def test_text_has_means_marks_and_a_dash_for_missing_cells() -> None:
     table = {name: dict.fromkeys("ABC", dice) for name, dice in zip(names, (0.5, 0.7, 0.25), strict=True)}
     grid = two_option_grid(names)
     assert grid is not None
-    text = grid_text(grid, table, "tumour", [pair(names[0], names[1], 0.2), pair(names[1], names[2], 0.01)], 3)
+    text = grid_text(
+        grid, means_of(table), "tumour", [pair(names[0], names[1], 0.2), pair(names[1], names[2], 0.01)], 3
+    )
     lines = [line.split("  ") for line in text.splitlines()]
-    assert ["1", "0.500 (0.500 to 0.500) ~", "0.700 (0.700 to 0.700) *"] in [[c.strip() for c in x if c] for x in lines]
+    assert ["1", "0.500 ~", "0.700 *"] in [[c.strip() for c in x if c] for x in lines]
     assert ["2", "0.250 (0.250 to 0.250)", "-"] in [[c.strip() for c in line if c] for line in lines]
     assert "* best mean; ~ not told apart from it by Wilcoxon's signed-rank test" in text
     assert "over 3 tests" in text
@@ -79,8 +85,8 @@ def test_caption_says_if_all_are_reported_apart() -> None:
     table = table_of(GRID)
     grid = two_option_grid(table)
     assert grid is not None
-    (pairs,) = compare([table])
-    text = grid_text(grid, table, "tumour", pairs, len(pairs))
+    (pairs,) = compare([{name: {0: scores, 1: scores} for name, scores in table.items()}])
+    text = grid_text(grid, means_of(table), "tumour", pairs, len(pairs))
     assert "all others are told apart from it" in text
     assert "~" not in text
 
@@ -92,7 +98,7 @@ def test_every_cell_is_annotated_the_best_is_outlined_and_missing_ones_are_hatch
     best = list(table)[-1]
     alike = list(table)[-2]
     pairs = [pair(best, name, 0.5 if name == alike else 0.01) for name in table if name != best]
-    figure = heatmap(grid, table, "liver", pairs, 28)
+    figure = heatmap(grid, means_of(table), "liver", pairs, 28)
     cells = [text for text in texts(figure) if "\n(" in text]
     assert len(cells) == len(table) == 7
     (marked,) = [text for text in cells if "~" in text]
@@ -115,7 +121,7 @@ def test_nothing_is_cut_off_and_the_file_is_small_and_white(tmp_path: Path, rows
     table = table_of([f"loss.first_option={r} loss.second_option={c}" for r in range(rows) for c in range(columns)], 3)
     grid = two_option_grid(table)
     assert grid is not None
-    figure = heatmap(grid, table, "tumour", [], 1)
+    figure = heatmap(grid, means_of(table), "tumour", [], 1)
     assert cut(figure) == []
     size, corner = size_and_corner(figure, tmp_path)
     assert size < MOST_BYTES

@@ -11,7 +11,7 @@ NAMES = [f"loss={n}" for n in range(7)]
 
 
 def pair(first: str, second: str, p: float) -> Comparison:
-    return Comparison(first, second, 9, Mean(0.0, None, None), 0.0, p, 0.0)
+    return Comparison(first, second, 9, 3, Mean(0.0, None, None), 0.0, p, 0.0)
 
 
 @given(st.lists(st.booleans(), min_size=21, max_size=21))

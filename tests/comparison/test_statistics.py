@@ -1,24 +1,27 @@
+from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import rankdata
+from scipy.stats import binomtest, rankdata
 
 from lightning_liver.comparison.runs import Score
 from lightning_liver.comparison.statistics import (
     ALPHA,
+    SeedScores,
     compare,
+    configuration_mean,
     holm,
+    over_seeds,
     paired_differences,
     pairs_of,
-    patient_scores,
     patients_needed,
     rank_biserial,
     rank_frequencies,
     seed_means,
-    seed_spread,
+    seed_scores,
     signed_rank,
     smallest_p,
 )
@@ -44,18 +47,17 @@ def study(random: np.random.Generator, patients: int, better_by: float = 0.0) ->
 
 def test_scans_of_a_patient_are_averaged_in_each_run_and_then_the_runs() -> None:
     rows = [score("A", "1", 0.2), score("A", "2", 0.4), score("A", "1", 0.9, seed=1), score("B", "3", 0.7)]
-    table = patient_scores([*rows, score("A", "2", None, seed=1)], "tumour")
-    assert table == {"bce": {"A": pytest.approx((0.3 + 0.9) / 2), "B": pytest.approx(0.7)}}
+    table = seed_scores([*rows, score("A", "2", None, seed=1)], "tumour")
+    assert table == {"bce": {0: {"A": pytest.approx(0.3), "B": 0.7}, 1: {"A": 0.9}}}
+    assert over_seeds(table) == {"bce": {"A": pytest.approx((0.3 + 0.9) / 2), "B": pytest.approx(0.7)}}
 
 
 def test_other_structures_do_not_count() -> None:
-    assert patient_scores([score("A", "1", 0.2)], "liver") == {}
+    assert seed_scores([score("A", "1", 0.2)], "liver") == {}
 
 
-def test_spread_over_seeds_is_over_the_patients_of_all_seeds() -> None:
-    rows = [score("A", "1", 0.2), score("A", "1", 0.4, seed=1), score("B", "2", 0.9, seed=1)]
-    assert seed_spread(rows, "tumour", "bce") == (2, pytest.approx(np.std([0.2, 0.4], ddof=1)))
-    assert seed_spread(rows[:1], "tumour", "bce") == (1, None)
+def one_seed(table: Mapping[str, Mapping[str, float]]) -> SeedScores:
+    return {name: {0: scores} for name, scores in table.items()}
 
 
 def signed_rank_by_enumeration(differences: list[float]) -> float:
@@ -87,7 +89,19 @@ def test_signed_rank_of_equal_scores_is_1() -> None:
 @pytest.mark.parametrize("patients", [1, 2, 5, 8, 20])
 def test_smallest_p_is_that_of_the_test_if_all_patients_agree(patients: int) -> None:
     assert signed_rank(np.arange(1.0, patients + 1)) == pytest.approx(smallest_p(patients))
-    assert signed_rank(np.full(min(patients, 13), 0.1)) == pytest.approx(smallest_p(min(patients, 13)))
+    assert signed_rank(np.full(patients, 0.1)) == pytest.approx(smallest_p(patients))
+
+
+def test_one_tie_among_sixteen_leaves_the_test_exact() -> None:
+    differences = np.array([0.1, 0.1, *np.arange(2, 16) / 10])
+    assert signed_rank(differences) == pytest.approx(2 * 0.5**16)
+
+
+@pytest.mark.parametrize("patients", [14, 25, 60])
+def test_equal_sizes_of_differences_make_the_sign_test(patients: int) -> None:
+    for positive in range(patients + 1):
+        differences = np.where(np.arange(patients) < positive, 0.2, -0.2)
+        assert signed_rank(differences) == pytest.approx(float(binomtest(positive, patients).pvalue), abs=1e-9)
 
 
 def test_six_patients_are_needed_for_one_test_and_nine_for_ten() -> None:
@@ -141,20 +155,20 @@ def test_effect_size_is_1_if_first_is_always_better_and_follows_ranks() -> None:
 
 def test_pairs_are_compared_on_common_patients() -> None:
     table = {"bce": {"A": 0.1, "B": 0.2, "C": 0.3}, "dice": {"B": 0.4, "C": 0.4, "D": 0.9}}
-    ((pair,),) = compare([table])
+    ((pair,),) = compare([one_seed(table)])
     assert (pair.patients, pair.difference.mean) == (2, pytest.approx(-0.15))
     assert pair.smallest_p == 0.5
 
 
 def test_pairs_without_a_common_patient_are_left_out() -> None:
-    assert compare([{"bce": {"A": 0.1}, "dice": {"B": 0.4}}]) == [[]]
+    assert compare([one_seed({"bce": {"A": 0.1}, "dice": {"B": 0.4}})]) == [[]]
 
 
 def test_correction_is_over_all_structures_and_pairs_or_against_the_baseline_alone() -> None:
     table = study(np.random.default_rng(0), 12)
-    one = compare([table])[0]
-    both = compare([table, table])
-    against = compare([table], baseline="focal")[0]
+    one = compare([one_seed(table)])[0]
+    both = compare([one_seed(table)] * 2)
+    against = compare([one_seed(table)], baseline="focal")[0]
     assert [len(found) for found in both] == [6, 6]
     assert [pair.smallest_p for pair in one] == pytest.approx([6 * 2**-11] * 6)
     assert [pair.smallest_p for pair in both[1]] == pytest.approx([12 * 2**-11] * 6)
@@ -164,7 +178,7 @@ def test_correction_is_over_all_structures_and_pairs_or_against_the_baseline_alo
 
 def test_five_patients_cannot_tell_anything_apart() -> None:
     table = {"bce": {str(n): 0.1 + n / 100 for n in range(5)}, "dice": {str(n): 0.9 - n / 50 for n in range(5)}}
-    ((pair,),) = compare([table])
+    ((pair,),) = compare([one_seed(table)])
     assert pair.p == pair.smallest_p == pytest.approx(0.0625)
     assert not pair.is_significant
 
@@ -172,25 +186,61 @@ def test_five_patients_cannot_tell_anything_apart() -> None:
 def test_ranks_are_certain_if_one_is_always_better_and_shared_if_equal() -> None:
     worse = {str(n): 0.5 + n / 100 for n in range(8)}
     better = {patient: value + 0.1 for patient, value in worse.items()}
-    assert rank_frequencies({"bce": worse, "dice": better}) == {"dice": [1, 0], "bce": [0, 1]}
-    assert rank_frequencies({"bce": worse, "dice": worse}) == {"bce": [1, 0], "dice": [1, 0]}
-    assert rank_frequencies({"bce": {"A": 1.0}, "dice": {"B": 1.0}}) == {}
+    assert rank_frequencies(one_seed({"bce": worse, "dice": better})) == {"dice": [1, 0], "bce": [0, 1]}
+    assert rank_frequencies(one_seed({"bce": worse, "dice": worse})) == {"bce": [1, 0], "dice": [1, 0]}
+    assert rank_frequencies(one_seed({"bce": {"A": 1.0}, "dice": {"B": 1.0}})) == {}
 
 
 def test_ranks_are_uncertain_if_patients_disagree() -> None:
     random = np.random.default_rng(3)
     table = {name: {str(n): float(value) for n, value in enumerate(random.random(20))} for name in ("bce", "dice")}
-    shares = rank_frequencies(table)
+    shares = rank_frequencies(one_seed(table))
     assert all(0.02 < share < 0.98 for shares_of in shares.values() for share in shares_of)
     assert all(sum(shares_of) == pytest.approx(1) for shares_of in shares.values())
 
 
 def test_seed_means_are_over_the_patients_of_all_seeds() -> None:
-    rows = [
-        Score("a", "loss=dice", 0, 0, "A", "1", "tumour", 0.2),
-        Score("a", "loss=dice", 0, 0, "A", "2", "tumour", 0.4),
-        Score("a", "loss=dice", 0, 0, "B", "3", "tumour", 0.9),
-        Score("b", "loss=dice", 1, 0, "A", "1", "tumour", 0.5),
-        Score("c", "loss=bce", 0, 0, "A", "1", "liver", 0.5),
+    assert seed_means({0: {"1": 0.3, "2": 0.9}, 1: {"1": 0.5}}) == {0: 0.3, 1: 0.5}
+    assert seed_means({0: {"1": 0.3}, 1: {"2": 0.5}}) == {}
+
+
+def seeds_of(
+    random: np.random.Generator, seeds: int, luck: float, better_by: float = 0.0
+) -> dict[int, dict[str, float]]:
+    patients = np.random.default_rng(5).beta(5, 2, 16) * 0.8
+    return {
+        seed: {str(n): float(value) for n, value in enumerate(patients + own + better_by + random.normal(0, 0.01, 16))}
+        for seed, own in enumerate(random.normal(0, luck, seeds))
+    }
+
+
+def test_one_seed_compares_networks_and_says_nothing_of_configurations() -> None:
+    random = np.random.default_rng(0)
+    table = {"bce": seeds_of(random, 1, 0.05), "dice": seeds_of(random, 3, 0.05, better_by=0.2)}
+    ((pair,),) = compare([table])
+    assert pair.of_networks
+    assert pair.is_significant
+    assert not pair.are_told_apart
+    assert pair.seeds == 1
+
+
+def test_the_luck_of_seeds_is_not_taken_for_an_effect_and_a_large_effect_is_found() -> None:
+    random = np.random.default_rng(1)
+    studies = [compare([{"a": seeds_of(random, 3, 0.03), "b": seeds_of(random, 3, 0.03)}])[0][0] for _ in range(200)]
+    assert sum(pair.are_told_apart for pair in studies) <= 20
+    found = [
+        compare([{"a": seeds_of(random, 5, 0.01), "b": seeds_of(random, 5, 0.01, better_by=0.1)}])[0][0]
+        for _ in range(20)
     ]
-    assert seed_means(rows, "tumour") == {"loss=dice": {0: pytest.approx(0.3), 1: pytest.approx(0.5)}, "loss=bce": {}}
+    assert all(pair.are_told_apart and (pair.difference.mean or 0) < 0 for pair in found)
+
+
+def test_mean_of_several_seeds_has_a_wider_interval_than_that_of_their_average() -> None:
+    seeds = seeds_of(np.random.default_rng(2), 3, 0.1)
+    alone = configuration_mean({0: over_seeds({"a": seeds})["a"]})
+    whole = configuration_mean(seeds)
+    assert whole.mean == pytest.approx(alone.mean)
+    assert None not in whole
+    assert None not in alone
+    assert whole.high - whole.low > 1.2 * (alone.high - alone.low)  # type: ignore[operator]
+    assert configuration_mean({0: {"1": 0.9, "2": 1.0, "3": 0.5}}).high == 1, "no Dice above 1"

@@ -20,8 +20,26 @@ def test_fewer_than_three_patients_have_no_interval() -> None:
     assert mean_over_patients([0.4, 0.6, 0.5], ["A", "B", "C"]).low is not None
 
 
-def test_equal_patients_have_an_interval_of_one_point() -> None:
-    assert mean_over_patients([0.75, 0.75, 0.75], ["A", "B", "C"]) == Mean(0.75, 0.75, 0.75)
+def test_equal_patients_have_no_interval() -> None:
+    assert mean_over_patients([0.75, 0.75, 0.75], ["A", "B", "C"]) == Mean(0.75, None, None)
+
+
+def test_three_patients_have_the_interval_of_student_or_a_wider_one() -> None:
+    mean, low, high = mean_interval([0.61, 0.72, 0.55])
+    half = 4.303 * np.std([0.61, 0.72, 0.55], ddof=1) / np.sqrt(3)
+    assert low is not None
+    assert low <= 0.627 - half + 1e-3
+    assert high is not None
+    assert high >= 0.627 + half - 1e-3
+    assert mean == pytest.approx(0.6267, abs=1e-4)
+
+
+def test_interval_reaches_further_on_the_side_of_the_longer_tail() -> None:
+    mean, low, high = mean_interval([0.9, 0.92, 0.91, 0.95, 0.3, 0.93, 0.9, 0.94])
+    assert mean is not None
+    assert low is not None
+    assert high is not None
+    assert mean - low > 1.2 * (high - mean)
 
 
 def test_interval_is_the_same_every_time_and_in_any_order() -> None:
@@ -46,10 +64,10 @@ def test_interval_is_that_of_students_t_for_many_values() -> None:
     assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
-def test_interval_needs_three_values_and_is_a_point_if_all_are_equal() -> None:
+def test_interval_needs_three_values_that_differ() -> None:
     assert mean_interval([]) == Mean(None, None, None)
     assert mean_interval([0.4, 0.6]) == Mean(0.5, None, None)
-    assert mean_interval([0.75] * 3) == Mean(0.75, 0.75, 0.75)
+    assert mean_interval([0.75] * 3) == Mean(0.75, None, None)
     assert mean_interval([0.2, 0.5, 0.6]) == mean_interval([0.2, 0.5, 0.6])
 
 

@@ -51,7 +51,7 @@ def results_section(contents: Contents) -> Section:
         ),
         _means(cases, mode_of(contents)),
         note(
-            "Mean over patients, below it the 95 % interval (BCa bootstrap over patients, widened as Student's t). "
+            "Mean over patients, below it the 95 % interval (Student's t, with Hall's correction for skewness). "
             "Dice is 1 if truth and prediction are both empty, 0 if one is; distances are then undefined and left out."
         ),
         *(Folded(f"Every case: {s}", [_cases(cases, s, mode_of(contents))]) for s in STRUCTURES),
