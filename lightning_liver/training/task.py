@@ -18,6 +18,7 @@ from lightning_liver.inference.thresholds import HALF, Thresholds
 from lightning_liver.inference.tta import Axes
 from lightning_liver.inference.uncertainty import Kind, Members
 from lightning_liver.inference.views import mean_logits
+from lightning_liver.losses.weighted import sums_in
 from lightning_liver.metrics import overlap
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.tensors import Batch, Images, LabelMaps, Masks, Scalar
@@ -77,6 +78,8 @@ class SegmentationTask(pl.LightningModule):
         self.groups, self.compiled, self.planned_steps = groups, compiled, planned_steps
         self.thresholds, self.uncertainty, self.passes = thresholds, uncertainty, passes
         self.term_modules = nn.ModuleDict({n: term for n, term in self.terms.items() if isinstance(term, nn.Module)})
+        # a sum that the loss wraps is no attribute of the task; a loss that is one is
+        self.wrapped_sums = nn.ModuleList([] if isinstance(loss, nn.Module) else sums_in(loss))
         self.counts = overlap.empty(0)
         self._test_thresholds = HALF
 
