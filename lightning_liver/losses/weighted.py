@@ -32,6 +32,8 @@ class Sum(nn.Module):
             does not exist, or all are 0 at every time.
     """
 
+    _sums: Tensor | None  # of the terms over training batches; their number last
+
     def __init__(self, *, terms: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__()
         if not terms:
@@ -68,7 +70,7 @@ class Sum(nn.Module):
 
     def begin_epoch(self) -> None:
         """Forget what was measured since the last epoch ended."""
-        self._sums: Tensor | None = None  # of the terms; their number last
+        self._sums = None
 
     def at(self, epoch: int, fraction: float) -> None:
         """Set the weights.
