@@ -103,11 +103,17 @@ class Strategy:
         """Freeze what does not train at first; return the groups of all parts, and what unfreezes them."""
         names = list(parts(network))
         epochs, factors = self.unfreeze_epochs(names), scales(names, scale=self.lr_scale, decay=self.lr_decay)
+        options = {"weight_decay": 0.0} if self.names_of_terms("replaces_weight_decay") else {}
         freeze(network, {name for name, first in epochs.items() if first > 0})
         return Phases(
-            partial(groups, scale_of=factors, order=by_unfreeze_epoch(epochs)),
-            [Freezing(epochs, lambda part, name: group(part, name, factors[name]))],
+            partial(groups, scale_of=factors, order=by_unfreeze_epoch(epochs), **options),
+            [Freezing(epochs, lambda part, name: group(part, name, factors[name], **options))],
         )
+
+    def names_of_terms(self, attribute: str) -> list[str]:
+        """Return the names of the terms whose class sets an attribute, such as needs_teacher."""
+        classes = {name: make.func if isinstance(make, partial) else make for name, make in self.terms.items()}
+        return sorted(name for name, class_ in classes.items() if getattr(class_, attribute, False))
 
     def unfreeze_epochs(self, names: Sequence[str]) -> UnfreezeEpochs:
         """Return the epoch from which each part of a network trains."""

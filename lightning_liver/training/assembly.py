@@ -25,7 +25,7 @@ from lightning_liver.finetune.strategy import Strategy
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.run_folder import RunFolder
-from lightning_liver.training.callbacks import Budget, EpochSeeds, StepPlan, Throughput
+from lightning_liver.training.callbacks import Budget, EpochSeeds, LossWeights, StepPlan, Throughput
 from lightning_liver.training.case_callbacks import Calibration, LossesOfCases
 from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
 from lightning_liver.training.compiling import compiled, is_wanted
@@ -116,7 +116,8 @@ def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Train
         thresholds=measures.tuning.used,
     )
     throughput = Throughput()
-    callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4), *start.callbacks, *measures.all()]
+    callbacks = [EpochSeeds(cfg.seed), throughput, LossWeights(plan.planned), ValidationPanels(data, count=4)]
+    callbacks += [*start.callbacks, *measures.all()]
     callbacks += [*_ending(cfg, options, plan, state), *(build(each) for each in (cfg.get("callbacks") or {}).values())]
     logger: Logger | None = build(cfg.logger, save_dir=state.folder) if cfg.logger else None
     lightning = trainer(options, state.folder, callbacks=callbacks, logger=logger or False)

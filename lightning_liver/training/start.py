@@ -1,9 +1,8 @@
 """Start of a run from other weights: copied before anything is prepared, then terms, optimizer groups and phases."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,7 +83,7 @@ def copy_source(strategy: Strategy, network: nn.Module, folder: Path) -> frozens
 
 def _refuse_random_teacher(strategy: Strategy, transfer: Transfer) -> None:
     """Refuse a distillation teacher with randomly initialised weights."""
-    taught = _terms_that_need(strategy, "teacher")
+    taught = strategy.names_of_terms("needs_teacher")
     whole = {one.name for one in transfer.matches if one.moves and transfer.values[one.name].shape == one.shape}
     random = [one.name for one in transfer.matches if one.learnable and one.name not in whole]
     if taught and random:
@@ -101,7 +100,7 @@ def needs_target(strategy: Strategy) -> bool:
     Raises:
         LiverError: a term needs such slices, and finetune.target_root is null.
     """
-    needed = _terms_that_need(strategy, "target")
+    needed = strategy.names_of_terms("needs_target")
     if needed and strategy.target_root is None:
         raise LiverError(
             f"finetune.target_root=null: expected a folder of scans without masks, which {', '.join(needed)} needs; "
@@ -168,7 +167,7 @@ def try_strategy(strategy: Strategy, network: nn.Module, slices: SliceOptions) -
         _refuse_coarse(strategy.pretrain.part, tried.sees(example), example)
     trial = deepcopy(network)
     terms: dict[str, Any] = {**make_terms(strategy, Start(trial, frozenset(), example))}
-    for name in _terms_that_need(strategy, "full_resolution"):
+    for name in strategy.names_of_terms("needs_full_resolution"):
         trial(example)
         _refuse_coarse(f"finetune.terms.{name}.part", terms[name].features(), example)
 
@@ -206,12 +205,3 @@ def pretrain(
     trainer.fit(module, data.unlabelled_dataloader(begun), ckpt_path=last if last.exists() else None, weights_only=True)
     with replacing(done) as partial_file:
         torch.save({name: tensor.cpu() for name, tensor in network.state_dict().items()}, partial_file)
-
-
-def _terms_that_need(strategy: Strategy, what: str) -> list[str]:
-    """Return the names of the terms whose class sets `needs_WHAT`."""
-    return sorted(name for name, make in strategy.terms.items() if getattr(_class_of(make), f"needs_{what}", False))
-
-
-def _class_of(make: Callable[..., Any]) -> Any:
-    return make.func if isinstance(make, partial) else make

@@ -25,11 +25,12 @@ class Start(NamedTuple):
 
 
 class Term(nn.Module):
-    """Base of terms with what they need; each attribute is set by the term that needs it."""
+    """Base of terms with what they need or replace; each attribute is set by the term that does."""
 
     needs_target = False
     needs_teacher = False
     needs_full_resolution = False
+    replaces_weight_decay = False
 
 
 class Frozen(nn.Module):
