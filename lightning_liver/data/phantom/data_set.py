@@ -27,16 +27,14 @@ import nibabel as nib
 import numpy as np
 from filelock import FileLock
 from isal import igzip
-from jaxtyping import UInt8
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.random import Generator, default_rng
 from scipy import ndimage
 from tqdm import tqdm
 
-from lightning_liver.data.phantom.anatomy import TRUNK_MM, draw
-from lightning_liver.data.phantom.canvas import Array, Enhancement, Patient
-from lightning_liver.data.phantom.domain import AS_MEASURED, NOISE_HU, PHASE_PROBABILITIES, PHASES, SLICES_MM, Domain
-from lightning_liver.data.phantom.liver import LIVER_MM
+from lightning_liver.data.phantom import first
+from lightning_liver.data.phantom.canvas import Array, Labels
+from lightning_liver.data.phantom.domain import AS_MEASURED, NOISE_HU, Domain
 from lightning_liver.data.sources import Case
 from lightning_liver.errors import LiverError
 from lightning_liver.files import clear_partials, write_whole
@@ -101,7 +99,7 @@ def cases(
 
 def render(
     case: int, *, seed: int, matrix: int, tumour_fraction: float, domain: Domain = AS_MEASURED
-) -> tuple[Volume, UInt8[np.ndarray, "z y x"]]:
+) -> tuple[Volume, Labels]:
     """Render one canonical scan and its labels (0, 1 liver, 2 tumour), which depend on these arguments alone.
 
     Args:
@@ -113,44 +111,12 @@ def render(
     """
     body, scanner, inside, noise = (default_rng([seed, case, stream]) for stream in range(4))
     has_tumour = (case + seed) % _TUMOUR_FREE != _TUMOUR_FREE - 1
-    patient = _draw_patient(body, tumour_fraction if has_tumour else 0.0, domain.phase)
-    spacing_mm, axes_mm = _draw_grid(patient, matrix, scanner, domain.slice_mm)
-    hu, labels = draw(axes_mm, patient, inside)
+    patient = first.draw_patient(body, tumour_fraction if has_tumour else 0.0, domain.phase)
+    spacing_mm, axes_mm = first.draw_grid(patient, matrix, scanner, domain.slice_mm)
+    hu, labels = first.draw(axes_mm, patient, inside)
     hu += _draw_noise(hu.shape, spacing_mm[2], noise, domain.noise_hu or NOISE_HU)
     voxels = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
     return Volume(voxels, spacing_mm, _draw_affine(voxels.shape, spacing_mm, scanner)), labels
-
-
-def _draw_patient(rng: Generator, tumour_fraction: float, phase: str | None) -> Patient:
-    drawn = str(
-        rng.choice(list(PHASE_PROBABILITIES), p=list(PHASE_PROBABILITIES.values()))
-    )  # drawn even if given, to keep the later draws
-    seen = PHASES[drawn if phase is None else phase]
-    return Patient(
-        scale=(rng.uniform(0.93, 1.06), rng.uniform(0.93, 1.06), rng.uniform(0.93, 1.06)),
-        fat_mm=float(np.clip(rng.lognormal(np.log(18), 0.45), 6, 36)),
-        tumour_fraction=tumour_fraction,
-        hypervascular=seen.hypervascular,
-        tumour_below_hu=seen.tumour_below_hu,
-        tumour_hu=seen.tumour_hu,
-        hu=Enhancement(*(float(value) for value in rng.uniform(seen.lowest_hu, seen.highest_hu))),
-    )
-
-
-def _draw_grid(
-    patient: Patient, matrix: int, rng: Generator, slice_mm: float | None
-) -> tuple[tuple[float, float, float], list[np.ndarray]]:
-    """Draw spacing and voxel centres in millimetres along z, y, x; slices extend beyond the liver at both ends."""
-    z, y, x = patient.scale
-    drawn_mm = float(rng.choice(SLICES_MM))
-    thickness = drawn_mm if slice_mm is None else float(np.float32(slice_mm))  # the header's precision
-    low, high = LIVER_MM[0] * z - rng.uniform(30, 60), LIVER_MM[1] * z + rng.uniform(14, 26)
-    # whole quarters of a millimetre over a power of two survive the header's float32 exactly
-    field_mm = np.rint(4 * (2 * (TRUNK_MM[1] + patient.fat_mm) * x + rng.uniform(6, 50))) / 4
-    pixel = float(np.float32(field_mm / matrix))
-    centre = (rng.uniform(10, 18) * y, rng.uniform(-5, 5))
-    plane = (np.arange(matrix) - (matrix - 1) / 2) * pixel
-    return (thickness, pixel, pixel), [np.arange(low, high, thickness), plane + centre[0], plane + centre[1]]
 
 
 def _draw_noise(shape: tuple[int, ...], pixel_mm: float, rng: Generator, sd_range_hu: Sequence[float]) -> Array:

@@ -1,5 +1,7 @@
 """The phantom's liver: shape, vessels, tumours."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.random import Generator
 
@@ -18,18 +20,54 @@ from lightning_liver.data.phantom.canvas import (
 LIVER_MM = (-80.0, 75.0)  # caudal tip and dome, before bending
 
 
-def paint_liver(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Generator) -> tuple[Box, Array]:
-    """Paint a wedge under the right dome, cut by an oblique visceral plane, with left lobe, hilum and fissure."""
+@dataclass(frozen=True)
+class Form:
+    """Parameters of a liver's shape, in millimetres of the atlas unless they are slopes.
+
+    Args:
+        tilt: slope of the visceral plane beyond the atlas's.
+        left: reach of the left lobe to the left.
+        medial, visceral: retreat of the right lobe's planes.
+        under, behind: retreat of the left lobe's lower and rear planes.
+        tip: height of the caudal tip.
+        relief: smooth noise on the surface, as (standard deviation, grain).
+    """
+
+    tilt: float
+    left: float
+    medial: float
+    visceral: float
+    under: float
+    behind: float
+    tip: float = LIVER_MM[0] + 4
+    relief: tuple[tuple[float, float], ...] = ((2.0, 22.0),)
+
+
+def draw_form(rng: Generator) -> Form:
+    """Draw a form of version 1."""
+    tilt, left = rng.normal(0, 0.06), rng.uniform(35, 92)
+    medial, visceral = 12 + rng.normal(0, 5), 8 + rng.normal(0, 5)
+    return Form(tilt, left, medial, visceral, under=8 + rng.normal(0, 6), behind=14 + rng.normal(0, 4))
+
+
+def paint_liver(
+    canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, form: Form, rng: Generator
+) -> tuple[Box, Array]:
+    """Paint a wedge under the right dome, cut by an oblique visceral plane, with left lobe, hilum and fissure.
+
+    Returns:
+        The box around the liver, and the distance to its surface in it.
+    """
     box = canvas.box((0, 0, -25), (100, 110, 145))
     z, y, x = canvas.z[box], canvas.y[box], canvas.x[box]
-    tilt, left = rng.normal(0, 0.06), rng.uniform(35, 92)
-    medial = 0.9 * x + 0.43 * y + (12 + rng.normal(0, 5))
-    visceral = (0.5 + tilt) * x - 0.85 * z - (8 + rng.normal(0, 5))
-    right = softmax(softmax(medial, visceral, 22), LIVER_MM[0] + 4 - z, 8)
-    under = (8 + rng.normal(0, 6) + 0.28 * x - z) * 0.96
-    behind = (y + (14 + rng.normal(0, 4)) + 0.32 * x) * 0.95
-    distance = softmin(right, softmax(softmax(behind, under, 14), x - left, 16), 12)
-    distance = distance + 2 * canvas.noise(rng, 22.0, box)
+    medial = 0.9 * x + 0.43 * y + form.medial
+    visceral = (0.5 + form.tilt) * x - 0.85 * z - form.visceral
+    right = softmax(softmax(medial, visceral, 22), form.tip - z, 8)
+    under = (form.under + 0.28 * x - z) * 0.96
+    behind = (y + form.behind + 0.32 * x) * 0.95
+    distance = softmin(right, softmax(softmax(behind, under, 14), x - form.left, 16), 12)
+    for height, grain_mm in form.relief:
+        distance = distance + height * canvas.noise(rng, grain_mm, box)
     distance = softmax(softmax(distance, cavity[box] + 3, 5), dome[box] + 3, 5)
     canvas.paint(box, distance - 2, FAT_HU)
     for centre, radii in (((4, -18, -14), (13, 11, 26)), ((6, -72, 17), (30, 30, 3 + rng.uniform(0, 3)))):
