@@ -9,6 +9,7 @@ from lightning_liver.data.phantom.canvas import (
     Canvas,
     Enhancement,
     Patient,
+    Point,
     outline,
     softmax,
     softmin,
@@ -124,17 +125,30 @@ def paint_thorax(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rn
 def paint_gut(canvas: Canvas, cavity: Array, hu: Enhancement, rng: Generator) -> None:
     """Paint small bowel, colon and stomach, with gas in front and food, water or positive contrast behind."""
     oral = float(rng.choice((20.0, rng.uniform(60, 130), 260.0), p=(0.3, 0.5, 0.2)))
-    for _ in range(52):
-        start = (rng.uniform(-150, -10), rng.uniform(-85, 20), rng.uniform(-95, 100))
-        line = walk(rng, start, (18, 22, 38), 18, 6.0)
+    paint_bowel(canvas, cavity, hu, oral, ((-150, -85, -95), (-10, 20, 100)), 52, rng)
+    for ends in _COLON:
+        _paint_colon(canvas, cavity, np.array(ends), rng)
+    _paint_stomach(canvas, cavity, hu, oral, rng)
+
+
+def paint_bowel(
+    canvas: Canvas,
+    cavity: Array,
+    hu: Enhancement,
+    oral: float,
+    corners: tuple[Point, Point],
+    loops: int,
+    rng: Generator,
+) -> None:
+    """Paint loops of small bowel that start between two corners; some are filled with the oral contrast medium."""
+    for _ in range(loops):
+        z, y, x = (rng.uniform(low, high) for low, high in zip(*corners, strict=True))
+        line = walk(rng, (z, y, x), (18, 22, 38), 18, 6.0)
         box, f = canvas.tube(line, np.full(18, rng.uniform(9, 15)), 4.0)
         f = np.maximum(f, cavity[box] + 2)
         canvas.paint(box, f, hu.gut)
         filling = float(rng.choice((hu.gut, 25.0, oral, -300.0), p=(0.7, 0.1, 0.13, 0.07)))
         canvas.paint(box, f + 3, filling + 10 * canvas.noise(rng, 9.0, box))
-    for ends in _COLON:
-        _paint_colon(canvas, cavity, np.array(ends), rng)
-    _paint_stomach(canvas, cavity, hu, oral, rng)
 
 
 def _paint_colon(canvas: Canvas, cavity: Array, ends: np.ndarray, rng: Generator) -> None:
@@ -176,10 +190,12 @@ def paint_left_organs(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancemen
     canvas.paint(box, vein, hu.vein)
 
 
-def paint_behind_liver(canvas: Canvas, hu: Enhancement, rng: Generator) -> None:
-    """Paint kidneys, great vessels and gallbladder, which press into the liver."""
+def paint_behind_liver(canvas: Canvas, hu: Enhancement, rng: Generator) -> list[Point]:
+    """Paint kidneys, great vessels and gallbladder, which press into the liver; return the kidneys' centres."""
+    kidneys: list[Point] = []
     for x, z in ((-56, -58), (62, -38)):
         centre, size = (z + rng.normal(0, 5), 43 + rng.normal(0, 3), x), rng.uniform(0.9, 1.1)
+        kidneys.append(centre)
         box, kidney = canvas.ellipsoid(centre, (54 * size, 28 * size, 27 * size), turn=0.5 if x < 0 else -0.5)
         canvas.paint(box, kidney - 5, FAT_HU)
         pyramids = np.clip(0.5 + canvas.noise(rng, 11.0, box), 0, 1) * (kidney < -7)
@@ -193,3 +209,4 @@ def paint_behind_liver(canvas: Canvas, hu: Enhancement, rng: Generator) -> None:
     for (y, x), radius, value in (((24, 10), 11, hu.artery), ((20, -18), 11.5, 0.5 * (hu.vein + hu.liver))):
         canvas.paint(*canvas.ellipsoid((0, y, x), (900, radius, radius), turn=0.0), value)
     canvas.paint(*canvas.ellipsoid((20, 27, -3), (70, 12, 4), turn=0.0), hu.muscle)  # crus of the diaphragm
+    return kidneys

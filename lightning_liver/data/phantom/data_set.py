@@ -32,7 +32,7 @@ from numpy.random import Generator, default_rng
 from scipy import ndimage
 from tqdm import tqdm
 
-from lightning_liver.data.phantom import first
+from lightning_liver.data.phantom import first, second
 from lightning_liver.data.phantom.canvas import Array, Labels
 from lightning_liver.data.phantom.domain import AS_MEASURED, NOISE_HU, Domain
 from lightning_liver.data.sources import Case
@@ -42,7 +42,8 @@ from lightning_liver.machine import cores
 from lightning_liver.types.options import check, number, whole_number
 from lightning_liver.volume import Volume, from_canonical
 
-_VERSION = 2  # increment when the drawing changes
+_VERSIONS = {1: first, 2: second}
+_MARKED = {1: 2, 2: 3}  # numbers in the folder's marker: the drawing that is now version 1 had a version before it
 _TUMOUR_FREE = 8  # one case in eight
 _AXCODES = ("LPS", "RAS", "LAS", "RPS", "LPI")
 _MARKER = "phantom.json"
@@ -56,9 +57,10 @@ def cases(
     matrix: int,
     tumour_fraction: float,
     workers: int | None,
-    phase: str | None = None,  # defaults, since configs of earlier runs lack these three
+    phase: str | None = None,  # defaults, since configs of earlier runs lack these four
     noise_hu: Sequence[float] | None = None,
     slice_mm: float | None = None,
+    version: int = 1,
 ) -> list[Case]:
     """Return cases 0 to count - 1 of a folder, after drawing those that are missing.
 
@@ -67,6 +69,7 @@ def cases(
         count: number of scans, 1 to 1000.
         seed, matrix, tumour_fraction: as for render, fixed for a folder.
         phase, noise_hu, slice_mm: of the Domain, fixed for a folder.
+        version: of the drawing, fixed for a folder: 2, or 1 as in earlier studies.
         workers: processes that draw; None is one per core, 0 draws in this one.
 
     Raises:
@@ -76,6 +79,7 @@ def cases(
     for name, seen, least, most in (
         ("cases", count, 1, 1000),
         ("phantom_seed", seed, 0, 2**63 - 1),
+        ("phantom_version", version, min(_VERSIONS), max(_VERSIONS)),
         ("matrix", matrix, 32, 1024),
         ("workers", workers, 0, 1024),
     ):
@@ -88,17 +92,17 @@ def cases(
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".phantom.lock"):
-            _claim(root, {**drawing, "version": _VERSION, **domain.given()})
+            _claim(root, {**drawing, "version": _MARKED[version], **domain.given()})
             clear_partials(root)
             missing = [case for case in range(count) if not all(path.exists() for path in _paths(root, case))]
-            _make(partial(_save, root, **drawing, domain=domain), missing, workers)
+            _make(partial(_save, root, **drawing, domain=domain, version=version), missing, workers)
     except OSError as error:
         raise LiverError(f"{root}: cannot be written ({error.strerror}); choose another data.root") from error
     return wanted
 
 
 def render(
-    case: int, *, seed: int, matrix: int, tumour_fraction: float, domain: Domain = AS_MEASURED
+    case: int, *, seed: int, matrix: int, tumour_fraction: float, version: int, domain: Domain = AS_MEASURED
 ) -> tuple[Volume, Labels]:
     """Render one canonical scan and its labels (0, 1 liver, 2 tumour), which depend on these arguments alone.
 
@@ -107,13 +111,15 @@ def render(
         seed: of the whole data set.
         matrix: pixels along a side of a slice. The anatomy and the field of view in millimetres do not depend on it.
         tumour_fraction: median over scans of tumour volume / liver volume; 0.012 is as measured.
+        version: of the drawing, 1 or 2.
         domain: scanner and protocol.
     """
     body, scanner, inside, noise = (default_rng([seed, case, stream]) for stream in range(4))
     has_tumour = (case + seed) % _TUMOUR_FREE != _TUMOUR_FREE - 1
-    patient = first.draw_patient(body, tumour_fraction if has_tumour else 0.0, domain.phase)
-    spacing_mm, axes_mm = first.draw_grid(patient, matrix, scanner, domain.slice_mm)
-    hu, labels = first.draw(axes_mm, patient, inside)
+    drawing = _VERSIONS[version]
+    patient = drawing.draw_patient(body, tumour_fraction if has_tumour else 0.0, domain.phase)
+    spacing_mm, axes_mm = drawing.draw_grid(patient, matrix, scanner, domain.slice_mm)
+    hu, labels = drawing.draw(axes_mm, patient, inside)
     hu += _draw_noise(hu.shape, spacing_mm[2], noise, domain.noise_hu or NOISE_HU)
     voxels = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
     return Volume(voxels, spacing_mm, _draw_affine(voxels.shape, spacing_mm, scanner)), labels
@@ -188,10 +194,12 @@ def _results(save: "partial[None]", missing: list[int], workers: int) -> Iterato
 
 
 def _save(
-    root: Path, case: int, *, seed: int, matrix: int, tumour_fraction: float, domain: Domain = AS_MEASURED
+    root: Path, case: int, *, seed: int, matrix: int, tumour_fraction: float, domain: Domain, version: int
 ) -> None:
     cv2.setNumThreads(1)
-    volume, labels = render(case, seed=seed, matrix=matrix, tumour_fraction=tumour_fraction, domain=domain)
+    volume, labels = render(
+        case, seed=seed, matrix=matrix, tumour_fraction=tumour_fraction, domain=domain, version=version
+    )
     for path, voxels in zip(_paths(root, case), (labels, volume.hu), strict=True):
         stored = from_canonical(voxels, volume.affine).transpose(2, 1, 0)
         image = nib.Nifti1Image(stored, volume.affine)

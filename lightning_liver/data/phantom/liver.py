@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.random import Generator
 
 from lightning_liver.data.phantom.canvas import (
@@ -96,7 +97,7 @@ def _grow_tree(root: Point, targets: np.ndarray, trunk_mm: float) -> tuple[np.nd
     return (start + steps * (end - start)).reshape(-1, 3), np.tile(radii, 6)
 
 
-def _draw_points_inside(canvas: Canvas, box: Box, distance: Array, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
+def draw_points_inside(canvas: Canvas, box: Box, distance: Array, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw random points of the liver (n, 3); return them with their depth below its surface in millimetres (n,)."""
     points = rng.uniform((-85, -110, -160), (85, 80, 100), (4000, 3))
     index = canvas.nearest(points)
@@ -108,23 +109,27 @@ def _draw_points_inside(canvas: Canvas, box: Box, distance: Array, rng: Generato
 def paint_vessels(canvas: Canvas, box: Box, distance: Array, hu: Enhancement, rng: Generator) -> None:
     """Paint the portal tree from the hilum, hepatic veins from the dome; both count as liver, as in most LiTS masks."""
     for root, trunk_mm, value in (((4, -14, -12), 6.5, hu.vein), ((56, 14, -18), 6.0, 0.7 * hu.vein + 0.3 * hu.liver)):
-        points, depth = _draw_points_inside(canvas, box, distance, rng)
+        points, depth = draw_points_inside(canvas, box, distance, rng)
         points, radii = _grow_tree(root, points[depth > 5][:60], trunk_mm)
         where, vessels = canvas.tube(points, radii, 2.0)
         canvas.paint(where, vessels, value, in_liver=True)
 
 
-def paint_tumours(canvas: Canvas, tumour: Array, box: Box, distance: Array, patient: Patient, rng: Generator) -> None:
-    """Paint up to 20 tumours, log-normal in total volume; the largest is dark and at least 13 mm wide."""
+def draw_tumour_radii(canvas: Canvas, tumour_fraction: float, rng: Generator) -> Float64[np.ndarray, " n"]:
+    """Draw the radii of up to 20 tumours in millimetres, largest first, log-normal in total volume."""
     volume_mm3 = (
-        np.clip(rng.lognormal(np.log(patient.tumour_fraction), 1.3), 0.001, 0.3)
-        * canvas.liver.sum()
-        * np.prod(canvas.step)
+        np.clip(rng.lognormal(np.log(tumour_fraction), 1.3), 0.001, 0.3) * canvas.liver.sum() * np.prod(canvas.step)
     )
     radii = np.sort(rng.lognormal(0, 0.45, int(np.clip(rng.lognormal(np.log(3.5), 0.9), 1, 20))))[::-1]
     radii = np.maximum(radii * (volume_mm3 / (4.19 * (radii**3).sum())) ** (1 / 3), 2.5)
     radii[0] = max(radii[0], 6.5)
-    points, depth = _draw_points_inside(canvas, box, distance, rng)
+    return radii
+
+
+def paint_tumours(canvas: Canvas, tumour: Array, box: Box, distance: Array, patient: Patient, rng: Generator) -> None:
+    """Paint up to 20 tumours, log-normal in total volume; the largest is dark and at least 13 mm wide."""
+    radii = draw_tumour_radii(canvas, patient.tumour_fraction, rng)
+    points, depth = draw_points_inside(canvas, box, distance, rng)
     free = np.full(len(points), 99.0)  # distance to the nearest tumour's surface
     for index, radius in enumerate(radii.tolist()):
         room = np.flatnonzero((depth > min(0.7 * radius, 22)) & (free > 0.8 * radius))
