@@ -5,8 +5,8 @@ HU clipped to [-160, 240], slices with liver only): median liver 85 to 124 HU; m
 its liver; median standard deviation in 7x7 pixels of liver 9 to 20 HU, correlated by 0.2 to 0.6 from pixel to pixel;
 up to 12 tumours of 6 to 109 mm that are 0.1 % to 32 % of the liver; liver 1400 to 2200 cm3; muscle of the back 53 to 64
 HU; tissue of 75 to 135 HU that is not liver 0.5 to 0.7 of the liver's volume. The best two thresholds score a Dice per
-case of 0.62 on those livers and 0.05 on their tumours; 0.54 and 0.03 here. Position alone scores 0.68 on those livers, 0.59
-here and 0.88 in version 1, see experiments/position.
+case of 0.62 on those livers and 0.05 on their tumours; 0.54 and 0.03 here. Position alone scores 0.68 on those livers,
+0.59 here and 0.88 in version 1, see experiments/position.
 
 Options shift it to another domain, as a target of transfer learning: another phase, noise or distance of slices. The
 anatomy of a case, tumours included, is the same in every domain.
@@ -33,7 +33,8 @@ from numpy.random import Generator, default_rng
 from scipy import ndimage
 from tqdm import tqdm
 
-from lightning_liver.data.phantom import first, second
+import lightning_liver.data.phantom.first as first
+import lightning_liver.data.phantom.second as second
 from lightning_liver.data.phantom.canvas import Array, Labels
 from lightning_liver.data.phantom.domain import AS_MEASURED, NOISE_HU, Domain
 from lightning_liver.data.sources import Case

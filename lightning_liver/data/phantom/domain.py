@@ -89,16 +89,16 @@ class Domain:
 AS_MEASURED = Domain()
 
 
-class Grid(NamedTuple):
+class ScanGrid(NamedTuple):
     """Voxels of a scan: their spacing along z, y and x, and their centres in the body's millimetres."""
 
     spacing_mm: tuple[float, float, float]
     axes_mm: list[np.ndarray]
 
 
-def grid(
+def scan_grid(
     ends_mm: tuple[float, float], slice_mm: float, centre_mm: tuple[float, float], field_mm: float, matrix: int
-) -> Grid:
+) -> ScanGrid:
     """Return the voxels of a square field of view.
 
     Args:
@@ -113,4 +113,4 @@ def grid(
     thickness = float(np.float32(slice_mm))
     plane = (np.arange(matrix) - (matrix - 1) / 2) * pixel
     axes_mm = [np.arange(*ends_mm, thickness), plane + centre_mm[0], plane + centre_mm[1]]
-    return Grid((thickness, pixel, pixel), axes_mm)
+    return ScanGrid((thickness, pixel, pixel), axes_mm)

@@ -18,7 +18,7 @@ from lightning_liver.data.phantom.anatomy import (
     paint_trunk,
 )
 from lightning_liver.data.phantom.canvas import Array, Canvas, Enhancement, Labels, Patient, softmax
-from lightning_liver.data.phantom.domain import PHASE_PROBABILITIES, PHASES, SLICES_MM, Grid, grid
+from lightning_liver.data.phantom.domain import PHASE_PROBABILITIES, PHASES, SLICES_MM, ScanGrid, scan_grid
 from lightning_liver.data.phantom.liver import LIVER_MM, draw_form, paint_liver, paint_tumours, paint_vessels
 
 
@@ -39,14 +39,14 @@ def draw_patient(rng: Generator, tumour_fraction: float, phase: str | None) -> P
     )
 
 
-def draw_grid(patient: Patient, matrix: int, rng: Generator, slice_mm: float | None) -> Grid:
+def draw_grid(patient: Patient, matrix: int, rng: Generator, slice_mm: float | None) -> ScanGrid:
     """Draw the field of view around the body, with slices beyond the liver at both ends."""
     z, y, x = patient.scale
     drawn_mm = float(rng.choice(SLICES_MM))
     ends_mm = LIVER_MM[0] * z - rng.uniform(30, 60), LIVER_MM[1] * z + rng.uniform(14, 26)
     field_mm = 2 * (TRUNK_MM[1] + patient.fat_mm) * x + rng.uniform(6, 50)
     centre_mm = (rng.uniform(10, 18) * y, rng.uniform(-5, 5))
-    return grid(ends_mm, drawn_mm if slice_mm is None else slice_mm, centre_mm, field_mm, matrix)
+    return scan_grid(ends_mm, drawn_mm if slice_mm is None else slice_mm, centre_mm, field_mm, matrix)
 
 
 def draw(axes_mm: Sequence[np.ndarray], patient: Patient, rng: Generator) -> tuple[Array, Labels]:

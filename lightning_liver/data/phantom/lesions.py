@@ -15,6 +15,7 @@ from lightning_liver.data.phantom.liver import draw_points_inside, draw_tumour_r
 
 _ISODENSE = 0.2  # probability for a tumour that is not the largest
 _ISODENSE_BELOW_HU = (4.0, 12.0)
+_BLURRED_HU = 4.0  # that an irregular surface makes a dark tumour brighter
 _CYST_HU = (0.0, 16.0)
 _WITH_CYSTS = 0.45  # fraction of patients, of livers as of kidneys
 
@@ -34,7 +35,7 @@ class Sites(NamedTuple):
 
     def take(self, radius: float) -> tuple[Point | None, "Sites"]:
         """Return the first point with room for a lesion, or None, and the sites that remain."""
-        room = np.flatnonzero((self.depth > min(0.7 * radius, 22)) & (self.free > 0.8 * radius))
+        room = np.flatnonzero((self.depth > min(0.9 * radius, 22)) & (self.free > 0.8 * radius))
         if not len(room):
             return None, self
         centre = self.points[room[0]]
@@ -83,7 +84,7 @@ def _paint_tumour(
 ) -> None:
     """Paint a dark, bright or isodense tumour with its rim and core; the largest one is dark."""
     where, surface = _irregular(canvas, centre, radius, rng.uniform(0.08, 0.18), rng)
-    soft_mm = rng.uniform(0.5, min(3.5, radius / 2))
+    soft_mm = rng.uniform(0.5, min(3.5, radius / 3))
     part = np.clip(0.5 - surface / (soft_mm + canvas.step[2]), 0, 1) * canvas.liver[where]
     below, rim, core = _draw_contrast(patient, rng, is_largest=is_largest)
     depth = -surface / radius
@@ -105,7 +106,7 @@ def _draw_contrast(patient: Patient, rng: Generator, *, is_largest: bool) -> tup
         return -bright, 0.0, core
     if not is_largest and kind < patient.hypervascular + _ISODENSE * (1 - patient.hypervascular):
         return faint, 20 * rim, core / 4
-    return dark, 6 * rim, core
+    return dark + _BLURRED_HU, 4 * rim, core
 
 
 def _irregular(canvas: Canvas, centre: Point, radius: float, roughness: float, rng: Generator) -> tuple[Box, Array]:
@@ -115,7 +116,7 @@ def _irregular(canvas: Canvas, centre: Point, radius: float, roughness: float, r
         radius: of the ball, in millimetres.
         roughness: standard deviation of the surface's noise, as a fraction of the radius.
     """
-    radii = radius * np.exp(rng.normal(0, 0.2, 3))
+    radii = radius * np.exp(rng.normal(0, 0.15, 3))
     reach = 1.6 * radius + 6
     box = canvas.box(centre, (reach, reach, reach))
     surface = canvas.ellipsoid_in(box, centre, tuple(radii), rng.uniform(0, 3))

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.random import Generator
 
-from lightning_liver.data.phantom import first
+import lightning_liver.data.phantom.first as first
 from lightning_liver.data.phantom.anatomy import (
     TRUNK_MM,
     height_above_dome,
@@ -21,7 +21,7 @@ from lightning_liver.data.phantom.anatomy import (
     paint_trunk,
 )
 from lightning_liver.data.phantom.canvas import Array, Canvas, Labels, Patient, softmax
-from lightning_liver.data.phantom.domain import SLICES_MM, Grid, grid
+from lightning_liver.data.phantom.domain import SLICES_MM, ScanGrid, scan_grid
 from lightning_liver.data.phantom.lesions import paint_lesions, paint_renal_cysts
 from lightning_liver.data.phantom.liver import LIVER_MM, Form, paint_liver, paint_vessels
 from lightning_liver.data.phantom.outskirts import paint_mediastinum, paint_pelvis
@@ -41,7 +41,7 @@ def draw_patient(rng: Generator, tumour_fraction: float, phase: str | None) -> P
     return replace(patient, scale=(z, y, x))
 
 
-def draw_grid(patient: Patient, matrix: int, rng: Generator, slice_mm: float | None) -> Grid:
+def draw_grid(patient: Patient, matrix: int, rng: Generator, slice_mm: float | None) -> ScanGrid:
     """Draw a field of view in which the patient lies off the middle, and slices from thorax to pelvis."""
     z, y, x = patient.scale
     drawn_mm = float(rng.choice(SLICES_MM))
@@ -52,7 +52,7 @@ def draw_grid(patient: Patient, matrix: int, rng: Generator, slice_mm: float | N
     y_mm, x_mm = rng.normal(0, _SHIFT_MM).clip(-_LARGEST_SHIFT_MM, _LARGEST_SHIFT_MM).tolist()
     room_mm = (field_mm - body_mm) / 2 + _CUT_MM
     centre_mm = (14 * y + y_mm, float(np.clip(x_mm, -room_mm, room_mm)))
-    return grid(ends_mm, drawn_mm if slice_mm is None else slice_mm, centre_mm, field_mm, matrix)
+    return scan_grid(ends_mm, drawn_mm if slice_mm is None else slice_mm, centre_mm, field_mm, matrix)
 
 
 def draw(axes_mm: Sequence[np.ndarray], patient: Patient, rng: Generator) -> tuple[Array, Labels]:
