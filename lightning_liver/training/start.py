@@ -28,6 +28,7 @@ from lightning_liver.finetune.terms.base import Start, Term
 from lightning_liver.finetune.transfer import Transfer, plan
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.training.callbacks import EpochSeeds
+from lightning_liver.training.domain_statistics import target_statistics
 from lightning_liver.training.forgetting import source_run
 from lightning_liver.training.settings import TrainerOptions
 from lightning_liver.training.trainer import pretraining_trainer
@@ -84,13 +85,14 @@ def copy_source(strategy: Strategy, network: nn.Module, folder: Path) -> frozens
 
 def _refuse_random_teacher(strategy: Strategy, transfer: Transfer) -> None:
     """Refuse a distillation teacher with randomly initialised weights."""
-    taught = _terms_that_need(strategy, "teacher")
+    taught = [f"finetune.terms.{name}" for name in terms_that_need(strategy, "teacher")]
+    taught += [] if strategy.trains else ["finetune=adabn"]
     whole = {one.name for one in transfer.matches if one.moves and transfer.values[one.name].shape == one.shape}
     random = [one.name for one in transfer.matches if one.learnable and one.name not in whole]
     if taught and random:
         raise LiverError(
-            f"finetune.terms.{taught[0]}: expected a source with all weights of the model as its teacher; these are "
-            f"missing or incomplete: {', '.join(random[:5])}. Give another finetune.source, or another model\n"
+            f"{taught[0]}: expected a source with all weights of the model; these are missing "
+            f"or incomplete: {', '.join(random[:5])}. Give another finetune.source, or another model\n"
             f"{transfer.table()}"
         )
 
@@ -101,13 +103,18 @@ def needs_target(strategy: Strategy) -> bool:
     Raises:
         LiverError: a term needs such slices, and finetune.target_root is null.
     """
-    needed = _terms_that_need(strategy, "target")
+    needed = learning_from_target(strategy)
     if needed and strategy.target_root is None:
         raise LiverError(
             f"finetune.target_root=null: expected a folder of scans without masks, which {', '.join(needed)} needs; "
             "give finetune.target_root=..."
         )
     return strategy.target_root is not None and bool(needed or strategy.pretrain is not None)
+
+
+def learning_from_target(strategy: Strategy) -> list[str]:
+    """Return what adapts the network to target_root: terms by name, or adabn. Pre-training does not count."""
+    return terms_that_need(strategy, "target") + ([] if strategy.trains else ["adabn"])
 
 
 def target_store(strategy: Strategy, data: DictConfig) -> Store | None:
@@ -129,11 +136,16 @@ def begin(
 ) -> Beginning:
     """Pre-train if the strategy asks for it, then make the terms and the optimizer groups, and freeze parts."""
     example = torch.zeros(1, data.options.channels, *data.options.size_yx)
+    target = target_statistics(network, data, options.accelerator) if _teaches_target(strategy) else None
     if strategy.pretrain is not None:
         pretrain(strategy.pretrain, network, example, data, options, RunFolder(folder))
         copied = frozenset(name for name, _ in network.named_parameters())
-    terms = make_terms(strategy, Start(network, copied, example))
+    terms = make_terms(strategy, Start(network, copied, example, target))
     return Beginning(terms, *strategy.phases(network))
+
+
+def _teaches_target(strategy: Strategy) -> bool:
+    return bool(set(terms_that_need(strategy, "teacher")) & set(terms_that_need(strategy, "target")))
 
 
 def make_terms(strategy: Strategy, start: Start) -> dict[str, Term]:
@@ -168,7 +180,7 @@ def try_strategy(strategy: Strategy, network: nn.Module, slices: SliceOptions) -
         _refuse_coarse(strategy.pretrain.part, tried.sees(example), example)
     trial = deepcopy(network)
     terms: dict[str, Any] = {**make_terms(strategy, Start(trial, frozenset(), example))}
-    for name in _terms_that_need(strategy, "full_resolution"):
+    for name in terms_that_need(strategy, "full_resolution"):
         trial(example)
         _refuse_coarse(f"finetune.terms.{name}.part", terms[name].features(), example)
 
@@ -208,7 +220,7 @@ def pretrain(
         torch.save({name: tensor.cpu() for name, tensor in network.state_dict().items()}, partial_file)
 
 
-def _terms_that_need(strategy: Strategy, what: str) -> list[str]:
+def terms_that_need(strategy: Strategy, what: str) -> list[str]:
     """Return the names of the terms whose class sets `needs_WHAT`."""
     return sorted(name for name, make in strategy.terms.items() if getattr(_class_of(make), f"needs_{what}", False))
 
