@@ -41,6 +41,7 @@ from lightning_liver.training.start import (
     build_strategy,
     copy_source,
     learning_from_target,
+    source_slices,
     target_store,
     try_strategy,
 )
@@ -111,6 +112,7 @@ def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Train
     data = SliceDataModule(store, split, parts.augment, parts.slices, seed=cfg.seed, planned_steps=plan.planned)
     if target is not None:
         data.target = _companion(parts, data, target, options)
+    data.source = source_slices(parts.strategy, cfg.data, parts.slices)
     start = begin(parts.strategy, parts.network, parts.copied, data, options, state.folder)
     measures = _measures(cfg, data, parts.test_losses)
     task = SegmentationTask(

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
-from lightning_liver.build import build
-from lightning_liver.config import cache_of
+from lightning_liver.build import build, prepared
+from lightning_liver.config import cache_of, read_config
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
+from lightning_liver.data.sampling import Companion, Pools
 from lightning_liver.data.sources import unlabelled
+from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError, explain
 from lightning_liver.files import replacing, write_whole
@@ -126,6 +128,20 @@ def target_store(strategy: Strategy, data: DictConfig) -> Store | None:
     return store
 
 
+def source_slices(strategy: Strategy, cfg: DictConfig, options: SliceOptions) -> Companion | None:
+    """Return the labelled training slices of finetune.source_data, in the run's own spacing; None if no term uses them.
+
+    They are drawn by data.sampling.
+    """
+    if not terms_that_need(strategy, "source_data"):
+        return None
+    files = RunFolder(source_run(str(strategy.source_data)))
+    data = DictConfig(OmegaConf.merge(read_config(files.config).data, {"spacing_mm": cfg.spacing_mm}))
+    store = prepared(data)
+    pools = Pools.of([store.cases[name] for name in Split.read(files.split).train])
+    return Companion(store, pools, options.sampling)
+
+
 def begin(
     strategy: Strategy,
     network: nn.Module,
@@ -169,7 +185,13 @@ def try_strategy(strategy: Strategy, network: nn.Module, slices: SliceOptions) -
     """Build a strategy's parts once with a copy of the network, so that mistakes show before anything is prepared."""
     if not needs_target(strategy) and strategy.target_root is not None:
         log.info("finetune.target_root is not used by this strategy.")
-    if strategy.source_data is not None and strategy.copied_source is None:
+    needing = terms_that_need(strategy, "source_data")
+    if needing and strategy.source_data is None:
+        raise LiverError(
+            f"finetune.source_data=null: expected a run folder with labelled training scans, which "
+            f"{', '.join(needing)} needs; give finetune.source_data=..."
+        )
+    if strategy.source_data is not None and strategy.copied_source is None and not needing:
         log.info("finetune.source_data is not used: this strategy has no source that could be forgotten.")
     elif strategy.source_data is not None:
         source_run(strategy.source_data)

@@ -45,7 +45,8 @@ def tune(place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     def run(name: str, strategy: str, *options: str, expected: int = 0) -> str:
         source = () if strategy == "self_taught" else ("finetune.source=source",)
         target = ("finetune.target_root=unlabelled",) if strategy in TARGETED else ()
-        arguments = small_run(place / "scans", name, f"finetune={strategy}", *source, *target, *options)
+        both = ("finetune.source_data=source",) if strategy == "multitask_source" else ()
+        arguments = small_run(place / "scans", name, f"finetune={strategy}", *source, *target, *both, *options)
         code, output = call("train", *arguments, folder=place, capfd=capfd)
         assert code == expected, output
         assert "Traceback" not in output
@@ -301,6 +302,11 @@ def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
             "domain_adversarial",
             ("finetune.target_root=null",),
             ["finetune.target_root=null: expected a folder of scans without masks, which"],
+        ),
+        (
+            "multitask_source",
+            ("finetune.source_data=null",),
+            ["finetune.source_data=null: expected a run folder with labelled training scans"],
         ),
         ("full", ("finetune.source_data=scans",), ["finetune.source_data=scans", "expected a run folder"]),
         ("full", ("finetune.unfreeze_at_once=2",), ["finetune.unfreeze_at_once"]),

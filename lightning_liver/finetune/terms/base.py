@@ -32,6 +32,7 @@ class Term(nn.Module):
 
     needs_target = False
     needs_teacher = False
+    needs_source_data = False
     needs_full_resolution = False
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import validate_call
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from lightning_liver.finetune.features import on_target
+from lightning_liver.finetune.features import on_companion
 from lightning_liver.finetune.statistics import use_statistics
 from lightning_liver.finetune.terms.base import Frozen, Start, Term, finest
 from lightning_liver.types.options import Checked, Confidence, NonNegative
@@ -46,6 +46,6 @@ class PseudoLabels(Term):
         believed = finest(self.teacher(batch["target"])).float().sigmoid()
         sure = (believed >= self.confidence) | (believed <= 1 - self.confidence)
         loss = binary_cross_entropy_with_logits(
-            finest(on_target(task, batch)).float(), (believed > 0.5).float(), reduction="none"
+            finest(on_companion(task, batch)).float(), (believed > 0.5).float(), reduction="none"
         )
         return self.weight * (loss * sure).sum() / sure.sum().clamp(min=1)
