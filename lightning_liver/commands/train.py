@@ -20,8 +20,10 @@ from lightning_liver.runs.listing import is_listed
 from lightning_liver.runs.timing import Timing, write_timing
 from lightning_liver.tables import Row, or_none
 from lightning_liver.training.assembly import TrainingRun, assemble
+from lightning_liver.training.domain_statistics import adapt, remember_target, say_adapted
 from lightning_liver.training.forgetting import forgetting
 from lightning_liver.training.run_state import RunState, locked
+from lightning_liver.training.start import learning_from_target
 from lightning_liver.training.stopwatch import Stopwatch
 from lightning_liver.training.trainer import log_hyperparameters, quieten
 from lightning_liver.types import Metrics
@@ -92,6 +94,9 @@ def _fit(run: TrainingRun, state: RunState) -> None:
         return
     if last.exists() and not zipfile.is_zipfile(last):
         raise LiverError(f"{last} is damaged: copy it again, or delete it to train from the beginning")
+    if not run.strategy.trains:
+        adapt(run.trainer, run.task, run.data, state.files, str(run.strategy.target_root))
+        return
     if last.exists():
         saved = run.trainer.strategy.load_checkpoint(last, weights_only=True)
         log.info(f"Continuing after epoch {saved['epoch'] + 1}, step {saved['global_step']}")
@@ -107,6 +112,7 @@ def _test(run: TrainingRun, folder: Path) -> Metrics:
     Between the two, thresholds and post-processing are measured on validation cases, and written to decision.json.
     """
     best = RunFolder(folder).best
+    _remember_target(run, RunFolder(folder))
     progress = run.trainer.strategy.load_checkpoint(RunFolder(folder).last, weights_only=True)
     forgotten = forgetting(run.strategy, run.task, best, run.options)
     [logged] = run.trainer.validate(run.task, run.data, ckpt_path=best, weights_only=True, verbose=False)
@@ -118,7 +124,15 @@ def _test(run: TrainingRun, folder: Path) -> Metrics:
         metrics |= run.trainer.test(run.task, run.data, ckpt_path=best, weights_only=True, verbose=False)[0]
         metrics |= run_figures(measures.volumes.scores)
     scores = {name: or_none(value) for name, value in sorted(metrics.items())}
-    return {**scores, "steps": progress["global_step"], "epochs": progress["epoch"] + 1} | forgotten
+    steps = progress["global_step"]
+    return {**scores, "steps": steps, "epochs": progress["epoch"] + 1 if steps else 0} | forgotten
+
+
+def _remember_target(run: TrainingRun, files: RunFolder) -> None:
+    if not run.strategy.trains:
+        say_adapted(files)
+    elif learning_from_target(run.strategy):
+        remember_target(run.task, run.data, run.by_domain, files, str(run.strategy.target_root))
 
 
 def _write(run: TrainingRun, folder: Path, stages: Timing) -> list[Row]:

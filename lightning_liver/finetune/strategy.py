@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -21,6 +21,7 @@ from lightning_liver.finetune.freezing import (
 )
 from lightning_liver.finetune.parts import Named, parts, select
 from lightning_liver.finetune.rates import group, groups, scales
+from lightning_liver.finetune.statistics import norms
 from lightning_liver.types.options import Count, Positive, PositiveFraction
 
 Groups = Callable[[Any], list[dict[str, Any]]]  # task -> parameter groups of the optimizer, each with its `scale`
@@ -52,6 +53,7 @@ class Strategy:
         pretrain: options of pre-training on slices without masks.
         source_optional: True also starts from random weights.
         terms: extra terms of the loss by name, made with `start`; see lightning_liver.finetune.terms.
+        target_sampling: matched draws slices of target_root in the proportions of labelled ones; None, evenly.
 
     Raises:
         pydantic.ValidationError, LiverError: options out of range, or that contradict each other.
@@ -70,6 +72,9 @@ class Strategy:
     pretrain: Any
     source_optional: bool
     terms: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    target_sampling: Literal["matched"] | None = None  # of earlier runs, which did not have the option
+
+    trains: ClassVar[bool] = True  # False: only batch-norm statistics change
 
     def __post_init__(self) -> None:
         if self.source is None and self.pretrain is None and not self.source_optional:
@@ -151,4 +156,52 @@ class Scratch(Strategy):
 
     def phases(self, network: nn.Module) -> Phases:
         """Return a single group, in which all trains."""
+        return Phases(None, ())
+
+
+class AdaBN(Strategy):
+    """The source's network with batch-norm statistics of the target; no weight is trained.
+
+    Args:
+        source, source_data, target_root, target_sampling: as of Strategy; source and target_root are needed.
+
+    Source: Li et al. 2016, arXiv:1603.04779.
+    """
+
+    trains = False
+
+    def __init__(
+        self,
+        *,
+        source: str | None,
+        source_data: str | None,
+        target_root: str | None,
+        target_sampling: Literal["matched"] | None,
+    ) -> None:
+        super().__init__(
+            source=source,
+            copied=None,
+            frozen=None,
+            frozen_epochs=None,
+            unfreeze_every=None,
+            unfreeze_at_once=1,
+            lr_scale=1.0,
+            lr_decay=1.0,
+            source_data=source_data,
+            target_root=target_root,
+            pretrain=None,
+            source_optional=False,
+            target_sampling=target_sampling,
+        )
+
+    def check(self, network: nn.Module) -> None:
+        """Refuse a network without batch norm, which would stay the source's."""
+        if not norms(network):
+            raise LiverError(
+                "finetune=adabn: expected a network with batch normalisation; choose such a model and its source, "
+                "as model=unet_small"
+            )
+
+    def phases(self, network: nn.Module) -> Phases:
+        """Return a single group, which is never trained."""
         return Phases(None, ())

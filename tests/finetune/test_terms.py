@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lightning_liver.finetune import terms
-from lightning_liver.finetune.features import on_target
+from lightning_liver.finetune.features import on_companion
 from lightning_liver.finetune.self_taught import patches
+from lightning_liver.finetune.statistics import statistics_of
 from lightning_liver.finetune.terms.discriminator import reversal_strength, reverse_gradient
 from lightning_liver.finetune.terms.distillation import distillation
 from tests.finetune.tiny import Task, Tiny, batch, start
@@ -182,6 +183,39 @@ def test_pseudo_labels_are_those_that_the_teacher_is_sure_of() -> None:
     assert float(term(Task(network), {"target": unsure}, None)) == 0
 
 
+def test_source_task_is_the_runs_own_loss_on_the_sources_slices() -> None:
+    """In a network in training mode its running statistics stay those of the target."""
+    network = Tiny().train()
+    asked: list[torch.Tensor] = []
+
+    class Losing(Task):
+        def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            asked.extend([logits, labels])
+            return logits.mean()
+
+    own, other = batch(seed=0), batch(seed=1)
+    given_ = own | {"source": other["image"], "source_labels": other["labels"]}
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    loss = terms.source_task(weight=0.5, start=start(network))(Losing(network), given_, None)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    torch.testing.assert_close(asked[0], network(other["image"]))
+    assert torch.equal(asked[1], other["labels"])
+    assert float(loss) == pytest.approx(0.5 * float(asked[0].mean()))
+    assert not list(terms.source_task(weight=0.5, start=start(network)).parameters()), "no head of its own"
+
+
+def test_the_teacher_of_pseudo_labels_answers_with_the_targets_statistics() -> None:
+    network = Tiny()
+    target = {name: value + 1 for name, value in statistics_of(network).items()}
+    made = {
+        which: terms.pseudo_labels(weight=1.0, confidence=0.9, start=start(network)._replace(target=target), **options)
+        for which, options in (("target", {"statistics": "target"}), ("source", {}))
+    }
+    assert torch.equal(made["target"].teacher.network.encoder[0][1].running_mean, torch.ones(3))
+    assert torch.equal(made["source"].teacher.network.encoder[0][1].running_mean, torch.zeros(3))
+    assert torch.equal(network.encoder[0][1].running_mean, torch.zeros(3))
+
+
 def test_tumour_presence_asks_of_every_slice() -> None:
     network = Tiny().eval()
     term = terms.tumour_presence(weight=1.0, part="encoder.*", start=start(network))
@@ -226,7 +260,7 @@ def test_terms_do_not_hear_each_others_target_passes() -> None:
 def test_target_images_leave_the_running_statistics_alone() -> None:
     network = Tiny().train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    on_target(Task(network), batch())
+    on_companion(Task(network), batch())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     network(batch()["image"])
     assert not torch.equal(network.state_dict()["encoder.0.1.running_mean"], before["encoder.0.1.running_mean"])
