@@ -37,7 +37,8 @@ class OptunaSweeper(Sweeper):
             raise LiverError(
                 "hydra/sweeper=optuna: expected the package optuna; do pip install 'lightning-liver[optuna]'"
             )
-        from lightning_liver.sweep.search import Setup, sweep  # here: Optuna is an extra, and slow to import
+        from lightning_liver.sweep.search import sweep  # here: Optuna is an extra, and slow to import
+        from lightning_liver.sweep.trials import Setup
 
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None  # noqa: PT018
         return sweep(Setup(self.options, self.config, self.hydra_context, self.launcher), arguments)
