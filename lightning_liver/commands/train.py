@@ -17,6 +17,7 @@ from lightning_liver.config import identity, read_config
 from lightning_liver.errors import LiverError, Unfinished
 from lightning_liver.inference.decision import write_decision
 from lightning_liver.report.cases import result_table, run_figures, write_cases
+from lightning_liver.report.numbers import number_text
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.listing import is_listed
 from lightning_liver.runs.timing import Timing, read_timing, write_timing
@@ -61,7 +62,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         watch.lap()
         metrics = _validate(run, folder)
         if cfg.trial and not cfg.trial.tested:
-            state.record(validated=f"{cfg.trial.metric} {metrics.get(cfg.trial.metric)}")
+            state.record(validated=f"{cfg.trial.metric} {number_text(metrics.get(cfg.trial.metric), 4)}")
             return metrics
         metrics |= _test(run, folder)
         rows = _write_cases(run, folder)
