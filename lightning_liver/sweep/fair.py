@@ -111,7 +111,8 @@ def _search(
         "pruner": None if options.pruner is None else OmegaConf.to_container(options.pruner),
         "space": typed,
         "budget": _budget(config),
-        "config": identity_of(setup.compose([*contender.overrides, *repeat])),
+        "config": identity_of(config),
+        "repeat": repeat,
     }
     journal = setup.folder / SEARCH / contender.folder
     with locked_study(journal, direction="maximize", settings=settings) as study:

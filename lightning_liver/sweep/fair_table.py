@@ -34,8 +34,8 @@ class ContenderResult:
     search_s: float
     chosen: Mapping[str, str] = field(default_factory=dict)
     score: float | None = None
-    at_end: Sequence[str] = ()
-    rising: Sequence[bool | None] = ()
+    at_end: Sequence[str] = field(default_factory=list)
+    rising: Sequence[bool | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
