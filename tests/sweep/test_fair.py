@@ -306,3 +306,13 @@ def test_options_with_a_value_are_not_tuned(tmp_path: Path) -> None:
 def test_only_a_dice_of_validation_cases_chooses(tmp_path: Path, metric: str) -> None:
     with pytest.raises(LiverError, match="expected a Dice of validation cases"):
         run(tmp_path, metric=metric)
+
+
+def test_study_of_losses_can_be_composed_and_its_trials_count_before_its_runs(tmp_path: Path) -> None:
+    typed = ["experiment=losses_fair", f"hydra.sweep.dir={tmp_path}"]
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(conf()), version_base="1.3"):
+        sweeper = hydra.compose("train", typed, return_hydra_config=True).hydra.sweeper
+    found = fight(**sweeper.params)
+    assert (len(found.contenders), len(found.repeats), sweeper.trials) == (7, 6, 6)
+    assert repeat_of_trials(found.repeats, OmegaConf.create({"folds": 3, "split": None})) == ["seed=0", "data.fold=1"]

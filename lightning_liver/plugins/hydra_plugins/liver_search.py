@@ -1,6 +1,5 @@
 """Sweepers of hydra/sweeper=optuna and =fair. Hydra imports this module at every start, so it imports little."""
 
-from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
@@ -45,7 +44,7 @@ class OptunaSweeper(Sweeper):
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None  # noqa: PT018
         return self.load()(Setup(self.options, self.config, self.hydra_context, self.launcher), arguments)
 
-    def load(self) -> Callable[..., Any]:
+    def load(self) -> Any:
         """Import the function that runs the sweep."""
         from lightning_liver.sweep.search import sweep
 
@@ -57,7 +56,7 @@ class FairSweeper(OptunaSweeper):
 
     choice = "fair"
 
-    def load(self) -> Callable[..., Any]:
+    def load(self) -> Any:
         """Import the function that runs the sweep."""
         from lightning_liver.sweep.fair import sweep
 
