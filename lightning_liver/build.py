@@ -3,20 +3,18 @@
 import logging
 import re
 import warnings
-from functools import partial
 from importlib.util import find_spec
-from inspect import Parameter, signature
-from types import FunctionType
-from typing import Any, get_type_hints
+from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import ValidationError
 
 import lightning_liver.config  # noqa: F401  registers the resolvers that configs use
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError, LiverWarning, explain
+from lightning_liver.types.options import check_partial
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +40,7 @@ def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
     """
     try:
         made = instantiate(node, _convert_="all")
-        _check_partial(made, str(node._get_full_key("")))
+        check_partial(made, str(node._get_full_key("")))
         return made(*args, **kwargs) if args or kwargs else made
     except InstantiationException as error:
         raise LiverError(_reason(error, node)) from error
@@ -64,29 +62,6 @@ def prepared(data: DictConfig) -> Store:
         log.warning(str(warning.message))
     store: Store = build(data.prepare, cases)
     return store
-
-
-def _check_partial(made: object, place: str) -> None:
-    """Check the options of a partial function, and of partial functions among them, by its annotations.
-
-    Raises:
-        LiverError: an option is unknown, of the wrong type or out of range.
-    """
-    if not isinstance(made, partial):
-        return
-    for option, value in made.keywords.items():
-        _check_partial(value, f"{place}.{option}")
-    parameters = signature(made.func).parameters
-    open_ended = any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())
-    if open_ended or not isinstance(made.func, FunctionType) or hasattr(made.func, "raw_function"):  # has validate_call
-        return
-    hints = get_type_hints(made.func, include_extras=True)
-    fields: Any = {name: (hints.get(name, Any), ...) for name in parameters if name in made.keywords}
-    checked = ConfigDict(arbitrary_types_allowed=True, strict=True, extra="forbid")
-    try:
-        create_model("Options", __config__=checked, **fields)(**made.keywords)
-    except ValidationError as error:
-        raise LiverError(explain(error, place)) from error
 
 
 def _group(node: DictConfig) -> str:

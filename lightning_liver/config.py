@@ -43,6 +43,9 @@ _SAME_STUDY = (*COMMAND, *OUTPUT, *PLACES, *SCORING)
 
 SCRATCH = "lightning_liver.finetune.strategy.Scratch"  # reads none of the options of finetune
 
+# Options that earlier runs lack, with the value that gives the same result: it counts as absent.
+FIRST_VALUES = {"data.phantom_version": 1}
+
 _RENAMED_DATA = {"loaders": "num_workers", "shares": "sampling"}  # names that no other group uses
 RENAMED = {f"data.{old}": f"data.{new}" for old, new in _RENAMED_DATA.items()}
 
@@ -88,8 +91,9 @@ _store_losses(sys.argv[1:])
 def identity(cfg: DictConfig) -> str:
     """Return a hash of every option that affects the result.
 
-    Paths, numbers of processes and the budget may differ when a run folder is used again. An option that is null counts
-    as absent, and a renamed option counts under its first name: earlier runs keep their names.
+    Paths, numbers of processes and the budget may differ when a run folder is used again. An option that is null
+    or has its first value counts as absent, and a renamed option counts under its first name: earlier runs keep their
+    names.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     if (plain.get("finetune") or {}).get("_target_") in (None, SCRATCH):
@@ -140,11 +144,16 @@ def is_one_of(option: str, options: Sequence[str]) -> bool:
     return any(option == each or option.startswith(f"{each}.") for each in options)
 
 
+def is_first_value(option: str, value: object) -> bool:
+    """Return whether the value of an option stands for its absence from earlier runs."""
+    return (option, value) in FIRST_VALUES.items()
+
+
 def _without(tree: Mapping[str, Any], options: Sequence[str], above: str = "") -> dict[str, Any]:
     return {
         name: _without(value, options, f"{above}{name}.") if isinstance(value, Mapping) else value
         for name, value in tree.items()
-        if not is_one_of(f"{above}{name}", options)
+        if not is_one_of(f"{above}{name}", options) and not is_first_value(f"{above}{name}", value)
     }
 
 
@@ -195,6 +204,11 @@ def _given(name: str, value: object) -> str:
     return "" if value is None else f"-{name}-" + re.sub(r"[^A-Za-z0-9.]+", "-", str(value)).strip("-")
 
 
+def _after_first(name: str, number: int) -> str:
+    """Return `-name-number` for a folder's name, "" for 1: the folders of the first version have no number."""
+    return "" if number == 1 else f"-{name}-{number}"
+
+
 def _channels(context: int) -> int:
     return 2 * context + 1
 
@@ -203,6 +217,7 @@ _RESOLVERS: dict[str, Callable[..., object]] = {
     "cached": _cached,
     "cache_of": cache_of,
     "given": _given,
+    "after_first": _after_first,
     "channels": _channels,
     "study": _study,
     "job": _job,

@@ -102,7 +102,9 @@ def test_phantoms_of_other_kinds_have_separate_folders() -> None:
 
 def test_shifted_phantoms_have_separate_folders_and_plain_ones_keep_theirs() -> None:
     plain = compose("train", [])
-    assert plain.data.root.endswith("phantom-256-seed-0-tumour-0.012")
+    assert plain.data.root.endswith("phantom-256-seed-0-tumour-0.012-version-2")
+    first = compose("train", ["data.phantom_version=1"])
+    assert first.data.root.endswith("phantom-256-seed-0-tumour-0.012"), "the folder of earlier versions"
     kinds = (
         "data.phase=native",
         "data.phase=late",
@@ -118,13 +120,33 @@ def test_shifted_phantoms_have_separate_folders_and_plain_ones_keep_theirs() -> 
         assert cfg.data.source.root == cfg.data.root
 
 
-def test_null_options_of_phantoms_leave_run_names_unchanged() -> None:
-    plain, before = compose("train", []), compose("train", [])
+def test_first_values_of_phantoms_leave_run_names_unchanged() -> None:
+    first = ["data.phantom_version=1"]
+    plain, before = compose("train", first), compose("train", first)
     with open_dict(before):
-        for name in ("phase", "noise_hu", "slice_mm"):
-            del before.data[name], before.data.source[name]
+        for name in ("phase", "noise_hu", "slice_mm", "phantom_version"):
+            del before.data[name]
+        for name in ("phase", "noise_hu", "slice_mm", "version"):
+            del before.data.source[name]
         before.data.root = plain.data.root
     assert identity(plain) == identity(before)
+    assert identity(plain) != identity(compose("train", []))
+
+
+# Names of runs that results.csv files list
+EARLIER_RUNS = {
+    "augmentation": "1f17e0472be81c61",
+    "finetuning": "a8042fd154c2c3f2",
+    "finetuning_source": "d78b6afd0ec36987",
+    "focal_grid": "d0ea6f7edf868074",
+    "losses": "0a9870db121c963e",
+    "losses_real": "c742fb5c6eb05e1b",
+}
+
+
+@pytest.mark.parametrize(("study", "name"), EARLIER_RUNS.items())
+def test_runs_of_a_study_keep_their_names(study: str, name: str) -> None:
+    assert identity(compose("train", [f"experiment={study}", "data.root=/lits"])) == name
 
 
 def targets(node: DictConfig) -> list[str]:

@@ -59,7 +59,7 @@ def trained(section: str, mine: Path, scans: Path, capfd: pytest.CaptureFixture[
 
 def test_every_section_is_an_example() -> None:
     assert set(SECTIONS) == {
-        *("A loss", "An augmentation", "A network", "A fine-tuning strategy", "A fine-tuning term"),
+        *("A loss", "A sum of losses", "An augmentation", "A network", "A fine-tuning strategy", "A fine-tuning term"),
         *("A metric of a case", "A callback", "A logger", "A command"),
     }
 
@@ -76,6 +76,12 @@ def test_loss_of_the_guide_equals_its_oracle(mine: Path) -> None:
     logits, target = torch.randn(2, 2, 3, 4), torch.randint(0, 2, (2, 2, 3, 4)).float()
     expected = oracle(logits.double().numpy(), target.double().numpy(), power=3.0)
     assert loss(logits, target, power=3.0, class_weights=None).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_weight_of_the_guide_is_switched_on(mine: Path, scans: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    trained("A sum of losses", mine, scans, capfd)
+    weights = [point.value for point in read_scalars(mine / "run" / "tensorboard")["train/weight/second"]]
+    assert weights == [1.0], "at the end of the only epoch"
 
 
 @pytest.mark.slow

@@ -25,7 +25,9 @@ HERE = Path(__file__).parent
 STRUCTURES = ("tumour", "liver")
 BASELINE = "scratch"
 # From Okabe and Ito, "Color Universal Design" (2008); dashes once the colours are used up
-STYLES = [(colour, dash) for dash in ("-", "--") for colour in ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")]
+STYLES = [
+    (colour, dash) for dash in ("-", "--", ":") for colour in ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+]
 
 
 class Tuned(NamedTuple):
@@ -74,7 +76,8 @@ def draw(runs: Sequence[Tuned]) -> Figure:
         for axes, count in zip(row, counts, strict=True):
             for strategy in [*strategies, BASELINE]:
                 alike = [r.curves[structure] for r in runs if (r.strategy, r.patients) == (strategy, count)]
-                if not alike:
+                alike = [curve for curve in alike if curve]
+                if not alike:  # adabn does not train
                     continue
                 steps = [step for step, _ in alike[0]]
                 mean = np.mean([[dice for _, dice in curve] for curve in alike], axis=0)

@@ -13,11 +13,18 @@ from lightning_liver.volume import from_canonical
 MATRIX = 512
 NOISE_HU = 6.0  # added to the phantom's own, so that all slices differ
 TUMOUR_FRACTION = 0.012
+VERSION = 1  # with which the figures of README.md were measured
 
 
 def options(matrix: int, cases: int) -> list[str]:
     """Return options of train.py for phantoms on their own grid of matrix x matrix pixels."""
-    return ["data=phantom", f"data.matrix={matrix}", f"data.cases={cases}", "data.spacing_mm=null"]
+    return [
+        "data=phantom",
+        f"data.matrix={matrix}",
+        f"data.cases={cases}",
+        "data.spacing_mm=null",
+        f"data.phantom_version={VERSION}",
+    ]
 
 
 def full_size(
@@ -28,7 +35,7 @@ def full_size(
     Args:
         liver: fraction of the slices that show liver, by a longer body above and below it; None keeps the phantom's.
     """
-    volume, labels = render(case, seed=0, matrix=matrix, tumour_fraction=TUMOUR_FRACTION)
+    volume, labels = render(case, seed=0, matrix=matrix, tumour_fraction=TUMOUR_FRACTION, version=VERSION)
     places, length = np.arange(slices) * len(labels) // slices, len(labels) / slices
     if liver is not None:
         places, length = _stretched(labels, slices, liver)

@@ -9,7 +9,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-_WRITTEN = (".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml")  # by Hydra
+from lightning_liver.run_folder import RunFolder
+
 _missing: list[Path] = []  # the run folder and those above it that did not exist when the command began, deepest first
 
 
@@ -27,21 +28,21 @@ def remove_new_folder() -> None:
     """Remove the run folder if this command made it and it holds nothing but Hydra's files, an empty log and a lock."""
     if not _missing or not _missing[0].is_dir():
         return
-    folder = _missing[0]
-    files = [path for path in folder.rglob("*") if path != folder / ".hydra"]
-    of_hydra = {folder / name for name in _WRITTEN}
-    if all(path in of_hydra or _is_empty_log_or_lock(path, folder) for path in files):
+    folder, names = _missing[0], RunFolder(_missing[0])
+    files = [path for path in folder.rglob("*") if path != names.hydra]
+    of_hydra = {names.config, names.hydra_config, names.overrides}
+    if all(path in of_hydra or _is_empty_log_or_lock(path, names) for path in files):
         _close_log(folder)
         for path in files:
             path.unlink(missing_ok=True)
-        for path in (folder / ".hydra", *_missing):
+        for path in (names.hydra, *_missing):
             with suppress(OSError):  # holds something else, or does not exist
                 path.rmdir()
     _missing.clear()
 
 
-def _is_empty_log_or_lock(path: Path, folder: Path) -> bool:
-    is_known = path.parent == folder and (path.suffix == ".log" or path.name == ".lock")
+def _is_empty_log_or_lock(path: Path, names: RunFolder) -> bool:
+    is_known = path == names.lock or (path.parent == names.path and path.suffix == ".log")
     return is_known and path.is_file() and not path.is_symlink() and path.stat().st_size == 0
 
 

@@ -69,7 +69,7 @@ def k_means(points: Points, clusters: int, *, starts: int, seed: int) -> Groups:
         found.append((float(((points - centres[groups]) ** 2).sum()), groups))
     if not found:
         raise LiverError(f"clusters={clusters}: each of {starts} starts left a cluster empty; choose fewer clusters")
-    return _largest_first(min(found, key=lambda each: each[0])[1], clusters)
+    return largest_first(min(found, key=lambda each: each[0])[1], clusters)
 
 
 def adjusted_rand(table: Int[np.ndarray, "first second"]) -> float:
@@ -143,7 +143,7 @@ def _pairs(counts: Any, copies: Any) -> Any:
     return (counts**2 - copies) / 2
 
 
-def _largest_first(groups: np.ndarray, clusters: int) -> Groups:
+def largest_first(groups: np.ndarray, clusters: int) -> Groups:
     """Renumber groups by size, equal sizes by their first point."""
     sizes = np.bincount(groups, minlength=clusters)
     first = [int(np.argmax(groups == cluster)) for cluster in range(clusters)]

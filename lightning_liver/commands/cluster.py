@@ -1,10 +1,10 @@
-"""liver-cluster: k-means of slices by the features of a trained network and by their pixels."""
+"""liver-cluster: slices in clusters by the features of a trained network, and by their pixels."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
 from lightning_liver.build import prepared
+from lightning_liver.clustering.co_clustering import binned_counts, co_cluster
 from lightning_liver.clustering.features import find_part, pool_features
 from lightning_liver.clustering.figure import Clustering, clusters_figure, clusters_text
 from lightning_liver.clustering.kmeans import (
@@ -30,16 +31,18 @@ from lightning_liver.clustering.kmeans import (
     standardise,
 )
 from lightning_liver.data.slices import Normalization
+from lightning_liver.data.splits import Split
 from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError, explain
 from lightning_liver.files import required_run
 from lightning_liver.inference.label_maps import whole_slice_logits
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.report.drawing import write_png
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.trained import Weights, read_run
 from lightning_liver.tables import Row, Value, write_csv, write_json_whole
 from lightning_liver.training.settings import available_accelerator
-from lightning_liver.types.options import Count
+from lightning_liver.types.options import Count, NonNegative
 
 log = logging.getLogger(__name__)
 
@@ -59,19 +62,29 @@ class ClusterOptions:
         run: folder of the run whose network computes the features.
         weights: the best of its training, or the pretrained ones from before, without any mask.
         part: name or pattern of the part of the network; the last match is used.
+        method: of the clusters by features: k_means, or co_clustering with the run's training slices (Dai et al. 2008).
         clusters: their number.
         every: use every nth slice of a case.
-        components: number of principal components of the features; None uses the features themselves.
-        starts: of k-means.
+        components: number of principal components of the features for k-means; None uses the features themselves.
+        feature_clusters: number of clusters of features that both data share in co-clustering.
+        auxiliary_clusters: number of clusters of the run's training slices; None is as many as `clusters`.
+        auxiliary_weight: of those slices in the objective.
+        bins: number of intervals of each channel's activations; each channel and bin is a feature to co-cluster.
+        starts: of either method.
         seed: of the first start.
     """
 
     run: Path
     weights: Weights
     part: str
+    method: Literal["k_means", "co_clustering"]
     clusters: Annotated[int, Field(ge=2, le=8)]
     every: Count
     components: Annotated[int, Field(ge=2)] | None
+    feature_clusters: Annotated[int, Field(ge=2)]
+    auxiliary_clusters: Annotated[int, Field(ge=2)] | None
+    auxiliary_weight: NonNegative
+    bins: Annotated[int, Field(ge=2)]
     starts: Count
     seed: Annotated[int, Field(ge=0, lt=2**32 - 10_000)]
 
@@ -100,9 +113,12 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
     store = prepared(cfg.data)
     _warn_of_spacing(trained.spacing_mm, cfg.data.spacing_mm)
     slices = _slices(store, options)
-    features = standardise(_features(trained, part, store, slices))
+    features = _features(trained, part, store, slices)
+    grouped = _by_k_means if options.method == "k_means" else partial(_by_co_clustering, trained=trained, part=part)
+    by_features, described = grouped(features, options=options)
     pixels = _pixels(trained.normalization, store, slices)
-    clustering = _clustering(slices, features, pixels, part, options)
+    described = f"{part}, {features.shape[1]} channels; {described}"
+    clustering = _clustering(slices, standardise(features), by_features, pixels, described, options)
     _write(folder, slices, clustering, lambda n: _windowed(trained.normalization, store, slices[n]))
     log.info(f"{clusters_text(clustering)}\n\n{folder / 'clusters.png'}")
 
@@ -130,17 +146,21 @@ def _slices(store: Store, options: ClusterOptions) -> list[LabelledSlice]:
         LiverError: too few slices for the clusters.
     """
     every = options.every
-    slices = [
-        LabelledSlice(name, record.patient, z, _truth(record, z))
-        for name, record in store.cases.items()
-        for z in range(min(every // 2, record.shape[0] - 1), record.shape[0], every)
-    ]
+    slices = _every_nth(store, store.cases, every)
     if len(slices) < 2 * options.clusters:
         raise LiverError(
             f"every={every}: {len(slices)} slices of {len(store.cases)} cases are too few for {options.clusters} "
             "clusters; choose a smaller one or more cases"
         )
     return slices
+
+
+def _every_nth(store: Store, cases: Iterable[str], every: int) -> list[LabelledSlice]:
+    return [
+        LabelledSlice(name, record.patient, z, _truth(record, z))
+        for name, record in ((name, store.cases[name]) for name in cases)
+        for z in range(min(every // 2, record.shape[0] - 1), record.shape[0], every)
+    ]
 
 
 def _truth(record: CaseRecord, z: int) -> str | None:
@@ -180,24 +200,53 @@ def _windowed(normalization: Normalization, store: Store, each: LabelledSlice) -
     return normalization.window(store.read(each.case, "hu", each.z))
 
 
+def _by_k_means(features: Points, *, options: ClusterOptions) -> tuple[Groups, str]:
+    """Return clusters of standardised features, or of their principal components, and a description."""
+    points, explained = standardise(features), 1.0
+    if options.components is not None:
+        points, explained = principal_components(points, options.components)
+    described = "k-means"
+    if explained < 1:
+        count = points.shape[1]
+        described += f" of {count} principal components, which explain {100 * explained:.1f} % of the variance"
+    return k_means(points, options.clusters, starts=options.starts, seed=options.seed), described
+
+
+def _by_co_clustering(
+    features: Points, *, options: ClusterOptions, trained: TrainedNetwork, part: str
+) -> tuple[Groups, str]:
+    """Return clusters that share clusters of features with the run's training slices, and a description."""
+    store = prepared(trained.config.data)
+    names = [name for name in Split.read(RunFolder(options.run).split).train if name in store.cases]
+    slices = _every_nth(store, names, options.every)
+    target, auxiliary = binned_counts(features, _features(trained, part, store, slices), options.bins)
+    found = co_cluster(
+        target,
+        auxiliary,
+        clusters=options.clusters,
+        auxiliary_clusters=options.auxiliary_clusters or options.clusters,
+        feature_clusters=options.feature_clusters,
+        weight=options.auxiliary_weight,
+        starts=options.starts,
+        seed=options.seed,
+    )
+    return found.target, (
+        f"co-clustering with {len(slices)} training slices of {len(names)} cases of the run, which loses "
+        f"{found.losses[-1]:.4f} nats of information"
+    )
+
+
 def _clustering(
     slices: Sequence[LabelledSlice],
     features: Points,
+    by_features: Groups,
     pixels: Float[np.ndarray, "point pixel"],
-    part: str,
+    described: str,
     options: ClusterOptions,
 ) -> Clustering:
-    points, explained, description = features, 1.0, f"{part}, {features.shape[1]} channels"
-    if options.components is not None:
-        points, explained = principal_components(features, options.components)
-    if explained < 1:
-        count = points.shape[1]
-        description += f"; {count} principal components explain {100 * explained:.1f} % of the variance"
-    by_features, by_pixels = (
-        k_means(each, options.clusters, starts=options.starts, seed=options.seed) for each in (points, pixels)
-    )
+    by_pixels = k_means(pixels, options.clusters, starts=options.starts, seed=options.seed)
     return Clustering(
-        description=description,
+        description=described,
         truth=[each.truth or "unknown" for each in slices],
         features=by_features,
         pixels=by_pixels,

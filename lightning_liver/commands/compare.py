@@ -12,6 +12,7 @@ from lightning_liver.comparison.readme import MarkedBlock, check_marks, write_bl
 from lightning_liver.comparison.runs import status_rows
 from lightning_liver.comparison.study import Study, study
 from lightning_liver.comparison.study_text import PAIRS, pair_rows, study_text
+from lightning_liver.sweep.fair_table import FairResult, fair_text, read_fair, write_fair
 from lightning_liver.tables import text_table, write_csv
 
 STRUCTURES = {"tumour": ("tumour",), "liver": ("liver",), "both": ("tumour", "liver")}
@@ -41,7 +42,8 @@ def comparison(
 ) -> str:
     """Return the text of a comparison; with `readme` write it there too, with figures and results.csv beside it.
 
-    The runs of this results.csv are compared as well, and their rows stay.
+    The runs of this results.csv are compared as well, and their rows stay. What the contenders of a fair comparison
+    chose is in the text, too, and with `readme` in the fair.json beside it.
 
     Args:
         places: run folders, folders above them, results.csv files and folders with one.
@@ -62,10 +64,13 @@ def comparison(
     compared = study(runs, structures, baseline=baseline, within=options)
     losses = loss_scores(runs, options)
     parts = [effects_text(runs, structures) if effects else "", study_text(compared), loss_metric_text(*losses)]
-    text = "\n\n".join(filter(None, parts))
+    fair = _fair_results([*places, *([str(Path(readme).parent)] if readme else [])])
+    text = "\n\n".join(filter(None, [*parts, *map(fair_text, fair)]))
     images = _write_figures([figures, str(Path(readme).parent) if readme else None], compared, losses)
     if readme:
         results.write_results(Path(readme).with_name(results.NAME), runs, options)
+        if fair:
+            write_fair(Path(readme).parent, fair[0])
         write_block(Path(readme), MarkedBlock(command, text, images))
     return text
 
@@ -73,6 +78,12 @@ def comparison(
 def _results_beside(readme: str | None) -> list[Path]:
     table = Path(readme).with_name(results.NAME) if readme else None
     return [table] if table and table.exists() else []
+
+
+def _fair_results(places: Sequence[str]) -> list[FairResult]:
+    """Return what the contenders of fair comparisons chose, each comparison once."""
+    found = [read_fair(Path(place)) for place in places if Path(place).is_dir()]
+    return [each for n, each in enumerate(found) if each is not None and each not in found[:n]]
 
 
 def _write_figures(folders: Sequence[str | None], compared: Study, losses: LossScores) -> list[str]:

@@ -24,22 +24,34 @@ from lightning_liver.inference.predict_volume import autocast_of
 from lightning_liver.machine import threads
 from lightning_liver.runs.listing import is_done, is_listed
 from lightning_liver.runs.timing import read_timing
+from lightning_liver.sweep.contenders import fight_of, repeat_of_trials, runs_of
 from lightning_liver.sweep.design import jobs as designed
+from lightning_liver.sweep.fair_table import read_fair
 from lightning_liver.tables import duration
 from lightning_liver.training.memory_format import choose_memory_format
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
 from lightning_liver.training.stopwatch import seconds_of
 from lightning_liver.types import STRUCTURES
+from lightning_liver.types.options import Count, check
 
 _TIMED_S = 3.0  # spent on timing one kind of step
 _FEWEST_STEPS = 3
 
 
+class Trials(NamedTuple):
+    """Trials of a fair comparison before its runs: all, those that have ended, and those that run at once."""
+
+    total: int
+    ended: int
+    at_once: int
+
+
 class Plan(NamedTuple):
-    """The configs of a command's runs, with Hydra's own part, and the number of them that run at once."""
+    """The configs of a command's runs, with Hydra's own part, the number of them that run at once, and trials."""
 
     runs: Sequence[DictConfig]
     at_once: int
+    trials: Trials | None = None
 
 
 def estimate(arguments: Sequence[str]) -> str:
@@ -58,6 +70,13 @@ def estimate(arguments: Sequence[str]) -> str:
         return f"{count}."
     seconds, how = _seconds_a_run(plan, remaining[0])
     total = math.ceil(len(remaining) / plan.at_once) * seconds
+    if plan.trials:
+        total += math.ceil((plan.trials.total - plan.trials.ended) / plan.trials.at_once) * seconds
+        return (
+            f"{plan.trials.total} trials, {plan.trials.ended} of them ended, then {count}; {plan.at_once} at a time.\n"
+            f"About {seconds:.0f} s each ({how}): at most {duration(total)} for the rest, as hopeless trials end early "
+            "and a run whose setting was chosen by its own trial is only tested."
+        )
     return (
         f"{count}; {plan.at_once} at a time.\n"
         f"About {seconds:.0f} s a run ({how}): {duration(total)} for the remaining {len(remaining)}."
@@ -81,18 +100,41 @@ def plan_of(arguments: Sequence[str]) -> Plan:
         if whole.hydra.mode != RunMode.MULTIRUN and not {"-m", "--multirun"} & set(arguments):
             return Plan([whole], 1)
         sweeper = whole.hydra.sweeper
+        if "trials" in sweeper:
+            return _plan_of_fair(whole, typed)
         is_design = "factors" in sweeper
         if not is_design and not sweeper._target_.endswith(BasicSweeper.__name__):
             raise LiverError(
-                "estimate=true: expected a plain sweep or a design; "
+                "estimate=true: expected a plain sweep, a design or a fair comparison; "
                 f"hydra/sweeper={whole.hydra.runtime.choices['hydra/sweeper']} chooses its runs as it goes"
             )
         swept = [f"{name}={value}" for name, value in (sweeper.params or {}).items()]
         (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides([*swept, *typed]), None)
         jobs = list(designed(sweeper.factors or {}, jobs)) if is_design else jobs
         runs = [hydra.compose("train", job, return_hydra_config=True) for job in jobs]
-    jobs_wanted = OmegaConf.select(whole, "hydra.launcher.n_jobs", default=1)
-    return Plan(runs, min(len(runs), jobs_wanted if jobs_wanted > 0 else threads()))
+    return Plan(runs, min(len(runs), _jobs_at_once(whole)))
+
+
+def _plan_of_fair(whole: DictConfig, arguments: Sequence[str]) -> Plan:
+    """Compose the tested runs with what their contenders have chosen, as far as they have, and count the trials."""
+    sweeper = whole.hydra.sweeper
+    check("hydra.sweeper.trials", sweeper.trials, Count)
+    fight = fight_of(sweeper.params, arguments, OverridesParser.create())
+    repeat_of_trials(fight.repeats, whole.data)
+    known = read_fair(Path(whole.hydra.sweep.dir))
+    runs = [
+        hydra.compose("train", overrides, return_hydra_config=True)
+        for _, overrides in runs_of(fight, known.chosen if known else {})
+    ]
+    names, at_once = {each.name for each in fight.contenders}, _jobs_at_once(whole)
+    ended = sum(each.trials for each in known.contenders if each.contender in names) if known else 0
+    trials = Trials(sweeper.trials * len(fight.contenders), ended, min(len(fight.contenders), at_once))
+    return Plan(runs, min(len(runs), at_once), trials)
+
+
+def _jobs_at_once(whole: DictConfig) -> int:
+    wanted: int = OmegaConf.select(whole, "hydra.launcher.n_jobs", default=1)
+    return wanted if wanted > 0 else threads()
 
 
 def run_folder(cfg: DictConfig) -> Path:

@@ -24,9 +24,10 @@ from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import Kind, check_uncertainty, has_dropout
 from lightning_liver.report.cases import draw_cases, run_figures, write_scores
 from lightning_liver.run_folder import RunFolder
-from lightning_liver.runs.trained import decision_of, read_run, tested_cases
+from lightning_liver.runs.trained import DomainStatistics, decision_of, read_checkpoint, read_run, tested_cases
 from lightning_liver.tables import or_none, write_json_whole
 from lightning_liver.training.case_callbacks import Calibration, UncertaintyAgainstMistakes
+from lightning_liver.training.domain_statistics import StatisticsByDomain
 from lightning_liver.training.settings import resolve_auto
 from lightning_liver.training.task import SegmentationTask
 from lightning_liver.training.trainer import bare_trainer
@@ -49,13 +50,13 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         LiverError: a run without weights or test cases; what preparing raises.
     """
     run = required_run(cfg.run)
-    trained = read_run(run)
-    saved = trained.config
     typed = HydraConfig.get().overrides.task
     if others := [override for override in typed if override.startswith(_OF_MASKS)]:
         raise LiverError(f"{others[0]}: expected only with truth= and predictions=; leave it out")
     check_scoring(mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
     elsewhere = any(override.startswith(("data=", "data.root=")) for override in typed)
+    trained = read_run(run, statistics=cfg.statistics, elsewhere=elsewhere and Path(str(cfg.data.root)))
+    saved = trained.config
     data = _for_the_weights(cfg.data, saved.data) if elsewhere else _with_typed(saved.data, typed)
     store = prepared(data)
     cases = tuple(store.labelled()) if elsewhere else tested_cases(run)
@@ -69,18 +70,30 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     task = _task(trained, cfg, thresholds, flips=bool(_given(cfg.inference.flips, saved.inference.get("flips"))))
     volumes = VolumeScores(module, post_process, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
     calibration = Calibration()
-    callbacks = [volumes, calibration, UncertaintyAgainstMistakes()]
+    by_domain = _by_domain(run, cfg.statistics, elsewhere)
+    callbacks = [by_domain, volumes, calibration, UncertaintyAgainstMistakes()]
     logged = bare_trainer(resolve_auto(build(cfg.trainer)), callbacks=callbacks).test(task, module, verbose=False)[0]
     rows = write_scores(folder, store, volumes.scores, calibration.bins)
     draw_cases(RunFolder(folder).pictures, store, rows, volumes.kept, module.normalization.window_hu)
     metrics: dict[str, Any] = {name: or_none(value) for name, value in logged.items() if name.startswith("test/")}
     metrics |= run_figures(volumes.scores) | {"mode": cfg.mode, "tolerance_mm": cfg.tolerance_mm}
+    if trained.statistics is not None:
+        metrics["batch_norm_statistics"] = trained.statistics
     write_json_whole(RunFolder(folder).metrics, metrics)
     patients = [store.cases[case].patient for case in volumes.scores]
     tables = score_tables(list(volumes.scores.values()), patients, metrics, cfg.tolerance_mm)
     tables += _uncertainty_text(metrics, cfg.uncertainty)
     log.info(f"{run} on {store.folder if elsewhere else 'its test cases'}\n\n{tables}\n\n{folder}")
     return metrics
+
+
+def _by_domain(run: Path, asked: str | None, elsewhere: bool) -> StatisticsByDomain:
+    """Return what tests cases of a run that lie in its target's folder with the target's statistics."""
+    known = None if asked or elsewhere else DomainStatistics.of(read_checkpoint(RunFolder(run).best))
+    if known is None or not known.cases:
+        return StatisticsByDomain(())
+    log.info(f"Cases in the target's folder use its statistics: {', '.join(known.cases)}")
+    return StatisticsByDomain(known.cases, known.target)
 
 
 def _check_uncertainty(cfg: DictConfig, network: nn.Module, *, views: int) -> None:

@@ -63,7 +63,7 @@ def export(cfg: DictConfig, folder: Path) -> Path:
     """
     options = _options(cfg)
     write, read = build(cfg.format.write), build(cfg.format.read)
-    trained = read_run(options.run)
+    trained = read_run(options.run, statistics=cfg.statistics, elsewhere=True)
     example = _random(trained, _EXAMPLE, np.random.default_rng(options.seed))
     _refuse_other_output(trained.network, example)
     document = describe(trained, thresholds(options.run))

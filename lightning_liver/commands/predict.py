@@ -173,7 +173,8 @@ def _networks_and_options(
     trainer = resolve_auto(build(cfg.trainer))
     if trainer.threads is not None:
         torch.set_num_threads(trainer.threads)
-    networks = [_made_ready(read_run(folder), trainer) for folder in folders]
+    read = partial(read_run, statistics=cfg.statistics, elsewhere=Path(str(cfg.input)).expanduser())
+    networks = [_made_ready(read(folder), trainer) for folder in folders]
     decisions = [decision_of(cfg.inference, run, folder) for run, folder in zip(networks, folders, strict=True)]
     liver, tumour = (sum(values) / len(decisions) for values in zip(*(one[0] for one in decisions), strict=True))
     if len({one[1] for one in decisions}) > 1:

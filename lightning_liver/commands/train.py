@@ -2,8 +2,10 @@
 
 import logging
 import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -15,13 +17,16 @@ from lightning_liver.config import identity, read_config
 from lightning_liver.errors import LiverError, Unfinished
 from lightning_liver.inference.decision import write_decision
 from lightning_liver.report.cases import result_table, run_figures, write_cases
+from lightning_liver.report.numbers import number_text
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.listing import is_listed
-from lightning_liver.runs.timing import Timing, write_timing
+from lightning_liver.runs.timing import Timing, read_timing, write_timing
 from lightning_liver.tables import Row, or_none
 from lightning_liver.training.assembly import TrainingRun, assemble
+from lightning_liver.training.domain_statistics import adapt, remember_target, say_adapted
 from lightning_liver.training.forgetting import forgetting
 from lightning_liver.training.run_state import RunState, locked
+from lightning_liver.training.start import learning_from_target
 from lightning_liver.training.stopwatch import Stopwatch
 from lightning_liver.training.trainer import log_hyperparameters, quieten
 from lightning_liver.types import Metrics
@@ -33,13 +38,14 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
     """Prepare, train, test and draw into a run folder; the metrics are also in its metrics.json, written last.
 
     A folder that holds a part of this run is continued, a complete one is returned as it is, and a run that a study's
-    results.csv lists is skipped.
+    results.csv lists is skipped, unless it is a trial, whose score is needed. A trial with `tested: false` ends with
+    its validation; the same run that is no trial continues it with its test.
 
     Raises:
         LiverError: a mistake that the user can fix.
         Pruned: the run is a trial that was given up.
     """
-    if is_listed(folder.name, cfg.results, cfg.trainer):
+    if not cfg.trial and is_listed(folder.name, cfg.results, cfg.trainer):
         log.info(f"{folder.name} is skipped: {cfg.results} lists it. results=null repeats it.")
         return {}
     with locked(folder) as state:
@@ -52,12 +58,17 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         with_report, watch = wants_report(cfg), Stopwatch()
         run = assemble(cfg, options, state)
         prepare_s = watch.lap()
-        _fit(run, state)
+        timing = _fit(run, state, prepare_s)
         _raise_if_pruned(cfg, state)
-        state.record(fitted=True)
-        fit_s = watch.lap()
-        metrics = _test(run, folder)
-        rows = _write(run, folder, Timing(prepare_s=prepare_s, fit_s=fit_s, test_s=watch.lap()))
+        state.record(fitted=True, validated=None)
+        watch.lap()
+        metrics = _validate(run, folder)
+        if cfg.trial and not cfg.trial.tested:
+            state.record(validated=f"{cfg.trial.metric} {number_text(metrics.get(cfg.trial.metric), 4)}")
+            return metrics
+        metrics |= _test(run, folder)
+        rows = _write_cases(run, folder)
+        write_timing(folder, replace(timing, test_s=watch.lap()))
         log_hyperparameters(run.logger, cfg, metrics)
         finish(folder, metrics, with_report=with_report)
         state.complete(metrics)
@@ -79,8 +90,11 @@ def _raise_if_pruned(cfg: DictConfig, state: RunState) -> None:
         state.raise_if_pruned()
 
 
-def _fit(run: TrainingRun, state: RunState) -> None:
+def _fit(run: TrainingRun, state: RunState, prepare_s: float) -> Timing:
     """Train from the last checkpoint of the folder, if there is one, to the end; the run is incomplete from now on.
+
+    Returns:
+        What is also in timing.json: the seconds so far; those of the earlier process if it had trained to the end.
 
     Raises:
         Unfinished: the user stopped it.
@@ -89,9 +103,24 @@ def _fit(run: TrainingRun, state: RunState) -> None:
     last = state.files.last
     state.reopen()
     if state.is_fitted:
-        return
+        return read_timing(state.folder)
+    watch = Stopwatch()
     if last.exists() and not zipfile.is_zipfile(last):
         raise LiverError(f"{last} is damaged: copy it again, or delete it to train from the beginning")
+    if run.strategy.trains:
+        _train_on(run, state)
+    else:
+        adapt(run.trainer, run.task, run.data, state.files, str(run.strategy.target_root))
+    speed = run.throughput
+    timing = Timing(
+        prepare_s=prepare_s, fit_s=watch.lap(), slices_per_s=speed.slices_per_s, wait_share=speed.wait_share
+    )
+    write_timing(state.folder, timing)
+    return timing
+
+
+def _train_on(run: TrainingRun, state: RunState) -> None:
+    last = state.files.last
     if last.exists():
         saved = run.trainer.strategy.load_checkpoint(last, weights_only=True)
         log.info(f"Continuing after epoch {saved['epoch'] + 1}, step {saved['global_step']}")
@@ -101,30 +130,45 @@ def _fit(run: TrainingRun, state: RunState) -> None:
         raise Unfinished(f"Interrupted. Continue with: python train.py resume={state.folder}") from None
 
 
-def _test(run: TrainingRun, folder: Path) -> Metrics:
-    """Return the scores of the best weights: validation cases as training saw them, test cases as volumes.
+def _validate(run: TrainingRun, folder: Path) -> Metrics:
+    """Return the scores of the best weights on validation cases, as training saw them, and the length of the training.
 
-    Between the two, thresholds and post-processing are measured on validation cases, and written to decision.json.
+    Thresholds and post-processing are measured, too, and written to decision.json.
     """
-    best = RunFolder(folder).best
-    progress = run.trainer.strategy.load_checkpoint(RunFolder(folder).last, weights_only=True)
-    forgotten = forgetting(run.strategy, run.task, best, run.options)
-    [logged] = run.trainer.validate(run.task, run.data, ckpt_path=best, weights_only=True, verbose=False)
-    metrics: Metrics = dict(logged)
-    measures = run.measures
-    gains = [*measures.tuning.rows(), *measures.gains.rows()]
-    write_decision(folder, measures.tuning.used(), measures.tuning.tuned(), gains)
-    if run.data.split.test:
-        metrics |= run.trainer.test(run.task, run.data, ckpt_path=best, weights_only=True, verbose=False)[0]
-        metrics |= run_figures(measures.volumes.scores)
-    scores = {name: or_none(value) for name, value in sorted(metrics.items())}
-    return {**scores, "steps": progress["global_step"], "epochs": progress["epoch"] + 1} | forgotten
+    files = RunFolder(folder)
+    _remember_target(run, files)
+    progress = run.trainer.strategy.load_checkpoint(files.last, weights_only=True)
+    forgotten = forgetting(run.strategy, run.task, files.best, run.options)
+    [logged] = run.trainer.validate(run.task, run.data, ckpt_path=files.best, weights_only=True, verbose=False)
+    tuning = run.measures.tuning
+    write_decision(folder, tuning.used(), tuning.tuned(), [*tuning.rows(), *run.measures.gains.rows()])
+    steps = progress["global_step"]
+    return _finite(logged) | {"steps": steps, "epochs": progress["epoch"] + 1 if steps else 0} | forgotten
 
 
-def _write(run: TrainingRun, folder: Path, stages: Timing) -> list[Row]:
-    """Write the tables and pictures of the tested cases and timing.json; return the rows of cases.csv."""
+def _remember_target(run: TrainingRun, files: RunFolder) -> None:
+    if not run.strategy.trains:
+        say_adapted(files)
+    elif learning_from_target(run.strategy):
+        remember_target(run.task, run.data, run.by_domain, files, str(run.strategy.target_root))
+
+
+def _test(run: TrainingRun, folder: Path) -> Metrics:
+    """Return the scores of the best weights on test cases, as volumes; none without a test case."""
+    if not run.data.split.test:
+        return {}
+    [logged] = run.trainer.test(run.task, run.data, ckpt_path=RunFolder(folder).best, weights_only=True, verbose=False)
+    return _finite({**logged, **run_figures(run.measures.volumes.scores)})
+
+
+def _finite(scores: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: or_none(value) for name, value in scores.items()}
+
+
+def _write_cases(run: TrainingRun, folder: Path) -> list[Row]:
+    """Write the tables and pictures of the tested cases; return the rows of cases.csv."""
     measures = run.measures
-    rows = write_cases(
+    return write_cases(
         folder,
         run.data.store,
         run.data.split,
@@ -134,6 +178,3 @@ def _write(run: TrainingRun, folder: Path, stages: Timing) -> list[Row]:
         predictions=measures.volumes.kept,
         window_hu=run.data.normalization.window_hu,
     )
-    speed = run.throughput
-    write_timing(folder, replace(stages, slices_per_s=speed.slices_per_s, wait_share=speed.wait_share))
-    return rows

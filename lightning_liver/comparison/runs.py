@@ -13,6 +13,7 @@ from lightning_liver.runs.scores import ScoredCase as ScoredCase
 from lightning_liver.runs.scores import read_cases, read_losses
 from lightning_liver.runs.settings import Settings, configuration_names, learnt, read_settings, stratum
 from lightning_liver.runs.status import COMPLETE as COMPLETE
+from lightning_liver.runs.status import SEARCHED as SEARCHED
 from lightning_liver.runs.status import json_of, status_of
 from lightning_liver.runs.timing import read_timing
 from lightning_liver.tables import Row
@@ -47,7 +48,7 @@ class Run:
 
     Args:
         folder: of the run; for a row of results.csv only its name, and no such folder need exist.
-        reason: why it failed or was pruned.
+        reason: why it failed or was pruned; of a trial its score.
         losses: mean over patients of each loss measured in testing; the scans of a patient are averaged first.
         lesions: recall and precision of lesions detected, by LESION_FIGURES.
         seconds: of training and testing.

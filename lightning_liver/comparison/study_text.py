@@ -6,7 +6,7 @@ from lightning_liver.comparison.crossed import Components, components, tables_of
 from lightning_liver.comparison.heatmap import grid_text
 from lightning_liver.comparison.letter_display import letter_display
 from lightning_liver.comparison.reading import reading_text
-from lightning_liver.comparison.runs import COMPLETE
+from lightning_liver.comparison.runs import COMPLETE, SEARCHED
 from lightning_liver.comparison.statistics import (
     Comparison,
     Scores,
@@ -208,7 +208,10 @@ def _figures(pair: Comparison) -> str:
 def _remarks(study: Study) -> list[str]:
     """Return the notes that a reader needs to judge the numbers."""
     remarks = []
-    incomplete = sum(run.status != COMPLETE for run in study.runs)
+    searched = sum(run.status in SEARCHED for run in study.runs)
+    incomplete = sum(run.status != COMPLETE for run in study.runs) - searched
+    if searched:
+        remarks.append(f"{counted(searched, 'trial')} of a search not tested, and not compared: liver-compare --status")
     if incomplete:
         remarks.append(
             f"{incomplete} of {len(study.runs)} runs are not complete and not counted: liver-compare --status"

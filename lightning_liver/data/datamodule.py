@@ -1,7 +1,7 @@
 """Batches of slices for training, validating and testing."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -14,11 +14,13 @@ from pydantic.dataclasses import dataclass
 from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
-from lightning_liver.data.sampling import EpochSampler, Kind, Pools
+from lightning_liver.augment.policy import none
+from lightning_liver.data.sampling import Companion, EpochSampler, Kind, Pools
 from lightning_liver.data.slices import Augment, CaseBatches, Normalization, TrainingSlices, WholeSlices
 from lightning_liver.data.splits import Split
-from lightning_liver.data.store import CaseRecord, Store, intensity
+from lightning_liver.data.store import Store, intensity
 from lightning_liver.types.options import Count, Natural, NonNegative, Side, Window
+from lightning_liver.types.tensors import Images
 
 
 def _check_weights(weights: dict[str, float]) -> dict[str, float]:
@@ -74,8 +76,11 @@ class SliceDataModule(pl.LightningDataModule):
         split: training, validation and test cases.
         augment: a policy, see lightning_liver.data.slices.Augment.
         seed: of the samples, together with epoch and position.
-        target: a store whose slices, without labels, accompany the training samples.
         planned_steps: steps of the whole run, after which the last epoch ends; None does not limit it.
+
+    Attributes:
+        target: slices without labels that accompany the training samples, as `target` of a batch; None has none.
+        source: labelled slices that do, as `source` and `source_labels`.
     """
 
     def __init__(
@@ -86,11 +91,12 @@ class SliceDataModule(pl.LightningDataModule):
         options: SliceOptions,
         *,
         seed: int,
-        target: Store | None = None,
         planned_steps: Callable[[], int | None] = lambda: None,
     ) -> None:
         super().__init__()
-        self.target, self.planned_steps = target, planned_steps
+        self.target: Companion | None = None
+        self.source: Companion | None = None
+        self.planned_steps = planned_steps
         self.store, self.split, self.augment, self.options, self.seed = store, split, augment, options, seed
         training = [store.cases[name] for name in split.train]
         mean, std = intensity(training, options.window_hu) if options.standardise else (0.0, 1.0)
@@ -100,26 +106,42 @@ class SliceDataModule(pl.LightningDataModule):
         # On resume Lightning makes the iterator, whose workers draw ahead, before it sets the sampler's epoch; its
         # current_epoch is still one behind the epoch in which the checkpoint was saved
         epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0  # type: ignore[attr-defined]
-        cases = [self.store.cases[name] for name in self.split.train]
-        return self._training(self.store, cases, self.options.sampling, epoch, self.target, left=self._left)
+        pools = Pools.of([self.store.cases[name] for name in self.split.train])
+        weights, left = self.options.sampling, self._left
+        return self._drawn(self.store, pools, weights, epoch, left=left, target=self.target, source=self.source)
 
     def unlabelled_dataloader(self, epoch: int) -> DataLoader[Any]:
         """Return slices of any kind of the target, else of the training cases, from an epoch on; ignore labels."""
-        store = self.target or self.store
-        cases = list(store.cases.values()) if self.target else [store.cases[name] for name in self.split.train]
-        return self._training(store, cases, {"any": 1.0}, epoch, None)
+        store = self.target.store if self.target else self.store
+        cases = list(store.cases) if self.target else self.split.train
+        return self._drawn(store, Pools.of([store.cases[name] for name in cases]), {"any": 1.0}, epoch)
 
-    def _training(
+    def target_batches(self) -> Iterator[Images]:
+        """Yield data.slices_per_epoch crops of the target, drawn as in training but not augmented."""
+        assert self.target is not None, "the run has no target"
+        store, pools, weights = self.target.store, self.target.pools, self.target.weights
+        large = self.options.eval_batch_size
+        yield from (batch["image"] for batch in self._drawn(store, pools, weights, 0, augment=none(), batch_size=large))
+
+    def target_slices(self) -> DataLoader[Any]:
+        """Return all whole slices of the target."""
+        assert self.target is not None, "the run has no target"
+        return self._whole(list(self.target.store.cases), native=False, store=self.target.store)
+
+    def _drawn(
         self,
         store: Store,
-        cases: Sequence[CaseRecord],
+        pools: Pools,
         weights: Mapping[Kind, float],
         epoch: int,
-        target: Store | None,
+        *,
+        augment: Augment | None = None,
+        batch_size: int | None = None,
         left: Callable[[], float] = lambda: math.inf,
+        target: Companion | None = None,
+        source: Companion | None = None,
     ) -> DataLoader[Any]:
         rank, world = self._processes()
-        pools = Pools.of(cases)
         sampler = EpochSampler(
             pools,
             length=self.options.slices_per_epoch,
@@ -134,15 +156,16 @@ class SliceDataModule(pl.LightningDataModule):
         slices = TrainingSlices(
             store,
             self.normalization,
-            augment=self.augment,
+            augment=augment or self.augment,
             size=self.options.size_yx,
             seed=self.seed,
             tumours=pools.kinds["tumour"],
             target=target,
+            source=source,
         )
         return DataLoader(
             slices,
-            batch_size=min(self.options.batch_size, self.options.slices_per_epoch // world),
+            batch_size=min(batch_size or self.options.batch_size, self.options.slices_per_epoch // world),
             sampler=sampler,
             drop_last=True,
             persistent_workers=self.options.num_workers > 0,
@@ -166,9 +189,11 @@ class SliceDataModule(pl.LightningDataModule):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.normalization = Normalization(tuple(state["window_hu"]), state["context"], state["mean"], state["std"])
 
-    def _whole(self, cases: Sequence[str], *, native: bool, most: int | None = None) -> DataLoader[Any]:
+    def _whole(
+        self, cases: Sequence[str], *, native: bool, most: int | None = None, store: Store | None = None
+    ) -> DataLoader[Any]:
         rank, world = self._processes()
-        slices = WholeSlices(self.store, self.normalization, cases=cases, native=native, most=most)
+        slices = WholeSlices(store or self.store, self.normalization, cases=cases, native=native, most=most)
         batches = CaseBatches(slices, batch_size=self.options.eval_batch_size, rank=rank, world=world)
         return DataLoader(slices, batch_sampler=batches, **self._loading())
 

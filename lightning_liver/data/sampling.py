@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-from lightning_liver.data.store import CaseRecord
+from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError
 
 Kind = Literal["tumour", "liver", "any"]
@@ -104,3 +104,32 @@ def pick(cases: Mapping[str, np.ndarray], rng: np.random.Generator) -> tuple[str
     """Pick a case and one of its slices, both uniformly."""
     case = list(cases)[rng.integers(len(cases))]
     return case, int(cases[case][rng.integers(len(cases[case]))])
+
+
+@dataclass(frozen=True)
+class Companion:
+    """Slices of another domain, one of which accompanies each training sample.
+
+    Args:
+        store: its prepared cases.
+        pools: its slices by kind.
+        weights: kind -> weight; a kind without slices gets weight 0.
+    """
+
+    store: Store
+    pools: Pools
+    weights: Mapping[Kind, float]
+
+    @staticmethod
+    def evenly(store: Store) -> "Companion":
+        """Return all slices of all cases; cases have equal weight."""
+        return Companion(store, Pools.of(list(store.cases.values())), {"any": 1.0})
+
+    def draw(self, rng: np.random.Generator) -> tuple[str, int]:
+        """Draw a kind by its weight, then a case with such slices, then one of them."""
+        known = {kind: weight for kind, weight in self.weights.items() if weight > 0 and self.pools.kinds[kind]}
+        kinds = list(known)
+        if len(kinds) == 1:
+            return pick(self.pools.kinds[kinds[0]], rng)
+        weights = np.array(list(known.values()))
+        return pick(self.pools.kinds[kinds[rng.choice(len(kinds), p=weights / weights.sum())]], rng)

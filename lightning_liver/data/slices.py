@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float32, Int64, Shaped, UInt8
 from torch.utils.data import Dataset, Sampler
 
-from lightning_liver.data.sampling import Draw, Pools, pick
+from lightning_liver.data.sampling import Companion, Draw, pick
 from lightning_liver.data.store import HU_RANGE, Store
 from lightning_liver.volume import Slice
 
@@ -70,7 +70,8 @@ class TrainingSlices(Dataset[Sample]):
 
     Args:
         tumours: case -> slices with tumour, for augmentations that copy tumours.
-        target: a store whose slices are added as `target`, one a sample, without labels.
+        target: slices of which each sample gets one as `target`, without labels; None adds none.
+        source: slices of which each sample gets one as `source`, with `source_labels`.
     """
 
     def __init__(
@@ -82,7 +83,8 @@ class TrainingSlices(Dataset[Sample]):
         size: tuple[int, int],
         seed: int,
         tumours: Mapping[str, np.ndarray],
-        target: Store | None = None,
+        target: Companion | None = None,
+        source: Companion | None = None,
     ) -> None:
         self.store, self.normalization, self.augment, self.size, self.seed, self.tumours = (
             store,
@@ -92,18 +94,24 @@ class TrainingSlices(Dataset[Sample]):
             seed,
             tumours,
         )
-        self.target = target
-        self.targets = Pools.of(list(target.cases.values())).kinds["any"] if target else {}
+        self.target, self.source = target, source
 
     def __getitem__(self, draw: Draw) -> Sample:
-        seeds = np.random.SeedSequence([self.seed, draw.epoch, draw.position]).generate_state(5)
+        seeds = np.random.SeedSequence([self.seed, draw.epoch, draw.position]).generate_state(8)
         hu, labels = self._sample(self.read(draw.case, draw.z), int(seeds[0]), int(seeds[1]))
         sample = {"image": self.normalization.tensor(hu), "labels": torch.from_numpy(labels)}
-        if self.target is None:
-            return sample
-        case, z = pick(self.targets, np.random.default_rng(seeds[2]))
-        hu, _ = self._sample(_read_unlabelled(self.normalization, self.target, case, z), int(seeds[3]), int(seeds[4]))
-        return sample | {"target": self.normalization.tensor(hu)}
+        if self.target is not None:
+            sample["target"], _ = self._companion(self.target, seeds[2:5])
+        if self.source is not None:
+            sample["source"], sample["source_labels"] = self._companion(self.source, seeds[5:8])
+        return sample
+
+    def _companion(self, companion: Companion, seeds: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a sample of another domain; a case without labels is all background."""
+        case, z = companion.draw(np.random.default_rng(seeds[0]))
+        image = _read(self.normalization, companion.store, case, z)
+        hu, labels = self._sample(image, int(seeds[1]), int(seeds[2]))
+        return self.normalization.tensor(hu), torch.from_numpy(labels)
 
     def _sample(self, image: Slice, seed: int, place: int) -> tuple[np.ndarray, np.ndarray]:
         changed = self.augment(image, seed, self.donor)
@@ -120,10 +128,7 @@ class TrainingSlices(Dataset[Sample]):
 
     def read(self, case: str, z: int) -> Slice:
         """Read a slice; a case without labels is all background."""
-        image = _read_unlabelled(self.normalization, self.store, case, z)
-        if not self.store.cases[case].labelled:
-            return image
-        return image._replace(labels=self.store.read(case, "labels", z))
+        return _read(self.normalization, self.store, case, z)
 
     def donor(self, rng: np.random.Generator) -> Slice | None:
         """Read a slice with tumour of a case drawn uniformly; None if no training case has any."""
@@ -131,9 +136,10 @@ class TrainingSlices(Dataset[Sample]):
         return None if picked is None else self.read(*picked)
 
 
-def _read_unlabelled(normalization: Normalization, store: Store, case: str, z: int) -> Slice:
-    hu = normalization.hu(store, case, z)
-    return Slice(hu, np.zeros(hu.shape[:2], np.uint8), store.cases[case].spacing_mm[1:])
+def _read(normalization: Normalization, store: Store, case: str, z: int) -> Slice:
+    hu, record = normalization.hu(store, case, z), store.cases[case]
+    labels = store.read(case, "labels", z) if record.labelled else np.zeros(hu.shape[:2], np.uint8)
+    return Slice(hu, labels, record.spacing_mm[1:])
 
 
 def crop_or_pad(

@@ -50,10 +50,13 @@ def channels_of(network: nn.Module, part: str, example: Tensor) -> int:
     return int(features().shape[1])
 
 
-def on_target(task: Any, batch: Batch, features: Features | None = None) -> Any:
-    """Apply the network to the batch's target images; only `features` keeps its output.
+def on_companion(task: Any, batch: Batch, domain: str = "target", features: Features | None = None) -> Any:
+    """Apply the network to the batch's images of another domain; only `features` keeps its output.
 
     Batch norm uses the statistics of these images and does not add them to the running ones, of labelled slices.
+
+    Args:
+        domain: target or source.
     """
     norms = [m for m in task.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
     tracked = [norm.track_running_stats for norm in norms]
@@ -63,7 +66,7 @@ def on_target(task: Any, batch: Batch, features: Features | None = None) -> Any:
     for norm in norms:
         norm.track_running_stats = False
     try:
-        return task.network(batch["target"])
+        return task.network(batch[domain])
     finally:
         Features.muted = False
         if features:

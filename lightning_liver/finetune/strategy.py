@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -21,6 +21,7 @@ from lightning_liver.finetune.freezing import (
 )
 from lightning_liver.finetune.parts import Named, parts, select
 from lightning_liver.finetune.rates import group, groups, scales
+from lightning_liver.finetune.statistics import norms
 from lightning_liver.types.options import Count, Positive, PositiveFraction
 
 Groups = Callable[[Any], list[dict[str, Any]]]  # task -> parameter groups of the optimizer, each with its `scale`
@@ -52,6 +53,7 @@ class Strategy:
         pretrain: options of pre-training on slices without masks.
         source_optional: True also starts from random weights.
         terms: extra terms of the loss by name, made with `start`; see lightning_liver.finetune.terms.
+        target_sampling: matched draws slices of target_root in the proportions of labelled ones; None, evenly.
 
     Raises:
         pydantic.ValidationError, LiverError: options out of range, or that contradict each other.
@@ -70,6 +72,9 @@ class Strategy:
     pretrain: Any
     source_optional: bool
     terms: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    target_sampling: Literal["matched"] | None = None  # of earlier runs, which did not have the option
+
+    trains: ClassVar[bool] = True  # False: only batch-norm statistics change
 
     def __post_init__(self) -> None:
         if self.source is None and self.pretrain is None and not self.source_optional:
@@ -103,11 +108,17 @@ class Strategy:
         """Freeze what does not train at first; return the groups of all parts, and what unfreezes them."""
         names = list(parts(network))
         epochs, factors = self.unfreeze_epochs(names), scales(names, scale=self.lr_scale, decay=self.lr_decay)
+        options = {"weight_decay": 0.0} if self.names_of_terms("replaces_weight_decay") else {}
         freeze(network, {name for name, first in epochs.items() if first > 0})
         return Phases(
-            partial(groups, scale_of=factors, order=by_unfreeze_epoch(epochs)),
-            [Freezing(epochs, lambda part, name: group(part, name, factors[name]))],
+            partial(groups, scale_of=factors, order=by_unfreeze_epoch(epochs), **options),
+            [Freezing(epochs, lambda part, name: group(part, name, factors[name], **options))],
         )
+
+    def names_of_terms(self, attribute: str) -> list[str]:
+        """Return the names of the terms whose class sets an attribute, such as needs_teacher."""
+        classes = {name: make.func if isinstance(make, partial) else make for name, make in self.terms.items()}
+        return sorted(name for name, class_ in classes.items() if getattr(class_, attribute, False))
 
     def unfreeze_epochs(self, names: Sequence[str]) -> UnfreezeEpochs:
         """Return the epoch from which each part of a network trains."""
@@ -145,4 +156,52 @@ class Scratch(Strategy):
 
     def phases(self, network: nn.Module) -> Phases:
         """Return a single group, in which all trains."""
+        return Phases(None, ())
+
+
+class AdaBN(Strategy):
+    """The source's network with batch-norm statistics of the target; no weight is trained.
+
+    Args:
+        source, source_data, target_root, target_sampling: as of Strategy; source and target_root are needed.
+
+    Source: Li et al. 2016, arXiv:1603.04779.
+    """
+
+    trains = False
+
+    def __init__(
+        self,
+        *,
+        source: str | None,
+        source_data: str | None,
+        target_root: str | None,
+        target_sampling: Literal["matched"] | None,
+    ) -> None:
+        super().__init__(
+            source=source,
+            copied=None,
+            frozen=None,
+            frozen_epochs=None,
+            unfreeze_every=None,
+            unfreeze_at_once=1,
+            lr_scale=1.0,
+            lr_decay=1.0,
+            source_data=source_data,
+            target_root=target_root,
+            pretrain=None,
+            source_optional=False,
+            target_sampling=target_sampling,
+        )
+
+    def check(self, network: nn.Module) -> None:
+        """Refuse a network without batch norm, which would stay the source's."""
+        if not norms(network):
+            raise LiverError(
+                "finetune=adabn: expected a network with batch normalisation; choose such a model and its source, "
+                "as model=unet_small"
+            )
+
+    def phases(self, network: nn.Module) -> Phases:
+        """Return a single group, which is never trained."""
         return Phases(None, ())

@@ -18,6 +18,7 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, in
 
 REQUIRED, DERIVED = UNTYPED = ("(required)", "(derived)")  # defaults that nobody types
 STUDIES = "experiment"  # the group whose choices only set options of other groups
+_TUNE = "tune"  # no group, but what a fair comparison tunes of the choices of groups
 _SWEEPERS = "hydra/sweeper"  # Hydra's own group, to which ours adds choices
 _GLOBAL = "# @package _global_"
 POINTER = re.compile(r"\$\{\.*[\w.]+\}")  # the value of an option that only passes on another one
@@ -52,6 +53,14 @@ class Group(NamedTuple):
     meaning: str
 
 
+class Tuned(NamedTuple):
+    """An option that a fair comparison tunes for a choice of a group, and the space of its values."""
+
+    choice: str
+    option: str
+    space: str
+
+
 def commands() -> list[str]:
     """Return the names of the commands that have a config."""
     return sorted(path.stem for path in folder().glob("*.yaml") if not path.read_text().startswith(_GLOBAL))
@@ -84,7 +93,18 @@ def choices(group: str) -> list[Choice]:
 
 def all_groups() -> list[str]:
     """Return the names of all groups."""
-    return sorted({path.parent.relative_to(folder()).as_posix() for path in folder().glob("*/**/*.yaml")})
+    found = {path.parent.relative_to(folder()).as_posix() for path in folder().glob("*/**/*.yaml")}
+    return sorted(group for group in found if not group.startswith(f"{_TUNE}/"))
+
+
+def tuned() -> list[Tuned]:
+    """Return what hydra/sweeper=fair tunes, as conf/tune has it for the choices of groups."""
+    found = []
+    for path in sorted((folder() / _TUNE).glob("**/*.yaml")):
+        group = path.parent.relative_to(folder() / _TUNE).as_posix()
+        spaces = yaml.load(path.read_text(), _Loader)
+        found += [Tuned(f"{group}={path.stem}", option, str(space)) for option, space in spaces.items()]
+    return found
 
 
 def is_command(line: str) -> bool:

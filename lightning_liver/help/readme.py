@@ -11,6 +11,10 @@ _INTRO = """# Commands, groups and options
 GROUP=CHOICE takes another yaml of a group's folder, GROUP.OPTION=VALUE changes an option, and -m runs every combination
 of values that are separated by commas: `python train.py -m loss=focal loss.gamma=1,2`."""
 
+_TUNED = """## What is tuned
+
+`hydra/sweeper=fair` tunes what `tune/GROUP/CHOICE.yaml` has for a contender's choices; `--config-dir` adds yours."""
+
 
 def readme() -> str:
     """Return the page: the commands with their own options, then the groups with their choices and options."""
@@ -18,7 +22,12 @@ def readme() -> str:
     meanings = {group.name: group.meaning for name in names for group in options.groups(name)}
     commands = [_command(name) for name in options.commands()]
     groups = [_group(name, meanings.get(name, "")) for name in options.all_groups()]
-    return "\n\n".join([_INTRO, "## Commands", *commands, "## Groups", *groups]) + "\n"
+    return "\n\n".join([_INTRO, "## Commands", *commands, "## Groups", *groups, _tuned()]) + "\n"
+
+
+def _tuned() -> str:
+    rows = [f"| `{each.choice}` | `{each.option}` | `{each.space}` |" for each in options.tuned()]
+    return "\n".join([_TUNED, "", "| choice | option | space |", "|---|---|---|", *rows])
 
 
 def _command(name: str) -> str:

@@ -24,6 +24,7 @@ class TrainedNetwork:
         spacing_mm: in plane; None is the scan's own.
         multiple: height and width are padded to multiples of this.
         config: of the run that trained it; None without a run.
+        statistics: batch-norm statistics of a run with two domains, training or target; None for other runs.
     """
 
     network: nn.Module
@@ -31,6 +32,7 @@ class TrainedNetwork:
     spacing_mm: float | None
     multiple: int
     config: Any = None
+    statistics: str | None = None
 
     def images(self, volume: Volume, places: Sequence[int]) -> Images:
         """Return slices with neighbours as in training: clipped and resampled as in the store, then normalized."""

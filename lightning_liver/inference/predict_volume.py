@@ -19,7 +19,7 @@ from lightning_liver.inference.thresholds import Thresholds
 from lightning_liver.inference.tiles import tiled_logits
 from lightning_liver.inference.tta import Axes
 from lightning_liver.inference.uncertainty import Kind, Map, Members
-from lightning_liver.inference.views import mean_logits
+from lightning_liver.inference.views import logits_of_mean, predict_logits
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.tensors import Images, Masks
 from lightning_liver.volume import Volume
@@ -164,7 +164,7 @@ def _predict_batch(
             images = trained.images(volume, places).to(options.device)
             apply = partial(_apply, multiple=trained.multiple, options=options)
             of_networks.append(
-                mean_logits(
+                predict_logits(
                     trained.network,
                     apply,
                     images,
@@ -174,11 +174,9 @@ def _predict_batch(
                     passes=options.passes,
                 )
             )
-    if len(of_networks) == 1:
-        logits = of_networks[0]
-    else:
-        logits = torch.stack([one.sigmoid() for one in of_networks]).mean(dim=0).logit()
-    return logits, members.uncertainty(options.uncertainty) if members and options.uncertainty else None
+    return logits_of_mean(of_networks), members.uncertainty(
+        options.uncertainty
+    ) if members and options.uncertainty else None
 
 
 def _apply(network: nn.Module, images: Images, *, multiple: int, options: VolumeOptions) -> Masks:

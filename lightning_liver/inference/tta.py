@@ -1,4 +1,4 @@
-"""Test-time augmentation: the mean over mirrored views of a slice, each mirrored back exactly."""
+"""Test-time augmentation: mirrored views of a slice, each mirrored back exactly."""
 
 from collections.abc import Sequence
 

@@ -1,9 +1,11 @@
 """Logits of slices on the scan's own grid, and the views whose disagreement is the uncertainty."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 
+import torch
 from torch import nn
+from torch.nn.functional import logsigmoid
 
 from lightning_liver.inference.label_maps import GridMasks, to_grid
 from lightning_liver.inference.tta import Axes, flipped_views
@@ -13,7 +15,7 @@ from lightning_liver.types.tensors import Images, Masks
 Apply = Callable[[nn.Module, Images], Masks]
 
 
-def mean_logits(
+def predict_logits(
     network: nn.Module,
     apply: Apply,
     images: Images,
@@ -23,7 +25,7 @@ def mean_logits(
     members: Members | None = None,
     passes: int = 0,
 ) -> GridMasks:
-    """Return the mean logits of mirrored views, and add the views that uncertainty compares to `members`.
+    """Return the logits of the mean probability of mirrored views, and add what uncertainty compares to `members`.
 
     Args:
         apply: (network, images) -> logits on the grid of the images, such as whole_slice_logits with its multiple.
@@ -33,12 +35,23 @@ def mean_logits(
         passes: with dropout, for the uncertainty alone.
     """
     forward = partial(apply, network)
-    views = flipped_views(forward, images, flips=flips)
+    views = [to_grid(view, grid) for view in flipped_views(forward, images, flips=flips)]
     if members is not None and not passes:
         for view in views:
-            members.add(to_grid(view, grid))
+            members.add(view)
     if members is not None and passes:
         with dropping_out(network):
             for _ in range(passes):
                 members.add(to_grid(forward(images), grid))
-    return to_grid(views.mean(dim=0), grid)
+    return logits_of_mean(views)
+
+
+def logits_of_mean(views: Sequence[Masks]) -> Masks:
+    """Return the logits of the mean probability: log sum(p) - log sum(1 - p), finite where the given logits are.
+
+    Args:
+        views: logits, all of one shape (batch, cls, height, width); one alone is returned as it is.
+    """
+    if len(views) == 1:
+        return views[0]
+    return reduce(torch.logaddexp, map(logsigmoid, views)) - reduce(torch.logaddexp, (logsigmoid(-v) for v in views))

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from lightning_liver.config import SAME_CONFIGURATION, SCRATCH, is_one_of, renamed
+from lightning_liver.config import SAME_CONFIGURATION, SCRATCH, is_first_value, is_one_of, renamed
 from lightning_liver.errors import LiverError
 from lightning_liver.run_folder import RunFolder
 
@@ -41,7 +41,11 @@ def read_settings(folder: Path) -> Settings:
 
 def learnt(settings: Settings) -> dict[str, object]:
     """Return the settings that define a configuration: without seed, fold, paths and what nothing reads."""
-    plain = {name: value for name, value in settings.items() if not is_one_of(name, SAME_CONFIGURATION)}
+    plain = {
+        name: value
+        for name, value in settings.items()
+        if not is_one_of(name, SAME_CONFIGURATION) and not is_first_value(name, value)
+    }
     if plain.get(f"finetune.{_TARGET}") != SCRATCH and plain.get(f"finetune.{_CHOICE}") != "scratch":
         return plain
     others = {name: value for name, value in plain.items() if not is_one_of(name, ("finetune",))}

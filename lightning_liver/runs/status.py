@@ -1,4 +1,4 @@
-"""Status of a run folder: complete, running, pruned, failed, begun or empty, with reason and progress."""
+"""Status of a run folder: complete, running, trial, pruned, failed, begun or empty, with reason and progress."""
 
 import json
 from collections.abc import Mapping
@@ -11,12 +11,14 @@ from lightning_liver.run_folder import RunFolder
 
 COMPLETE, RUNNING, PRUNED, FAILED = "complete", "running", "pruned", "failed"
 BEGUN, EMPTY = "begun", "empty"
+TRIAL = "trial"  # validated, and not to be tested
+SEARCHED = (TRIAL, PRUNED)  # states in which a search leaves a run
 
 _FAILED_MARK = "FAILED:"
 
 
 class Status(NamedTuple):
-    """State of a run, a line on why it failed or was pruned, and how far it is if it is not complete."""
+    """State of a run, why it failed or was pruned, or the score of a trial, and how far it is if not complete."""
 
     state: str
     reason: str
@@ -38,6 +40,8 @@ def status_of(folder: Path) -> Status:
         return Status(RUNNING, "", progress)
     if chosen and chosen.get("pruned"):
         return Status(PRUNED, first_line(chosen["pruned"]), progress)
+    if chosen and chosen.get("validated"):
+        return Status(TRIAL, first_line(chosen["validated"]), progress)
     checkpoint, reason = files.last, ""
     for log in sorted(folder.glob("*.log"), key=_modified):
         # a checkpoint younger than the log: the run was resumed after the failure in the log

@@ -1,6 +1,9 @@
 """Trained networks read from run folders, with their thresholds, post-processing and test cases."""
 
+import logging
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,24 +18,84 @@ from lightning_liver.config import read_config
 from lightning_liver.data.slices import KEPT_AS, Normalization
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError, first_line
+from lightning_liver.finetune.statistics import Statistics, use_statistics
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.inference.thresholds import Thresholds
 from lightning_liver.run_folder import NAMES, RunFolder
+from lightning_liver.types.options import check
 
 Weights = Literal["best", "pretrained"]
+Domain = Literal["training", "target"]
+
+STATISTICS = "batch_norm_statistics"  # key of the statistics of both domains in a checkpoint
+
+log = logging.getLogger(__name__)
 
 
-def read_run(run: Path, *, weights: Weights = "best", option: str = "run") -> TrainedNetwork:
+@dataclass(frozen=True)
+class DomainStatistics:
+    """Batch-norm statistics of both domains of a run that learnt from finetune.target_root.
+
+    Args:
+        training: of the labelled slices; of finetune=adabn, those of the source.
+        target: of slices of the target.
+        used: the ones that the weights of the checkpoint have.
+        folder: finetune.target_root.
+        slices: number of slices of the target that were drawn for them.
+        cases: validation and test cases that lie in the target's folder.
+    """
+
+    training: Statistics
+    target: Statistics
+    used: Domain
+    folder: str
+    slices: int
+    cases: list[str]
+
+    @staticmethod
+    def of(checkpoint: Mapping[str, Any]) -> "DomainStatistics | None":
+        """Return the statistics in a checkpoint; None if its run had no target."""
+        entry = checkpoint.get(STATISTICS)
+        return None if entry is None else DomainStatistics(**entry)
+
+    def as_entry(self) -> dict[str, Any]:
+        """Return plain containers for a checkpoint."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def choose(self, asked: Domain | None, *, elsewhere: bool) -> Domain:
+        """Return the asked ones, else the target's for scans elsewhere, and for the run's own those of its weights."""
+        return asked or ("target" if elsewhere else self.used)
+
+    def source_of(self, domain: Domain) -> str:
+        """Return the slices that the statistics come from, in words."""
+        if domain == "target":
+            return f"{self.slices} slices of {self.folder}"
+        return "the source's slices" if self.used == "target" else "the labelled slices"
+
+
+def read_run(
+    run: Path,
+    *,
+    weights: Weights = "best",
+    option: str = "run",
+    statistics: Domain | None = None,
+    elsewhere: bool | Path = False,
+) -> TrainedNetwork:
     """Read the network of a run folder, on the processor; of its files only tensors and plain values are loaded.
+
+    For a run with a target it logs which batch-norm statistics are used.
 
     Args:
         weights: the best ones of its training, or those before it, which self_taught made without a mask.
         option: by which the folder was given, for messages.
+        statistics: the batch-norm statistics to use; None takes the target's for scans elsewhere.
+        elsewhere: True if scans other than the run's own are predicted; or their folder, which may be the run's.
 
     Raises:
-        LiverError: it is no run folder, has no such weights, or they do not fit its model.
+        LiverError: it is no run folder, has no such weights, or they do not fit its model; statistics=target of a run
+            without a target.
     """
     files = RunFolder(run)
     if not files.config.is_file():
@@ -50,7 +113,33 @@ def read_run(run: Path, *, weights: Weights = "best", option: str = "run") -> Tr
         network.load_state_dict(state)
     except RuntimeError as error:
         raise LiverError(f"{run}: the weights do not fit the model of its config: {first_line(error)}") from error
-    return TrainedNetwork(network.eval(), _normalization(checkpoint, files.best), spacing_mm, multiple, config)
+    chosen = None
+    if weights == "best":
+        if isinstance(elsewhere, Path):
+            elsewhere = not elsewhere.resolve().is_relative_to(Path(str(config.data.get("root"))).resolve())
+        chosen = _choose_statistics(network, DomainStatistics.of(checkpoint), run, statistics, elsewhere=elsewhere)
+    return TrainedNetwork(network.eval(), _normalization(checkpoint, files.best), spacing_mm, multiple, config, chosen)
+
+
+def _choose_statistics(
+    network: nn.Module, known: DomainStatistics | None, run: Path, asked: Domain | None, *, elsewhere: bool
+) -> Domain | None:
+    check("statistics", asked, Domain | None)
+    if known is None and asked == "target":
+        raise LiverError(
+            "statistics=target: expected a run with batch normalisation that knows a target, as of finetune=adabn, "
+            f"domain_adversarial or pseudo_label; {run} is none, leave it out"
+        )
+    if known is None:
+        return None
+    chosen = known.choose(asked, elsewhere=elsewhere)
+    use_statistics(network, known.target if chosen == "target" else known.training)
+    other: Domain = "training" if chosen == "target" else "target"
+    log.info(
+        f"{run}: batch-norm statistics of {chosen} ({known.source_of(chosen)}); statistics={other} uses those of "
+        f"{known.source_of(other)}"
+    )
+    return chosen
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

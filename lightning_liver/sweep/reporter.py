@@ -19,10 +19,13 @@ class TrialReporter:
         number: number of the trial.
         metric: name of the score.
         pruner: None never prunes.
+        tested: False ends the run after its validation.
     """
 
-    def __init__(self, *, journal: str, study: str, number: int, metric: str, pruner: BasePruner | None) -> None:
-        self.metric = metric
+    def __init__(
+        self, *, journal: str, study: str, number: int, metric: str, pruner: BasePruner | None, tested: bool = True
+    ) -> None:
+        self.metric, self.tested = metric, tested
         self._trial = attach(Path(journal), study, number, pruner or NopPruner())
         self._reported = set(self._trial.study.get_trials()[number].intermediate_values)
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from lightning_liver.build import build, prepared
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
+from lightning_liver.data.sampling import Companion
 from lightning_liver.data.slices import Augment
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
@@ -25,16 +26,26 @@ from lightning_liver.finetune.strategy import Strategy
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.run_folder import RunFolder
-from lightning_liver.training.callbacks import Budget, EpochSeeds, StepPlan, Throughput
+from lightning_liver.training.callbacks import Budget, EpochSeeds, LossWeights, StepPlan, Throughput
 from lightning_liver.training.case_callbacks import Calibration, LossesOfCases
 from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
 from lightning_liver.training.compiling import compiled, is_wanted
+from lightning_liver.training.domain_statistics import StatisticsByDomain, cases_of_target
 from lightning_liver.training.memory_format import choose_memory_format
 from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.pruning import Pruning
 from lightning_liver.training.run_state import RunState
 from lightning_liver.training.settings import TrainerOptions
-from lightning_liver.training.start import begin, build_strategy, copy_source, target_store, try_strategy
+from lightning_liver.training.start import (
+    begin,
+    build_strategy,
+    copy_source,
+    learning_from_target,
+    source_slices,
+    target_store,
+    try_strategy,
+)
+from lightning_liver.training.target_slices import matched
 from lightning_liver.training.task import Loss, SegmentationTask
 from lightning_liver.training.threshold_tuning import ThresholdTuning
 from lightning_liver.training.trainer import summary_table, trainer
@@ -84,6 +95,7 @@ class TrainingRun(NamedTuple):
     strategy: Strategy
     measures: Measures
     throughput: Throughput
+    by_domain: StatisticsByDomain
 
 
 def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> TrainingRun:
@@ -97,9 +109,10 @@ def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Train
     in_training = compiled(parts.network, options)
     store, plan = prepared(cfg.data), StepPlan(state.steps)
     split, target = _split(cfg.data, store, state.folder), target_store(parts.strategy, cfg.data)
-    data = SliceDataModule(
-        store, split, parts.augment, parts.slices, seed=cfg.seed, target=target, planned_steps=plan.planned
-    )
+    data = SliceDataModule(store, split, parts.augment, parts.slices, seed=cfg.seed, planned_steps=plan.planned)
+    if target is not None:
+        data.target = _companion(parts, data, target, options)
+    data.source = source_slices(parts.strategy, cfg.data, parts.slices)
     start = begin(parts.strategy, parts.network, parts.copied, data, options, state.folder)
     measures = _measures(cfg, data, parts.test_losses)
     task = SegmentationTask(
@@ -115,13 +128,14 @@ def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Train
         planned_steps=plan.planned,
         thresholds=measures.tuning.used,
     )
-    throughput = Throughput()
-    callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4), *start.callbacks, *measures.all()]
+    throughput, by_domain = Throughput(), _statistics_by_domain(parts.strategy, data)
+    callbacks = [EpochSeeds(cfg.seed), throughput, LossWeights(plan.planned), ValidationPanels(data, count=4)]
+    callbacks += [*start.callbacks, by_domain, *measures.all()]
     callbacks += [*_ending(cfg, options, plan, state), *(build(each) for each in (cfg.get("callbacks") or {}).values())]
     logger: Logger | None = build(cfg.logger, save_dir=state.folder) if cfg.logger else None
     lightning = trainer(options, state.folder, callbacks=callbacks, logger=logger or False)
     _announce(options, split, state.folder)
-    return TrainingRun(task, data, lightning, logger, options, parts.strategy, measures, throughput)
+    return TrainingRun(task, data, lightning, logger, options, parts.strategy, measures, throughput, by_domain)
 
 
 def _components(cfg: DictConfig, folder: Path) -> RunComponents:
@@ -171,6 +185,19 @@ def _split(data: DictConfig, store: Store, folder: Path) -> Split:
     split: Split = build(data.splitting, patients, with_tumour)
     path.write_text(json.dumps(split.to_dict(), indent=1) + "\n")
     return split
+
+
+def _companion(parts: RunComponents, data: SliceDataModule, target: Store, options: TrainerOptions) -> Companion:
+    """Return how slices of the target are drawn, with finetune.target_sampling."""
+    if parts.strategy.target_sampling is None:
+        return Companion.evenly(target)
+    whole = parts.copied == {name for name, _ in parts.network.named_parameters()}
+    return matched(data, target, parts.network if whole else None, parts.multiple, options.accelerator)
+
+
+def _statistics_by_domain(strategy: Strategy, data: SliceDataModule) -> StatisticsByDomain:
+    learns = strategy.trains and bool(learning_from_target(strategy))
+    return StatisticsByDomain(cases_of_target(data.store, data.split, str(strategy.target_root)) if learns else [])
 
 
 def _measures(cfg: DictConfig, data: SliceDataModule, test_losses: Mapping[str, Loss]) -> Measures:

@@ -1,6 +1,7 @@
-"""Callbacks around the training steps: seeds, throughput, a wall-clock budget."""
+"""Callbacks around the training steps: seeds, throughput, weights of a loss, a wall-clock budget."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from lightning_liver.losses.weighted import sums_in
 from lightning_liver.training.stopwatch import now
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,41 @@ class StepPlan:
 
     def planned(self) -> int | None:
         return self.steps
+
+
+class LossWeights(Callback):
+    """Tells a sum of losses how far training is before every step, and logs its weights and terms after every epoch.
+
+    `train/weight/NAME` is the weight at the epoch's last step, `train/loss/NAME` the mean of the term without it.
+
+    Args:
+        planned: number of steps of the whole run where a budget in minutes has fixed it, else None.
+    """
+
+    def __init__(self, planned: Callable[[], int | None]) -> None:
+        self.planned = planned
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for each in sums_in(pl_module.loss):
+            each.begin_epoch()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        for each in sums_in(pl_module.loss):
+            each.at(trainer.current_epoch, self._fraction(trainer))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for each in sums_in(pl_module.loss):
+            each.end_epoch(lambda sums: trainer.strategy.reduce(sums, reduce_op="sum"))  # type: ignore[arg-type, return-value]
+            for name, weight in each.weights.items():
+                pl_module.log(f"train/weight/{name}", weight)
+                pl_module.log(f"train/loss/{name}", each.means[name])
+
+    def _fraction(self, trainer: pl.Trainer) -> float:
+        steps = self.planned() or trainer.estimated_stepping_batches
+        last = steps - 1 if math.isfinite(steps) else 0
+        return min(trainer.global_step / last, 1.0) if last > 0 else 0.0
 
 
 class Budget(Callback):

@@ -59,7 +59,12 @@ class RunState:
         return dict(json.loads(self.files.metrics.read_text()))
 
     def record(self, **known: Any) -> None:
-        """Write what the run found out: `steps`, `fitted`, `pruned` (the reason), `compile`, `channels_last`."""
+        """Write what the run found out.
+
+        Args:
+            known: `steps`, `fitted`, `compile`, `channels_last`; of a trial `pruned`, the reason, or `validated`, the
+                score.
+        """
         if not self.files.chosen.exists():
             _copy(self.files.hydra, self.files.hydra_kept)
         self._known |= known

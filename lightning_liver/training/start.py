@@ -1,22 +1,23 @@
 """Start of a run from other weights: copied before anything is prepared, then terms, optimizer groups and phases."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
-from lightning_liver.build import build
-from lightning_liver.config import cache_of
+from lightning_liver.build import build, prepared
+from lightning_liver.config import cache_of, read_config
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
+from lightning_liver.data.sampling import Companion, Pools
 from lightning_liver.data.sources import unlabelled
+from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError, explain
 from lightning_liver.files import replacing, write_whole
@@ -28,6 +29,7 @@ from lightning_liver.finetune.terms.base import Start, Term
 from lightning_liver.finetune.transfer import Transfer, plan
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.training.callbacks import EpochSeeds
+from lightning_liver.training.domain_statistics import target_statistics
 from lightning_liver.training.forgetting import source_run
 from lightning_liver.training.settings import TrainerOptions
 from lightning_liver.training.trainer import pretraining_trainer
@@ -84,13 +86,14 @@ def copy_source(strategy: Strategy, network: nn.Module, folder: Path) -> frozens
 
 def _refuse_random_teacher(strategy: Strategy, transfer: Transfer) -> None:
     """Refuse a distillation teacher with randomly initialised weights."""
-    taught = _terms_that_need(strategy, "teacher")
+    taught = [f"finetune.terms.{name}" for name in strategy.names_of_terms("needs_teacher")]
+    taught += [] if strategy.trains else ["finetune=adabn"]
     whole = {one.name for one in transfer.matches if one.moves and transfer.values[one.name].shape == one.shape}
     random = [one.name for one in transfer.matches if one.learnable and one.name not in whole]
     if taught and random:
         raise LiverError(
-            f"finetune.terms.{taught[0]}: expected a source with all weights of the model as its teacher; these are "
-            f"missing or incomplete: {', '.join(random[:5])}. Give another finetune.source, or another model\n"
+            f"{taught[0]}: expected a source with all weights of the model; these are missing "
+            f"or incomplete: {', '.join(random[:5])}. Give another finetune.source, or another model\n"
             f"{transfer.table()}"
         )
 
@@ -101,13 +104,18 @@ def needs_target(strategy: Strategy) -> bool:
     Raises:
         LiverError: a term needs such slices, and finetune.target_root is null.
     """
-    needed = _terms_that_need(strategy, "target")
+    needed = learning_from_target(strategy)
     if needed and strategy.target_root is None:
         raise LiverError(
             f"finetune.target_root=null: expected a folder of scans without masks, which {', '.join(needed)} needs; "
             "give finetune.target_root=..."
         )
     return strategy.target_root is not None and bool(needed or strategy.pretrain is not None)
+
+
+def learning_from_target(strategy: Strategy) -> list[str]:
+    """Return what adapts the network to target_root: terms by name, or adabn. Pre-training does not count."""
+    return strategy.names_of_terms("needs_target") + ([] if strategy.trains else ["adabn"])
 
 
 def target_store(strategy: Strategy, data: DictConfig) -> Store | None:
@@ -117,6 +125,20 @@ def target_store(strategy: Strategy, data: DictConfig) -> Store | None:
     root = Path(str(strategy.target_root)).expanduser()
     store: Store = build(data.prepare, unlabelled(root), store=f"{cache_of(str(root))}-unlabelled")
     return store
+
+
+def source_slices(strategy: Strategy, cfg: DictConfig, options: SliceOptions) -> Companion | None:
+    """Return the labelled training slices of finetune.source_data, in the run's own spacing; None if no term uses them.
+
+    They are drawn by data.sampling.
+    """
+    if not strategy.names_of_terms("needs_source_data"):
+        return None
+    files = RunFolder(source_run(str(strategy.source_data)))
+    data = DictConfig(OmegaConf.merge(read_config(files.config).data, {"spacing_mm": cfg.spacing_mm}))
+    store = prepared(data)
+    pools = Pools.of([store.cases[name] for name in Split.read(files.split).train])
+    return Companion(store, pools, options.sampling)
 
 
 def begin(
@@ -129,11 +151,16 @@ def begin(
 ) -> Beginning:
     """Pre-train if the strategy asks for it, then make the terms and the optimizer groups, and freeze parts."""
     example = torch.zeros(1, data.options.channels, *data.options.size_yx)
+    target = target_statistics(network, data, options.accelerator) if _teaches_target(strategy) else None
     if strategy.pretrain is not None:
         pretrain(strategy.pretrain, network, example, data, options, RunFolder(folder))
         copied = frozenset(name for name, _ in network.named_parameters())
-    terms = make_terms(strategy, Start(network, copied, example))
+    terms = make_terms(strategy, Start(network, copied, example, target))
     return Beginning(terms, *strategy.phases(network))
+
+
+def _teaches_target(strategy: Strategy) -> bool:
+    return bool(set(strategy.names_of_terms("needs_teacher")) & set(strategy.names_of_terms("needs_target")))
 
 
 def make_terms(strategy: Strategy, start: Start) -> dict[str, Term]:
@@ -157,7 +184,13 @@ def try_strategy(strategy: Strategy, network: nn.Module, slices: SliceOptions) -
     """Build a strategy's parts once with a copy of the network, so that mistakes show before anything is prepared."""
     if not needs_target(strategy) and strategy.target_root is not None:
         log.info("finetune.target_root is not used by this strategy.")
-    if strategy.source_data is not None and strategy.copied_source is None:
+    needing = strategy.names_of_terms("needs_source_data")
+    if needing and strategy.source_data is None:
+        raise LiverError(
+            f"finetune.source_data=null: expected a run folder with labelled training scans, which "
+            f"{', '.join(needing)} needs; give finetune.source_data=..."
+        )
+    if strategy.source_data is not None and strategy.copied_source is None and not needing:
         log.info("finetune.source_data is not used: this strategy has no source that could be forgotten.")
     elif strategy.source_data is not None:
         source_run(strategy.source_data)
@@ -168,7 +201,7 @@ def try_strategy(strategy: Strategy, network: nn.Module, slices: SliceOptions) -
         _refuse_coarse(strategy.pretrain.part, tried.sees(example), example)
     trial = deepcopy(network)
     terms: dict[str, Any] = {**make_terms(strategy, Start(trial, frozenset(), example))}
-    for name in _terms_that_need(strategy, "full_resolution"):
+    for name in strategy.names_of_terms("needs_full_resolution"):
         trial(example)
         _refuse_coarse(f"finetune.terms.{name}.part", terms[name].features(), example)
 
@@ -206,12 +239,3 @@ def pretrain(
     trainer.fit(module, data.unlabelled_dataloader(begun), ckpt_path=last if last.exists() else None, weights_only=True)
     with replacing(done) as partial_file:
         torch.save({name: tensor.cpu() for name, tensor in network.state_dict().items()}, partial_file)
-
-
-def _terms_that_need(strategy: Strategy, what: str) -> list[str]:
-    """Return the names of the terms whose class sets `needs_WHAT`."""
-    return sorted(name for name, make in strategy.terms.items() if getattr(_class_of(make), f"needs_{what}", False))
-
-
-def _class_of(make: Callable[..., Any]) -> Any:
-    return make.func if isinstance(make, partial) else make

@@ -17,7 +17,8 @@ from lightning_liver.inference.label_maps import label_maps, multi_hot, whole_sl
 from lightning_liver.inference.thresholds import HALF, Thresholds
 from lightning_liver.inference.tta import Axes
 from lightning_liver.inference.uncertainty import Kind, Members
-from lightning_liver.inference.views import mean_logits
+from lightning_liver.inference.views import predict_logits
+from lightning_liver.losses.weighted import sums_in
 from lightning_liver.metrics import overlap
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.tensors import Batch, Images, LabelMaps, Masks, Scalar
@@ -44,7 +45,7 @@ class SegmentationTask(pl.LightningModule):
         optimizer: parameters -> optimizer.
         scheduler: (optimizer, total_steps) -> scheduler, stepped every step; total_steps() may still change.
         multiple: whole slices are padded to multiples of this.
-        flips: views over which test and prediction average, see lightning_liver.inference.tta.
+        flips: views whose probabilities test and prediction average, see lightning_liver.inference.tta.
         groups: task -> the optimizer's parameter groups, each with its learning-rate multiplier as `scale`; None is one
             group of all that trains.
         compiled: the network, compiled for training steps; None trains with the network itself.
@@ -77,6 +78,8 @@ class SegmentationTask(pl.LightningModule):
         self.groups, self.compiled, self.planned_steps = groups, compiled, planned_steps
         self.thresholds, self.uncertainty, self.passes = thresholds, uncertainty, passes
         self.term_modules = nn.ModuleDict({n: term for n, term in self.terms.items() if isinstance(term, nn.Module)})
+        # a sum that the loss wraps is no attribute of the task; a loss that is one is
+        self.wrapped_sums = nn.ModuleList([] if isinstance(loss, nn.Module) else sums_in(loss))
         self.counts = overlap.empty(0)
         self._test_thresholds = HALF
 
@@ -135,7 +138,7 @@ class SegmentationTask(pl.LightningModule):
         forward = partial(whole_slice_logits, multiple=self.multiple)
         height, width = batch["grid"][0].tolist()
         views = {"flips": self.flips, "members": members, "passes": self.passes}
-        logits = mean_logits(self.network, forward, batch["image"], (height, width), **views)  # type: ignore[arg-type]
+        logits = predict_logits(self.network, forward, batch["image"], (height, width), **views)  # type: ignore[arg-type]
         unsure = members.uncertainty(self.uncertainty) if members and self.uncertainty else None
         labels = label_maps(logits, self._test_thresholds)
         return self._count({"logits": logits, "labels": labels, "uncertainty": unsure}, batch)

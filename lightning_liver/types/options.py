@@ -1,8 +1,11 @@
 """Types of options, checked by pydantic where a config is built. None takes infinity or NaN."""
 
-from typing import Annotated, Any
+from functools import partial
+from inspect import Parameter, signature
+from types import FunctionType
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import AfterValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError, create_model
 
 from lightning_liver.errors import LiverError, explain
 
@@ -58,3 +61,26 @@ def check(option: str, value: Any, kind: Any) -> Any:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         raise LiverError(explain(error, option)) from None
+
+
+def check_partial(made: object, place: str) -> None:
+    """Check the options of a partial function, and of partial functions among them, by its annotations.
+
+    Raises:
+        LiverError: an option is unknown, of the wrong type or out of range.
+    """
+    if not isinstance(made, partial):
+        return
+    for option, value in made.keywords.items():
+        check_partial(value, f"{place}.{option}")
+    parameters = signature(made.func).parameters
+    open_ended = any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())
+    if open_ended or not isinstance(made.func, FunctionType) or hasattr(made.func, "raw_function"):  # has validate_call
+        return
+    hints = get_type_hints(made.func, include_extras=True)
+    fields: Any = {name: (hints.get(name, Any), ...) for name in parameters if name in made.keywords}
+    checked = ConfigDict(arbitrary_types_allowed=True, strict=True, extra="forbid")
+    try:
+        create_model("Options", __config__=checked, **fields)(**made.keywords)
+    except ValidationError as error:
+        raise LiverError(explain(error, place)) from error

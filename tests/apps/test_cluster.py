@@ -59,6 +59,20 @@ def test_same_command_makes_the_same_files(trained: Path, capfd: pytest.CaptureF
         assert (trained / "again" / name).read_text() == (trained / "made" / name).read_text()
 
 
+def test_co_clustering_uses_the_training_slices_of_the_run(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for output in ("together", "together-again"):
+        options = ("method=co_clustering", "feature_clusters=4", f"output={output}")
+        code, printed = call("cluster", *TARGET, *options, folder=trained, capfd=capfd)
+        assert code == 0, printed
+    assert "co-clustering with" in " ".join(printed.split())
+    assert "training slices of 3 cases of the run" in " ".join(printed.split())
+    made, again = ((trained / name / "clusters.csv").read_text() for name in ("together", "together-again"))
+    assert made == again
+    rows, by_k_means = (list(csv.DictReader((trained / n / "clusters.csv").open())) for n in ("together", "made"))
+    assert {row["cluster_by_features"] for row in rows} == {"1", "2", "3"}
+    assert [row["cluster_by_pixels"] for row in rows] == [row["cluster_by_pixels"] for row in by_k_means]
+
+
 def test_weights_from_before_training_and_all_features(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     saved = torch.load(trained / "run" / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     (trained / "taught" / "pretraining").mkdir(parents=True)
@@ -80,6 +94,7 @@ def test_weights_from_before_training_and_all_features(trained: Path, capfd: pyt
         (("clusters=many",), ["clusters='many'"]),
         (("every=0",), ["every=0"]),
         (("every=1000", "clusters=8"), ["every=1000", "5 slices", "too few"]),
+        (("method=means",), ["method='means'", "co_clustering"]),
         (("weights=last",), ["weights='last'", "pretrained"]),
         (("weights=pretrained",), ["network.pt is missing"]),
         (("part=stem",), ["stem", "encoder.2"]),

@@ -13,13 +13,14 @@ from lightning_liver.config import folder
 from lightning_liver.finetune.freezing import Freezing
 from lightning_liver.finetune.self_taught import MaskedReconstruction
 from lightning_liver.models.unet import UNet
+from lightning_liver.runs.trained import STATISTICS
 from tests.apps.commands import call, small_run
 from tests.conftest import write_scan
 
 STRATEGIES = sorted(
     path.stem for path in (folder() / "finetune").glob("*.yaml") if path.stem not in ("base", "scratch")
 )
-TARGETED = ("domain_adversarial", "pseudo_label")
+TARGETED = ("adabn", "domain_adversarial", "pseudo_label")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,8 @@ def tune(place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     def run(name: str, strategy: str, *options: str, expected: int = 0) -> str:
         source = () if strategy == "self_taught" else ("finetune.source=source",)
         target = ("finetune.target_root=unlabelled",) if strategy in TARGETED else ()
-        arguments = small_run(place / "scans", name, f"finetune={strategy}", *source, *target, *options)
+        both = ("finetune.source_data=source",) if strategy == "multitask_source" else ()
+        arguments = small_run(place / "scans", name, f"finetune={strategy}", *source, *target, *both, *options)
         code, output = call("train", *arguments, folder=place, capfd=capfd)
         assert code == expected, output
         assert "Traceback" not in output
@@ -67,10 +69,84 @@ def groups(run: Path) -> list[Any]:
 def test_every_strategy_trains_and_says_what_it_copied(place: Path, tune: Callable[..., str], strategy: str) -> None:
     output = tune(strategy, strategy)
     metrics = json.loads((place / strategy / "metrics.json").read_text())
-    assert metrics["steps"] == 8
+    assert metrics["steps"] == (0 if strategy == "adabn" else 8)
     if strategy != "self_taught":
         assert "encoder.0" in (place / strategy / "transfer.txt").read_text()
         assert "copied" in output
+
+
+def test_adabn_changes_the_statistics_alone(place: Path, tune: Callable[..., str]) -> None:
+    output = " ".join(tune("adapted", "adabn", "finetune.source_data=source").split())
+    before, after = weights(place / "source", "best"), weights(place / "adapted", "best")
+    for name, tensor in before.items():
+        assert torch.equal(tensor, after[name]) != name.endswith(("running_mean", "running_var")), name
+    assert "Batch-norm statistics: all cases are tested with those of the target, 16 slices of unlabelled" in output
+    assert "Slices of finetune.target_root that count as liver" in output
+    assert "Batch-norm statistics: all cases" in (place / "adapted" / "transfer.txt").read_text()
+    kept = torch.load(place / "adapted" / "checkpoints" / "best.ckpt", weights_only=True)[STATISTICS]
+    assert torch.equal(kept["training"]["encoder.0.norm1.running_mean"], before["network.encoder.0.norm1.running_mean"])
+    assert torch.equal(kept["target"]["encoder.0.norm1.running_mean"], after["network.encoder.0.norm1.running_mean"])
+    metrics = json.loads((place / "adapted" / "metrics.json").read_text())
+    assert (metrics["steps"], metrics["epochs"]) == (0, 0)
+    assert "source/after/liver/dice_per_case" in metrics
+
+
+def evaluated(place: Path, capfd: pytest.CaptureFixture[str], name: str, *typed: str) -> tuple[dict[str, Any], str]:
+    options = ("trainer=cpu", "trainer.threads=1", "mode=corrected", f"hydra.run.dir={name}")
+    code, output = call("evaluate", *typed, *options, folder=place, capfd=capfd)
+    assert code == 0, output
+    return json.loads((place / name / "metrics.json").read_text()), " ".join(output.split())
+
+
+def test_scans_elsewhere_use_the_targets_statistics_and_own_test_cases_those_of_training(
+    place: Path, tune: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = " ".join(tune("pseudo", "pseudo_label").split())
+    assert "1 test cases use those of training, the labelled slices; those of the target, 16 slices of" in output
+    trained = json.loads((place / "pseudo" / "metrics.json").read_text())
+    own, said = evaluated(place, capfd, "own", "run=pseudo")
+    assert "batch-norm statistics of training (the labelled slices)" in said
+    assert own["batch_norm_statistics"] == "training"
+    assert own["test/liver/dice_per_case"] == pytest.approx(trained["test/liver/dice_per_case"], abs=1e-6)
+    for number in (60, 61):
+        write_scan(place / "other", number, spacing_mm=2.0)
+    data = ("run=pseudo", "data=lits", f"data.root={place / 'other'}", "data.workers=0", "data.num_workers=0")
+    target, said = evaluated(place, capfd, "by-target", *data)
+    assert "batch-norm statistics of target (16 slices of unlabelled)" in said
+    assert target["batch_norm_statistics"] == "target"
+    training, _ = evaluated(place, capfd, "by-training", *data, "statistics=training")
+    assert {**training, "batch_norm_statistics": "target"} != target
+    code, output = call("evaluate", "run=source", "statistics=target", "trainer=cpu", folder=place, capfd=capfd)
+    assert code == 2
+    assert "statistics=target: expected a run with batch normalisation that knows a target" in output
+    typed = ("run=pseudo", "input=other", "output=masks", "trainer=cpu", "trainer.threads=1")
+    code, output = call("predict", *typed, folder=place, capfd=capfd)
+    assert code == 0, output
+    assert "batch-norm statistics of target" in " ".join(output.split())
+
+
+def test_test_cases_in_the_targets_folder_use_its_statistics(
+    place: Path, tune: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two hospitals below one data.root; the masks of one are only for the test."""
+    for number in range(70, 75):
+        write_scan(place / "both" / ("there" if number == 74 else "here"), number)
+    split = "data.split={train:['70','71'],val:['72'],test:['73','74']}"
+    typed = (f"data.root={place / 'both'}", "finetune.target_root=both/there", split)
+    output = " ".join(tune("two", "domain_adversarial", *typed).split())
+    assert "1 test cases use those of training, the labelled slices; 1 test cases use those of target" in output
+    metrics = json.loads((place / "two" / "metrics.json").read_text())
+    own, said = evaluated(place, capfd, "two-own", "run=two")
+    assert "Cases in the target's folder use its statistics: 74" in said
+    assert own["test/liver/dice_per_case"] == pytest.approx(metrics["test/liver/dice_per_case"], abs=1e-6)
+
+
+def test_networks_without_batch_norm_have_no_statistics_to_adapt(place: Path, tune: Callable[..., str]) -> None:
+    output = tune("unadapted", "adabn", "model.norm=none", expected=2)
+    assert "finetune=adabn: expected a network with batch normalisation; " in output
+    output = tune("alike", "domain_adversarial", "model.norm=instance", "finetune.source=null")
+    assert "Batch-norm statistics: none, the network has no batch normalisation" in " ".join(output.split())
+    assert "they lie as high as training slices with liver" in " ".join(output.split())
 
 
 def test_scratch_takes_a_source_and_is_training_from_scratch(place: Path, tune: Callable[..., str]) -> None:
@@ -226,6 +302,11 @@ def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
             "domain_adversarial",
             ("finetune.target_root=null",),
             ["finetune.target_root=null: expected a folder of scans without masks, which"],
+        ),
+        (
+            "multitask_source",
+            ("finetune.source_data=null",),
+            ["finetune.source_data=null: expected a run folder with labelled training scans"],
         ),
         ("full", ("finetune.source_data=scans",), ["finetune.source_data=scans", "expected a run folder"]),
         ("full", ("finetune.unfreeze_at_once=2",), ["finetune.unfreeze_at_once"]),

@@ -207,7 +207,7 @@ def test_without_optuna_the_extra_is_named(
     scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Plugins.instance()  # imports them its own way
-    monkeypatch.setattr(sys.modules["hydra_plugins.liver_optuna"], "find_spec", lambda name: None)
+    monkeypatch.setattr(sys.modules["hydra_plugins.liver_search"], "find_spec", lambda name: None)
     code, output = call("train", *search(scans, "study", 1, *SPACE), folder=tmp_path, capfd=capfd)
     assert code == 2
     assert "pip install 'lightning-liver[optuna]'" in output

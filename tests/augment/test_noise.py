@@ -1,10 +1,12 @@
 """Noise compared with its formulas and with independent generators."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import ndimage, optimize, stats
 
-from lightning_liver.augment.noise import WATER_HU, CorrelatedNoise, GaussianNoise, PoissonNoise, SaltAndPepper, Speckle
+from lightning_liver.augment.noise import CorrelatedNoise, GaussianNoise, SaltAndPepper, Speckle, ray_noise
 from lightning_liver.augment.transforms import normal
 from lightning_liver.errors import LiverError
 from lightning_liver.volume import Slice
@@ -47,27 +49,98 @@ def test_the_largest_deviation_in_water_is_the_option(name: str, option: str) ->
     assert np.mean(deviations) == pytest.approx(10, rel=0.2), "uniform up to it"
 
 
-def test_poisson_has_the_distribution_of_counted_photons() -> None:
-    """Compare with numpy's Poisson numbers, N = (1000 / s)^2 counts in water."""
-    rng = np.random.default_rng(0)
-    for hu, std_hu in ((-500.0, 30.0), (0.0, 30.0), (1000.0, 20.0)):
-        noise = PoissonNoise(std_hu=std_hu, probability=1)
-        noise.set_random_seed(5)
-        image = flat(hu).hu
-        drawn = noise.parameters(image, (1.5, 1.5))["noise"]
-        scale = std_hu / np.std(drawn)  # scales this sample's strength to the largest
-        ours = noise.apply(image, drawn * np.float32(scale))[..., 0] + WATER_HU
-        counts = (WATER_HU / std_hu) ** 2
-        truth = rng.poisson(counts * (hu / WATER_HU + 1), ours.shape) / counts * WATER_HU
-        assert np.std(ours) == pytest.approx(np.std(truth), rel=0.02)
-        assert stats.ks_2samp(ours.ravel(), truth.ravel()).statistic < 0.03
+def abdomen(side: int, mm: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """HU of an ellipse of tissue with bowel gas and bone in air, and the masks of some regions."""
+    y, x = (np.mgrid[:side, :side] - (side - 1) / 2) * mm
+    inside = (x / 150) ** 2 + (y / 110) ** 2
+    gas, bone = ((x - 60) / 25) ** 2 + ((y + 40) / 25) ** 2, (x / 18) ** 2 + ((y - 75) / 18) ** 2
+    hu = np.where(bone < 1, 400, np.where(gas < 1, -1000, np.where(inside < 1, 40, -1000)))
+    regions = {
+        "centre": x**2 + y**2 < 25**2,
+        "rim": (inside > 0.8) & (inside < 1) & (hu == 40),
+        "gas": gas < 0.6,
+        "bone": bone < 0.6,
+        "air beside": (np.abs(x) > 158) & (np.abs(x) < 180) & (np.abs(y) < 40),
+        "air before": (y < -118) & (y > -150) & (np.abs(x) < 50),
+    }
+    return hu.astype(np.float32), regions
 
 
-def test_poisson_and_speckle_grow_with_attenuation_from_none_in_air() -> None:
-    assert np.std(added("poisson", -1000, 1)) == 0
+def backprojected(sinogram: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    side = sinogram.shape[1]
+    smeared = [
+        ndimage.rotate(np.tile(row, (side, 1)), -angle, reshape=False, order=1)
+        for row, angle in zip(sinogram, angles, strict=True)
+    ]
+    return np.mean(smeared, axis=0) * np.pi
+
+
+@pytest.mark.slow
+def test_poisson_has_the_noise_of_filtered_backprojection_of_counted_photons() -> None:
+    """Simulate it: Radon transform, Poisson counts, ramp filter with a Hann window, backprojection, 40 times."""
+    side, mm, water = 104, 4.0, 0.0192
+    hu, regions = abdomen(side, mm)
+    attenuation, angles = (hu / 1000 + 1) * water, np.arange(0, 180, 1.5)
+    integrals = np.stack([ndimage.rotate(attenuation, a, reshape=False, order=1).sum(axis=0) * mm for a in angles])
+    frequency = np.fft.fftfreq(4 * side, mm)
+    window = np.abs(frequency) * (1 + np.cos(2 * np.pi * frequency * mm)) / 2
+    rng, reconstructions = np.random.default_rng(0), []
+    for _ in range(40):
+        measured = -np.log(rng.poisson(1e6 * np.exp(-integrals)) / 1e6)
+        filtered = np.fft.ifft(np.fft.fft(measured, 4 * side, axis=1) * window, axis=1).real[:, :side]
+        reconstructions.append(backprojected(filtered, angles) / water * 1000 - 1000)
+    assert np.mean(reconstructions, axis=0)[regions["centre"]].mean() == pytest.approx(40, abs=20)
+    simulated = np.std(reconstructions, axis=0, ddof=1)
+    ours, body = ray_noise(hu, (mm, mm)), hu > -500
+    for region, where in regions.items():
+        expected = np.sqrt(np.mean(simulated[where] ** 2) / np.mean(simulated[body] ** 2))
+        assert np.sqrt(np.mean(ours[where] ** 2)) == pytest.approx(expected, rel=0.06), region
+    assert 0.6 < np.sqrt(np.mean(ours[regions["gas"]] ** 2)) < 0.9
+
+
+def test_ray_noise_of_a_water_cylinder_has_its_closed_form() -> None:
+    """Inside, at its edge and in the air around it: the chord at distance t of the middle is 2 sqrt(R^2 - t^2)."""
+    side, mm, radius = 160, 2.5, 130.0
+    y, x = (np.mgrid[:side, :side] - (side - 1) / 2) * mm
+    distance = np.hypot(y, x)
+    ours = ray_noise(np.where(distance < radius, 0, -1000).astype(np.float32), (mm, mm))
+    angles = np.linspace(0, np.pi, 2000, endpoint=False)
+
+    def variance(r: float) -> float:
+        chord = 2 * np.sqrt(np.maximum(radius**2 - (r * np.sin(angles)) ** 2, 0))
+        return float(np.mean(np.exp(0.0192 * chord)))
+
+    radii = np.linspace(0, radius, 400)
+    body = np.average([variance(r) for r in radii], weights=radii)
+    for r in (0, 50, 100, 125, 140, 160):
+        ring = np.abs(distance - r) < 3
+        assert np.sqrt(np.mean(ours[ring] ** 2)) == pytest.approx(np.sqrt(variance(r) / body), rel=0.05), r
+
+
+def test_ray_noise_is_round_in_millimetres_and_does_not_depend_on_the_pixels() -> None:
+    hu, _ = abdomen(104, 4.0)
+    fine = ray_noise(np.repeat(hu, 2, axis=0), (2.0, 4.0))
+    coarse = ray_noise(hu, (4.0, 4.0))
+    np.testing.assert_allclose(fine.reshape(104, 2, 104).mean(axis=1), coarse, rtol=0.1)
+
+
+def test_poisson_noise_is_scaled_to_the_body_and_independent_in_neighbouring_pixels() -> None:
+    hu, regions = abdomen(208, 2.0)
+    image = Slice(hu[..., None], np.zeros(hu.shape, np.uint8), (2.0, 2.0))
+    noises = [(policy("poisson", std_hu=20)(image, seed, nobody).hu - image.hu)[..., 0] for seed in range(60)]
+    deviations = [np.std(noise[hu > -500]) for noise in noises]
+    assert max(deviations) == pytest.approx(20, rel=0.1)
+    assert np.std(noises[0][regions["air beside"]]) > 0.6 * deviations[0]
+    assert abs(np.corrcoef(noises[0][1:].ravel(), noises[0][:-1].ravel())[0, 1]) < 0.02
+
+
+def test_ray_noise_of_a_slice_of_air_is_alike_everywhere() -> None:
+    np.testing.assert_allclose(ray_noise(np.full((30, 20), -1024, np.float32), (2.0, 2.0)), 1, rtol=1e-4)
+
+
+def test_speckle_grows_with_attenuation_from_none_in_air() -> None:
     assert np.std(added("speckle", -1000, 1)) == 0
     assert np.std(added("speckle", 1000, 1)) == pytest.approx(2 * np.std(added("speckle", 0, 1)), rel=1e-3)
-    assert np.std(added("poisson", 1000, 1)) == pytest.approx(2**0.5 * np.std(added("poisson", 0, 1)), rel=1e-3)
 
 
 def test_speckle_multiplies_the_attenuation() -> None:
@@ -90,16 +163,63 @@ def test_salt_and_pepper_have_the_fraction_of_pixels_and_are_equally_frequent() 
     assert SaltAndPepper(share=0, range_hu=(0, 1), probability=1).parameters(flat(0).hu, (1, 1))["salt"].size == 0
 
 
-def test_ct_noise_has_grain_and_no_slow_changes() -> None:
-    """The power is low at frequency 0 and at the highest, and largest at the grain's."""
-    power = np.zeros((SIZE, SIZE))
-    for seed in range(30):
-        power += np.abs(np.fft.fft2(added("ct_noise", 0, seed, grain_mm=6))) ** 2
-    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(SIZE, 1.5), np.fft.fftfreq(SIZE, 1.5)))
-    profile = [power[(frequency >= f) & (frequency < f + 0.02)].mean() for f in np.arange(0, 0.3, 0.02)]
-    assert 0 < int(np.argmax(profile)) < 8
-    assert profile[0] < 0.3 * max(profile)
-    assert profile[-1] < 0.01 * max(profile)
+def radial(power: np.ndarray, spacing_mm: float, edges: np.ndarray) -> np.ndarray:
+    """Mean power between frequencies, in 1 / mm, scaled to a mean of 1."""
+    axis = np.fft.fftfreq(len(power), spacing_mm)
+    frequency = np.hypot(*np.meshgrid(axis, axis))
+    profile = [power[(frequency >= low) & (frequency < high)].mean() for low, high in pairwise(edges)]
+    return np.array(profile) / np.mean(profile)
+
+
+@pytest.mark.parametrize("spacing_mm", [1.0, 2.0, 3.0])
+def test_ct_noise_has_the_spectrum_of_resampled_filtered_backprojection(spacing_mm: float) -> None:
+    """Simulate it at 0.25 mm: white noise by the root of f exp(-a f^2), then the mean over each pixel's area."""
+    count, fine_mm, size, grain_mm = 40, 0.25, 64, 2.5
+    step = round(spacing_mm / fine_mm)
+    axis = np.fft.fftfreq(size * step, fine_mm)
+    frequency = np.hypot(*np.meshgrid(axis, axis))
+    a = optimize.brentq(lambda a: half_width_mm(frequency * np.exp(-a * frequency**2), fine_mm) - grain_mm, 10, 100)
+    rng, ours, simulated = np.random.default_rng(0), np.zeros((size, size)), np.zeros((size, size))
+    transfer = np.sqrt(frequency * np.exp(-a * frequency**2))
+    noise = CorrelatedNoise(std_hu=30, grain_mm=grain_mm, probability=1)
+    noise.set_random_seed(1)
+    for _ in range(count):
+        fine = np.fft.ifft2(np.fft.fft2(rng.standard_normal(axis.shape * 2)) * transfer).real
+        pixels = fine.reshape(size, step, size, step).mean(axis=(1, 3))
+        simulated += np.abs(np.fft.fft2(pixels / pixels.std())) ** 2
+        drawn = noise.parameters(flat(0, size).hu, (spacing_mm, spacing_mm))["noise"][..., 0]
+        ours += np.abs(np.fft.fft2(drawn / drawn.std())) ** 2
+    edges = np.linspace(0.02, 0.5, 9) / spacing_mm  # up to the pixels' own frequency
+    np.testing.assert_allclose(radial(ours, spacing_mm, edges), radial(simulated, spacing_mm, edges), rtol=0.12)
+
+
+def half_width_mm(power: np.ndarray, spacing_mm: float) -> float:
+    """Full width of the autocorrelation at half its height."""
+    line = np.fft.ifft2(power).real[0, : len(power) // 8]
+    below = int(np.argmax(line < line[0] / 2))
+    part = (line[below - 1] - line[0] / 2) / (line[below - 1] - line[below])
+    return float(2 * spacing_mm * (below - 1 + part))
+
+
+def test_ct_noise_is_not_white_at_2_mm_and_has_no_slow_changes() -> None:
+    profile = radial(noise_power_of(seeds=40), 2.0, np.array([0.005, 0.03, 0.08, 0.13, 0.18, 0.24]))
+    assert profile[0] < 0.35 * max(profile)
+    assert profile[-1] < 0.6 * max(profile)
+    assert int(np.argmax(profile)) == 2, "near 0.3 / grain_mm = 0.12 / mm"
+
+
+def noise_power_of(seeds: int) -> np.ndarray:
+    noise, power = CorrelatedNoise(std_hu=30, grain_mm=2.5, probability=1), np.zeros((128, 128))
+    noise.set_random_seed(2)
+    for _ in range(seeds):
+        drawn = noise.parameters(flat(0, 128).hu, (2.0, 2.0))["noise"][..., 0]
+        power += np.abs(np.fft.fft2(drawn / drawn.std())) ** 2
+    return power
+
+
+def test_ct_noise_of_an_odd_width_keeps_its_shape() -> None:
+    noise = CorrelatedNoise(std_hu=30, grain_mm=2.5, probability=1)
+    assert noise.parameters(np.zeros((33, 47, 3), np.float32), (2.0, 1.0))["noise"].shape == (33, 47, 3)
 
 
 def test_ct_noise_grains_are_round_in_millimetres() -> None:

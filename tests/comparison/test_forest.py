@@ -57,9 +57,11 @@ def test_each_configuration_has_a_mean_an_interval_its_patients_and_its_seeds() 
 
 
 def test_numbers_are_beside_the_rows() -> None:
-    table = {"loss=dice": {"A": 0.5, "B": 0.5, "C": 0.5}}
-    texts(forest(*with_means(table), {"loss=dice": {0: 0.4, 1: 0.6}}, "tumour"))
-    assert {"3", "0.500", "0.500 to 0.500", "0.141"} <= set(shown)
+    table = {"loss=dice": {"A": 0.4, "B": 0.5, "C": 0.6}}
+    shown, means = with_means(table)
+    low, high = means["loss=dice"][1:]
+    found = texts(forest(shown, means, {"loss=dice": {0: 0.4, 1: 0.6}}, "tumour"))
+    assert {"3", "0.500", f"{low:.3f} to {high:.3f}", "0.141"} <= set(found)
 
 
 def test_one_seed_has_no_ticks_and_no_spread() -> None:

@@ -1,5 +1,6 @@
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import albumentations
 import numpy as np
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from lightning_liver.data import sources
 from lightning_liver.data.prepare import prepare
-from lightning_liver.data.sampling import Draw, EpochSampler, Pools
+from lightning_liver.data.sampling import Companion, Draw, EpochSampler, Pools
 from lightning_liver.data.slices import (
     Augment,
     CaseBatches,
@@ -238,3 +239,17 @@ def test_augment_none_keeps_the_slice(store: Store) -> None:
     batch = slices[Draw(0, 0, "20", 5)]
     torch.testing.assert_close(batch["image"], NORMALIZATION.tensor(NORMALIZATION.hu(store, "20", 5)))
     np.testing.assert_array_equal(batch["labels"], store.read("20", "labels", 5))
+
+
+def test_a_sample_is_accompanied_by_slices_of_two_other_domains(store: Store) -> None:
+    """Without labels of the target, with those of the source; the sample itself stays as it is alone."""
+    labelled = Companion(store, Pools.of(list(store.cases.values())), {"tumour": 1.0})
+    options: dict[str, Any] = {"augment": policy("basic"), "size": (32, 32), "seed": 5, "tumours": {}}
+    draw = Draw(0, 3, "20", 5)
+    alone = TrainingSlices(store, NORMALIZATION, **options)[draw]
+    both = TrainingSlices(store, NORMALIZATION, target=Companion.evenly(store), source=labelled, **options)[draw]
+    assert set(both) - set(alone) == {"target", "source", "source_labels"}
+    assert all(torch.equal(alone[name], both[name]) for name in alone)
+    assert both["source_labels"].shape == (32, 32)
+    one = TrainingSlices(store, NORMALIZATION, source=labelled, **options)[draw]
+    assert torch.equal(one["source"], both["source"]), "one domain does not change what is drawn of the other"

@@ -1,19 +1,25 @@
 """Who trains when, and how fast."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
-from torch.optim import SGD, AdamW
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
 
 from lightning_liver.errors import LiverError
 from lightning_liver.finetune.freezing import add_group, by_unfreeze_epoch, freeze, from_the_top, frozen_for
 from lightning_liver.finetune.parts import parts, select
 from lightning_liver.finetune.rates import group, groups, scales
+from lightning_liver.finetune.strategy import Phases, Strategy
+from lightning_liver.finetune.terms import conservation_weights
 from lightning_liver.models.unet import UNet
 from lightning_liver.training.schedules import polynomial
-from tests.finetune.tiny import Task, Tiny, batch
+from tests.finetune.tiny import Task, Tiny, batch, start
 
+NETWORK = Tiny()
 NAMES = ["encoder.0", "encoder.1", "decoder.0", "head"]
 
 
@@ -74,6 +80,40 @@ def test_groups_show_only_what_trains() -> None:
     made = groups(task, scales(list(parts(network)), scale=1.0, decay=0.5), ["head", "encoder.1", "encoder.0"])
     assert [(g["name"], g["scale"]) for g in made] == [("head", 1.0), ("encoder.1", 0.5)]
     assert all(p.requires_grad for g in made for p in g["params"])
+
+
+def tuned(terms: dict[str, Any], optimizer: Callable[..., Optimizer]) -> tuple[Optimizer, Phases]:
+    """Optimizer of a strategy on the tiny network, whose encoder unfreezes after the first epoch."""
+    options = {"unfreeze_every": None, "frozen": ["encoder.0"], "frozen_epochs": 1, "unfreeze_at_once": 1}
+    options |= {"source": "run", "copied": None, "lr_scale": 0.1, "lr_decay": 1.0, "source_data": None}
+    phases = Strategy(**options, target_root=None, pretrain=None, source_optional=False, terms=terms).phases(NETWORK)
+    task = nn.Module()
+    task.network, task.head = NETWORK, nn.Linear(2, 2)
+    return optimizer(phases.groups(task), weight_decay=0.01), phases
+
+
+@pytest.mark.parametrize("optimizer", [partial(AdamW, lr=0.1), partial(SGD, lr=0.1)], ids=["adamw", "sgd"])
+def test_decay_towards_the_source_takes_the_place_of_weight_decay(optimizer: Callable[..., Optimizer]) -> None:
+    """In all parts of the network, those that unfreeze later too, and in no second head."""
+    l2_sp = partial(conservation_weights, alpha=0.1, beta=0.01)
+    for terms, expected in (({"l2": l2_sp}, 0.0), ({}, 0.01)):
+        made, phases = tuned(terms, optimizer)
+        [freezing] = phases.callbacks
+        freeze(NETWORK, set())
+        made.add_param_group(freezing.group(parts(NETWORK)["encoder.0"], "encoder.0"))
+        decay = {group["name"]: group["weight_decay"] for group in made.param_groups}
+        assert decay == dict.fromkeys(("head", "encoder.1", "encoder.0"), expected) | {"terms": 0.01}
+
+
+def test_weights_at_the_source_stand_still_without_a_gradient() -> None:
+    """With weight decay they would shrink."""
+    before = {name: value.clone() for name, value in NETWORK.named_parameters()}
+    made, _ = tuned({"l2": partial(conservation_weights, alpha=0.1, beta=0.0)}, partial(AdamW, lr=0.1))
+    term = conservation_weights(alpha=0.1, beta=0.0, start=start(NETWORK))
+    made.zero_grad()
+    term(Task(NETWORK), {}, None).backward()
+    made.step()
+    assert all(torch.equal(value, before[name]) for name, value in NETWORK.named_parameters())
 
 
 def test_a_part_that_unfreezes_follows_the_schedule_from_where_it_is() -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lightning_liver.finetune import terms
-from lightning_liver.finetune.features import on_target
+from lightning_liver.finetune.features import on_companion
 from lightning_liver.finetune.self_taught import patches
+from lightning_liver.finetune.statistics import statistics_of
 from lightning_liver.finetune.terms.discriminator import reversal_strength, reverse_gradient
 from lightning_liver.finetune.terms.distillation import distillation
 from tests.finetune.tiny import Task, Tiny, batch, start
@@ -31,13 +32,36 @@ def test_distillation_of_equal_outputs_costs_nothing_and_pulls_nowhere() -> None
 @given(st.floats(-8, 8), st.floats(-8, 8), st.floats(0.5, 5))
 def test_distillation_is_the_divergence_of_two_coins(student: float, teacher: float, temperature: float) -> None:
     q, p = (1 / (1 + math.exp(-z / temperature)) for z in (student, teacher))
-    expected = temperature**2 * (p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q)))
+    expected = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
     ours = distillation(
         torch.full((1, 2, 3, 3), student, dtype=torch.float64),
         torch.full((1, 2, 3, 3), teacher, dtype=torch.float64),
         temperature=temperature,
     )
     assert float(ours) == pytest.approx(expected, abs=2e-5, rel=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 3.5])
+def test_distillation_has_the_gradient_of_learning_without_forgetting(temperature: float) -> None:
+    """Equations 2 and 3 of Li and Hoiem, -sum y1 log y2 with y1, y2 = y^(1/T) / sum y^(1/T), of class and rest."""
+    logits, wanted = (torch.randn(1, 2, 3, 4, generator=torch.Generator().manual_seed(n)).double() for n in (0, 1))
+
+    def modified(values: np.ndarray) -> np.ndarray:
+        labels = np.stack([1 / (1 + np.exp(-values)), 1 / (1 + np.exp(values))])
+        powers = labels ** (1 / temperature)
+        return powers / powers.sum(axis=0)
+
+    def cross_entropy(values: np.ndarray) -> float:
+        return float(-(modified(wanted.numpy()) * np.log(modified(values))).sum(axis=0).mean())
+
+    expected, step = np.zeros(logits.shape), 1e-5
+    for place in np.ndindex(*logits.shape):
+        moved = np.zeros(logits.shape)
+        moved[place] = step
+        expected[place] = (cross_entropy(logits.numpy() + moved) - cross_entropy(logits.numpy() - moved)) / (2 * step)
+    ours = logits.float().requires_grad_()
+    distillation(ours, wanted.float(), temperature=temperature).backward()
+    np.testing.assert_allclose(ours.grad.numpy(), expected, atol=1e-7)
 
 
 def test_conservation_costs_nothing_before_a_step_and_something_after() -> None:
@@ -47,7 +71,7 @@ def test_conservation_costs_nothing_before_a_step_and_something_after() -> None:
     assert float(term(Task(network), given_, network(given_["image"]))) == pytest.approx(0, abs=1e-6)
     with torch.no_grad():
         network.head.bias += 1
-    assert float(term(Task(network), given_, network(given_["image"]))) > 0.01
+    assert float(term(Task(network), given_, network(given_["image"]))) > 0.0025
 
 
 def test_a_teacher_never_trains() -> None:
@@ -159,6 +183,39 @@ def test_pseudo_labels_are_those_that_the_teacher_is_sure_of() -> None:
     assert float(term(Task(network), {"target": unsure}, None)) == 0
 
 
+def test_source_task_is_the_runs_own_loss_on_the_sources_slices() -> None:
+    """In a network in training mode its running statistics stay those of the target."""
+    network = Tiny().train()
+    asked: list[torch.Tensor] = []
+
+    class Losing(Task):
+        def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            asked.extend([logits, labels])
+            return logits.mean()
+
+    own, other = batch(seed=0), batch(seed=1)
+    given_ = own | {"source": other["image"], "source_labels": other["labels"]}
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    loss = terms.source_task(weight=0.5, start=start(network))(Losing(network), given_, None)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    torch.testing.assert_close(asked[0], network(other["image"]))
+    assert torch.equal(asked[1], other["labels"])
+    assert float(loss) == pytest.approx(0.5 * float(asked[0].mean()))
+    assert not list(terms.source_task(weight=0.5, start=start(network)).parameters()), "no head of its own"
+
+
+def test_the_teacher_of_pseudo_labels_answers_with_the_targets_statistics() -> None:
+    network = Tiny()
+    target = {name: value + 1 for name, value in statistics_of(network).items()}
+    made = {
+        which: terms.pseudo_labels(weight=1.0, confidence=0.9, start=start(network)._replace(target=target), **options)
+        for which, options in (("target", {"statistics": "target"}), ("source", {}))
+    }
+    assert torch.equal(made["target"].teacher.network.encoder[0][1].running_mean, torch.ones(3))
+    assert torch.equal(made["source"].teacher.network.encoder[0][1].running_mean, torch.zeros(3))
+    assert torch.equal(network.encoder[0][1].running_mean, torch.zeros(3))
+
+
 def test_tumour_presence_asks_of_every_slice() -> None:
     network = Tiny().eval()
     term = terms.tumour_presence(weight=1.0, part="encoder.*", start=start(network))
@@ -203,7 +260,7 @@ def test_terms_do_not_hear_each_others_target_passes() -> None:
 def test_target_images_leave_the_running_statistics_alone() -> None:
     network = Tiny().train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    on_target(Task(network), batch())
+    on_companion(Task(network), batch())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     network(batch()["image"])
     assert not torch.equal(network.state_dict()["encoder.0.1.running_mean"], before["encoder.0.1.running_mean"])

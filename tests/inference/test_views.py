@@ -1,15 +1,17 @@
-"""The mask goes by the mean logit, the uncertainty by the probabilities of each view or pass."""
+"""Masks and uncertainty come from the probabilities of mirrored views; passes with dropout serve uncertainty alone."""
 
+import math
 from functools import partial
 
+import pytest
 import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
 from lightning_liver.inference.label_maps import whole_slice_logits
 from lightning_liver.inference.tta import FLIPS
-from lightning_liver.inference.uncertainty import Members
-from lightning_liver.inference.views import mean_logits
+from lightning_liver.inference.uncertainty import Members, entropy_bits
+from lightning_liver.inference.views import logits_of_mean, predict_logits
 
 GRID = (24, 18)
 
@@ -28,19 +30,44 @@ IMAGES = torch.randn(2, 1, 12, 8, generator=torch.Generator().manual_seed(1))
 
 
 @torch.inference_mode()
-def test_logits_are_the_mean_of_views_and_members_are_the_views() -> None:
+def test_mask_and_uncertainty_come_from_the_mean_probability_of_the_views() -> None:
     net, members = network(), Members()
-    views = [net(IMAGES.flip(axes)).flip(axes) for axes in FLIPS]
-    logits = mean_logits(net, APPLY, IMAGES, GRID, flips=FLIPS, members=members)
-    torch.testing.assert_close(logits, on_grid(torch.stack(views).mean(dim=0)))
+    views = [on_grid(net(IMAGES.flip(axes)).flip(axes)).double().sigmoid() for axes in FLIPS]
+    logits = predict_logits(net, APPLY, IMAGES, GRID, flips=FLIPS, members=members)
+    expected = torch.stack(views).mean(dim=0)
+    torch.testing.assert_close(logits.sigmoid().double(), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(members.mean(), logits.sigmoid())
+    torch.testing.assert_close(members.uncertainty("entropy"), entropy_bits(logits.sigmoid()).amax(dim=1))
     assert members.count == len(FLIPS)
-    torch.testing.assert_close(members.mean(), torch.stack([on_grid(view).sigmoid() for view in views]).mean(dim=0))
+
+
+def test_one_confident_view_does_not_outweigh_the_others() -> None:
+    """Logits 20, -1, -1 have the mean 6 and a mean probability below one half."""
+    views = [torch.full((1, 2, 1, 1), value) for value in (20.0, -1.0, -1.0)]
+    probability = sum(1 / (1 + math.exp(-value)) for value in (20, -1, -1)) / 3
+    assert logits_of_mean(views)[0, 0, 0, 0].item() == pytest.approx(
+        math.log(probability / (1 - probability)), rel=1e-5
+    )
+
+
+def test_logits_of_certain_views_stay_finite() -> None:
+    views = [
+        torch.tensor([300.0, -300.0, 300.0]).reshape(1, 3, 1, 1),
+        torch.tensor([300.0, -300.0, -300.0]).reshape(1, 3, 1, 1),
+    ]
+    assert logits_of_mean(views).flatten().tolist() == [300, -300, 0]
+
+
+@torch.inference_mode()
+def test_one_view_keeps_its_logits_to_the_bit() -> None:
+    net = network()
+    assert torch.equal(predict_logits(net, APPLY, IMAGES, GRID, flips=((),)), on_grid(net(IMAGES)))
 
 
 @torch.inference_mode()
 def test_passes_with_dropout_change_the_members_alone() -> None:
     net, members = network(dropout=0.5), Members()
-    logits = mean_logits(net, APPLY, IMAGES, GRID, flips=((),), members=members, passes=3)
+    logits = predict_logits(net, APPLY, IMAGES, GRID, flips=((),), members=members, passes=3)
     torch.testing.assert_close(logits, on_grid(net(IMAGES)))
     assert members.count == 3
     assert members.uncertainty("variance").max() > 0
@@ -50,5 +77,5 @@ def test_passes_with_dropout_change_the_members_alone() -> None:
 def test_passes_are_skipped_where_no_uncertainty_is_wanted() -> None:
     net, calls = network(dropout=0.5), []
     net.register_forward_hook(lambda *_: calls.append(1))
-    mean_logits(net, APPLY, IMAGES, GRID, flips=FLIPS, passes=3)
+    predict_logits(net, APPLY, IMAGES, GRID, flips=FLIPS, passes=3)
     assert len(calls) == len(FLIPS)

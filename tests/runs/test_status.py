@@ -131,3 +131,10 @@ def test_damaged_chosen_json_is_named(begun: Path) -> None:
         (begun / "chosen.json").write_text(content)
         with pytest.raises(LiverError, match=r"run/chosen\.json"):
             read_runs([begun])
+
+
+def test_validated_trial_shows_its_score_until_it_is_tested(begun: Path) -> None:
+    choose(begun, max_epochs=4, fitted=True, validated="val/mean/dice_per_case 0.5")
+    assert said(begun) == ("trial", "trained, not tested", "val/mean/dice_per_case 0.5")
+    choose(begun, max_epochs=4, fitted=True, validated=None)
+    assert said(begun) == ("begun", "trained, not tested", "")

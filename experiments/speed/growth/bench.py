@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from experiments.speed.command import ROOT, add_counts, parser_of, publish
 from experiments.speed.machine import machine
-from experiments.speed.phantoms import TUMOUR_FRACTION
+from experiments.speed.phantoms import TUMOUR_FRACTION, VERSION
 from experiments.speed.phantoms import options as phantom_options
 from experiments.speed.process import Usage, app, measure
 from experiments.speed.rounds import judged, round_robin
@@ -93,6 +93,7 @@ def size(cases: int, given: Namespace, work: Path) -> Size:
         noise_hu=None,
         slice_mm=None,
         workers=None,
+        version=VERSION,
     )
     options = [f"data.size={given.matrix}", f"data.root={root}", f"data.store={work}/store"]
     options += phantom_options(given.matrix, cases)

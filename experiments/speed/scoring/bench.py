@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.speed.command import add_counts, interpreter, parser_of, publish
 from experiments.speed.machine import machine
-from experiments.speed.phantoms import TUMOUR_FRACTION
+from experiments.speed.phantoms import TUMOUR_FRACTION, VERSION
 from experiments.speed.rounds import judged, median_and_range, ratios
 from experiments.speed.rounds import time_rows as rows_of_times
 from experiments.speed.scoring.masks import SETS, Labels, Pair, write_set
@@ -34,7 +34,7 @@ Seconds = tuple[float, float]  # of the official scorer and of ours
 
 def phantom_pair(case: int, *, matrix: int, slices: int) -> Pair:
     """Return a phantom's labels at a scan's size, and a prediction: shifted, with holes and specks."""
-    volume, labels = render(case, seed=0, matrix=matrix // 2, tumour_fraction=TUMOUR_FRACTION)
+    volume, labels = render(case, seed=0, matrix=matrix // 2, tumour_fraction=TUMOUR_FRACTION, version=VERSION)
     shape = (slices, matrix, matrix)
     truth = labels[np.ix_(*(np.arange(n) * size // n for n, size in zip(shape, labels.shape, strict=True)))]
     spacing_mm = [mm * size / n for mm, size, n in zip(volume.spacing_mm, labels.shape, shape, strict=True)]

@@ -1,9 +1,6 @@
 """The phantom's abdomen around its liver, in the coordinates of canvas.py."""
 
-from collections.abc import Sequence
-
 import numpy as np
-from jaxtyping import UInt8
 from numpy.random import Generator
 
 from lightning_liver.data.phantom.canvas import (
@@ -12,13 +9,14 @@ from lightning_liver.data.phantom.canvas import (
     Canvas,
     Enhancement,
     Patient,
+    Point,
     outline,
     softmax,
     softmin,
     through,
     walk,
 )
-from lightning_liver.data.phantom.liver import LIVER_MM, paint_liver, paint_tumours, paint_vessels
+from lightning_liver.data.phantom.liver import LIVER_MM
 
 TRUNK_MM = (112.0, 163.0)  # half depth and half width of the muscles' outline, without subcutaneous fat
 _COLON = (  # transverse, descending, ascending
@@ -28,27 +26,7 @@ _COLON = (  # transverse, descending, ascending
 )
 
 
-def draw(axes_mm: Sequence[np.ndarray], patient: Patient, rng: Generator) -> tuple[Array, UInt8[np.ndarray, "z y x"]]:
-    """Draw noiseless HU and labels (0 background, 1 liver, 2 tumour) at the voxel centres along z, y and x."""
-    trunk, abdomen, thorax, gut, solid, liver, vessels, tumours = rng.spawn(8)
-    canvas = Canvas(axes_mm, patient.scale, trunk)
-    cavity = _paint_trunk(canvas, patient, trunk)
-    dome = _height_above_dome(canvas)
-    _paint_thorax(canvas, cavity, dome, patient.hu, thorax)
-    _paint_gut(canvas, softmax(cavity, dome + 2, 2), patient.hu, gut)
-    _paint_left_organs(canvas, cavity, dome, patient.hu, solid)
-    box, distance = paint_liver(canvas, cavity, dome, patient.hu, liver)
-    _paint_behind_liver(canvas, patient.hu, abdomen)
-    paint_vessels(canvas, box, distance, patient.hu, vessels)
-    tumour = np.zeros_like(canvas.liver)
-    if patient.tumour_fraction > 0:
-        paint_tumours(canvas, tumour, box, distance, patient, tumours)
-    labels = (canvas.liver > 0.5).astype(np.uint8)
-    labels[tumour > 0.5] = 2
-    return canvas.hu, labels
-
-
-def _paint_trunk(canvas: Canvas, patient: Patient, rng: Generator) -> Array:
+def paint_trunk(canvas: Canvas, patient: Patient, rng: Generator) -> Array:
     """Paint table, skin, fat, muscle, spine and ribs; return the distance to the peritoneal and pleural cavity."""
     everything = (slice(None),) * 3
     lumps = canvas.noise(rng, 60.0)
@@ -116,7 +94,7 @@ def _paint_ribs(canvas: Canvas, cavity: Array, muscle: Array, grain: Array) -> N
     flat[wall] += part * (100 + cartilage * (bone - 100) - flat[wall])
 
 
-def _height_above_dome(canvas: Canvas) -> Array:
+def height_above_dome(canvas: Canvas) -> Array:
     """Return the height above the diaphragm: three paraboloids over the recess, which is deeper at the back."""
     z, y, x = canvas.z, canvas.y, canvas.x
     top = LIVER_MM[1] + 4
@@ -127,7 +105,7 @@ def _height_above_dome(canvas: Canvas) -> Array:
     return z - height
 
 
-def _paint_thorax(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Generator) -> None:
+def paint_thorax(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Generator) -> None:
     box = canvas.box((110, 0, 0), (190, 400, 400))
     inside = np.maximum(cavity[box] + 1, -dome[box])
     bronchi = canvas.noise(rng, 6.0, box)
@@ -144,20 +122,33 @@ def _paint_thorax(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, r
         canvas.paint(blood[0], np.maximum(blood[1], cavity[blood[0]] + 3), 0.5 * (hu.artery + hu.vein))
 
 
-def _paint_gut(canvas: Canvas, cavity: Array, hu: Enhancement, rng: Generator) -> None:
+def paint_gut(canvas: Canvas, cavity: Array, hu: Enhancement, rng: Generator) -> None:
     """Paint small bowel, colon and stomach, with gas in front and food, water or positive contrast behind."""
     oral = float(rng.choice((20.0, rng.uniform(60, 130), 260.0), p=(0.3, 0.5, 0.2)))
-    for _ in range(52):
-        start = (rng.uniform(-150, -10), rng.uniform(-85, 20), rng.uniform(-95, 100))
-        line = walk(rng, start, (18, 22, 38), 18, 6.0)
+    paint_bowel(canvas, cavity, hu, oral, ((-150, -85, -95), (-10, 20, 100)), 52, rng)
+    for ends in _COLON:
+        _paint_colon(canvas, cavity, np.array(ends), rng)
+    _paint_stomach(canvas, cavity, hu, oral, rng)
+
+
+def paint_bowel(
+    canvas: Canvas,
+    cavity: Array,
+    hu: Enhancement,
+    oral: float,
+    corners: tuple[Point, Point],
+    loops: int,
+    rng: Generator,
+) -> None:
+    """Paint loops of small bowel that start between two corners; some are filled with the oral contrast medium."""
+    for _ in range(loops):
+        z, y, x = (rng.uniform(low, high) for low, high in zip(*corners, strict=True))
+        line = walk(rng, (z, y, x), (18, 22, 38), 18, 6.0)
         box, f = canvas.tube(line, np.full(18, rng.uniform(9, 15)), 4.0)
         f = np.maximum(f, cavity[box] + 2)
         canvas.paint(box, f, hu.gut)
         filling = float(rng.choice((hu.gut, 25.0, oral, -300.0), p=(0.7, 0.1, 0.13, 0.07)))
         canvas.paint(box, f + 3, filling + 10 * canvas.noise(rng, 9.0, box))
-    for ends in _COLON:
-        _paint_colon(canvas, cavity, np.array(ends), rng)
-    _paint_stomach(canvas, cavity, hu, oral, rng)
 
 
 def _paint_colon(canvas: Canvas, cavity: Array, ends: np.ndarray, rng: Generator) -> None:
@@ -184,7 +175,7 @@ def _paint_stomach(canvas: Canvas, cavity: Array, hu: Enhancement, oral: float, 
         canvas.paint(where, f + 4.5, filling)
 
 
-def _paint_left_organs(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Generator) -> None:
+def paint_left_organs(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Generator) -> None:
     size = rng.uniform(0.9, 1.3)
     box, spleen = canvas.ellipsoid((22, 34, 112), (50 * size, 46 * size, 30 * size), turn=-0.5)
     spleen = np.maximum(softmax(spleen, cavity[box] + 3, 3), dome[box] + 3)
@@ -199,10 +190,12 @@ def _paint_left_organs(canvas: Canvas, cavity: Array, dome: Array, hu: Enhanceme
     canvas.paint(box, vein, hu.vein)
 
 
-def _paint_behind_liver(canvas: Canvas, hu: Enhancement, rng: Generator) -> None:
-    """Paint kidneys, great vessels and gallbladder, which press into the liver."""
+def paint_behind_liver(canvas: Canvas, hu: Enhancement, rng: Generator) -> list[Point]:
+    """Paint kidneys, great vessels and gallbladder, which press into the liver; return the kidneys' centres."""
+    kidneys: list[Point] = []
     for x, z in ((-56, -58), (62, -38)):
         centre, size = (z + rng.normal(0, 5), 43 + rng.normal(0, 3), x), rng.uniform(0.9, 1.1)
+        kidneys.append(centre)
         box, kidney = canvas.ellipsoid(centre, (54 * size, 28 * size, 27 * size), turn=0.5 if x < 0 else -0.5)
         canvas.paint(box, kidney - 5, FAT_HU)
         pyramids = np.clip(0.5 + canvas.noise(rng, 11.0, box), 0, 1) * (kidney < -7)
@@ -216,3 +209,4 @@ def _paint_behind_liver(canvas: Canvas, hu: Enhancement, rng: Generator) -> None
     for (y, x), radius, value in (((24, 10), 11, hu.artery), ((20, -18), 11.5, 0.5 * (hu.vein + hu.liver))):
         canvas.paint(*canvas.ellipsoid((0, y, x), (900, radius, radius), turn=0.0), value)
     canvas.paint(*canvas.ellipsoid((20, 27, -3), (70, 12, 4), turn=0.0), hu.muscle)  # crus of the diaphragm
+    return kidneys

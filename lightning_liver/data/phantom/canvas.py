@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from numpy.random import Generator
 from scipy import ndimage
 
 Array = Float32[np.ndarray, "_ _ _"]  # (z, y, x) of the canvas or of a box in it
+Labels = UInt8[np.ndarray, "z y x"]  # 0 background, 1 liver, 2 tumour
 Box = tuple[slice, slice, slice]
 Point = tuple[float, float, float]  # atlas millimetres, (z, y, x)
 
@@ -63,13 +64,21 @@ class Patient:
 
 
 class Canvas:
-    """Canvas of HU and liver fraction of every voxel; later shapes cover earlier ones."""
+    """Canvas of HU and liver fraction of every voxel; later shapes cover earlier ones.
 
-    def __init__(self, axes_mm: Sequence[np.ndarray], scale: Point, rng: Generator) -> None:
+    Args:
+        axes_mm: voxel centres along z, y and x.
+        scale: size of the body relative to the atlas.
+        bend_mm: standard deviation of the displacement along z, y and x.
+    """
+
+    def __init__(
+        self, axes_mm: Sequence[np.ndarray], scale: Point, rng: Generator, bend_mm: Point = (2.5, 3.5, 4.0)
+    ) -> None:
         self.axes = [(a / s).astype(np.float32) for a, s in zip(axes_mm, scale, strict=True)]
         self.shape = tuple(len(a) for a in self.axes)
         self.step = [float(a[1] - a[0]) for a in self.axes]
-        bend = [self.noise(rng, 75.0) * mm for mm in (2.5, 3.5, 4.0)]
+        bend = [self.noise(rng, 75.0) * mm for mm in bend_mm]
         self.z, self.y, self.x = (b + a for b, a in zip(bend, np.ix_(*self.axes), strict=True))
         self.hu = np.full(self.shape, -1000.0, np.float32)
         self.liver = np.zeros(self.shape, np.float32)
@@ -106,6 +115,12 @@ class Canvas:
         if not in_liver:
             self.liver[box] *= 1 - part
         return part
+
+    def labels(self, tumour: Array) -> Labels:
+        """Return the labels of voxels that are more than half liver or, over it, tumour."""
+        labels = (self.liver > 0.5).astype(np.uint8)
+        labels[tumour > 0.5] = 2
+        return labels
 
     def ellipsoid(self, centre: Point, radii: Point, *, turn: float) -> tuple[Box, Array]:
         """Return the box around an ellipsoid turned about z by radians, and the distance to it."""

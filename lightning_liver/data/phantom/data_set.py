@@ -5,7 +5,8 @@ HU clipped to [-160, 240], slices with liver only): median liver 85 to 124 HU; m
 its liver; median standard deviation in 7x7 pixels of liver 9 to 20 HU, correlated by 0.2 to 0.6 from pixel to pixel;
 up to 12 tumours of 6 to 109 mm that are 0.1 % to 32 % of the liver; liver 1400 to 2200 cm3; muscle of the back 53 to 64
 HU; tissue of 75 to 135 HU that is not liver 0.5 to 0.7 of the liver's volume. The best two thresholds score a Dice per
-case of 0.62 on those livers and 0.05 on their tumours; about 0.57 and 0.03 here.
+case of 0.62 on those livers and 0.05 on their tumours; 0.54 and 0.03 here. Position alone scores 0.68 on those livers,
+0.59 here and 0.88 in version 1, see experiments/position.
 
 Options shift it to another domain, as a target of transfer learning: another phase, noise or distance of slices. The
 anatomy of a case, tumours included, is the same in every domain.
@@ -27,16 +28,15 @@ import nibabel as nib
 import numpy as np
 from filelock import FileLock
 from isal import igzip
-from jaxtyping import UInt8
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.random import Generator, default_rng
 from scipy import ndimage
 from tqdm import tqdm
 
-from lightning_liver.data.phantom.anatomy import TRUNK_MM, draw
-from lightning_liver.data.phantom.canvas import Array, Enhancement, Patient
-from lightning_liver.data.phantom.domain import AS_MEASURED, NOISE_HU, PHASE_PROBABILITIES, PHASES, SLICES_MM, Domain
-from lightning_liver.data.phantom.liver import LIVER_MM
+import lightning_liver.data.phantom.first as first
+import lightning_liver.data.phantom.second as second
+from lightning_liver.data.phantom.canvas import Array, Labels
+from lightning_liver.data.phantom.domain import AS_MEASURED, NOISE_HU, Domain
 from lightning_liver.data.sources import Case
 from lightning_liver.errors import LiverError
 from lightning_liver.files import clear_partials, write_whole
@@ -44,7 +44,8 @@ from lightning_liver.machine import cores
 from lightning_liver.types.options import check, number, whole_number
 from lightning_liver.volume import Volume, from_canonical
 
-_VERSION = 2  # increment when the drawing changes
+_VERSIONS = {1: first, 2: second}
+_MARKED = {1: 2, 2: 3}  # numbers in the folder's marker: the drawing that is now version 1 had a version before it
 _TUMOUR_FREE = 8  # one case in eight
 _AXCODES = ("LPS", "RAS", "LAS", "RPS", "LPI")
 _MARKER = "phantom.json"
@@ -58,9 +59,10 @@ def cases(
     matrix: int,
     tumour_fraction: float,
     workers: int | None,
-    phase: str | None = None,  # defaults, since configs of earlier runs lack these three
+    phase: str | None = None,  # defaults, since configs of earlier runs lack these four
     noise_hu: Sequence[float] | None = None,
     slice_mm: float | None = None,
+    version: int = 1,
 ) -> list[Case]:
     """Return cases 0 to count - 1 of a folder, after drawing those that are missing.
 
@@ -69,6 +71,7 @@ def cases(
         count: number of scans, 1 to 1000.
         seed, matrix, tumour_fraction: as for render, fixed for a folder.
         phase, noise_hu, slice_mm: of the Domain, fixed for a folder.
+        version: of the drawing, fixed for a folder: 2, or 1 as in earlier studies.
         workers: processes that draw; None is one per core, 0 draws in this one.
 
     Raises:
@@ -78,6 +81,7 @@ def cases(
     for name, seen, least, most in (
         ("cases", count, 1, 1000),
         ("phantom_seed", seed, 0, 2**63 - 1),
+        ("phantom_version", version, min(_VERSIONS), max(_VERSIONS)),
         ("matrix", matrix, 32, 1024),
         ("workers", workers, 0, 1024),
     ):
@@ -90,18 +94,18 @@ def cases(
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".phantom.lock"):
-            _claim(root, {**drawing, "version": _VERSION, **domain.given()})
+            _claim(root, {**drawing, "version": _MARKED[version], **domain.given()})
             clear_partials(root)
             missing = [case for case in range(count) if not all(path.exists() for path in _paths(root, case))]
-            _make(partial(_save, root, **drawing, domain=domain), missing, workers)
+            _make(partial(_save, root, **drawing, domain=domain, version=version), missing, workers)
     except OSError as error:
         raise LiverError(f"{root}: cannot be written ({error.strerror}); choose another data.root") from error
     return wanted
 
 
 def render(
-    case: int, *, seed: int, matrix: int, tumour_fraction: float, domain: Domain = AS_MEASURED
-) -> tuple[Volume, UInt8[np.ndarray, "z y x"]]:
+    case: int, *, seed: int, matrix: int, tumour_fraction: float, version: int, domain: Domain = AS_MEASURED
+) -> tuple[Volume, Labels]:
     """Render one canonical scan and its labels (0, 1 liver, 2 tumour), which depend on these arguments alone.
 
     Args:
@@ -109,48 +113,18 @@ def render(
         seed: of the whole data set.
         matrix: pixels along a side of a slice. The anatomy and the field of view in millimetres do not depend on it.
         tumour_fraction: median over scans of tumour volume / liver volume; 0.012 is as measured.
+        version: of the drawing, 1 or 2.
         domain: scanner and protocol.
     """
     body, scanner, inside, noise = (default_rng([seed, case, stream]) for stream in range(4))
     has_tumour = (case + seed) % _TUMOUR_FREE != _TUMOUR_FREE - 1
-    patient = _draw_patient(body, tumour_fraction if has_tumour else 0.0, domain.phase)
-    spacing_mm, axes_mm = _draw_grid(patient, matrix, scanner, domain.slice_mm)
-    hu, labels = draw(axes_mm, patient, inside)
+    drawing = _VERSIONS[version]
+    patient = drawing.draw_patient(body, tumour_fraction if has_tumour else 0.0, domain.phase)
+    spacing_mm, axes_mm = drawing.draw_grid(patient, matrix, scanner, domain.slice_mm)
+    hu, labels = drawing.draw(axes_mm, patient, inside)
     hu += _draw_noise(hu.shape, spacing_mm[2], noise, domain.noise_hu or NOISE_HU)
     voxels = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
     return Volume(voxels, spacing_mm, _draw_affine(voxels.shape, spacing_mm, scanner)), labels
-
-
-def _draw_patient(rng: Generator, tumour_fraction: float, phase: str | None) -> Patient:
-    drawn = str(
-        rng.choice(list(PHASE_PROBABILITIES), p=list(PHASE_PROBABILITIES.values()))
-    )  # drawn even if given, to keep the later draws
-    seen = PHASES[drawn if phase is None else phase]
-    return Patient(
-        scale=(rng.uniform(0.93, 1.06), rng.uniform(0.93, 1.06), rng.uniform(0.93, 1.06)),
-        fat_mm=float(np.clip(rng.lognormal(np.log(18), 0.45), 6, 36)),
-        tumour_fraction=tumour_fraction,
-        hypervascular=seen.hypervascular,
-        tumour_below_hu=seen.tumour_below_hu,
-        tumour_hu=seen.tumour_hu,
-        hu=Enhancement(*(float(value) for value in rng.uniform(seen.lowest_hu, seen.highest_hu))),
-    )
-
-
-def _draw_grid(
-    patient: Patient, matrix: int, rng: Generator, slice_mm: float | None
-) -> tuple[tuple[float, float, float], list[np.ndarray]]:
-    """Draw spacing and voxel centres in millimetres along z, y, x; slices extend beyond the liver at both ends."""
-    z, y, x = patient.scale
-    drawn_mm = float(rng.choice(SLICES_MM))
-    thickness = drawn_mm if slice_mm is None else float(np.float32(slice_mm))  # the header's precision
-    low, high = LIVER_MM[0] * z - rng.uniform(30, 60), LIVER_MM[1] * z + rng.uniform(14, 26)
-    # whole quarters of a millimetre over a power of two survive the header's float32 exactly
-    field_mm = np.rint(4 * (2 * (TRUNK_MM[1] + patient.fat_mm) * x + rng.uniform(6, 50))) / 4
-    pixel = float(np.float32(field_mm / matrix))
-    centre = (rng.uniform(10, 18) * y, rng.uniform(-5, 5))
-    plane = (np.arange(matrix) - (matrix - 1) / 2) * pixel
-    return (thickness, pixel, pixel), [np.arange(low, high, thickness), plane + centre[0], plane + centre[1]]
 
 
 def _draw_noise(shape: tuple[int, ...], pixel_mm: float, rng: Generator, sd_range_hu: Sequence[float]) -> Array:
@@ -222,10 +196,12 @@ def _results(save: "partial[None]", missing: list[int], workers: int) -> Iterato
 
 
 def _save(
-    root: Path, case: int, *, seed: int, matrix: int, tumour_fraction: float, domain: Domain = AS_MEASURED
+    root: Path, case: int, *, seed: int, matrix: int, tumour_fraction: float, domain: Domain, version: int
 ) -> None:
     cv2.setNumThreads(1)
-    volume, labels = render(case, seed=seed, matrix=matrix, tumour_fraction=tumour_fraction, domain=domain)
+    volume, labels = render(
+        case, seed=seed, matrix=matrix, tumour_fraction=tumour_fraction, domain=domain, version=version
+    )
     for path, voxels in zip(_paths(root, case), (labels, volume.hu), strict=True):
         stored = from_canonical(voxels, volume.affine).transpose(2, 1, 0)
         image = nib.Nifti1Image(stored, volume.affine)

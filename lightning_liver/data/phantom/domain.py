@@ -1,4 +1,4 @@
-"""Scanning of a phantom: the phase of the contrast medium, noise, distance of slices.
+"""Scanning of a phantom: the phase of the contrast medium, noise, slices and field of view.
 
 Options left open are drawn as measured on LiTS, see lightning_liver.data.phantom.data_set.
 """
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 from pydantic import AfterValidator, Field
 
 from lightning_liver.types.options import check, number
@@ -86,3 +87,30 @@ class Domain:
 
 
 AS_MEASURED = Domain()
+
+
+class ScanGrid(NamedTuple):
+    """Voxels of a scan: their spacing along z, y and x, and their centres in the body's millimetres."""
+
+    spacing_mm: tuple[float, float, float]
+    axes_mm: list[np.ndarray]
+
+
+def scan_grid(
+    ends_mm: tuple[float, float], slice_mm: float, centre_mm: tuple[float, float], field_mm: float, matrix: int
+) -> ScanGrid:
+    """Return the voxels of a square field of view.
+
+    Args:
+        ends_mm: lowest slice, and the height below which the highest one lies.
+        slice_mm: distance of slices.
+        centre_mm: middle of the field along y and x.
+        field_mm: edge of the field, rounded to a quarter of a millimetre.
+        matrix: pixels along the edge.
+    """
+    # whole quarters of a millimetre over a power of two survive the header's float32 exactly
+    pixel = float(np.float32(np.rint(4 * field_mm) / 4 / matrix))
+    thickness = float(np.float32(slice_mm))
+    plane = (np.arange(matrix) - (matrix - 1) / 2) * pixel
+    axes_mm = [np.arange(*ends_mm, thickness), plane + centre_mm[0], plane + centre_mm[1]]
+    return ScanGrid((thickness, pixel, pixel), axes_mm)

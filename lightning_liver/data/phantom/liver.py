@@ -1,6 +1,9 @@
 """The phantom's liver: shape, vessels, tumours."""
 
+from dataclasses import dataclass
+
 import numpy as np
+from jaxtyping import Float64
 from numpy.random import Generator
 
 from lightning_liver.data.phantom.canvas import (
@@ -18,18 +21,54 @@ from lightning_liver.data.phantom.canvas import (
 LIVER_MM = (-80.0, 75.0)  # caudal tip and dome, before bending
 
 
-def paint_liver(canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, rng: Generator) -> tuple[Box, Array]:
-    """Paint a wedge under the right dome, cut by an oblique visceral plane, with left lobe, hilum and fissure."""
+@dataclass(frozen=True)
+class Form:
+    """Parameters of a liver's shape, in millimetres of the atlas unless they are slopes.
+
+    Args:
+        tilt: slope of the visceral plane beyond the atlas's.
+        left: reach of the left lobe to the left.
+        medial, visceral: retreat of the right lobe's planes.
+        under, behind: retreat of the left lobe's lower and rear planes.
+        tip: height of the caudal tip.
+        relief: smooth noise on the surface, as (standard deviation, grain).
+    """
+
+    tilt: float
+    left: float
+    medial: float
+    visceral: float
+    under: float
+    behind: float
+    tip: float = LIVER_MM[0] + 4
+    relief: tuple[tuple[float, float], ...] = ((2.0, 22.0),)
+
+
+def draw_form(rng: Generator) -> Form:
+    """Draw a form of version 1."""
+    tilt, left = rng.normal(0, 0.06), rng.uniform(35, 92)
+    medial, visceral = 12 + rng.normal(0, 5), 8 + rng.normal(0, 5)
+    return Form(tilt, left, medial, visceral, under=8 + rng.normal(0, 6), behind=14 + rng.normal(0, 4))
+
+
+def paint_liver(
+    canvas: Canvas, cavity: Array, dome: Array, hu: Enhancement, form: Form, rng: Generator
+) -> tuple[Box, Array]:
+    """Paint a wedge under the right dome, cut by an oblique visceral plane, with left lobe, hilum and fissure.
+
+    Returns:
+        The box around the liver, and the distance to its surface in it.
+    """
     box = canvas.box((0, 0, -25), (100, 110, 145))
     z, y, x = canvas.z[box], canvas.y[box], canvas.x[box]
-    tilt, left = rng.normal(0, 0.06), rng.uniform(35, 92)
-    medial = 0.9 * x + 0.43 * y + (12 + rng.normal(0, 5))
-    visceral = (0.5 + tilt) * x - 0.85 * z - (8 + rng.normal(0, 5))
-    right = softmax(softmax(medial, visceral, 22), LIVER_MM[0] + 4 - z, 8)
-    under = (8 + rng.normal(0, 6) + 0.28 * x - z) * 0.96
-    behind = (y + (14 + rng.normal(0, 4)) + 0.32 * x) * 0.95
-    distance = softmin(right, softmax(softmax(behind, under, 14), x - left, 16), 12)
-    distance = distance + 2 * canvas.noise(rng, 22.0, box)
+    medial = 0.9 * x + 0.43 * y + form.medial
+    visceral = (0.5 + form.tilt) * x - 0.85 * z - form.visceral
+    right = softmax(softmax(medial, visceral, 22), form.tip - z, 8)
+    under = (form.under + 0.28 * x - z) * 0.96
+    behind = (y + form.behind + 0.32 * x) * 0.95
+    distance = softmin(right, softmax(softmax(behind, under, 14), x - form.left, 16), 12)
+    for height, grain_mm in form.relief:
+        distance = distance + height * canvas.noise(rng, grain_mm, box)
     distance = softmax(softmax(distance, cavity[box] + 3, 5), dome[box] + 3, 5)
     canvas.paint(box, distance - 2, FAT_HU)
     for centre, radii in (((4, -18, -14), (13, 11, 26)), ((6, -72, 17), (30, 30, 3 + rng.uniform(0, 3)))):
@@ -58,7 +97,7 @@ def _grow_tree(root: Point, targets: np.ndarray, trunk_mm: float) -> tuple[np.nd
     return (start + steps * (end - start)).reshape(-1, 3), np.tile(radii, 6)
 
 
-def _draw_points_inside(canvas: Canvas, box: Box, distance: Array, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
+def draw_points_inside(canvas: Canvas, box: Box, distance: Array, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw random points of the liver (n, 3); return them with their depth below its surface in millimetres (n,)."""
     points = rng.uniform((-85, -110, -160), (85, 80, 100), (4000, 3))
     index = canvas.nearest(points)
@@ -70,23 +109,27 @@ def _draw_points_inside(canvas: Canvas, box: Box, distance: Array, rng: Generato
 def paint_vessels(canvas: Canvas, box: Box, distance: Array, hu: Enhancement, rng: Generator) -> None:
     """Paint the portal tree from the hilum, hepatic veins from the dome; both count as liver, as in most LiTS masks."""
     for root, trunk_mm, value in (((4, -14, -12), 6.5, hu.vein), ((56, 14, -18), 6.0, 0.7 * hu.vein + 0.3 * hu.liver)):
-        points, depth = _draw_points_inside(canvas, box, distance, rng)
+        points, depth = draw_points_inside(canvas, box, distance, rng)
         points, radii = _grow_tree(root, points[depth > 5][:60], trunk_mm)
         where, vessels = canvas.tube(points, radii, 2.0)
         canvas.paint(where, vessels, value, in_liver=True)
 
 
-def paint_tumours(canvas: Canvas, tumour: Array, box: Box, distance: Array, patient: Patient, rng: Generator) -> None:
-    """Paint up to 20 tumours, log-normal in total volume; the largest is dark and at least 13 mm wide."""
+def draw_tumour_radii(canvas: Canvas, tumour_fraction: float, rng: Generator) -> Float64[np.ndarray, " n"]:
+    """Draw the radii of up to 20 tumours in millimetres, largest first, log-normal in total volume."""
     volume_mm3 = (
-        np.clip(rng.lognormal(np.log(patient.tumour_fraction), 1.3), 0.001, 0.3)
-        * canvas.liver.sum()
-        * np.prod(canvas.step)
+        np.clip(rng.lognormal(np.log(tumour_fraction), 1.3), 0.001, 0.3) * canvas.liver.sum() * np.prod(canvas.step)
     )
     radii = np.sort(rng.lognormal(0, 0.45, int(np.clip(rng.lognormal(np.log(3.5), 0.9), 1, 20))))[::-1]
     radii = np.maximum(radii * (volume_mm3 / (4.19 * (radii**3).sum())) ** (1 / 3), 2.5)
     radii[0] = max(radii[0], 6.5)
-    points, depth = _draw_points_inside(canvas, box, distance, rng)
+    return radii
+
+
+def paint_tumours(canvas: Canvas, tumour: Array, box: Box, distance: Array, patient: Patient, rng: Generator) -> None:
+    """Paint up to 20 tumours, log-normal in total volume; the largest is dark and at least 13 mm wide."""
+    radii = draw_tumour_radii(canvas, patient.tumour_fraction, rng)
+    points, depth = draw_points_inside(canvas, box, distance, rng)
     free = np.full(len(points), 99.0)  # distance to the nearest tumour's surface
     for index, radius in enumerate(radii.tolist()):
         room = np.flatnonzero((depth > min(0.7 * radius, 22)) & (free > 0.8 * radius))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lightning_liver.finetune.statistics import Statistics
 from lightning_liver.types.tensors import Images, Masks
 
 
@@ -17,19 +18,23 @@ class Start(NamedTuple):
         network: with the weights of the source.
         copied: names of its parameters that came from the source, wholly or in part.
         example: (1, channel, height, width), an empty image of the training's size.
+        target: batch-norm statistics of the network on slices of the target, for a teacher on them; None without one.
     """
 
     network: nn.Module
     copied: frozenset[str]
     example: Tensor
+    target: Statistics | None = None
 
 
 class Term(nn.Module):
-    """Base of terms with what they need; each attribute is set by the term that needs it."""
+    """Base of terms with what they need or replace; each attribute is set by the term that does."""
 
     needs_target = False
     needs_teacher = False
+    needs_source_data = False
     needs_full_resolution = False
+    replaces_weight_decay = False
 
 
 class Frozen(nn.Module):

@@ -8,7 +8,7 @@ from pydantic import validate_call
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from lightning_liver.finetune.features import Features, channels_of, on_target
+from lightning_liver.finetune.features import Features, channels_of, on_companion
 from lightning_liver.finetune.terms.base import Start, Term, progress_of
 from lightning_liver.types.options import Checked, Count, NonNegative
 from lightning_liver.types.tensors import Batch, Scalar
@@ -38,7 +38,7 @@ class DomainAdversarial(Term):
 
     def forward(self, task: Any, batch: Batch, logits: Any) -> Scalar:
         ours = self.features().mean(dim=(-2, -1))
-        on_target(task, batch, self.features)
+        on_companion(task, batch, features=self.features)
         theirs = self.features().mean(dim=(-2, -1))
         strength = reversal_strength(progress_of(task))
         answer = self.discriminator(reverse_gradient(torch.cat([ours, theirs]), strength))[:, 0].float()

@@ -15,10 +15,14 @@ class WeightConservation(Term):
     """Distance of the weights from their start: (alpha sum |w - w0|^2 + beta sum |v|^2) / 2.
 
     w are the weights that came from the source, wholly or in part, with their start w0; v are those that did not. Batch
-    norm's scale and shift count as weights, its running statistics do not. It takes the place of weight decay.
+    norm's scale and shift count as weights, its running statistics do not. It takes the place of weight decay, which is
+    off for the whole network: decay towards 0 would pull copied weights away from the source, and beta is that of new
+    ones. As a term of the loss it passes through Adam's scaling of gradients; the authors use SGD.
 
     Source: L2-SP of Li et al. 2018, arXiv:1802.01483, equation 4.
     """
+
+    replaces_weight_decay = True
 
     @validate_call(config=Checked)
     def __init__(self, *, alpha: NonNegative, beta: NonNegative, start: Start) -> None:

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from lightning_liver.data import sources
 from lightning_liver.data.phantom.data_set import _save, cases, render
+from lightning_liver.data.phantom.domain import AS_MEASURED
 from lightning_liver.errors import LiverError
 from lightning_liver.imageio.nifti import read_labels, read_volume
 from lightning_liver.volume import LABELS, Volume, canonical_spacing_mm, to_canonical
@@ -17,9 +18,18 @@ SEED = 0
 Scan = tuple[Volume, np.ndarray]
 
 
+@pytest.fixture(scope="module", params=[pytest.param(1, marks=pytest.mark.slow), 2])
+def version(request: pytest.FixtureRequest) -> int:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def scans() -> list[Scan]:
-    return [render(case, seed=SEED, matrix=128, tumour_fraction=0.012) for case in range(8)]
+def scans(version: int) -> list[Scan]:
+    return [drawn(case, version, matrix=128) for case in range(8)]
+
+
+def drawn(case: int, version: int, *, seed: int = SEED, matrix: int = 32) -> Scan:
+    return render(case, seed=seed, matrix=matrix, tumour_fraction=0.012, version=version)
 
 
 @pytest.fixture(scope="module")
@@ -27,29 +37,26 @@ def diseased(scans: list[Scan]) -> list[Scan]:
     return [(volume, labels) for volume, labels in scans if (labels == LABELS["tumour"]).any()]
 
 
-def test_a_case_is_repeatable_and_differs_by_seed_and_number() -> None:
-    (first, labels), (again, labels_again) = (render(3, seed=1, matrix=32, tumour_fraction=0.012) for _ in range(2))
+def test_a_case_is_repeatable_and_differs_by_seed_and_number(version: int) -> None:
+    (first, labels), (again, labels_again) = (drawn(3, version, seed=1) for _ in range(2))
     assert np.array_equal(first.hu, again.hu)
     assert np.array_equal(labels, labels_again)
     assert np.array_equal(first.affine, again.affine)
-    for other in (
-        render(4, seed=1, matrix=32, tumour_fraction=0.012),
-        render(3, seed=2, matrix=32, tumour_fraction=0.012),
-    ):
+    for other in (drawn(4, version, seed=1), drawn(3, version, seed=2), drawn(3, 3 - version, seed=1)):
         assert first.hu.shape != other[0].hu.shape or (first.hu != other[0].hu).mean() > 0.5
 
 
 @pytest.mark.slow
 def test_files_do_not_depend_on_count_and_workers(tmp_path: Path) -> None:
-    cases(tmp_path / "two", count=2, seed=1, matrix=32, tumour_fraction=0.012, workers=0)
-    made = cases(tmp_path / "three", count=3, seed=1, matrix=32, tumour_fraction=0.012, workers=2)
+    cases(tmp_path / "two", count=2, seed=1, matrix=32, tumour_fraction=0.012, workers=0, version=2)
+    made = cases(tmp_path / "three", count=3, seed=1, matrix=32, tumour_fraction=0.012, workers=2, version=2)
     assert [case.name for case in made] == ["0", "1", "2"]
     for file in sorted((tmp_path / "two").glob("*.nii.gz")):
         assert file.read_bytes() == (tmp_path / "three" / file.name).read_bytes()
 
 
-def test_matrix_changes_the_pixels_but_not_the_anatomy(scans: list[Scan]) -> None:
-    (fine, labels), (coarse, coarse_labels) = scans[3], render(3, seed=SEED, matrix=64, tumour_fraction=0.012)
+def test_matrix_changes_the_pixels_but_not_the_anatomy(scans: list[Scan], version: int) -> None:
+    (fine, labels), (coarse, coarse_labels) = scans[3], drawn(3, version, matrix=64)
     assert fine.spacing_mm[1] * 128 == coarse.spacing_mm[1] * 64
     inside, expected = coarse_labels > 0, labels.reshape(-1, 64, 2, 64, 2).clip(0, 1).mean((2, 4)) >= 0.5
     assert 2 * (inside & expected).sum() / (inside.sum() + expected.sum()) > 0.97
@@ -60,9 +67,13 @@ def test_files_are_found_as_lits(tmp_path: Path) -> None:
     assert made == sources.lits(tmp_path, patients=None)
 
 
+def save(root: Path, case: int, version: int) -> None:
+    _save(root, case, seed=SEED, matrix=128, tumour_fraction=0.012, domain=AS_MEASURED, version=version)
+
+
 @pytest.mark.parametrize("case", range(4))
-def test_files_read_as_rendered(tmp_path: Path, scans: list[Scan], case: int) -> None:
-    _save(tmp_path, case, seed=SEED, matrix=128, tumour_fraction=0.012)
+def test_files_read_as_rendered(tmp_path: Path, scans: list[Scan], version: int, case: int) -> None:
+    save(tmp_path, case, version)
     volume, labels = scans[case]
     read = read_volume(tmp_path / f"volume-{case}.nii.gz")
     assert np.array_equal(read.hu, volume.hu)
@@ -73,9 +84,9 @@ def test_files_read_as_rendered(tmp_path: Path, scans: list[Scan], case: int) ->
 
 @pytest.mark.parametrize(("kind", "dtype"), [("volume", np.int16), ("segmentation", np.uint8)])
 def test_nibabel_reads_whole_numbers_and_canonical_spacing(
-    tmp_path: Path, scans: list[Scan], kind: str, dtype: type
+    tmp_path: Path, scans: list[Scan], version: int, kind: str, dtype: type
 ) -> None:
-    _save(tmp_path, 5, seed=SEED, matrix=128, tumour_fraction=0.012)
+    save(tmp_path, 5, version)
     image = nib.load(tmp_path / f"{kind}-5.nii.gz")
     expected = scans[5][0].hu if kind == "volume" else scans[5][1]
     assert image.get_data_dtype() == dtype
@@ -84,13 +95,13 @@ def test_nibabel_reads_whole_numbers_and_canonical_spacing(
     assert canonical_spacing_mm((i, j, k), image.affine) == scans[5][0].spacing_mm
 
 
-def test_orientation_spacing_and_field_of_view_vary(scans: list[Scan]) -> None:
+def test_orientation_spacing_and_field_of_view_vary(scans: list[Scan], version: int) -> None:
     volumes = [volume for volume, _ in scans]
     assert len({nib.aff2axcodes(volume.affine) for volume in volumes}) >= 3
     assert len({volume.spacing_mm[0] for volume in volumes}) >= 2
     assert {3 <= volume.spacing_mm[0] <= 5 for volume in volumes} == {True}
     fields_mm = [volume.spacing_mm[1] * 128 for volume in volumes]
-    assert 320 < min(fields_mm) < max(fields_mm) - 20 < 440
+    assert 320 < min(fields_mm) < max(fields_mm) - 20 < {1: 440, 2: 490}[version]
 
 
 def test_labels_are_those_of_lits_and_one_case_in_eight_has_no_tumour(scans: list[Scan]) -> None:
@@ -99,19 +110,21 @@ def test_labels_are_those_of_lits_and_one_case_in_eight_has_no_tumour(scans: lis
     assert set().union(*found) == set(LABELS.values())
 
 
-def test_slices_extend_beyond_the_liver_at_both_ends(scans: list[Scan]) -> None:
+def test_slices_extend_beyond_the_liver_at_both_ends(scans: list[Scan], version: int) -> None:
     for _, labels in scans:
         liver = np.flatnonzero(labels.any((1, 2)))
-        assert liver[0] >= 2
-        assert liver[-1] <= len(labels) - 3
+        least = {1: 2, 2: 1}[version]
+        assert least <= liver[0]
+        assert liver[-1] < len(labels) - least
 
 
-def test_liver_is_one_piece_of_human_size_on_the_right(scans: list[Scan]) -> None:
+def test_liver_is_one_piece_of_human_size_on_the_right(scans: list[Scan], version: int) -> None:
     for volume, labels in scans:
         pieces, _ = ndimage.label(labels > 0)
         sizes = np.bincount(pieces.ravel())[1:]
         assert sizes.max() > 0.995 * sizes.sum()
-        assert 1200 < sizes.sum() * np.prod(volume.spacing_mm) / 1000 < 2300
+        least_cm3, most_cm3 = {1: (1200, 2300), 2: (800, 3000)}[version]
+        assert least_cm3 < sizes.sum() * np.prod(volume.spacing_mm) / 1000 < most_cm3
         body = np.argwhere(volume.hu > -200).mean(0)
         assert np.argwhere(labels > 0).mean(0)[2] * volume.spacing_mm[2] < body[2] * volume.spacing_mm[2] - 30
 
@@ -153,8 +166,8 @@ def test_liver_tumour_and_noise_lie_in_the_measured_ranges(diseased: list[Scan])
         assert 8.5 <= _local_sd(volume.hu, labels) <= 20.5
 
 
-def test_noise_is_correlated_between_neighbours() -> None:
-    volume, labels = render(1, seed=SEED, matrix=256, tumour_fraction=0.012)
+def test_noise_is_correlated_between_neighbours(version: int) -> None:
+    volume, labels = drawn(1, version, matrix=256)
     fine = volume.hu - ndimage.gaussian_filter(volume.hu.astype(np.float32), (0, 4, 4))
     liver = ndimage.binary_erosion(labels == LABELS["liver"], np.ones((1, 9, 9)))[..., :-1]
     assert 0.15 < np.corrcoef(fine[..., :-1][liver], fine[..., 1:][liver])[0, 1] < 0.65
@@ -183,7 +196,7 @@ def test_an_interrupted_run_continues(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.nii.gz"))) == 6
 
 
-@pytest.mark.parametrize("other", [{"seed": 2}, {"matrix": 64}])
+@pytest.mark.parametrize("other", [{"seed": 2}, {"matrix": 64}, {"version": 2}])
 def test_a_folder_holds_one_phantom(tmp_path: Path, other: dict[str, int]) -> None:
     cases(tmp_path, count=1, seed=1, matrix=32, tumour_fraction=0.012, workers=0)
     with pytest.raises(LiverError, match=r"holds a phantom of .*'seed': 1.*choose another data\.root"):
@@ -205,6 +218,8 @@ def test_a_folder_of_real_scans_is_refused(tmp_path: Path) -> None:
         ({"matrix": 8}, r"data\.matrix=8"),
         ({"seed": -1}, r"data\.phantom_seed=-1"),
         ({"workers": -1}, r"data\.workers=-1"),
+        ({"version": 0}, r"data\.phantom_version=0: expected a value greater than or equal to 1"),
+        ({"version": 3}, r"data\.phantom_version=3: expected a value less than or equal to 2"),
     ],
 )
 def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, int], message: str) -> None:

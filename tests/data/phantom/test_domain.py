@@ -16,8 +16,13 @@ SHIFTED = Domain("native", [22, 32], 7.5)
 Scan = tuple[Volume, np.ndarray]
 
 
-def seen(case: int, domain: Domain, seed: int = 0) -> Scan:
-    return render(case, seed=seed, matrix=64, tumour_fraction=0.012, domain=domain)
+@pytest.fixture(params=[pytest.param(1, marks=pytest.mark.slow), 2])
+def version(request: pytest.FixtureRequest) -> int:
+    return request.param
+
+
+def seen(case: int, domain: Domain, version: int = 1) -> Scan:
+    return render(case, seed=0, matrix=64, tumour_fraction=0.012, domain=domain, version=version)
 
 
 def equal(first: Scan, second: Scan) -> bool:
@@ -39,11 +44,11 @@ def median_hu(scan: Scan, name: str) -> float:
         (4, 4.0, 6.19921875, -513.799, 10466, 125),
     ],
 )
-def test_without_options_phantoms_are_those_of_version_2(
+def test_version_1_draws_as_before_there_was_another(
     case: int, slice_mm: float, pixel_mm: float, mean_hu: float, liver: int, tumour: int
 ) -> None:
-    """Figures from before the options existed; small tolerances, since processors round differently."""
-    volume, labels = render(case, seed=0, matrix=64, tumour_fraction=0.012)
+    """Figures from before options and versions existed; small tolerances, since processors round differently."""
+    volume, labels = seen(case, Domain())
     assert volume.spacing_mm == (slice_mm, pixel_mm, pixel_mm)
     assert volume.hu.mean() == pytest.approx(mean_hu, abs=0.02)
     assert (labels == LABELS["liver"]).sum() == pytest.approx(liver, abs=3)
@@ -52,19 +57,18 @@ def test_without_options_phantoms_are_those_of_version_2(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", range(3))
-def test_an_option_set_to_the_drawn_value_changes_no_bit(case: int) -> None:
-    plain = render(case, seed=0, matrix=64, tumour_fraction=0.012)
-    assert equal(plain, seen(case, Domain()))
-    assert equal(plain, seen(case, Domain(noise_hu=NOISE_HU)))
-    assert equal(plain, seen(case, Domain(slice_mm=plain[0].spacing_mm[0])))
-    assert sum(equal(plain, seen(case, Domain(phase=phase))) for phase in PHASE_PROBABILITIES) == 1
+def test_an_option_set_to_the_drawn_value_changes_no_bit(case: int, version: int) -> None:
+    plain = seen(case, Domain(), version)
+    assert equal(plain, seen(case, Domain(noise_hu=NOISE_HU), version))
+    assert equal(plain, seen(case, Domain(slice_mm=plain[0].spacing_mm[0]), version))
+    assert sum(equal(plain, seen(case, Domain(phase=phase), version)) for phase in PHASE_PROBABILITIES) == 1
 
 
-def test_the_patient_is_the_same_in_every_domain() -> None:
-    plain, native = seen(1, Domain()), seen(1, Domain(phase="native", noise_hu=[22, 32]))
+def test_the_patient_is_the_same_in_every_domain(version: int) -> None:
+    plain, native = (seen(1, domain, version) for domain in (Domain(), Domain(phase="native", noise_hu=[22, 32])))
     assert np.array_equal(plain[1], native[1])
     assert plain[0].spacing_mm == native[0].spacing_mm
-    thick = seen(1, SHIFTED)
+    thick = seen(1, SHIFTED, version)
     for label in LABELS.values():
         volumes = [(labels == label).sum() * np.prod(volume.spacing_mm) for volume, labels in (plain, thick)]
         assert volumes[0] == pytest.approx(volumes[1], rel=0.1 if label != LABELS["tumour"] else 0.35)

@@ -1,4 +1,4 @@
-"""Sweeper of hydra/sweeper=optuna. Hydra imports this module at every start, so it imports little."""
+"""Sweepers of hydra/sweeper=optuna and =fair. Hydra imports this module at every start, so it imports little."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -14,6 +14,8 @@ from lightning_liver.errors import LiverError
 
 class OptunaSweeper(Sweeper):
     """Runs the trials that Optuna proposes; its options are in conf/hydra/sweeper/optuna.yaml."""
+
+    choice = "optuna"
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -35,9 +37,27 @@ class OptunaSweeper(Sweeper):
         """
         if find_spec("optuna") is None:
             raise LiverError(
-                "hydra/sweeper=optuna: expected the package optuna; do pip install 'lightning-liver[optuna]'"
+                f"hydra/sweeper={self.choice}: expected the package optuna; do pip install 'lightning-liver[optuna]'"
             )
-        from lightning_liver.sweep.search import Setup, sweep  # here: Optuna is an extra, and slow to import
+        from lightning_liver.sweep.trials import Setup  # here: Optuna is an extra, and slow to import
 
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None  # noqa: PT018
-        return sweep(Setup(self.options, self.config, self.hydra_context, self.launcher), arguments)
+        return self.load()(Setup(self.options, self.config, self.hydra_context, self.launcher), arguments)
+
+    def load(self) -> Any:
+        """Import the function that runs the sweep."""
+        from lightning_liver.sweep.search import sweep
+
+        return sweep
+
+
+class FairSweeper(OptunaSweeper):
+    """Tunes each contender with equally many trials, then runs all; its options are in conf/hydra/sweeper/fair.yaml."""
+
+    choice = "fair"
+
+    def load(self) -> Any:
+        """Import the function that runs the sweep."""
+        from lightning_liver.sweep.fair import sweep
+
+        return sweep
