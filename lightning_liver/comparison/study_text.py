@@ -160,8 +160,8 @@ def _no_pairs(table: Scores, baseline: str | None) -> str:
 def _networks(count: int, of: int) -> str:
     which = "each pair" if count == of else f"{count} of {of} pairs"
     return (
-        f"- In {which} a configuration has a single seed: these networks are compared over patients, and nothing is said "
-        "about the configurations, which another seed may put in another order. Repeat them with seed=0,1,2."
+        f"- In {which} a configuration has a single seed: these networks are compared over patients, and nothing is "
+        "said about the configurations, which another seed may put in another order. Repeat them with seed=0,1,2."
     )
 
 
