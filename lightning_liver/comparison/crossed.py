@@ -24,6 +24,7 @@ from lightning_liver.metrics.intervals import ALPHA, DECIMALS, Mean
 
 Seeds = Mapping[int, Mapping[str, float]]  # of one configuration: the score of each patient, by seed
 Table = Float[np.ndarray, "seed patient"]
+OtherTable = Float[np.ndarray, "other_seed patient"]  # of a configuration that may have more or fewer seeds
 
 FEWEST_SEEDS = 2  # of one seed nobody can tell how much another one would differ
 
@@ -88,14 +89,14 @@ class Components(NamedTuple):
     rest: float | None
 
 
-def tables_of(first: Seeds, second: Seeds) -> tuple[Table, Table] | None:
+def tables_of(first: Seeds, second: Seeds) -> tuple[Table, OtherTable] | None:
     """Return the scores of two configurations on the same patients; None if one has not two seeds with them.
 
     Where some seeds lack patients, as in a study that is not finished, those seeds or those patients are left out,
     whichever keeps more scores.
     """
     counts = sorted({len(scores) for seeds in (first, second) for scores in seeds.values()})
-    best: tuple[Table, Table] | None = None
+    best: tuple[Table, OtherTable] | None = None
     for fewest in counts:
         kept = [[scores for scores in seeds.values() if len(scores) >= fewest] for seeds in (first, second)]
         if min(map(len, kept)) < FEWEST_SEEDS:
@@ -107,7 +108,7 @@ def tables_of(first: Seeds, second: Seeds) -> tuple[Table, Table] | None:
     return best
 
 
-def difference(first: Table, second: Table) -> Estimate:
+def difference(first: Table, second: OtherTable) -> Estimate:
     """Estimate the difference of two configurations, first minus second; their seeds may differ.
 
     Args:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from experiments.verdicts.simulation import DISTRIBUTIONS, coverage
 from lightning_liver.metrics.intervals import Mean, mean_interval, mean_over_patients
 
 
@@ -83,3 +84,11 @@ def test_interval_of_30_patients_contains_the_true_mean_in_93_to_97_percent_of_s
     intervals = [mean_interval(draw().tolist()) for _ in range(1000)]
     held = np.mean([(low or 0) <= truth <= (high or 0) for _, low, high in intervals])
     assert 0.93 <= held <= 0.97, held
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patients", [3, 5, 8, 16, 26])
+@pytest.mark.parametrize("shape", DISTRIBUTIONS)
+def test_interval_contains_the_true_mean_in_about_95_percent_of_studies(shape: str, patients: int) -> None:
+    held = coverage(mean_interval, DISTRIBUTIONS[shape], patients, 2000)
+    assert 0.925 <= held <= 0.975, held
