@@ -139,7 +139,8 @@ def _verdict(section: StudySection, tests: int, baseline: str | None) -> list[st
     if len(different) <= _MOST_NAMED:
         lines += [_difference(pair) for pair in different]
     else:
-        lines.append(f"- The data tell apart {len(different)} of {len(pairs)} pairs, see the table.")
+        what = "pairs of networks" if all(pair.of_networks for pair in different) else "pairs"
+        lines.append(f"- The data tell apart {len(different)} of {len(pairs)} {what}, see the table.")
     if len(undecided) <= _MOST_NAMED:
         lines += [f"- The data cannot tell {pair.first} from {pair.second}: {_figures(pair)}." for pair in undecided]
     else:

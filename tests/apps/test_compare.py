@@ -83,12 +83,12 @@ def test_pairs_too_many_for_a_table_are_letters_and_a_csv(tmp_path: Path, compar
     assert code == 0, output
     assert re.search(r"loss=loss10 +0\.506  a\n", output)
     assert "All 55 pairs are in pairs.csv" in output
-    assert "The data tell apart 55 of 55 pairs" in output
+    assert "The data tell apart 55 of 55 pairs of networks" in output
     assert "rank-biserial" not in output
     with (tmp_path / "f" / "pairs.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 55
-    assert {row["told apart"] for row in rows} == {"yes"}
+    assert {row["told apart"] for row in rows} == {"networks"}, "of one seed"
 
 
 def test_one_configuration_has_its_table_and_nothing_to_compare(tmp_path: Path, compare) -> None:
@@ -303,7 +303,7 @@ def test_within_compares_only_runs_that_share_a_value_and_corrects_over_all(scal
         for structure in ("tumour", "liver")
     ]
     assert output.count("over 6 tests") == 6
-    assert output.count("loss=dice scores higher than loss=bce") == 2
+    assert output.count("The network of loss=dice scores higher than that of loss=bce") == 2
     assert "loss=bce augment" not in output
     assert "augment.tumour_scale=2 loss" not in output
 
