@@ -75,7 +75,7 @@ class Estimate(NamedTuple):
         return Mean(self.value, self.value - half, self.value + half)
 
 
-class Components(NamedTuple):
+class VarianceComponents(NamedTuple):
     """Standard deviations of the scores of one configuration; None for one seed, which cannot tell them.
 
     Args:
@@ -131,13 +131,13 @@ def mean(scores: Table) -> Estimate:
     return Estimate(float(patients.mean()), *variances, patients.size, len(scores) - 1)
 
 
-def components(scores: Table) -> Components:
+def components(scores: Table) -> VarianceComponents:
     """Split the variance of scores, of at least two seeds and two patients, by the analysis of variance."""
     seeds, patients = scores.shape
     rest = _rest(scores)
     of_patients = max(float(scores.mean(0).var(ddof=1)) - rest / seeds, 0.0)
     of_seeds = max(float(scores.mean(1).var(ddof=1)) - rest / patients, 0.0)
-    return Components(math.sqrt(of_patients), math.sqrt(of_seeds), math.sqrt(rest))
+    return VarianceComponents(math.sqrt(of_patients), math.sqrt(of_seeds), math.sqrt(rest))
 
 
 def _of_seeds(scores: Table) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from lightning_liver.comparison.crossed import Components, components, tables_of
+from lightning_liver.comparison.crossed import VarianceComponents, components, tables_of
 from lightning_liver.comparison.heatmap import grid_text
 from lightning_liver.comparison.letter_display import letter_display
 from lightning_liver.comparison.reading import reading_text
@@ -99,7 +99,7 @@ def _mean_rows(section: StudySection) -> list[Row]:
         mean, low, high = section.means[name]
         own = section.seeds[name]
         tables = tables_of(own, own)
-        split = components(tables[0]) if tables and tables[0].shape[1] > 1 else Components(None, None, None)
+        split = components(tables[0]) if tables and tables[0].shape[1] > 1 else VarianceComponents(None, None, None)
         spread: Row = {"SD patients": split.patients, "SD seeds": split.seeds, "SD rest": split.rest}
         figures: Row = {"mean": mean, "95 % low": low, "high": high, "seeds": len(own), **spread}
         rows.append({"configuration": name, "patients": len(patients), **figures})

@@ -1,7 +1,13 @@
 import pytest
 
+from lightning_liver.comparison.statistics import Scores, configuration_mean
 from lightning_liver.comparison.study_text import good_enough, reference_text
+from lightning_liver.metrics.intervals import Mean
 from lightning_liver.report.references import NOT_COMPARABLE, REASON, line_label, references
+
+
+def means_of(table: Scores) -> dict[str, Mean]:
+    return {name: configuration_mean({0: scores}) for name, scores in table.items()}
 
 
 def around(mean: float) -> dict[str, float]:
@@ -11,7 +17,7 @@ def around(mean: float) -> dict[str, float]:
 
 @pytest.mark.parametrize("structure", ["tumour", "liver"])
 def test_every_published_result_has_its_source_and_is_not_comparable(structure: str) -> None:
-    text = reference_text(structure, {"loss=dice": around(0.5)})
+    text = reference_text(structure, means_of({"loss=dice": around(0.5)}))
     for each in references(structure):
         line = next(line for line in text.splitlines() if line.startswith(each.label))
         assert NOT_COMPARABLE in line
@@ -42,13 +48,13 @@ def test_published_results_are_those_of_their_sources() -> None:
     ],
 )
 def test_answer_depends_on_the_position_of_the_interval(mean: float, answer: str) -> None:
-    text = good_enough({"loss=dice": around(mean)}, references("tumour"))
+    text = good_enough(means_of({"loss=dice": around(mean)}), references("tumour"))
     assert text.startswith(f"Is it good enough? {answer}\nloss=dice has {mean:.3f} (95 % ")
     assert NOT_COMPARABLE in text
 
 
 def test_each_published_result_is_named_once() -> None:
-    lines = good_enough({"loss=dice": around(0.72)}, references("tumour")).splitlines()
+    lines = good_enough(means_of({"loss=dice": around(0.72)}), references("tumour")).splitlines()
     assert "- lies below best of LiTS, MICCAI 2018 0.739; nnU-Net 0.763" in lines
     assert "- holds human, Chlebus 2018 0.72; H-DenseUNet 0.722" in lines
     above = "best of LiTS, ISBI 2017 0.674; CNN, Chlebus 2018 0.69; best of LiTS, MICCAI 2017 0.702"
@@ -56,16 +62,16 @@ def test_each_published_result_is_named_once() -> None:
 
 
 def test_best_configuration_is_compared_and_its_selection_is_noted() -> None:
-    text = good_enough({"loss=bce": around(0.2), "loss=dice": around(0.5)}, references("tumour"))
+    text = good_enough(means_of({"loss=bce": around(0.2), "loss=dice": around(0.5)}), references("tumour"))
     assert "loss=dice, the best of 2 configurations, has 0.500" in text
     assert "The best was picked by the very scores shown here" in text
 
 
 def test_two_patients_have_no_interval_and_so_no_answer() -> None:
-    text = good_enough({"loss=dice": {"A": 0.9, "B": 0.8}}, references("tumour"))
+    text = good_enough(means_of({"loss=dice": {"A": 0.9, "B": 0.8}}), references("tumour"))
     assert text.startswith("Is it good enough? The data cannot tell: it takes three patients")
     assert "loss=dice has 0.850." in text
 
 
 def test_structure_without_published_results_has_no_section() -> None:
-    assert reference_text("spleen", {"loss=dice": around(0.5)}) == ""
+    assert reference_text("spleen", means_of({"loss=dice": around(0.5)})) == ""
