@@ -48,12 +48,12 @@ class Estimate(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Standard error over patients and seeds."""
+        """Return the standard error over patients and seeds."""
         return math.sqrt(self.of_seeds + self._of_patients_alone)
 
     @property
     def freedom(self) -> float:
-        """Degrees of freedom of the standard error, by Satterthwaite's and Hillis's formula."""
+        """Return the degrees of freedom of the standard error, by Satterthwaite's and Hillis's formula."""
         parts = self.of_seeds**2 / self.seed_freedom + self._of_patients_alone**2 / (self.patients - 1)
         return self.error**4 / parts if parts else 1.0
 

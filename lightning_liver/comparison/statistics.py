@@ -17,7 +17,7 @@ from lightning_liver.comparison import crossed
 from lightning_liver.comparison.crossed import FEWEST_SEEDS, Seeds
 from lightning_liver.comparison.runs import Score
 from lightning_liver.metrics.intervals import ALPHA as ALPHA
-from lightning_liver.metrics.intervals import DECIMALS, FEWEST_PATIENTS, Mean, mean_interval
+from lightning_liver.metrics.intervals import DECIMALS, FEWEST_PATIENTS, FRACTION, Mean, mean_interval, within
 
 RESAMPLES = 9999
 _MOST_EXACT = 200  # patients; beyond, the normal approximation is as good and quicker
@@ -49,16 +49,17 @@ class Comparison(NamedTuple):
 
     @property
     def is_significant(self) -> bool:
-        """Whether the two are told apart: the configurations, or with one seed the two networks alone."""
+        """Tell whether the test finds a difference: of configurations, or with one seed of the two networks alone."""
         return self.p <= ALPHA
 
     @property
     def of_networks(self) -> bool:
-        """Whether nothing is said about the configurations, since one of them has a single seed."""
+        """Tell whether nothing is said about the configurations, since one of them has a single seed."""
         return self.seeds < FEWEST_SEEDS
 
     @property
     def are_told_apart(self) -> bool:
+        """Tell whether the configurations differ."""
         return self.is_significant and not self.of_networks
 
 
@@ -103,26 +104,22 @@ def configuration_mean(seeds: Seeds) -> Mean:
     The interval over patients, which follows their skewness, is stretched by what seeds add to its standard error and
     take from its degrees of freedom.
     """
-    over_patients = mean_interval(list(_averaged(seeds).values()))
+    over_patients = mean_interval(list(_averaged(seeds).values()), FRACTION)
     tables = crossed.tables_of(seeds, seeds)
-    if over_patients.mean is None or over_patients.low is None or over_patients.high is None:
-        return over_patients
     if tables is None or tables[0].shape[1] < FEWEST_PATIENTS:
-        return Mean(over_patients.mean, *_within_dice(over_patients.low, over_patients.high))
+        return over_patients
+    mean, low, high = mean_interval(list(_averaged(seeds).values()))  # cut after it is stretched
+    if mean is None or low is None or high is None:
+        return over_patients
     whole = crossed.mean(tables[0])
     if not whole.of_patients:
-        return Mean(over_patients.mean, None, None)
+        return Mean(mean, None, None)
     halves = [
         float(student.isf(ALPHA / 2, freedom) * error)
         for error, freedom in ((whole.error, whole.freedom), (whole.of_patients**0.5, whole.patients - 1))
     ]
     stretch = max(halves[0] / halves[1], 1.0)
-    mean, low, high = over_patients.mean, over_patients.low, over_patients.high
-    return Mean(mean, *_within_dice(mean - stretch * (mean - low), mean + stretch * (high - mean)))
-
-
-def _within_dice(low: float, high: float) -> tuple[float, float]:
-    return max(low, 0.0), min(high, 1.0)
+    return Mean(mean, *within(FRACTION, mean - stretch * (mean - low), mean + stretch * (high - mean)))
 
 
 def seed_means(seeds: Seeds) -> dict[int, float]:

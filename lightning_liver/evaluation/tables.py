@@ -45,7 +45,7 @@ def _structure_rows(scores: Sequence[CaseScore], patients: Sequence[str], struct
     for name, metric in case_metrics().items():
         values = case_values(scores, structure, name)
         defined = [value for value in values if value is not None]
-        interval = mean_over_patients(values, patients)
+        interval = mean_over_patients(values, patients, metric.bounds)
         mean = sum(defined) / len(defined) if defined else None
         rows.append(
             {

@@ -129,6 +129,18 @@ class Strategy:
         return dict.fromkeys(names, 0)
 
 
+_ALL_PARTS_ALIKE: dict[str, Any] = {
+    "copied": None,
+    "frozen": None,
+    "frozen_epochs": None,
+    "unfreeze_every": None,
+    "unfreeze_at_once": 1,
+    "lr_scale": 1.0,
+    "lr_decay": 1.0,
+    "pretrain": None,
+}
+
+
 class Scratch(Strategy):
     """Training from random weights: nothing is copied or frozen, and the optimizer has a single group.
 
@@ -136,20 +148,7 @@ class Scratch(Strategy):
     """
 
     def __init__(self, *, source: str | None, source_data: str | None, target_root: str | None) -> None:
-        super().__init__(
-            source=None,
-            copied=None,
-            frozen=None,
-            frozen_epochs=None,
-            unfreeze_every=None,
-            unfreeze_at_once=1,
-            lr_scale=1.0,
-            lr_decay=1.0,
-            source_data=None,
-            target_root=None,
-            pretrain=None,
-            source_optional=True,
-        )
+        super().__init__(source=None, source_data=None, target_root=None, source_optional=True, **_ALL_PARTS_ALIKE)
 
     def check(self, network: nn.Module) -> None:
         """Accept every network."""
@@ -180,18 +179,11 @@ class AdaBN(Strategy):
     ) -> None:
         super().__init__(
             source=source,
-            copied=None,
-            frozen=None,
-            frozen_epochs=None,
-            unfreeze_every=None,
-            unfreeze_at_once=1,
-            lr_scale=1.0,
-            lr_decay=1.0,
             source_data=source_data,
             target_root=target_root,
-            pretrain=None,
             source_optional=False,
             target_sampling=target_sampling,
+            **_ALL_PARTS_ALIKE,
         )
 
     def check(self, network: nn.Module) -> None:

@@ -12,6 +12,7 @@ from jaxtyping import Bool
 
 from lightning_liver.errors import LiverError
 from lightning_liver.metrics import case
+from lightning_liver.metrics.intervals import UNBOUNDED, Bounds
 from lightning_liver.metrics.modes import Mode
 from lightning_liver.metrics.surface import HEIMANN, Definition, Distances, surface_distances
 from lightning_liver.metrics.voxel_counts import SpacingMm, Voxels, count_voxels
@@ -67,6 +68,7 @@ class CaseMetric:
         decimals: shown.
         worst: official value of an undetected liver or of no detected lesion; None takes the penalty.
         mean_name: name of the mean over cases in metrics.json, if not the file's name.
+        bounds: least and largest possible value.
         position: of the column; equal positions are sorted by name.
     """
 
@@ -78,6 +80,7 @@ class CaseMetric:
     decimals: int = 3
     worst: float | None = None
     mean_name: str | None = None
+    bounds: Bounds = UNBOUNDED
     position: int = 100
 
     @property

@@ -12,7 +12,7 @@ from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.metrics.aggregate import LESION_COLUMNS, case_rows, data_set_figures, lesion_rows
 from lightning_liver.metrics.calibration import Bins, calibration_rows
 from lightning_liver.metrics.case_score import CaseScore
-from lightning_liver.metrics.intervals import mean_over_patients
+from lightning_liver.metrics.intervals import FRACTION, mean_over_patients
 from lightning_liver.report.pictures import PictureSlice, best_median_worst, write_pictures
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.tables import Row, text_table, write_csv
@@ -104,7 +104,7 @@ def result_table(rows: Sequence[Row]) -> str:
     ]
     if not lines:
         return "No test cases."
-    means = {s: mean_over_patients(*_scores(rows, s)) for s in STRUCTURES}
+    means = {s: mean_over_patients(*_scores(rows, s), FRACTION) for s in STRUCTURES}
     lines.append({"case": "mean over patients", "patient": ""} | {f"{s} Dice": means[s].mean for s in STRUCTURES})
     for end in ("low", "high"):
         lines.append({"case": f"95 % {end}", "patient": ""} | {f"{s} Dice": getattr(means[s], end) for s in STRUCTURES})

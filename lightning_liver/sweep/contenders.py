@@ -29,13 +29,13 @@ class Contender(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """Name of a folder of its own."""
+        """Return the name of a folder of its own."""
         readable = re.sub(r"[^A-Za-z0-9.+-]+", "-", self.name.replace("=", "-")).strip("-")
         return f"{readable[:80]}-{sha256(self.name.encode()).hexdigest()[:8]}"
 
 
 class Fight(NamedTuple):
-    """What a command line compares.
+    """Contenders that a command line compares, and how often.
 
     Args:
         repeats: overrides of seed and fold, with which each contender runs.

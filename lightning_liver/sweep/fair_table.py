@@ -15,7 +15,7 @@ AT_END = "*"
 
 @dataclass(frozen=True, kw_only=True)
 class ContenderResult:
-    """What a contender chose.
+    """Options that a contender chose, and what choosing took.
 
     Args:
         contender: its name.

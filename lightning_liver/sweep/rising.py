@@ -1,4 +1,4 @@
-"""Whether a score was still rising when training ended: a longer training might have ended higher."""
+"""Test of a score that was still rising when training ended, where a longer training might have ended higher."""
 
 from collections.abc import Sequence
 from math import sqrt

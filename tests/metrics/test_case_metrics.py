@@ -82,3 +82,11 @@ def test_order_of_columns_is_declared_and_new_ones_come_last() -> None:
     built_in = ["dice", "jaccard", "voe", "rvd", "assd_mm", "rmsd_mm", "mssd_mm", "hd95_mm", "surface_dice"]
     assert names[: len(built_in)] == built_in
     assert "own_metric" in names[len(built_in) :]
+
+
+def test_every_metric_but_the_volume_difference_has_bounds_that_hold_its_worst_value() -> None:
+    for name, metric in case_metrics().items():
+        low, high = metric.bounds
+        assert name == "rvd" or low == 0, "an interval of it would reach below 0"
+        assert metric.worst is None or low <= metric.worst <= high
+        assert (high == 1) == (metric.unit != "mm" and name != "rvd")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from experiments.verdicts.simulation import DISTRIBUTIONS, coverage
-from lightning_liver.metrics.intervals import Mean, mean_interval, mean_over_patients
+from lightning_liver.metrics.intervals import DISTANCE, FRACTION, Mean, mean_interval, mean_over_patients
 
 
 def test_scans_of_one_patient_are_averaged_first() -> None:
@@ -33,6 +33,15 @@ def test_three_patients_have_the_interval_of_student_or_a_wider_one() -> None:
     assert high is not None
     assert high >= 0.627 + half - 1e-3
     assert mean == pytest.approx(0.6267, abs=1e-4)
+
+
+def test_interval_ends_at_the_largest_and_least_possible_value() -> None:
+    high, low = [0.466, 0.789, 0.811, 0.866, 0.958], [1.0, 2.0, 3.0, 4.0, 400.0]
+    assert (mean_interval(high).high or 0) > 1, "without bounds"
+    assert mean_interval(high, FRACTION).high == 1
+    assert mean_interval(high, FRACTION).low == mean_interval(high).low
+    assert mean_interval(low, DISTANCE).low == 0
+    assert mean_over_patients(high, list("ABCDE"), FRACTION) == mean_interval(high, FRACTION)
 
 
 def test_interval_reaches_further_on_the_side_of_the_longer_tail() -> None:

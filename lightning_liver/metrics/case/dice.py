@@ -2,6 +2,7 @@
 
 from lightning_liver.metrics import voxel_counts
 from lightning_liver.metrics.case_metric import CaseMetric, MaskPair
+from lightning_liver.metrics.intervals import FRACTION
 
 DICE_PER_CASE = "Dice per case"  # display name of the mean
 MONITORED = "val/mean/dice_per_case"  # logged at every validation; selects the best checkpoint
@@ -12,4 +13,4 @@ def dice(masks: MaskPair) -> float:
     return voxel_counts.dice(masks.voxels)
 
 
-METRIC = CaseMetric(dice, "Dice", "higher", worst=0.0, mean_name="dice_per_case", position=1)
+METRIC = CaseMetric(dice, "Dice", "higher", worst=0.0, mean_name="dice_per_case", bounds=FRACTION, position=1)

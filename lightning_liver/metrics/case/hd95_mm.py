@@ -3,6 +3,7 @@
 import numpy as np
 
 from lightning_liver.metrics.case_metric import CaseMetric, MaskPair
+from lightning_liver.metrics.intervals import DISTANCE
 
 _PERCENTILE = 95
 
@@ -13,4 +14,6 @@ def hd95_mm(masks: MaskPair) -> float | None:
     return None if ways is None else float(max(np.percentile(way, _PERCENTILE) for way in ways))
 
 
-METRIC = CaseMetric(hd95_mm, "Hausdorff distance, 95 %", "lower", short="HD95", unit="mm", decimals=2, position=8)
+METRIC = CaseMetric(
+    hd95_mm, "Hausdorff distance, 95 %", "lower", short="HD95", unit="mm", decimals=2, bounds=DISTANCE, position=8
+)

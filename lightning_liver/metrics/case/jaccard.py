@@ -1,6 +1,7 @@
 """Jaccard index of a case, also known as intersection over union."""
 
 from lightning_liver.metrics.case_metric import CaseMetric, MaskPair
+from lightning_liver.metrics.intervals import FRACTION
 
 
 def jaccard(masks: MaskPair) -> float:
@@ -10,4 +11,4 @@ def jaccard(masks: MaskPair) -> float:
     return count.common / union if union else 1.0
 
 
-METRIC = CaseMetric(jaccard, "Jaccard", "higher", worst=0.0, position=2)
+METRIC = CaseMetric(jaccard, "Jaccard", "higher", worst=0.0, bounds=FRACTION, position=2)

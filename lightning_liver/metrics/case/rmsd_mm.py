@@ -3,6 +3,7 @@
 import numpy as np
 
 from lightning_liver.metrics.case_metric import CaseMetric, MaskPair
+from lightning_liver.metrics.intervals import DISTANCE
 
 
 def rmsd_mm(masks: MaskPair) -> float | None:
@@ -10,4 +11,6 @@ def rmsd_mm(masks: MaskPair) -> float | None:
     return None if masks.distances is None else float(np.sqrt(np.square(masks.distances.both).mean()))
 
 
-METRIC = CaseMetric(rmsd_mm, "RMS surface distance", "lower", short="RMSD", unit="mm", decimals=2, position=6)
+METRIC = CaseMetric(
+    rmsd_mm, "RMS surface distance", "lower", short="RMSD", unit="mm", decimals=2, bounds=DISTANCE, position=6
+)

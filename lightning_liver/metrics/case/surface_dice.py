@@ -1,6 +1,7 @@
 """Surface Dice of a case (Nikolov et al. 2018, arXiv:1809.04430), counting voxels where they measure area."""
 
 from lightning_liver.metrics.case_metric import CaseMetric, MaskPair
+from lightning_liver.metrics.intervals import FRACTION
 
 
 def surface_dice(masks: MaskPair) -> float:
@@ -13,4 +14,4 @@ def surface_dice(masks: MaskPair) -> float:
     return float((masks.distances.both <= masks.tolerance_mm).mean())
 
 
-METRIC = CaseMetric(surface_dice, "Surface Dice", "higher", worst=0.0, position=9)
+METRIC = CaseMetric(surface_dice, "Surface Dice", "higher", worst=0.0, bounds=FRACTION, position=9)

@@ -2,6 +2,7 @@
 
 from lightning_liver.metrics.case.jaccard import jaccard
 from lightning_liver.metrics.case_metric import CaseMetric, MaskPair
+from lightning_liver.metrics.intervals import FRACTION
 
 
 def voe(masks: MaskPair) -> float:
@@ -9,4 +10,4 @@ def voe(masks: MaskPair) -> float:
     return 1 - jaccard(masks)
 
 
-METRIC = CaseMetric(voe, "Volumetric overlap error", "lower", short="VOE", worst=1.0, position=3)
+METRIC = CaseMetric(voe, "Volumetric overlap error", "lower", short="VOE", worst=1.0, bounds=FRACTION, position=3)

@@ -35,7 +35,8 @@ def of_structure(cases: Sequence[Line], structure: str) -> list[Line]:
 def interval(cases: Sequence[Line], structure: str, column: str) -> Mean:
     """Return the mean of a column over patients with its interval; empty cells are left out."""
     mine = of_structure(cases, structure)
-    return mean_over_patients([number(line.get(column)) for line in mine], [line["patient"] for line in mine])
+    values, patients = [number(line.get(column)) for line in mine], [line["patient"] for line in mine]
+    return mean_over_patients(values, patients, case_metrics()[column].bounds)
 
 
 def results_section(contents: Contents) -> Section:
