@@ -13,7 +13,7 @@ simulation in experiments/verdicts/README.md.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,7 @@ Seeds = Mapping[int, Mapping[str, float]]  # of one configuration: the score of 
 Table = Float[np.ndarray, "seed patient"]
 OtherTable = Float[np.ndarray, "other_seed patient"]  # of a configuration that may have more or fewer seeds
 
+_FEWEST_WITH_A_MEDIAN = 3  # configurations
 FEWEST_SEEDS = 2  # of one seed nobody can tell how much another one would differ
 
 
@@ -108,20 +109,32 @@ def tables_of(first: Seeds, second: Seeds) -> tuple[Table, OtherTable] | None:
     return best
 
 
-def difference(first: Table, second: OtherTable) -> Estimate:
+def difference(first: Table, second: OtherTable, least_variance: float = 0.0) -> Estimate:
     """Estimate the difference of two configurations, first minus second; their seeds may differ.
 
     Args:
         first, second: scores on the same patients, of at least two seeds and two patients.
+        least_variance: of the means of seeds; a smaller one of a configuration counts as this, see usual_variance.
     """
     apart = np.round(first.mean(0) - second.mean(0), DECIMALS)
-    own = [_of_seeds(table) for table in (first, second)]
+    own = [max(_of_seeds(table), least_variance / len(table)) for table in (first, second)]
     of_seeds = sum(own)
     # Welch's
     parts = sum(each**2 / (len(table) - 1) for each, table in zip(own, (first, second), strict=True))
     freedom = of_seeds**2 / parts if parts else 1.0
     of_rest = sum(_rest(table) / table.size for table in (first, second))
     return Estimate(float(apart.mean()), float(apart.var(ddof=1)) / apart.size, of_seeds, of_rest, apart.size, freedom)
+
+
+def usual_variance(configurations: Iterable[Seeds]) -> float:
+    """Return the median over configurations of the variance of their seeds' means; 0 for fewer than three.
+
+    Among many configurations some have two or three seeds that agree by chance. Holm's correction looks for the
+    smallest p, and would find them.
+    """
+    tables = [tables_of(seeds, seeds) for seeds in configurations]
+    variances = [_of_seeds(each[0]) * len(each[0]) for each in tables if each is not None]
+    return float(np.median(variances)) if len(variances) >= _FEWEST_WITH_A_MEDIAN else 0.0
 
 
 def mean(scores: Table) -> Estimate:

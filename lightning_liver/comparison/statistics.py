@@ -131,8 +131,9 @@ def seed_means(seeds: Seeds) -> dict[int, float]:
 def compare(tables: Sequence[SeedScores], baseline: str | None = None) -> list[list[Comparison]]:
     """Compare the pairs of each table; Holm's correction is over the pairs of all tables.
 
-    Configurations of several seeds are compared over patients and seeds (crossed.py), from three patients on. If one of
-    them has a single seed, the two networks are compared over patients by the signed-rank test.
+    Configurations of several seeds are compared over patients and seeds (crossed.py), from three patients on;
+    seeds that happen to agree count as varying like those of the table's median configuration. If one of a pair has a
+    single seed, the two networks are compared over patients by the signed-rank test.
 
     Args:
         tables: one for each structure.
@@ -145,7 +146,10 @@ def compare(tables: Sequence[SeedScores], baseline: str | None = None) -> list[l
     averaged = [over_seeds(table) for table in tables]
     differences = [paired_differences(averaged[n], first, second) for n, first, second in pairs]
     kept = [n for n, each in enumerate(differences) if each.size]
-    tested = [_test(tables[pairs[n][0]], pairs[n][1:], differences[n]) for n in kept]
+    usual = [crossed.usual_variance(table.values()) for table in tables]
+    tested = [
+        _test(tables[t], (first, second), differences[n], usual[t]) for n in kept for t, first, second in [pairs[n]]
+    ]
     p, p_limits = holm([each.p for each in tested]), holm([each.smallest_p for each in tested])
     comparisons: list[list[Comparison]] = [[] for _ in tables]
     for n, each, corrected, limit in zip(kept, tested, p, p_limits, strict=True):
@@ -157,7 +161,7 @@ def compare(tables: Sequence[SeedScores], baseline: str | None = None) -> list[l
     return comparisons
 
 
-def _test(table: SeedScores, pair: Pair, differences: Float[np.ndarray, " patient"]) -> _Tested:
+def _test(table: SeedScores, pair: Pair, differences: Float[np.ndarray, " patient"], usual_variance: float) -> _Tested:
     tables = crossed.tables_of(*(table[name] for name in pair))
     if tables is None:
         difference = mean_interval(differences.tolist())
@@ -165,7 +169,7 @@ def _test(table: SeedScores, pair: Pair, differences: Float[np.ndarray, " patien
     seeds, patients = min(map(len, tables)), tables[0].shape[1]
     if patients < FEWEST_PATIENTS:
         return _Tested(patients, seeds, Mean(float(differences.mean()), None, None), 1.0, 1.0)
-    estimate = crossed.difference(*tables)
+    estimate = crossed.difference(*tables, usual_variance)
     return _Tested(patients, seeds, estimate.interval, estimate.p, 0.0)
 
 
