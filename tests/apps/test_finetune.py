@@ -21,6 +21,13 @@ STRATEGIES = sorted(
     path.stem for path in (folder() / "finetune").glob("*.yaml") if path.stem not in ("base", "scratch")
 )
 TARGETED = ("adabn", "domain_adversarial", "pseudo_label")
+EVERY_TIME = (
+    "adabn",
+    "full",
+    "multitask",
+    "pseudo_label",
+    "self_taught",
+)  # one of each way; slow tests train the others
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +72,9 @@ def groups(run: Path) -> list[Any]:
     return [group["name"] for group in saved["optimizer_states"][0]["param_groups"]]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy", [each if each in EVERY_TIME else pytest.param(each, marks=pytest.mark.slow) for each in STRATEGIES]
+)
 def test_every_strategy_trains_and_says_what_it_copied(place: Path, tune: Callable[..., str], strategy: str) -> None:
     output = tune(strategy, strategy)
     metrics = json.loads((place / strategy / "metrics.json").read_text())
@@ -98,6 +107,7 @@ def evaluated(place: Path, capfd: pytest.CaptureFixture[str], name: str, *typed:
     return json.loads((place / name / "metrics.json").read_text()), " ".join(output.split())
 
 
+@pytest.mark.slow
 def test_scans_elsewhere_use_the_targets_statistics_and_own_test_cases_those_of_training(
     place: Path, tune: Callable[..., str], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,8 +197,8 @@ def test_gradual_unfreezes_from_the_logits_to_the_image(place: Path, tune: Calla
             marks=pytest.mark.slow,
         ),
         pytest.param("conservation_weights", (), Freezing, "on_train_epoch_start", marks=pytest.mark.slow),
-        ("domain_adversarial", (), Freezing, "on_train_epoch_start"),
-        ("self_taught", (), MaskedReconstruction, "on_train_epoch_start"),
+        pytest.param("domain_adversarial", (), Freezing, "on_train_epoch_start", marks=pytest.mark.slow),
+        pytest.param("self_taught", (), MaskedReconstruction, "on_train_epoch_start", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("epoch", [1, pytest.param(2, marks=pytest.mark.slow)])

@@ -97,6 +97,7 @@ def test_the_same_search_again_runs_nothing_and_a_longer_one_continues(
     assert "give another folder" in output
 
 
+@pytest.mark.slow
 def test_a_pruned_trial_is_neither_tested_nor_complete_nor_run_again(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,7 @@ def test_a_failed_job_is_reported_and_does_not_stop_the_others(
     assert any("FAILED" in path.read_text() for path in (tmp_path / "multirun").glob("*/*/train.log"))
 
 
+@pytest.mark.slow
 def test_a_run_that_the_results_have_is_not_run_again(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,7 @@ def test_planted_clusters_of_rows_and_features_are_found() -> None:
     assert rand(np.arange(30) // 10, found.features) == 1
 
 
+@pytest.mark.slow
 def test_auxiliary_data_help_where_the_target_is_small() -> None:
     """The claim of the paper: features that the auxiliary data group are a better grouping for the target."""
     scores = []

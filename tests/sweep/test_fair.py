@@ -284,6 +284,7 @@ def test_a_failed_trial_counts_and_a_contender_without_a_complete_one_stops_befo
     assert all(each.pruned for each in result.contenders)
 
 
+@pytest.mark.slow
 def test_a_comparison_that_would_be_unfair_to_finished_trials_is_refused(tmp_path: Path) -> None:
     run(tmp_path, dies_at=2)
     with pytest.raises(LiverError, match="trials 3, not 4"):

@@ -21,6 +21,7 @@ def test_weights_move_by_epoch_and_are_logged_with_their_terms(scans: Path, tmp_
     assert all(value > 0 for name in ("region", "boundary") for value in curve(tmp_path / "run", f"train/loss/{name}"))
 
 
+@pytest.mark.slow
 def test_resumed_run_goes_on_with_the_weights_of_the_whole_one(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
