@@ -59,6 +59,7 @@ def test_same_command_makes_the_same_files(trained: Path, capfd: pytest.CaptureF
         assert (trained / "again" / name).read_text() == (trained / "made" / name).read_text()
 
 
+@pytest.mark.slow
 def test_co_clustering_uses_the_training_slices_of_the_run(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for output in ("together", "together-again"):
         options = ("method=co_clustering", "feature_clusters=4", f"output={output}")

@@ -15,6 +15,7 @@ def estimate(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     return lambda *arguments: call("train", *arguments, "estimate=true", folder=tmp_path, capfd=capfd)
 
 
+@pytest.mark.slow
 def test_counts_the_runs_of_a_sweep_and_starts_none(scans: Path, tmp_path: Path, estimate) -> None:
     code, output = estimate(*sweep(scans, "loss=bce,focal", "seed=0,1,2"))
     assert code == 0, output

@@ -121,6 +121,7 @@ def test_a_pruned_trial_is_neither_tested_nor_complete_nor_run_again(
     assert told(study) == before[0]
 
 
+@pytest.mark.slow
 def test_a_trial_killed_after_it_was_given_up_is_not_trained_on(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -238,6 +238,7 @@ def killed_on_21(case: sources.Case, *_: Any) -> preparing.Outcome:
     return preparing.Outcome(case, None, "not prepared here", ())
 
 
+@pytest.mark.slow
 def test_killed_worker_is_reported_and_the_others_are_prepared(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing, "_attempt", killed_on_21)
     cases = sources.lits(scans, patients=None)

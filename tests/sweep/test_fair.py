@@ -268,6 +268,7 @@ def test_killed_comparison_goes_on_with_the_same_trials_and_ends_with_the_same_r
     assert [{**job, "trial": ""} for job in [*first[:told], *second]] == whole
 
 
+@pytest.mark.slow
 def test_a_failed_trial_counts_and_a_contender_without_a_complete_one_stops_before_testing(tmp_path: Path) -> None:
     def fails(options: dict[str, str]) -> float | Exception:
         return LiverError("no memory") if options["loss"] == "focal" and options["seed"] == "0" else formula(options)
@@ -295,6 +296,7 @@ def test_a_comparison_that_would_be_unfair_to_finished_trials_is_refused(tmp_pat
         run(tmp_path, *COMMAND, "trainer.max_epochs=99", "optimizer.lr=interval(1e-4,1)")
 
 
+@pytest.mark.slow
 def test_options_with_a_value_are_not_tuned(tmp_path: Path) -> None:
     jobs, _ = run(tmp_path, "optimizer.lr=0.001,0.002", "loss=focal", "seed=0")
     assert {job["optimizer.lr"] for job in jobs} == {"0.001", "0.002"}
