@@ -10,7 +10,9 @@ from experiments.verdicts.simulation import (
     Design,
     bootstrap_p,
     coverage,
+    crossed_p,
     family_wise,
+    planned_power,
     rejections,
     student_interval,
 )
@@ -82,6 +84,17 @@ def families() -> str:
     return markdown_table(title, [*HEAD, "crossed"], rows)
 
 
+def plans() -> str:
+    """Return the table of planned and simulated power."""
+    rows = []
+    for seed, cell in enumerate(Design(*size, luck) for size, luck in product(POWERED, LUCK)):
+        planned, gain = planned_power(cell)
+        found = rejections(cell._replace(gain=gain), crossed_p, STUDIES, seed)
+        rows.append([*cell[:3], f"{gain:.3f}", percent(planned), percent(found)])
+    title = f"Power for the smallest difference that --plan names, planned and in {STUDIES} simulated studies, %:"
+    return markdown_table(title, [*HEAD, "gain", "planned", "simulated"], rows)
+
+
 def intervals() -> str:
     """Return the table of coverage, ours and Student's in each cell."""
     rows = [
@@ -103,7 +116,7 @@ def intervals() -> str:
 
 def main() -> None:
     """Print each table when it is done, then write all of them."""
-    made: tuple[Callable[[], str], ...] = (false_alarms, power, families, intervals)
+    made: tuple[Callable[[], str], ...] = (false_alarms, power, families, plans, intervals)
     texts = []
     for table in made:
         texts.append(table())

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from scipy.stats import t as student
 
 from lightning_liver.comparison import crossed
+from lightning_liver.comparison.power import StudySize, power, smallest_difference, study_variances
 from lightning_liver.comparison.statistics import SeedScores, compare, signed_rank
 from lightning_liver.metrics.intervals import ALPHA, DECIMALS, Mean
 
@@ -126,6 +128,32 @@ def family_wise(design: Design, studies: int, seed: int = 0) -> float:
     random = np.random.default_rng(seed)
     tables: list[SeedScores] = [seed_scores(draw(design, random)) for _ in range(studies)]
     return float(np.mean([any(pair.are_told_apart for pair in compare([table])[0]) for table in tables]))
+
+
+def planned_power(design: Design) -> tuple[float, float]:
+    """Return the power that liver-compare --plan expects for its smallest difference, and the gain that makes it.
+
+    The variance components are those of a large study. A gain of 1 is the largest that scores allow.
+    """
+    many = design._replace(patients=4000, seeds=12, configurations=6, gain=0.0)
+    scores = list(seed_scores(draw(many, np.random.default_rng(0))).values())
+    variances = study_variances(scores, dict.fromkeys(scores[0][0], 0))
+    if variances is None:
+        raise ValueError("several configurations and seeds have variances")
+    size = StudySize(design.patients, 1, design.seeds)
+    told = smallest_difference(variances, size)
+    return power(variances, size, told), _gain_of(told)
+
+
+@cache
+def _gain_of(difference: float) -> float:
+    """Return the gain on cases with the structure that gives a difference of means, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(12):
+        middle = (low + high) / 2
+        first, second = draw(Design(40_000, 1, 0.0, middle), np.random.default_rng(0))
+        low, high = (middle, high) if first.mean() - second.mean() < difference else (low, middle)
+    return high
 
 
 def inflated(zeros: float, ones: float, a: float, b: float) -> Distribution:

@@ -16,6 +16,7 @@ by the options that differ between runs, except seed and fold."""
 _EXAMPLES = """examples:
   liver-compare multirun/losses --baseline bce                 a study against one configuration
   liver-compare multirun/losses --metric both                  Dice of tumour and of liver
+  liver-compare multirun/losses --plan 0.02                    the size of a study that tells a difference of 0.02
   liver-compare multirun/losses --status                       which runs are complete, which failed and why
   liver-compare multirun/recipe --effects                      the effect of each option of a screening design
   liver-compare multirun/losses --write experiments/losses/README.md    the text, figures and results.csv of a study"""
@@ -36,7 +37,7 @@ def _answer(given: Namespace) -> str:
     if given.status:
         return status(given.folders)
     command = shlex.join(["liver-compare", *sys.argv[1:]])
-    what = (given.folders, given.metric, given.baseline, given.within, given.effects)
+    what = (given.folders, given.metric, given.baseline, given.within, given.effects, given.plan)
     return comparison(*what, given.write, given.figures, command)
 
 
@@ -67,6 +68,13 @@ def _parser() -> ArgumentParser:
         "--effects",
         action="store_true",
         help="show first the effect of each option, averaged over the others: for a sweep of hydra/sweeper=design",
+    )
+    parser.add_argument(
+        "--plan",
+        type=float,
+        metavar="DIFFERENCE",
+        help="show last which differences of Dice the study can tell, and how many patients, folds and seeds, and what "
+        "time, it takes to tell this one, such as 0.02",
     )
     parser.add_argument(
         "--status",

@@ -8,6 +8,7 @@ from lightning_liver.comparison.effects import effects_text
 from lightning_liver.comparison.figures import draw, image_lines, write_figures
 from lightning_liver.comparison.loss_metric import loss_metric_text
 from lightning_liver.comparison.loss_scores import LossScores, loss_scores
+from lightning_liver.comparison.plan import Plan, plan_text, plans
 from lightning_liver.comparison.readme import MarkedBlock, check_marks, write_block
 from lightning_liver.comparison.runs import status_rows
 from lightning_liver.comparison.study import Study, study
@@ -36,6 +37,7 @@ def comparison(
     baseline: str | None,
     within: Sequence[str],
     effects: bool,
+    difference: float | None,
     readme: str | None,
     figures: str | None,
     command: str,
@@ -51,11 +53,12 @@ def comparison(
         baseline: compare with this configuration alone, given by its name or the values in it.
         within: options; only runs that share their values are compared.
         effects: begin with the effect of each option, for a design where several differ at once.
+        difference: end with the size of a study that tells this difference of Dice.
         figures: a folder for the figures.
         command: as typed, shown beside the numbers.
 
     Raises:
-        LiverError: nothing to compare, damaged files, an unknown baseline or option, or nowhere to write.
+        LiverError: nothing to compare or plan from, damaged files, an unknown baseline or option, or nowhere to write.
     """
     if readme:
         check_marks(Path(readme))
@@ -63,10 +66,11 @@ def comparison(
     runs = results.gather([*map(Path, places), *_results_beside(readme)])
     compared = study(runs, structures, baseline=baseline, within=options)
     losses = loss_scores(runs, options)
+    planned = plans(compared, difference) if difference is not None else []
     parts = [effects_text(runs, structures) if effects else "", study_text(compared), loss_metric_text(*losses)]
     fair = _fair_results([*places, *([str(Path(readme).parent)] if readme else [])])
-    text = "\n\n".join(filter(None, [*parts, *map(fair_text, fair)]))
-    images = _write_figures([figures, str(Path(readme).parent) if readme else None], compared, losses)
+    text = "\n\n".join(filter(None, [*parts, *map(fair_text, fair), *map(plan_text, planned)]))
+    images = _write_figures([figures, str(Path(readme).parent) if readme else None], compared, losses, planned)
     if readme:
         results.write_results(Path(readme).with_name(results.NAME), runs, options)
         if fair:
@@ -86,10 +90,12 @@ def _fair_results(places: Sequence[str]) -> list[FairResult]:
     return [each for n, each in enumerate(found) if each is not None and each not in found[:n]]
 
 
-def _write_figures(folders: Sequence[str | None], compared: Study, losses: LossScores) -> list[str]:
+def _write_figures(
+    folders: Sequence[str | None], compared: Study, losses: LossScores, planned: Sequence[Plan]
+) -> list[str]:
     """Write figures and tables into the folders that are given, each once; return the lines that show the figures."""
     targets = {Path(folder).resolve() for folder in folders if folder}
-    pictures = draw(compared, losses) if targets else {}
+    pictures = draw(compared, losses, planned) if targets else {}
     for folder in targets:
         write_figures(folder, pictures, losses.matrix)
         if pairs := pair_rows(compared):

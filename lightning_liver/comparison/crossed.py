@@ -26,7 +26,7 @@ Seeds = Mapping[int, Mapping[str, float]]  # of one configuration: the score of 
 Table = Float[np.ndarray, "seed patient"]
 OtherTable = Float[np.ndarray, "other_seed patient"]  # of a configuration that may have more or fewer seeds
 
-_FEWEST_WITH_A_MEDIAN = 3  # configurations
+FEWEST_WITH_A_MEDIAN = 3  # configurations
 FEWEST_SEEDS = 2  # of one seed nobody can tell how much another one would differ
 
 
@@ -60,6 +60,7 @@ class Estimate(NamedTuple):
 
     @property
     def _of_patients_alone(self) -> float:
+        """Return the variance by the sample of patients without the rest."""
         return max(self.of_patients - self.of_rest, 0.0)
 
     @property
@@ -134,7 +135,7 @@ def usual_variance(configurations: Iterable[Seeds]) -> float:
     """
     tables = [tables_of(seeds, seeds) for seeds in configurations]
     variances = [_of_seeds(each[0]) * len(each[0]) for each in tables if each is not None]
-    return float(np.median(variances)) if len(variances) >= _FEWEST_WITH_A_MEDIAN else 0.0
+    return float(np.median(variances)) if len(variances) >= FEWEST_WITH_A_MEDIAN else 0.0
 
 
 def mean(scores: Table) -> Estimate:

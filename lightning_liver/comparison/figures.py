@@ -10,6 +10,8 @@ from lightning_liver.comparison.forest import forest
 from lightning_liver.comparison.heatmap import heatmap
 from lightning_liver.comparison.loss_metric import Matrix, matrix_rows
 from lightning_liver.comparison.loss_scores import LossScores
+from lightning_liver.comparison.plan import Plan
+from lightning_liver.comparison.plan_figure import plan_figure
 from lightning_liver.comparison.rank_map import rank_map
 from lightning_liver.comparison.statistics import seed_means
 from lightning_liver.comparison.study import Study
@@ -22,16 +24,17 @@ LOSS_BY_METRIC = "loss_by_metric"
 _ALT = {
     "forest": "Mean {} Dice of each configuration with its 95 % interval, patients, seeds and published figures",
     "heatmap": "Mean {} Dice over the grid of the two options",
+    "plan": "Smallest difference of {} Dice that a study tells, against its patients and seeds",
     LOSS_BY_METRIC: "Rank of each training configuration under each metric",
 }
 
 
-def draw(study: Study, losses: LossScores) -> dict[str, Figure]:
-    """Draw the figures of each section, and of the losses if any were measured; by file name."""
+def draw(study: Study, losses: LossScores, plans: Sequence[Plan] = ()) -> dict[str, Figure]:
+    """Draw the figures of each section, of the losses if any were measured, and of plans; by file name."""
     figures: dict[str, Figure] = {}
     for section in study.sections:
         structure, table = section.structure, section.table
-        name = f"{structure}{re.sub('[^A-Za-z0-9.]+', '-', f' {section.stratum}').rstrip('-')}"
+        name = _section_name(structure, section.stratum)
         if table:
             seeds = {each: seed_means(own) for each, own in section.seeds.items()}
             known = references(structure)
@@ -41,7 +44,11 @@ def draw(study: Study, losses: LossScores) -> dict[str, Figure]:
             figures[f"heatmap-{name}.png"] = grid
     if losses.matrix:
         figures[f"{LOSS_BY_METRIC}.png"] = rank_map(losses.matrix, losses.own)
-    return figures
+    return figures | {f"plan-{_section_name(plan.structure, plan.stratum)}.png": plan_figure(plan) for plan in plans}
+
+
+def _section_name(structure: str, stratum: str) -> str:
+    return f"{structure}{re.sub('[^A-Za-z0-9.]+', '-', f' {stratum}').rstrip('-')}"
 
 
 def write_figures(folder: Path, figures: Mapping[str, Figure], losses: Matrix) -> None:
