@@ -8,7 +8,7 @@ from lightning_liver.comparison.effects import effects_text
 from lightning_liver.comparison.figures import draw, image_lines, write_figures
 from lightning_liver.comparison.loss_metric import loss_metric_text
 from lightning_liver.comparison.loss_scores import LossScores, loss_scores
-from lightning_liver.comparison.plan import Plan, plan_text, plans
+from lightning_liver.comparison.plan import StudyPlan, plan_text, plans
 from lightning_liver.comparison.readme import MarkedBlock, check_marks, write_block
 from lightning_liver.comparison.runs import status_rows
 from lightning_liver.comparison.study import Study, study
@@ -91,7 +91,7 @@ def _fair_results(places: Sequence[str]) -> list[FairResult]:
 
 
 def _write_figures(
-    folders: Sequence[str | None], compared: Study, losses: LossScores, planned: Sequence[Plan]
+    folders: Sequence[str | None], compared: Study, losses: LossScores, planned: Sequence[StudyPlan]
 ) -> list[str]:
     """Write figures and tables into the folders that are given, each once; return the lines that show the figures."""
     targets = {Path(folder).resolve() for folder in folders if folder}

@@ -10,7 +10,7 @@ from lightning_liver.comparison.forest import forest
 from lightning_liver.comparison.heatmap import heatmap
 from lightning_liver.comparison.loss_metric import Matrix, matrix_rows
 from lightning_liver.comparison.loss_scores import LossScores
-from lightning_liver.comparison.plan import Plan
+from lightning_liver.comparison.plan import StudyPlan
 from lightning_liver.comparison.plan_figure import plan_figure
 from lightning_liver.comparison.rank_map import rank_map
 from lightning_liver.comparison.statistics import seed_means
@@ -29,7 +29,7 @@ _ALT = {
 }
 
 
-def draw(study: Study, losses: LossScores, plans: Sequence[Plan] = ()) -> dict[str, Figure]:
+def draw(study: Study, losses: LossScores, plans: Sequence[StudyPlan] = ()) -> dict[str, Figure]:
     """Draw the figures of each section, of the losses if any were measured, and of plans; by file name."""
     figures: dict[str, Figure] = {}
     for section in study.sections:

@@ -40,7 +40,7 @@ class PlannedSize(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """Plan for one structure in one stratum.
 
     Args:
@@ -71,7 +71,7 @@ class Plan:
         return min(able, key=lambda each: (each.runs, each.size.folds), default=None)
 
 
-def plans(study: Study, target: float) -> list[Plan]:
+def plans(study: Study, target: float) -> list[StudyPlan]:
     """Return the plan of each section that has configurations with several seeds.
 
     Args:
@@ -91,7 +91,7 @@ def plans(study: Study, target: float) -> list[Plan]:
     return found
 
 
-def plan_text(plan: Plan) -> str:
+def plan_text(plan: StudyPlan) -> str:
     """Return the components, what the study at hand tells, and a table of the sizes that tell the target."""
     size, where = plan.size, f"{plan.stratum}: " if plan.stratum else ""
     shown = f"{plan.structure} {DICE_PER_CASE}"
@@ -110,7 +110,7 @@ def plan_text(plan: Plan) -> str:
     return "\n\n".join([*parts, "\n".join(_remarks(plan))])
 
 
-def _plan(section: StudySection, study: Study, target: float) -> Plan | None:
+def _plan(section: StudySection, study: Study, target: float) -> StudyPlan | None:
     folds = {row.patient: row.fold for row in section.rows}
     several = {name: seeds for name, seeds in section.seeds.items() if len(seeds) > 1}
     variances = study_variances(list(several.values()), folds)
@@ -130,7 +130,7 @@ def _plan(section: StudySection, study: Study, target: float) -> Plan | None:
     seconds = [run.seconds for run in runs if run.seconds is not None]
     available = {value_of(run.settings, "data.folds") for run in runs}
     of_data = next(iter(available)) if len(available) == 1 else None
-    return Plan(
+    return StudyPlan(
         section.structure,
         section.stratum,
         target,
@@ -175,7 +175,7 @@ def _most_folds(size: StudySize) -> int:
     return max(MOST_PATIENTS // size.patients, _fewest_folds(size))
 
 
-def _row(plan: Plan, option: PlannedSize) -> Row:
+def _row(plan: StudyPlan, option: PlannedSize) -> Row:
     size = option.size
     marks = [
         mark
@@ -196,7 +196,7 @@ def _row(plan: Plan, option: PlannedSize) -> Row:
     }
 
 
-def _remarks(plan: Plan) -> list[str]:
+def _remarks(plan: StudyPlan) -> list[str]:
     remarks = []
     size = plan.size
     unable = [

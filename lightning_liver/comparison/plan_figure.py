@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from lightning_liver.comparison.plan import MOST_PATIENTS, Plan
+from lightning_liver.comparison.plan import MOST_PATIENTS, StudyPlan
 from lightning_liver.comparison.power import POWER, smallest_difference
 from lightning_liver.metrics.case.dice import DICE_PER_CASE
 from lightning_liver.metrics.intervals import FEWEST_PATIENTS
@@ -20,7 +20,7 @@ _LEAST = 0.001
 _TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 
-def plan_figure(plan: Plan) -> Figure:
+def plan_figure(plan: StudyPlan) -> Figure:
     """Draw the smallest difference on logarithmic axes, the target, the study at hand and the cheapest size."""
     figure, axes = make_figure(
         f"{plan.structure.capitalize()} {DICE_PER_CASE}: smallest difference that is told in {POWER:.0%} of studies",
@@ -49,7 +49,7 @@ def plan_figure(plan: Plan) -> Figure:
     return figure
 
 
-def _draw_line(axes: Axes, plan: Plan, seeds: int, alpha: float) -> None:
+def _draw_line(axes: Axes, plan: StudyPlan, seeds: int, alpha: float) -> None:
     own = plan.size.patients
     folds = sorted({max(round(each / own), -(-FEWEST_PATIENTS // own)) for each in _PATIENTS} | {plan.size.folds})
     points = [
@@ -65,7 +65,7 @@ def _draw_line(axes: Axes, plan: Plan, seeds: int, alpha: float) -> None:
     )
 
 
-def _label(axes: Axes, plan: Plan) -> None:
+def _label(axes: Axes, plan: StudyPlan) -> None:
     low, high = axes.get_ylim()
     axes.set_ylim(max(min(low, plan.target / 1.5), _LEAST), min(max(high, 1.5 * plan.target), 1))
     axes.set_yticks([tick for tick in _TICKS if axes.get_ylim()[0] <= tick <= axes.get_ylim()[1]])

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lightning_liver.commands.compare import comparison
-from lightning_liver.comparison.plan import SEEDS, Plan, plan_text, plans
+from lightning_liver.comparison.plan import SEEDS, StudyPlan, plan_text, plans
 from lightning_liver.comparison.plan_figure import plan_figure
 from lightning_liver.comparison.power import StudySize, smallest_difference
 from lightning_liver.comparison.results import gather
@@ -15,19 +15,19 @@ STUDY = Path(__file__).parents[2] / "experiments" / "augmentation"
 
 
 @pytest.fixture(scope="module")
-def plan() -> Plan:
+def plan() -> StudyPlan:
     (found,) = plans(study(gather([STUDY]), ("liver",), baseline="augment=none"), 0.02)
     return found
 
 
-def test_size_is_that_of_the_study(plan: Plan) -> None:
+def test_size_is_that_of_the_study(plan: StudyPlan) -> None:
     assert plan.size == StudySize(patients=8, folds=2, seeds=3, configurations=21, tests=20)
     assert plan.folds == 3
     assert plan.seconds is not None
     assert 10 < plan.seconds < 100
 
 
-def test_each_option_tells_the_target_and_one_fold_less_does_not(plan: Plan) -> None:
+def test_each_option_tells_the_target_and_one_fold_less_does_not(plan: StudyPlan) -> None:
     assert plan.options
     for option in plan.options:
         assert option.smallest == smallest_difference(plan.variances, option.size) <= plan.target
@@ -36,7 +36,7 @@ def test_each_option_tells_the_target_and_one_fold_less_does_not(plan: Plan) -> 
             assert smallest_difference(plan.variances, fewer) > plan.target
 
 
-def test_cheapest_has_the_fewest_runs_and_no_more_folds_than_asked(plan: Plan) -> None:
+def test_cheapest_has_the_fewest_runs_and_no_more_folds_than_asked(plan: StudyPlan) -> None:
     best = plan.cheapest()
     assert best is not None
     assert best.runs == min(option.runs for option in plan.options) == best.size.seeds * best.size.folds * 21
@@ -44,7 +44,7 @@ def test_cheapest_has_the_fewest_runs_and_no_more_folds_than_asked(plan: Plan) -
     assert within is None or within.size.folds == 1
 
 
-def test_table_marks_the_cheapest_and_counts_its_time(plan: Plan) -> None:
+def test_table_marks_the_cheapest_and_counts_its_time(plan: StudyPlan) -> None:
     text, best = plan_text(plan), plan.cheapest()
     assert best is not None
     (line,) = [line for line in text.splitlines() if line.endswith("cheapest")]
@@ -55,14 +55,14 @@ def test_table_marks_the_cheapest_and_counts_its_time(plan: Plan) -> None:
     assert f"It tells a difference of {plan.smallest:.3f}" in text
 
 
-def test_target_beyond_reach_says_what_the_largest_study_tells(plan: Plan) -> None:
+def test_target_beyond_reach_says_what_the_largest_study_tells(plan: StudyPlan) -> None:
     beyond = replace(plan, target=1e-5, options=())
     assert beyond.cheapest() is None
     assert f"With {SEEDS[0]} to {SEEDS[-1]} seeds, 1000 patients are too few; with {SEEDS[-1]}" in plan_text(beyond)
     assert not [line for line in plan_figure(beyond).axes[0].lines if line.get_gid() == "cheapest"]
 
 
-def test_figure_has_the_target_the_study_and_the_cheapest(plan: Plan) -> None:
+def test_figure_has_the_target_the_study_and_the_cheapest(plan: StudyPlan) -> None:
     axes, best = plan_figure(plan).axes[0], plan.cheapest()
     lines = {str(line.get_gid()): line for line in axes.lines}
     assert best is not None
