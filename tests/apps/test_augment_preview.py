@@ -56,6 +56,7 @@ def test_chosen_policies_come_in_the_order_typed_and_equal_commands_draw_equal_f
     assert files[0] == files[1] != files[2]
 
 
+@pytest.mark.slow
 def test_blended_slices_and_untouched_ones_say_so(
     tmp_path: Path, drawn: list[Figure], capfd: pytest.CaptureFixture[str]
 ) -> None:

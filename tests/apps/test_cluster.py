@@ -10,7 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
-from tests.apps.commands import SMALL, call, run
+from tests.apps.commands import SMALL, call, called, run
 
 TINY = ("data.matrix=32", "data.cases=5", "data.workers=0", "data.spacing_mm=null")
 RUN = (*SMALL[1:], *TINY, "trainer.max_epochs=1", "hydra.run.dir=run", "data.root=source")
@@ -21,8 +21,7 @@ TARGET = ("run=run", *TINY, "data.root=target", "every=6", "starts=3")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the run of a tiny network, on phantoms, in `run`, and what was clustered in `made`."""
     folder = tmp_path_factory.mktemp("clustered")
-    code, output = run("train", *RUN, folder=folder)
-    assert code == 0, output
+    assert called("train", *RUN, folder=folder) == 0
     code, output = run("cluster", *TARGET, "output=made", folder=folder)
     assert code == 0, output
     (folder / "output.txt").write_text(output)
@@ -52,6 +51,7 @@ def test_scores_and_picture_are_written_and_reported(trained: Path) -> None:
         assert picture.width > 1000
 
 
+@pytest.mark.slow
 def test_same_command_makes_the_same_files(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, output = call("cluster", *TARGET, "output=again", folder=trained, capfd=capfd)
     assert code == 0, output

@@ -135,6 +135,7 @@ def test_scans_elsewhere_use_the_targets_statistics_and_own_test_cases_those_of_
     assert "batch-norm statistics of target" in " ".join(output.split())
 
 
+@pytest.mark.slow
 def test_test_cases_in_the_targets_folder_use_its_statistics(
     place: Path, tune: Callable[..., str], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,7 +189,7 @@ def test_gradual_unfreezes_from_the_logits_to_the_image(place: Path, tune: Calla
 @pytest.mark.parametrize(
     ("strategy", "options", "breaking", "method"),
     [
-        ("gradual", (), Freezing, "on_train_epoch_start"),
+        pytest.param("gradual", (), Freezing, "on_train_epoch_start", marks=pytest.mark.slow),
         pytest.param(
             "layer_transfer",
             ("finetune.copied=2", "finetune.frozen=2", "finetune.frozen_epochs=1"),

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps.commands import call, run, small_run
+from tests.apps.commands import call, small_run
 
 
 @pytest.mark.parametrize(("app", "argument"), [("train", "data=lits"), ("predict", "run=null")])
-def test_refused_command_leaves_no_folder(tmp_path: Path, app: str, argument: str) -> None:
-    code, output = run(app, argument, folder=tmp_path)
+def test_refused_command_leaves_no_folder(
+    tmp_path: Path, app: str, argument: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, output = call(app, argument, folder=tmp_path, capfd=capfd)
     assert code == 2, output
     assert "expected" in output
     assert not list(tmp_path.iterdir())

@@ -28,20 +28,20 @@ def state(folder: Path) -> dict[Path, int]:
 def test_the_same_sweep_again_skips_what_is_complete_and_runs_the_rest(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = sweep(scans, "loss=bce,focal", "seed=0,1")
+    arguments = sweep(scans, "loss=bce,focal")
     code, output = call("train", *arguments, folder=tmp_path, capfd=capfd)
     assert code == 0, output
     (study,) = (tmp_path / "multirun").iterdir()
     runs = sorted(path.parent for path in study.glob("*/metrics.json"))
-    assert len(runs) == 4
+    assert len(runs) == 2
     assert not [run for run in runs if set(run.name) & set("=,/ ")]
-    assert sum("loss-focal" in run.name for run in runs) == 2
+    assert sum("loss-focal" in run.name for run in runs) == 1
     kept = json.loads((runs[0] / "metrics.json").read_text())
     (runs[0] / "metrics.json").unlink()
     before = state(study)
     code, output = call("train", *arguments, folder=tmp_path, capfd=capfd)
     assert code == 0, output
-    assert output.count("is complete") == 3
+    assert output.count("is complete") == 1
     assert state(study) == before
     assert json.loads((runs[0] / "metrics.json").read_text()) == kept
 

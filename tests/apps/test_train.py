@@ -310,9 +310,15 @@ def test_25d_context_trains(trained: Path, capfd: pytest.CaptureFixture[str]) ->
     [
         ("data.split={train:[20,21],val:[22],test:[]}", "logger=none"),
         ("data.size=[32,48]", "data.standardise=false", "augment=none", "loss=focal", "loss.balanced=false"),
-        ("optimizer=sgd", "scheduler=polynomial", "trainer.patience=1", "trainer.max_epochs=6", "data.folds=3"),
+        pytest.param(
+            ("optimizer=sgd", "scheduler=polynomial", "trainer.patience=1", "trainer.max_epochs=6", "data.folds=3"),
+            marks=pytest.mark.slow,
+        ),
         ("data.spacing_mm=null", "scheduler=constant", "trainer.precision=32-true", "trainer.gradient_clip=null"),
-        ("data.spacing_mm=2.2", "loss=dice", "model.norm=instance", "trainer.validate_every=2"),
+        pytest.param(
+            ("data.spacing_mm=2.2", "loss=dice", "model.norm=instance", "trainer.validate_every=2"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_options_work_together(trained: Path, options: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:

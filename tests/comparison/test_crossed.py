@@ -1,9 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import t as student
 
 from experiments.verdicts.simulation import Design, crossed_p, draw, family_wise, patients_p, rejections
 from lightning_liver.comparison.crossed import components, difference, mean, tables_of, usual_variance
+from lightning_liver.comparison.results import gather
+from lightning_liver.comparison.runs import scores
+from lightning_liver.comparison.statistics import compare, seed_scores
 from lightning_liver.metrics.intervals import Mean
 
 
@@ -178,3 +183,17 @@ def test_seeds_that_agree_by_chance_count_as_those_of_the_median_configuration()
     first, second = tables_of(some[0], some[1]) or pytest.fail("no tables")
     floored, plain = difference(first, second, usual_variance(some)), difference(first, second)
     assert floored.of_seeds == pytest.approx(2 * plain.of_seeds)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("structure", ["liver", "tumour"])
+@pytest.mark.parametrize("name", ["losses", "augmentation", "focal_grid", "finetuning"])
+def test_seeds_of_one_configuration_of_a_study_are_never_told_apart(name: str, structure: str) -> None:
+    """Each seed against the others as if it were another configuration, which differs in nothing but luck."""
+    rows = scores(gather([Path(__file__).parents[2] / "experiments" / name]))
+    for configuration, seeds in seed_scores(rows, structure).items():
+        for seed in seeds:
+            others = {other: own for other, own in seeds.items() if other != seed}
+            ((pair,),) = compare([{configuration: {seed: seeds[seed]}, "the others": others}])
+            assert pair.of_networks
+            assert not pair.are_told_apart

@@ -8,15 +8,20 @@ from lightning_liver.comparison.plan import SEEDS, StudyPlan, plan_text, plans
 from lightning_liver.comparison.plan_figure import plan_figure
 from lightning_liver.comparison.power import StudySize, smallest_difference
 from lightning_liver.comparison.results import gather
-from lightning_liver.comparison.study import study
+from lightning_liver.comparison.study import Study, study
 from lightning_liver.errors import LiverError
 
 STUDY = Path(__file__).parents[2] / "experiments" / "augmentation"
 
 
 @pytest.fixture(scope="module")
-def plan() -> StudyPlan:
-    (found,) = plans(study(gather([STUDY]), ("liver",), baseline="augment=none"), 0.02)
+def augmentation() -> Study:
+    return study(gather([STUDY]), ("liver",), baseline="augment=none")
+
+
+@pytest.fixture(scope="module")
+def plan(augmentation: Study) -> StudyPlan:
+    (found,) = plans(augmentation, 0.02)
     return found
 
 
@@ -73,13 +78,13 @@ def test_figure_has_the_target_the_study_and_the_cheapest(plan: StudyPlan) -> No
 
 
 @pytest.mark.parametrize("target", [0.0, -0.1, 1.0, float("nan")])
-def test_impossible_difference_is_refused(target: float) -> None:
+def test_impossible_difference_is_refused(augmentation: Study, target: float) -> None:
     with pytest.raises(LiverError, match="expected a difference of Dice above 0 and below 1"):
-        plans(study(gather([STUDY]), ("liver",)), target)
+        plans(augmentation, target)
 
 
-def test_single_seed_is_refused_with_what_to_run() -> None:
-    runs = [run for run in gather([STUDY]) if run.seed == 0]
+def test_single_seed_is_refused_with_what_to_run(augmentation: Study) -> None:
+    runs = [run for run in augmentation.runs if run.seed == 0]
     with pytest.raises(LiverError, match="run the study with seed=0,1"):
         plans(study(runs, ("liver",)), 0.02)
 

@@ -7,6 +7,7 @@ import pytest
 STUDY = Path(__file__).parents[2] / "experiments" / "loss_examples"
 
 
+@pytest.mark.slow
 def test_every_row_of_the_readme_is_printed_by_its_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -253,9 +253,8 @@ def test_each_contender_has_equally_many_untested_trials_of_one_seed_and_fold(tm
         assert {tuple(job[name] for name in each.chosen) for job in mine} == {tuple(each.chosen.values())}
 
 
-@pytest.mark.parametrize(
-    "dies_at", [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(7, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("dies_at", [1, 4, 7])
 def test_killed_comparison_goes_on_with_the_same_trials_and_ends_with_the_same_result(
     tmp_path: Path, dies_at: int
 ) -> None:

@@ -6,15 +6,17 @@ import pytest
 import torch
 
 from lightning_liver.runs.scalars import read_scalars
-from tests.apps.commands import call, run, small_run
+from tests.apps.commands import call, small_run
 
 
 def curve(folder: Path, name: str) -> list[float]:
     return [point.value for point in read_scalars(folder / "tensorboard")[name]]
 
 
-def test_weights_move_by_epoch_and_are_logged_with_their_terms(scans: Path, tmp_path: Path) -> None:
-    code, output = run("train", *small_run(scans, "run", "loss=dice_boundary"), folder=tmp_path)
+def test_weights_move_by_epoch_and_are_logged_with_their_terms(
+    scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, output = call("train", *small_run(scans, "run", "loss=dice_boundary"), folder=tmp_path, capfd=capfd)
     assert code == 0, output
     assert curve(tmp_path / "run", "train/weight/region") == pytest.approx([1.0, 0.99])
     assert curve(tmp_path / "run", "train/weight/boundary") == pytest.approx([0.0, 0.01])
