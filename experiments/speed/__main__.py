@@ -9,6 +9,7 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from lightning_liver.errors import LiverError
 
@@ -36,8 +37,15 @@ def main() -> None:
     try:
         import_module(f"experiments.speed.{what}.bench").main(sys.argv[2:])
     except LiverError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+        stop(str(error))
+    except ModuleNotFoundError as error:
+        stop(f"{what} needs the package {error.name}, which is not in this environment; run make bench WHAT={what}")
+
+
+def stop(message: str) -> NoReturn:
+    """Print why and exit with code 2."""
+    print(message, file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

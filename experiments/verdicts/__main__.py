@@ -26,7 +26,7 @@ POWERED = (5, 3), (8, 2), (8, 3), (16, 2), (16, 3), (16, 5), (26, 3), (26, 5)
 STUDIES, BOOTSTRAPPED, GAINED, FAMILIES = 1000, 300, 300, 200
 FAMILY = (8, 2, 0.02), (8, 3, 0.05), (16, 3, 0.02), (26, 5, 0.0), (16, 2, 0.05), (16, 3, 0.05), (26, 5, 0.05)
 CONFIGURATIONS = 12
-SIZES, SAMPLES = (3, 4, 5, 6, 8, 10, 12, 16, 20, 26), 2000
+SIZES, SAMPLES = (3, 4, 5, 6, 8, 10, 12, 16, 20, 26), 10_000
 HEAD = ["patients", "seeds", "SD of luck"]
 
 
