@@ -10,56 +10,23 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, ListConfig
-from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
 from lightning_liver.build import build
+from lightning_liver.commands.ensemble import PredictOptions, ensemble_of
 from lightning_liver.errors import LiverError, LiverWarning, PartlyDone
 from lightning_liver.files import required_path, required_run
 from lightning_liver.imageio.nifti import write_labels, write_map
 from lightning_liver.imageio.scans import Scan, find_scans
-from lightning_liver.inference.fusion import fuse
 from lightning_liver.inference.network import TrainedNetwork
-from lightning_liver.inference.predict_volume import AUTOCAST, SCALE, Prediction, VolumeOptions, predict_volume
-from lightning_liver.inference.tta import flips_for
-from lightning_liver.inference.uncertainty import Kind, check_uncertainty, has_dropout
+from lightning_liver.inference.predict_volume import SCALE, Prediction, VolumeOptions, predict_volume
 from lightning_liver.metrics.volumetry import measure_volumes
-from lightning_liver.runs.trained import decision_of, read_run
 from lightning_liver.tables import write_csv
-from lightning_liver.training.settings import TrainerOptions, resolve_auto
-from lightning_liver.types.options import BelowOne, Count, Natural, Positive, Side
 from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
 
 SUMMARY = "summary.csv"
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """Options of conf/predict.yaml, checked before anything is read.
-
-    Args:
-        batch_size: slices at once.
-        coarse_mm: see inference.predict_volume.VolumeOptions.
-        tile: edge in pixels of the tiles that larger slices are cut into; None takes them whole.
-        overlap: fraction of a tile that its neighbour covers, too.
-        uncertainty: the map that is written beside each mask, see inference.uncertainty.
-        passes: with dropout, for the map of uncertainty.
-        probabilities: write maps of them, too.
-        dicom_seg: of a DICOM series, write a segmentation object, too.
-        skip_done: skip scans that have a mask.
-    """
-
-    batch_size: Count
-    coarse_mm: Positive | None
-    tile: Side | None
-    overlap: BelowOne
-    uncertainty: Kind | None
-    passes: Natural
-    probabilities: bool
-    dicom_seg: bool
-    skip_done: bool
 
 
 def predict(cfg: DictConfig, folder: Path) -> None:
@@ -76,7 +43,7 @@ def predict(cfg: DictConfig, folder: Path) -> None:
     scans = find_scans(given, output=output)
     if asked.dicom_seg:
         _refuse_dicom_seg(cfg, scans, output)
-    networks, options = _networks_and_options(cfg, asked, runs)
+    networks, options = ensemble_of(cfg, asked, runs, elsewhere=given)
     write_dicom_seg = build(cfg.dicom_seg) if asked.dicom_seg else None
     predict_one = partial(
         _predict_one, networks=networks, options=options, output=output, write_dicom_seg=write_dicom_seg
@@ -163,58 +130,6 @@ def _write_maps(scan: Scan, made: Prediction, options: VolumeOptions, volume: Vo
     if made.uncertainty is not None and options.uncertainty:
         path = output / f"{stem}-{options.uncertainty}.nii.gz"
         write_map(path, made.uncertainty, volume.affine, largest=SCALE[options.uncertainty])
-
-
-def _networks_and_options(
-    cfg: DictConfig, asked: PredictOptions, folders: Sequence[Path]
-) -> tuple[list[TrainedNetwork], VolumeOptions]:
-    if not folders:
-        raise LiverError("run=[]: expected a run folder, or several; give run=RUN_FOLDER")
-    trainer = resolve_auto(build(cfg.trainer))
-    if trainer.threads is not None:
-        torch.set_num_threads(trainer.threads)
-    read = partial(read_run, statistics=cfg.statistics, elsewhere=Path(str(cfg.input)).expanduser())
-    networks = [_made_ready(read(folder), trainer) for folder in folders]
-    decisions = [decision_of(cfg.inference, run, folder) for run, folder in zip(networks, folders, strict=True)]
-    liver, tumour = (sum(values) / len(decisions) for values in zip(*(one[0] for one in decisions), strict=True))
-    if len({one[1] for one in decisions}) > 1:
-        raise LiverError(
-            "run: these runs post-process differently; choose how, as in inference.postprocess.largest_liver=true"
-        )
-    flips = cfg.inference.flips if cfg.inference.flips is not None else networks[0].config.inference.get("flips")
-    options = VolumeOptions(
-        thresholds=(liver, tumour),
-        post_process=decisions[0][1],
-        batch_size=asked.batch_size,
-        coarse_mm=asked.coarse_mm,
-        flips=flips_for(flips),
-        tile=asked.tile,
-        overlap=asked.overlap,
-        uncertainty=asked.uncertainty,
-        passes=asked.passes,
-        probabilities=asked.probabilities,
-        autocast=_autocast(trainer),
-        device=torch.device(trainer.accelerator),
-    )
-    views = len(networks) * (options.passes or len(options.flips))
-    dropout = all(has_dropout(trained.network) for trained in networks)
-    check_uncertainty(options.uncertainty, options.passes, views=views, dropout=dropout)
-    return networks, options
-
-
-def _made_ready(trained: TrainedNetwork, trainer: TrainerOptions) -> TrainedNetwork:
-    """Fuse the network in place and move it to the device."""
-    network = fuse(trained.network)
-    if trainer.channels_last is not False:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.to(trainer.accelerator)
-    return trained
-
-
-def _autocast(trainer: TrainerOptions) -> torch.dtype | None:
-    if trainer.precision not in AUTOCAST:
-        raise LiverError(f"trainer.precision={trainer.precision}: expected one of {', '.join(AUTOCAST)}")
-    return AUTOCAST[trainer.precision]
 
 
 def _read_summary(output: Path) -> dict[str, dict[str, Any]]:
