@@ -51,8 +51,8 @@ def build_data(cfg: DictConfig) -> SliceDataModule:
 def build_task(cfg: DictConfig) -> SegmentationTask:
     """Return the task of a training config, with weights drawn by its seed.
 
-    Network, loss, optimizer and schedule are the config's. Post-processing, tuned thresholds, pictures and tables belong
-    to a whole run: see train.
+    Network, loss, optimizer and schedule are the config's. Post-processing, tuned thresholds, pictures and tables
+    belong to a whole run: see train.
 
     Args:
         cfg: of compose("train", [...]).

@@ -141,9 +141,8 @@ def test_masks_are_scored_as_the_command_does() -> None:
 @pytest.fixture
 def lightning(place: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ll.SliceDataModule, pl.Trainer]:
     monkeypatch.setenv("LIVER_CACHE", str(place / "cache"))
-    trainer = pl.Trainer(
-        max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
-    )
+    off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = pl.Trainer(max_epochs=1, accelerator="cpu", **off)
     return ll.build_data(config(place)), trainer
 
 
