@@ -17,7 +17,7 @@ from lightning_liver.files import required_run
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.predict_volume import Prediction, VolumeOptions, predict_volume
 
-_OF_THE_COMMAND = ("run", "input", "output", "continue")
+_OF_THE_COMMAND = ("run", "input", "output", "continue", "preview", "report")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,6 @@ def load_run(folder: str | Path | Sequence[str | Path], overrides: Sequence[str]
         raise LiverError(f"{own[0]}: expected options of the prediction alone; leave it out")
     folders = tuple(required_run(each) for each in ([folder] if isinstance(folder, str | Path) else folder))
     cfg = compose("predict", list(overrides))
-    asked: PredictOptions = build(cfg.options, skip_done=False)
+    asked: PredictOptions = build(cfg.options, skip_done=False, preview=False, report=False)
     networks, options = ensemble_of(cfg, asked, folders, elsewhere=True)
     return LoadedRun(folders, networks, options)

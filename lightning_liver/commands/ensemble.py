@@ -34,6 +34,8 @@ class PredictOptions:
         probabilities: write maps of them, too.
         dicom_seg: of a DICOM series, write a segmentation object, too.
         skip_done: skip scans that have a mask.
+        preview: draw a picture of each scan.
+        report: write report.html about the scans of the output folder.
     """
 
     batch_size: Count
@@ -45,6 +47,8 @@ class PredictOptions:
     probabilities: bool
     dicom_seg: bool
     skip_done: bool
+    preview: bool
+    report: bool
 
 
 def ensemble_of(

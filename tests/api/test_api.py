@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 
 import lightning_liver as ll
+from lightning_liver.errors import LiverWarning
 from tests.apps.commands import ROOT, SMALL, call
 from tests.conftest import write_scan
 
@@ -103,11 +104,13 @@ def test_arrays_that_are_no_scan_are_refused(place: Path) -> None:
         (cube > 0, SPACING_MM, "got bool"),
         (cube * np.nan, SPACING_MM, "got values from nan"),
         (cube + 1e6, SPACING_MM, "rescale them to HU"),
-        (cube, (1, 1), "expected three positive numbers"),
-        (cube, (1, 0, 1), "expected three positive numbers"),
+        (cube - 50, (1, 1), "expected three positive numbers"),
+        (cube - 50, (1, 0, 1), "expected three positive numbers"),
     ):
         with pytest.raises(ll.LiverError, match=told):
             run.predict(volume, spacing_mm)
+    with pytest.warns(LiverWarning, match="as those of a label map"):
+        run.predict(np.indices((2, 2, 2))[0], SPACING_MM)
 
 
 def test_a_missing_run_and_options_of_the_command_are_refused(tmp_path: Path) -> None:
