@@ -62,6 +62,27 @@ def canonical_spacing_mm(
     return (z, y, x)
 
 
+def file_index(
+    places: Float[np.ndarray, "n 3"], shape: tuple[int, ...], affine: Float[np.ndarray, "4 4"]
+) -> Float[np.ndarray, "n 3"]:
+    """Return where in the file's array (i, j, k) places (z, y, x) of an LPS array lie.
+
+    Args:
+        shape: of the LPS array.
+        affine: of the file, as in Volume.
+    """
+    found = np.empty_like(places)
+    for axis, (towards, direction) in enumerate(ornt_transform(io_orientation(affine), _LPS)):
+        mine = 2 - int(towards)  # x, y, z of the orientation is 2, 1, 0 of the array
+        found[:, axis] = places[:, mine] if direction > 0 else shape[mine] - 1 - places[:, mine]
+    return found
+
+
+def axial_axis(affine: Float[np.ndarray, "4 4"]) -> int:
+    """Return which of the file's axes i, j, k leads from one axial slice to the next."""
+    return int(np.flatnonzero(ornt_transform(io_orientation(affine), _LPS)[:, 0] == 2)[0])
+
+
 def _reorient(voxels: np.ndarray, transform: Any) -> np.ndarray:
     reordered: np.ndarray = apply_orientation(voxels.transpose(2, 1, 0), transform)
     return reordered.transpose(2, 1, 0)

@@ -22,7 +22,7 @@ FLOORS = (
     ("report",),
     ("training", "comparison", "clustering"),
     ("commands",),
-    ("apps", "plugins"),
+    ("apps", "plugins", "api"),
 )
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
 LOOSE_MODULES = 8
@@ -127,7 +127,7 @@ def test_a_public_class_has_a_name_of_its_own() -> None:
 
 def test_only_what_reads_configs_knows_hydra() -> None:
     knowing = {part(path) for path in MODULES if re.search(r"^(from|import) (hydra|omegaconf)", path.read_text(), re.M)}
-    assert knowing <= {"config", "help", "build", "runs", "sweep", "training", "commands", "apps", "plugins"}
+    assert knowing <= {"config", "help", "build", "runs", "sweep", "training", "commands", "apps", "plugins", "api"}
 
 
 def test_what_hydra_imports_at_every_start_is_light() -> None:

@@ -38,5 +38,5 @@ def test_installed_package_brings_its_configs(tmp_path: Path) -> None:
     ).stdout
     assert str(tmp_path / "site") in where
     package = tmp_path / "site" / "lightning_liver"
-    assert (package / "report" / "html" / "templates" / "report.html").is_file()
+    assert (package / "report" / "html" / "templates" / "page.html").is_file()
     assert (package / "report" / "viewer" / "page" / "niivue.js").stat().st_size > 1_000_000

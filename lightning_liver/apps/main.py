@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lightning_liver import config
 from lightning_liver.apps.new_folder import remove_new_folder
 from lightning_liver.errors import LiverError, PartlyDone, Pruned
+from lightning_liver.help.flags import refuse_flags
 from lightning_liver.help.mistakes import answer
 from lightning_liver.help.screen import help_text
 
@@ -57,6 +58,7 @@ def launch(config_name: str, load: Callable[[], Job]) -> None:
         return run_job(load, cfg)
 
     try:
+        refuse_flags(config_name, sys.argv[1:])
         if text := help_text(config_name, sys.argv[1:]):
             _show(text)
         else:

@@ -15,6 +15,7 @@ from lightning_liver.commands.report import finish, wants_report
 from lightning_liver.config import folder as conf
 from lightning_liver.config import identity, read_config
 from lightning_liver.errors import LiverError, Unfinished
+from lightning_liver.files import write_whole
 from lightning_liver.inference.decision import write_decision
 from lightning_liver.report.cases import result_table, run_figures, write_cases
 from lightning_liver.report.numbers import number_text
@@ -51,6 +52,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
     with locked(folder) as state:
         quieten()
         options = state.bind(build(cfg.trainer), identity(cfg))
+        _keep_config(cfg, state.files)
         if state.is_complete:
             log.info(f"{folder} is complete. To train on, give it a longer trainer.max_epochs or trainer.max_minutes.")
             return state.metrics()
@@ -83,6 +85,13 @@ def resume(cfg: DictConfig, folder: Path) -> Metrics:
     budget = OmegaConf.create({"trainer": RunState(folder).budget, "trial": None})  # resumed by hand it is no trial
     scores = {"scores": OmegaConf.load(conf() / "train.yaml").scores}  # runs of earlier versions have none
     return train(DictConfig(OmegaConf.merge(scores, saved, budget, OmegaConf.from_dotlist(typed))), folder)
+
+
+def _keep_config(cfg: DictConfig, files: RunFolder) -> None:
+    """Write the config into the run folder if Hydra did not, as where this is called from Python."""
+    if not files.config.exists():
+        files.hydra.mkdir(parents=True, exist_ok=True)
+        write_whole(files.config, OmegaConf.to_yaml(cfg))
 
 
 def _raise_if_pruned(cfg: DictConfig, state: RunState) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from lightning_liver.errors import LiverError
 from lightning_liver.files import visible_files
 from lightning_liver.imageio.dicom import read_series, series_folders
+from lightning_liver.imageio.dicom_facts import SeriesFacts, series_facts
 from lightning_liver.imageio.nifti import read_volume
 from lightning_liver.volume import Volume
 
@@ -37,6 +38,10 @@ class Scan(NamedTuple):
             LiverError: as for the reader of its format.
         """
         return read_series(self.path) if self.is_dicom else read_volume(self.path)
+
+    def facts(self) -> SeriesFacts:
+        """Return patient, date and series of a DICOM series; a NIfTI file knows none."""
+        return series_facts(self.path) if self.is_dicom else SeriesFacts()
 
 
 def find_scans(path: Path, *, output: Path | None = None) -> list[Scan]:

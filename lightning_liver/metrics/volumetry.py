@@ -16,14 +16,14 @@ class Volumetry(NamedTuple):
         liver_ml: tumours included.
         tumour_count: parts of tumour connected by faces of voxels.
         largest_diameter_mm: the longest axial diameter of a tumour; None without tumour.
-        burden: tumour volume / liver volume; None without a liver.
+        burden_percent: 100 * tumour volume / liver volume; None without a liver.
     """
 
     liver_ml: float
     tumour_ml: float
     tumour_count: int
     largest_diameter_mm: float | None
-    burden: float | None
+    burden_percent: float | None
 
 
 def measure_volumes(labels: UInt8[np.ndarray, "z y x"], spacing_mm: SpacingMm) -> Volumetry:
@@ -33,4 +33,4 @@ def measure_volumes(labels: UInt8[np.ndarray, "z y x"], spacing_mm: SpacingMm) -
     count = len(parts.voxels)
     ml = voxel_ml(spacing_mm)
     largest = float(axial_diameters_mm(parts, spacing_mm).max()) if count else None
-    return Volumetry(liver * ml, tumour * ml, count, largest, tumour / liver if liver else None)
+    return Volumetry(liver * ml, tumour * ml, count, largest, 100 * tumour / liver if liver else None)

@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
+from lightning_liver.report.embedding import DESCRIPTION
 from lightning_liver.report.numbers import number_text
 
 LabelMap = UInt8[np.ndarray, "y x"]
@@ -36,7 +37,6 @@ class _Stroke(NamedTuple):
     width: float
 
 
-DESCRIPTION = "Description"  # key of a PNG's text about its content
 STRUCTURES = (("liver", 1, LIVER), ("tumour", 2, TUMOUR))  # name, lowest label, colour
 _STROKES = {"truth": _Stroke("solid", 2.0), "prediction": _Stroke("dashed", 1.2)}
 _BARE: Any = {"frameon": False}

@@ -26,7 +26,7 @@ from lightning_liver.finetune.strategy import Strategy
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.run_folder import RunFolder
-from lightning_liver.training.callbacks import Budget, EpochSeeds, LossWeights, StepPlan, Throughput
+from lightning_liver.training.callbacks import Budget, EpochSeeds, StepPlan, Throughput
 from lightning_liver.training.case_callbacks import Calibration, LossesOfCases
 from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
 from lightning_liver.training.compiling import compiled, is_wanted
@@ -129,7 +129,7 @@ def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Train
         thresholds=measures.tuning.used,
     )
     throughput, by_domain = Throughput(), _statistics_by_domain(parts.strategy, data)
-    callbacks = [EpochSeeds(cfg.seed), throughput, LossWeights(plan.planned), ValidationPanels(data, count=4)]
+    callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4)]
     callbacks += [*start.callbacks, by_domain, *measures.all()]
     callbacks += [*_ending(cfg, options, plan, state), *(build(each) for each in (cfg.get("callbacks") or {}).values())]
     logger: Logger | None = build(cfg.logger, save_dir=state.folder) if cfg.logger else None
@@ -145,7 +145,7 @@ def _components(cfg: DictConfig, folder: Path) -> RunComponents:
     slices: SliceOptions = build(cfg.data.slices)
     network, loss, augment = build(cfg.model), build(cfg.loss), build(cfg.augment)
     _refuse_mixup_of_one(augment, slices)
-    multiple = _multiple(cfg.inference, network)
+    multiple = multiple_of(cfg.inference, network)
     _check_decision(cfg)
     check_network_and_loss(network, loss, slices.channels, slices.size_yx, multiple)
     optimizer, scheduler = build(cfg.optimizer), build(cfg.scheduler)
@@ -180,10 +180,16 @@ def _split(data: DictConfig, store: Store, folder: Path) -> Split:
         if gone:
             raise LiverError(f"{path} names cases that data.root no longer has: {', '.join(gone)}")
         return kept
+    split = new_split(data, store)
+    path.write_text(json.dumps(split.to_dict(), indent=1) + "\n")
+    return split
+
+
+def new_split(data: DictConfig, store: Store) -> Split:
+    """Split the labelled cases of a store by patient, as a data config says."""
     patients = {name: store.cases[name].patient for name in store.labelled()}
     with_tumour = [name for name in patients if store.cases[name].has_tumour]
     split: Split = build(data.splitting, patients, with_tumour)
-    path.write_text(json.dumps(split.to_dict(), indent=1) + "\n")
     return split
 
 
@@ -247,7 +253,8 @@ def _refuse_compiled_hooks(compile_: Any, strategy: Strategy) -> None:
         )
 
 
-def _multiple(inference: DictConfig, network: nn.Module) -> int:
+def multiple_of(inference: DictConfig, network: nn.Module) -> int:
+    """Return the number of which the height and width of slices must be multiples, for the network and the config."""
     check("inference.multiple", inference.multiple, Annotated[Count, Strict()])
     check("inference.flips", inference.flips, Switch | None)
     own: Any = getattr(network, "multiple", 1)

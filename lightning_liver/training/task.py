@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from inspect import Parameter, signature
 from typing import Any, TypedDict
 
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -20,6 +22,7 @@ from lightning_liver.inference.uncertainty import Kind, Members
 from lightning_liver.inference.views import predict_logits
 from lightning_liver.losses.weighted import sums_in
 from lightning_liver.metrics import overlap
+from lightning_liver.training.callbacks import LossWeights
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.tensors import Batch, Images, LabelMaps, Masks, Scalar
 
@@ -82,6 +85,28 @@ class SegmentationTask(pl.LightningModule):
         self.wrapped_sums = nn.ModuleList([] if isinstance(loss, nn.Module) else sums_in(loss))
         self.counts = overlap.empty(0)
         self._test_thresholds = HALF
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: Any, map_location: Any = None, *, strict: bool | None = None, **arguments: Any
+    ) -> "SegmentationTask":
+        """Make a task of a checkpoint's weights and the constructor's arguments, which no checkpoint holds.
+
+        Raises:
+            LiverError: arguments are missing.
+        """
+        parameters = list(signature(cls.__init__).parameters.values())[1:]
+        missing = [each.name for each in parameters if each.default is Parameter.empty and each.name not in arguments]
+        if missing:
+            raise LiverError(
+                f"{cls.__name__}.load_from_checkpoint: a checkpoint holds weights, not {', '.join(missing)}. Pass "
+                "these, or call lightning_liver.load_run(RUN_FOLDER) to predict; to train or test on, "
+                "task = lightning_liver.build_task(cfg) and trainer.fit or .test(task, data, ckpt_path=CHECKPOINT)"
+            )
+        loaded: SegmentationTask = super().load_from_checkpoint(
+            checkpoint_path, map_location, strict=strict, weights_only=True, **arguments
+        )
+        return loaded
 
     def with_network(self, network: nn.Module) -> "SegmentationTask":
         """Return a task that tests another network in the same way, at thresholds of one half."""
@@ -148,6 +173,10 @@ class SegmentationTask(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         self._log_scores("test")
+
+    def configure_callbacks(self) -> Sequence[Callback]:
+        """Return what sets the weights of a sum of losses before each step."""
+        return [LossWeights(self.planned_steps)] if sums_in(self.loss) else []
 
     def configure_optimizers(self) -> Any:
         if self.groups is None:

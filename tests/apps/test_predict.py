@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
+from PIL import Image
+from pydicom import Dataset
 
 from tests.apps.commands import call, run, small_run
 from tests.conftest import write_scan
@@ -95,10 +97,14 @@ def test_all_scans_of_a_folder_are_predicted_and_its_masks_skipped(tmp_path: Pat
         nib.save(nib.Nifti1Image(hu, np.diag([4.5, 2.4, 2.0, 1])), tmp_path / f"{name}.nii.gz")
     predict(f"input={tmp_path}")
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == ["patient_b-segmentation.nii.gz", "segmentation-3.nii.gz", "summary.csv"]
+    tables = ["lesions.csv", "report.html"]
+    assert written == sorted([*tables, "patient_b-segmentation.nii.gz", "segmentation-3.nii.gz", "summary.csv"])
     row = summary(tmp_path / "out")["volume-3"]
     assert float(row["liver_ml"]) == pytest.approx((hu > LIVER_HU).sum() * voxel_ml)
-    assert float(row["burden"]) == pytest.approx((hu > TUMOUR_HU).sum() / (hu > LIVER_HU).sum())
+    assert float(row["burden_percent"]) == pytest.approx(100 * (hu > TUMOUR_HU).sum() / (hu > LIVER_HU).sum())
+    assert row["status"] == "predicted"
+    assert row["path"] == str(tmp_path / "volume-3.nii.gz")
+    assert row["model"].endswith("marked")
 
 
 def test_a_dicom_series_gets_a_mask_on_its_grid(tmp_path: Path, predict: Predict) -> None:
@@ -140,7 +146,12 @@ def test_a_bad_scan_is_named_and_the_others_are_predicted(tmp_path: Path, predic
     output = predict(f"input={tmp_path}", expected=1)
     assert "1 of 3 scans could not be predicted" in output
     assert "volume-0" in output.splitlines()[-1]
-    assert set(summary(tmp_path / "out")) == {"volume-1", "volume-2"}
+    rows = summary(tmp_path / "out")
+    assert {case: row["status"] for case, row in rows.items()} == {
+        "volume-0": "failed", "volume-1": "predicted", "volume-2": "predicted"
+    }  # fmt: skip
+    assert "not a NIfTI file" in rows["volume-0"]["remarks"]
+    assert "2 scans predicted, 1 failed" in (tmp_path / "out" / "report.html").read_text()
     predict(f"input={tmp_path / 'volume-0.nii.gz'}", expected=2)
 
 
@@ -159,10 +170,85 @@ def test_scans_with_a_mask_are_skipped_with_continue(tmp_path: Path, predict: Pr
     assert sorted((tmp_path / "out" / "summary.csv").read_text().split()) == sorted(before.split())
 
 
+def test_rows_of_an_earlier_version_stay_with_their_burden_in_percent(tmp_path: Path, predict: Predict) -> None:
+    nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / "volume-1.nii.gz")
+    (tmp_path / "out").mkdir()
+    header = "case,liver_ml,tumour_ml,tumour_count,largest_diameter_mm,burden"
+    (tmp_path / "out" / "summary.csv").write_text(f"{header}\nvolume-9,1500,30,2,21,0.02\n")
+    predict(f"input={tmp_path / 'volume-1.nii.gz'}")
+    row = summary(tmp_path / "out")["volume-9"]
+    assert (row["status"], row["liver_ml"], float(row["burden_percent"])) == ("predicted", "1500", 2.0)
+    assert "burden" not in row
+    assert ">volume-9<" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_lesions_are_listed_with_their_places_in_the_file(tmp_path: Path, predict: Predict) -> None:
+    """Two tumours in a file that is stored from the head to the feet, to the front, to the right."""
+    hu = np.full((20, 16, 10), 100, np.int16)  # i, j, k
+    hu[3:7, 5:8, 2:5], hu[12, 10, 8] = 200, 200
+    affine = np.array([[2.0, 0, 0, -10], [0, 3, 0, 20], [0, 0, -5, 100], [0, 0, 0, 1]])
+    nib.save(nib.Nifti1Image(hu, affine), tmp_path / "a.nii")
+    predict(f"input={tmp_path / 'a.nii'}")
+    large, small = csv.DictReader((tmp_path / "out" / "lesions.csv").open())
+    assert (large["case"], large["lesion"], small["lesion"]) == ("a", "1", "2")
+    places = [[float(row[name]) for name in ("x_ras_mm", "y_ras_mm", "z_ras_mm")] for row in (large, small)]
+    assert np.allclose(places, [(-10 + 2 * 4.5, 20 + 3 * 6, 100 - 5 * 3), (-10 + 2 * 12, 20 + 3 * 10, 100 - 5 * 8)])
+    assert int(small["slice_index"]) == 8
+    assert int(large["slice_index"]) in (2, 3, 4)
+    assert float(large["volume_ml"]) == pytest.approx(4 * 3 * 3 * 30 / 1000)
+    assert float(large["diameter_mm"]) == pytest.approx(np.hypot(4 * 2, 3 * 3))
+
+
+def test_patient_date_and_series_of_dicom_are_in_the_summary(tmp_path: Path, predict: Predict) -> None:
+    def edit(k: int, header: Dataset) -> None:
+        header.PatientID, header.StudyDate, header.SeriesDescription = "P-17", "20240229", "portal"
+
+    write_series(tmp_path / "in" / "abdomen", (scan(SHAPE) + 1024).astype(np.uint16), edit=edit)
+    predict(f"input={tmp_path / 'in'}")
+    row = summary(tmp_path / "out")["abdomen"]
+    assert (row["patient_id"], row["date"], row["series"]) == ("P-17", "2024-02-29", "portal")
+    assert row["series_uid"].startswith("1.2.826")
+
+
+def test_a_preview_shows_contours_of_what_is_in_the_mask(tmp_path: Path, predict: Predict) -> None:
+    hu = np.full((60, 50, 12), -50, np.int16)
+    hu[10:40, 10:40, 2:10] = 100
+    hu[20:28, 20:28, 6:8] = 200
+    nib.save(nib.Nifti1Image(hu, np.diag([4, 4, 8, 1.0])), tmp_path / "a.nii")
+    predict(f"input={tmp_path / 'a.nii'}", "preview=true")
+    with Image.open(tmp_path / "out" / "a-preview.png") as picture:
+        assert picture.info["Description"].startswith("a: liver 922 ml; 1 tumour, ")
+        colours = np.asarray(picture.convert("RGB")).reshape(-1, 3).astype(int)
+    for colour in ((0x56, 0xB4, 0xE9), (0xE6, 0x9F, 0x00)):
+        assert (abs(colours - colour).max(axis=1) < 12).sum() > 100
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("data:image/webp") == 1
+    plain = predict(f"input={tmp_path / 'a.nii'}", "report=false")
+    assert "Report" not in plain
+
+
+@pytest.mark.parametrize(
+    ("hu", "edge_mm", "told"),
+    [
+        (np.full((6, 6, 6), 3071), 1, "every voxel has the value 3071"),
+        (np.indices((6, 6, 6))[0] % 3, 1, "the values go from 0 to 2, as those of a label map"),
+        (np.indices((6, 6, 6))[0] * 40, 1, "as those of a picture of 8 bits"),
+        (np.indices((6, 6, 6))[0] * 400, 1, "whose offset of -1024 is missing"),
+        (np.indices((24, 24, 24))[0] * 30 - 200, 9, "ml of liver are hardly possible"),
+    ],
+)
+def test_impossible_values_and_volumes_are_told(
+    tmp_path: Path, predict: Predict, hu: np.ndarray, edge_mm: float, told: str
+) -> None:
+    nib.save(nib.Nifti1Image(hu.astype(np.int16), np.diag([edge_mm] * 3 + [1.0])), tmp_path / "a.nii")
+    assert told in predict(f"input={tmp_path / 'a.nii'}")
+    assert told in summary(tmp_path / "out")["a"]["remarks"]
+
+
 def test_a_scan_without_a_liver_is_written_and_warned_of(tmp_path: Path, predict: Predict) -> None:
     nib.save(nib.Nifti1Image(np.full((6, 6, 6), -100, np.int16), np.eye(4)), tmp_path / "knee.nii.gz")
     assert "knee: no liver was found" in predict(f"input={tmp_path / 'knee.nii.gz'}")
-    assert summary(tmp_path / "out")["knee"]["burden"] == ""
+    assert summary(tmp_path / "out")["knee"]["burden_percent"] == ""
 
 
 def test_several_runs_give_the_mean_of_their_probabilities(place: Path, tmp_path: Path, predict: Predict) -> None:

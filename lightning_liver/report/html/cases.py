@@ -1,16 +1,12 @@
 """Cases section: pictures of the best, median and worst case, embedded in the page."""
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
-
+from lightning_liver.report.embedding import embed
 from lightning_liver.report.html.blocks import Block, Folded, Picture, Row, Section, Text, missing, note
 from lightning_liver.report.numbers import number_text
-from lightning_liver.report.pictures import DESCRIPTION
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.contents import Contents, Line, number
 from lightning_liver.types import STRUCTURES
@@ -22,7 +18,6 @@ _VIEWS = {
 }
 _CT = {"ct": "CT alone"}
 _SIDE = 640  # pixels of the longer side
-_QUALITY = 82
 
 
 def cases_section(contents: Contents) -> Section:
@@ -54,15 +49,9 @@ def drawn_cases(folder: Path) -> dict[str, str]:
 
 
 def embed_picture(path: Path, *, alt: str, caption: str = "") -> Picture:
-    """Embed a picture as WebP, at most 640 pixels a side; `alt` ends with the file's own description."""
-    with Image.open(path) as picture:
-        description = str(picture.info.get(DESCRIPTION, ""))
-        shown = picture.convert("RGB")
-    shown.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    file = BytesIO()
-    shown.save(file, "webp", quality=_QUALITY, method=4)
-    uri = f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
-    return Picture(uri, f"{alt}. {description}".strip(), caption, *shown.size)
+    """Embed a picture; `alt` ends with the file's own description."""
+    made = embed(path, side=_SIDE)
+    return Picture(made.uri, f"{alt}. {made.description}".strip(), caption, made.width, made.height)
 
 
 def _pictures(folder: Path, role: str, case: str, views: Mapping[str, str]) -> list[Picture]:

@@ -5,9 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
 from lightning_liver.report.html.calibration import calibration_section
@@ -17,6 +14,7 @@ from lightning_liver.report.html.data import data_section
 from lightning_liver.report.html.decisions import decision_section
 from lightning_liver.report.html.lesions import lesions_section
 from lightning_liver.report.html.literature import caveat, headlines, literature_section, verdict
+from lightning_liver.report.html.rendering import render
 from lightning_liver.report.html.results import results_section
 from lightning_liver.report.html.setup import configuration_section, reproduction_section
 from lightning_liver.report.numbers import counted
@@ -62,25 +60,14 @@ def write_report(folder: Path, metrics: Mapping[str, Any] | None = None) -> Path
 
 def page(contents: Contents) -> str:
     """Return the page as text."""
-    environment = Environment(
-        loader=PackageLoader(__package__ or ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    source = environment.loader
-    assert source
-    style, script = (Markup(source.get_source(environment, name)[0]) for name in ("report.css", "report.js"))
-    return environment.get_template("page.html").render(
+    return render(
+        "page.html",
         name=contents.folder.name,
         title=verdict(contents),
         headlines=headlines(contents),
         caveat=caveat(contents),
         facts=facts(contents),
         sections=[make(contents) for make in _SECTIONS],
-        style=style,
-        script=script,
     )
 
 

@@ -1,0 +1,1 @@
+"""Python interface: load and apply a run, score masks, and train by Lightning's own Trainer."""

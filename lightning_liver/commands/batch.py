@@ -1,0 +1,74 @@
+"""Tables of a batch of predicted scans: summary.csv with a row a scan, lesions.csv with a row a lesion."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from lightning_liver.imageio.scans import Scan
+from lightning_liver.metrics.lesion_places import LesionPlace
+from lightning_liver.metrics.volumetry import Volumetry
+from lightning_liver.tables import write_csv
+
+SUMMARY, LESIONS = "summary.csv", "lesions.csv"
+PREDICTED, FAILED = "predicted", "failed"
+
+_FACTS = ("case", "status", "patient_id", "date", "series", "series_uid")
+_COLUMNS = (*_FACTS, *Volumetry._fields, "remarks", "path", "mask", "model")
+_LESION_COLUMNS = ("case", *(field.name for field in fields(LesionPlace)))
+
+
+class Batch:
+    """Rows of the scans in an output folder, those of earlier calls included; written after every scan.
+
+    Args:
+        output: the folder.
+        model: of the rows that are added, as in their column.
+    """
+
+    def __init__(self, output: Path, model: str) -> None:
+        self.output, self.model = output, model
+        self.scans = {row["case"]: _present(row) for row in _read(output / SUMMARY)}
+        self.lesions: dict[str, list[dict[str, Any]]] = {}
+        for row in _read(output / LESIONS):
+            self.lesions.setdefault(row["case"], []).append(row)
+
+    def has(self, scan: Scan) -> bool:
+        """Return True for a scan that was predicted and has a mask."""
+        row = self.scans.get(scan.name)
+        return row is not None and row["status"] == PREDICTED and (self.output / scan.mask).exists()
+
+    def add(self, scan: Scan, found: Mapping[str, Any], lesions: Sequence[LesionPlace], remarks: Sequence[str]) -> None:
+        """Add a predicted scan and its lesions, in place of earlier rows."""
+        self._add(scan, {"status": PREDICTED, "mask": scan.mask, "remarks": " | ".join(remarks), **found})
+        self.lesions[scan.name] = [{"case": scan.name, **asdict(lesion)} for lesion in lesions]
+        self._write()
+
+    def add_failed(self, scan: Scan, reason: str) -> None:
+        """Add a scan that could not be predicted, in place of earlier rows."""
+        self._add(scan, {"status": FAILED, "remarks": reason})
+        self.lesions.pop(scan.name, None)
+        self._write()
+
+    def _add(self, scan: Scan, found: Mapping[str, Any]) -> None:
+        own = {"case": scan.name, **scan.facts()._asdict(), "path": str(scan.path.absolute()), "model": self.model}
+        self.scans[scan.name] = {**own, **found}
+
+    def _write(self) -> None:
+        write_csv(self.output / SUMMARY, list(self.scans.values()), _COLUMNS)
+        lesions = [row for case in self.scans for row in self.lesions.get(case, ())]
+        write_csv(self.output / LESIONS, lesions, _LESION_COLUMNS)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [dict(row) for row in csv.DictReader(file) if row.get("case")]
+
+
+def _present(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of an earlier version, which had predicted scans alone and the burden as a fraction, as of now."""
+    burden = row.pop("burden", None)
+    return {"status": PREDICTED} | ({"burden_percent": 100 * float(burden)} if burden else {}) | row
