@@ -12,8 +12,9 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.types import Quote, QuotedString
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 # What an option is for; every other one changes what a run learns. An entry stands for the options below it, too.
 COMMAND = ("resume", "results", "report", "estimate", "trial")  # what the command does beside the run
@@ -164,25 +165,63 @@ def _without_nulls(tree: Any) -> Any:
     return {name: value for name, value in pruned.items() if value is not None and value != {}}
 
 
-def _study(default: str) -> str:
+def job_names(task: Sequence[str], sweep_dir: str) -> list[str]:
+    """Return Hydra's overrides by which each job of a sweep is named and finds its folder.
+
+    A job, perhaps on another machine, knows its own overrides and those of Hydra, not the command line of the sweep.
+
+    Args:
+        task: overrides of the sweep, without those of Hydra itself.
+        sweep_dir: folder of the sweep.
+    """
+    alike = [each.get_key_element() for each in _parsed(task) if not each.is_sweep_override()]
+    return [f"hydra.sweep.dir={typed(sweep_dir)}", f"hydra.job.config.override_dirname.exclude_keys={typed(alike)}"]
+
+
+def sweep_dir(whole: DictConfig, task: Sequence[str]) -> str:
+    """Return the folder of a sweep with the given overrides, of which `whole` may lack those with several values."""
+    with open_dict(whole):
+        whole.hydra.overrides.task = list(task)
+    return str(whole.hydra.sweep.dir)
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    return OverridesParser.create().parse_overrides(list(overrides))
+
+
+def _study(default: str, *, _root_: DictConfig) -> str:
     """Return the experiment that is swept, else a name by which the same command finds its folder again."""
-    arguments = sorted(argument for argument in sys.argv[1:] if "=" in argument and not _is_of_same_study(argument))
+    given = map(str, _root_.hydra.overrides.task)
+    arguments = sorted(argument for argument in given if "=" in argument and not _is_of_same_study(argument))
     names = [argument.partition("=")[2] for argument in arguments if argument.startswith("experiment=")]
     return names[-1] if names else f"{default}-{_digest(' '.join(arguments))}"
 
 
 def _is_of_same_study(argument: str) -> bool:
-    return argument.startswith("hydra/") or is_one_of(argument.partition("=")[0], _SAME_STUDY)
+    return is_one_of(argument.partition("=")[0], _SAME_STUDY)
 
 
-def _job(overrides: ListConfig, *, _root_: DictConfig) -> str:
-    """Return a readable name and a hash that distinguishes jobs, without signs that need quotes on a command line."""
+def _job(overrides: ListConfig, alike: ListConfig, *, _root_: DictConfig) -> str:
+    """Return a readable name and a hash that distinguishes jobs, without signs that need quotes on a command line.
+
+    Args:
+        alike: names of the overrides that all jobs share.
+    """
     own = OmegaConf.create({name: value for name, value in _root_.items() if name != "hydra"})
+    named = [(override, *override.partition("=")[::2]) for override in map(str, overrides)]
     differing = [
-        override for override in map(str, overrides) if override not in sys.argv and not override.startswith("trial=")
+        f"{name}={_without_folders(value)}" if value else override
+        for override, name, value in named
+        if name not in (*alike, "trial")
     ]
     readable = re.sub(r"[^A-Za-z0-9.+-]+", "-", "_".join(differing).replace("=", "-"))
     return f"{readable[:80].strip('-') or 'run'}-{identity(own)[:8]}"
+
+
+def _without_folders(value: str) -> str:
+    """Return the last part of a path with a hash of all; any other value as it is."""
+    name = re.split("[/\"']+", value.rstrip("/\"'"))[-1]
+    return f"{name}-{_digest(value)}" if "/" in value else value
 
 
 def _digest(text: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from lightning_liver.apps.main import EXPECTED, Job, command, stop
+from lightning_liver.apps.main import EXPECTED, Job, command, stop, with_home
 from lightning_liver.errors import LiverError
 from lightning_liver.help.screen import FLAGS
 from lightning_liver.run_folder import NAMES, RunFolder
@@ -18,7 +18,7 @@ _YES = ("true", "yes", "on", "1")  # as YAML has them, and what people type
 def main() -> None:
     """Train, test and draw; resume=RUN_FOLDER continues that run; estimate=true only says how many runs the command
     means and how long they take."""
-    given = sys.argv[1:]
+    given = sys.argv[1:] = with_home(sys.argv[1:])
     wishes = [argument.partition("=")[2].lower() for argument in given if argument.startswith("estimate=")]
     if wishes and wishes[-1] in _YES and not FLAGS & set(given):
         return _estimate([argument for argument in given if not argument.startswith("estimate=")])
@@ -53,7 +53,6 @@ def _resume() -> Job:
 def _estimate(arguments: list[str]) -> None:
     from lightning_liver.commands.estimate import estimate
 
-    sys.argv = [sys.argv[0], *arguments]  # by which the names of runs are made
     try:
         print(estimate(arguments))
     except EXPECTED as error:

@@ -55,6 +55,7 @@ from tests.apps.commands import call, run, small_run
         (("trainer.devices=2",), ["trainer.devices"]),
         (("model._target_=nowhere.at.All",), ["model", "pip install nowhere"]),
         (("hydra.run.dir=a=1",), ["hydra.run.dir=a=1"]),
+        (("hydra.job.chdir=true",), ["hydra.job.chdir=true: expected false", "leave it out"]),
     ],
 )
 def test_wrong_option_is_reported_by_its_name(
