@@ -11,7 +11,7 @@ from lightning_liver.errors import LiverError
 from lightning_liver.help.screen import FLAGS
 from lightning_liver.run_folder import NAMES, RunFolder
 
-_BUDGETS = ("trainer.max_epochs=", "trainer.max_minutes=")
+_OF_RESUMING = ("trainer.max_epochs=", "trainer.max_minutes=", "trust=")
 _YES = ("true", "yes", "on", "1")  # as YAML has them, and what people type
 
 
@@ -67,7 +67,7 @@ def _run_folder(typed: str) -> Path:
 
 
 def _refuse_changes(others: list[str]) -> None:
-    if changed := [argument for argument in others if not argument.startswith(_BUDGETS)]:
+    if changed := [argument for argument in others if not argument.startswith(_OF_RESUMING)]:
         raise LiverError(
             "resume= continues a run with its own config; only a longer trainer.max_epochs or trainer.max_minutes may "
             f"be given, not {' '.join(changed)}"
