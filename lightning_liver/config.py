@@ -6,17 +6,22 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.types import Quote, QuotedString
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.grammar_parser import parse
+
+from lightning_liver.errors import LiverError
 
 # What an option is for; every other one changes what a run learns. An entry stands for the options below it, too.
-COMMAND = ("resume", "results", "report", "estimate", "trial")  # what the command does beside the run
+COMMAND = ("resume", "results", "report", "estimate", "trial", "trust")  # what the command does beside the run
 OUTPUT = ("logger", "trainer.progress", "hydra")
 PLACES = (  # where scans lie, and how many processes read them
     "data.root",
@@ -45,6 +50,16 @@ SCRATCH = "lightning_liver.finetune.strategy.Scratch"  # reads none of the optio
 
 # Options that earlier runs lack, with the value that gives the same result: it counts as absent.
 FIRST_VALUES = {"data.phantom_version": 1}
+
+START_FOLDER = Path.cwd()  # where the command was typed
+# Of these only what is named here and in conf/ is built from the config of a run folder, which may be a stranger's.
+_LIBRARIES = re.compile(
+    r"(torch\.nn|torch\.optim|torch\.optim\.lr_scheduler|monai\.networks\.nets|segmentation_models_pytorch"
+    r"|pytorch_lightning\.callbacks)\.[A-Z]\w*"
+)
+_REFUSED = "lightning_liver.config.refuse"
+_ENVIRONMENT = "oc.env"  # a resolver that may be trusted; others could name code
+_OF_OTHER_FOLDERS = ("format", "hydra")  # groups that no run folder names
 
 _RENAMED_DATA = {"loaders": "num_workers", "shares": "sampling"}  # names that no other group uses
 RENAMED = {f"data.{old}": f"data.{new}" for old, new in _RENAMED_DATA.items()}
@@ -103,8 +118,24 @@ def identity(cfg: DictConfig) -> str:
     return hashlib.sha256(json.dumps(_without_nulls(kept), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def read_config(path: Path) -> DictConfig:
+def read_config(path: Path, trust: Sequence[str] = ()) -> DictConfig:
     """Read the config that a run saved, with the options of earlier versions under their present names.
+
+    The run may be a stranger's. What its config names by `_target_` can be built if conf/ names it, too, or if it is a
+    class of torch.nn, torch.optim and their like; anything else raises LiverError when it is built.
+
+    Args:
+        trust: modules of which everything may be built; oc.env lets values of the environment be read.
+
+    Raises:
+        OSError, yaml.YAMLError, OmegaConfBaseException, ValueError: the file is missing or not a config.
+        LiverError: a value calls a resolver that is not ours, such as oc.env.
+    """
+    return OmegaConf.create(_guarded(read_options(path), path, frozenset(trust)))
+
+
+def read_options(path: Path) -> dict[str, Any]:
+    """Read the config that a run saved as plain containers, to compare it; read_config is for building from it.
 
     Raises:
         OSError, yaml.YAMLError, OmegaConfBaseException, ValueError: the file is missing or not a config.
@@ -113,7 +144,85 @@ def read_config(path: Path) -> DictConfig:
     if not isinstance(saved, DictConfig):
         raise ValueError("a mapping is needed")
     plain: Any = OmegaConf.to_container(saved)
-    return OmegaConf.create(renamed(plain))
+    return renamed(plain)
+
+
+def is_library(target: str) -> bool:
+    """Return whether a `_target_` is of a package that conf/ names, and therefore never of the user's own files."""
+    return target.partition(".")[0] in {"torch", *(name.partition(".")[0] for name in _targets_of_conf())}
+
+
+@cache
+def _targets_of_conf() -> frozenset[str]:
+    groups = [path for path in folder().iterdir() if path.is_dir() and path.name not in _OF_OTHER_FOLDERS]
+    files = [file for group in groups for file in group.rglob("*.yaml")]
+    return frozenset(name for file in files for name in re.findall(r"\b_target_: *([\w.]+)", file.read_text()))
+
+
+def _guarded(value: Any, path: Path, trust: frozenset[str], place: str = "") -> Any:
+    """Return a config in which every `_target_` that is not allowed raises LiverError when it is built."""
+    if isinstance(value, dict):
+        target = value.get("_target_")
+        if target is not None and not _is_allowed(target, trust):
+            message = f"{path}: {place}._target_={target}: {_refusal(str(target))}".replace("${", "$ {")
+            return {"_target_": _REFUSED, "message": message}
+        return {name: _guarded(each, path, trust, f"{place}.{name}".lstrip(".")) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_guarded(each, path, trust, f"{place}.{n}") for n, each in enumerate(value)]
+    allowed = {*_RESOLVERS, *({_ENVIRONMENT} & trust)}
+    if isinstance(value, str) and (foreign := _resolvers(value) - allowed):
+        cure = f"write its value, or add 'trust=[{_ENVIRONMENT}]'" if foreign == {_ENVIRONMENT} else "write its value"
+        raise LiverError(
+            f"{path}: {place}={value}: expected no call of {min(foreign)}, since a run folder may come from a "
+            f"stranger; {cure}"
+        )
+    return value
+
+
+def _is_allowed(target: object, trust: frozenset[str]) -> bool:
+    known = isinstance(target, str) and (target in _targets_of_conf() or _LIBRARIES.fullmatch(target) is not None)
+    return known or _module(target) in trust
+
+
+def _refusal(target: str) -> str:
+    expected = "expected code of this package or of torch.nn, since a run folder may come from a stranger"
+    known = is_library(target) or target.partition(".")[0] in sys.stdlib_module_names
+    if known or not re.fullmatch(r"\w+(\.\w+)+", target):
+        return f"{expected}; do not use a folder that names this"
+    return f"{expected}; if you know and trust this code, add 'trust=[{_module(target)}]'"
+
+
+def _module(target: object) -> str:
+    return str(target).rpartition(".")[0]
+
+
+def _resolvers(text: str) -> set[str]:
+    """Return the names of the resolvers that a value calls."""
+    if "${" not in text:
+        return set()
+    found: set[str] = set()
+    nodes: list[Any] = [parse(text)]
+    while nodes:
+        node = nodes.pop()
+        if type(node).__name__ == "InterpolationResolverContext":
+            found.add(node.resolverName().getText())
+        nodes += getattr(node, "children", None) or []
+    return found
+
+
+def refuse_other_code(cfg: DictConfig) -> None:
+    """Raise LiverError for what read_config did not allow, before any of a whole config is built."""
+    trees: list[Any] = [OmegaConf.to_container(cfg)]
+    while trees:
+        tree = trees.pop()
+        if isinstance(tree, dict) and tree.get("_target_") == _REFUSED:
+            refuse(tree["message"])
+        trees += tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+
+
+def refuse(message: str) -> None:
+    """Raise LiverError: what a run folder names in its place is not built."""
+    raise LiverError(message)
 
 
 def renamed(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,25 +273,63 @@ def _without_nulls(tree: Any) -> Any:
     return {name: value for name, value in pruned.items() if value is not None and value != {}}
 
 
-def _study(default: str) -> str:
+def job_names(task: Sequence[str], sweep_dir: str) -> list[str]:
+    """Return Hydra's overrides by which each job of a sweep is named and finds its folder.
+
+    A job, perhaps on another machine, knows its own overrides and those of Hydra, not the command line of the sweep.
+
+    Args:
+        task: overrides of the sweep, without those of Hydra itself.
+        sweep_dir: folder of the sweep.
+    """
+    alike = [each.get_key_element() for each in _parsed(task) if not each.is_sweep_override()]
+    return [f"hydra.sweep.dir={typed(sweep_dir)}", f"hydra.job.config.override_dirname.exclude_keys={typed(alike)}"]
+
+
+def sweep_dir(whole: DictConfig, task: Sequence[str]) -> str:
+    """Return the folder of a sweep with the given overrides, of which `whole` may lack those with several values."""
+    with open_dict(whole):
+        whole.hydra.overrides.task = list(task)
+    return str(whole.hydra.sweep.dir)
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    return OverridesParser.create().parse_overrides(list(overrides))
+
+
+def _study(default: str, *, _root_: DictConfig) -> str:
     """Return the experiment that is swept, else a name by which the same command finds its folder again."""
-    arguments = sorted(argument for argument in sys.argv[1:] if "=" in argument and not _is_of_same_study(argument))
+    given = map(str, _root_.hydra.overrides.task)
+    arguments = sorted(argument for argument in given if "=" in argument and not _is_of_same_study(argument))
     names = [argument.partition("=")[2] for argument in arguments if argument.startswith("experiment=")]
     return names[-1] if names else f"{default}-{_digest(' '.join(arguments))}"
 
 
 def _is_of_same_study(argument: str) -> bool:
-    return argument.startswith("hydra/") or is_one_of(argument.partition("=")[0], _SAME_STUDY)
+    return is_one_of(argument.partition("=")[0], _SAME_STUDY)
 
 
-def _job(overrides: ListConfig, *, _root_: DictConfig) -> str:
-    """Return a readable name and a hash that distinguishes jobs, without signs that need quotes on a command line."""
+def _job(overrides: ListConfig, alike: ListConfig, *, _root_: DictConfig) -> str:
+    """Return a readable name and a hash that distinguishes jobs, without signs that need quotes on a command line.
+
+    Args:
+        alike: names of the overrides that all jobs share.
+    """
     own = OmegaConf.create({name: value for name, value in _root_.items() if name != "hydra"})
+    named = [(override, *override.partition("=")[::2]) for override in map(str, overrides)]
     differing = [
-        override for override in map(str, overrides) if override not in sys.argv and not override.startswith("trial=")
+        f"{name}={_without_folders(value)}" if value else override
+        for override, name, value in named
+        if name not in (*alike, "trial")
     ]
     readable = re.sub(r"[^A-Za-z0-9.+-]+", "-", "_".join(differing).replace("=", "-"))
     return f"{readable[:80].strip('-') or 'run'}-{identity(own)[:8]}"
+
+
+def _without_folders(value: str) -> str:
+    """Return the last part of a path with a hash of all; any other value as it is."""
+    name = re.split("[/\"']+", value.rstrip("/\"'"))[-1]
+    return f"{name}-{_digest(value)}" if "/" in value else value
 
 
 def _digest(text: str) -> str:

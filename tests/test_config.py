@@ -1,11 +1,14 @@
 """Configs that a command line composes."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from lightning_liver.build import build
 from lightning_liver.config import (
     BUDGET,
     COMMAND,
@@ -20,6 +23,7 @@ from lightning_liver.config import (
     read_config,
     renamed,
 )
+from lightning_liver.errors import LiverError
 from lightning_liver.runs.settings import flat
 from tests.optional import needs
 
@@ -184,6 +188,48 @@ def test_options_of_earlier_versions_are_read_by_their_present_names(tmp_path: P
         "data.sampling.any": 1,
         "data.slices.num_workers": "${..num_workers}",
     }
+
+
+STRANGE = {  # what a stranger's run folder may hold -> what refuses it
+    "{_target_: pathlib.Path.write_text}": "pathlib.Path.write_text: expected code of this package",
+    "{_target_: torch.nn.functional.torch.load, f: x}": "torch.nn.functional.torch.load: expected code of this package",
+    "{_target_: torch.hub.load}": "torch.hub.load: expected code of this package",
+    "{_target_: lightning_liver.config.Path.cwd}": "lightning_liver.config.Path.cwd: expected code of this package",
+    "{_target_: lightning_liver.formats.onnx.write}": "onnx.write: expected code of this package",
+    "{_target_: mine.Net}": "mine.Net: expected code of this package .* 'trust=.mine.'",
+    "{_target_: mine.Net, _partial_: true}": "mine.Net: expected code of this package",
+    "{_target_: torch.nn.Sequential, _args_: [{_target_: mine.Net}]}": "model._args_.0._target_=mine.Net: expected",
+    "{_target_: torch.nn.Linear, in_features: {_target_: mine.Net}}": "model.in_features._target_=mine.Net: expected",
+    "{_target_: '${elsewhere}'}": "expected code of this package",
+    "'${oc.create:{_target_:mine.Net}}'": "expected no call of oc.create",
+    "'${${elsewhere}.create:{_target_:mine.Net}}'": "expected no call of",
+    "'${cached:\"${oc.env:HOME}\"}'": "expected no call of oc.env",
+}
+
+
+@pytest.mark.parametrize(("model", "message"), STRANGE.items())
+def test_what_a_run_folder_names_is_built_only_if_it_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, message: str
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mine.py").write_text("raise SystemExit('executed')\n")
+    saved = tmp_path / "config.yaml"
+    saved.write_text(f"model: {model}\nelsewhere: oc\n")
+    with pytest.raises(LiverError, match=message):
+        build(read_config(saved).model)
+
+
+def test_ours_torch_and_trusted_modules_of_a_run_folder_are_built(tmp_path: Path) -> None:
+    saved = tmp_path / "config.yaml"
+    saved.write_text(
+        "model: {_target_: torch.nn.Identity}\nroot: ${cached:phantom}\n"
+        "loss: {_target_: lightning_liver.losses.distribution.bce, _partial_: true, class_weights: null}\n"
+        "mine: {_target_: fractions.Fraction, _args_: [1, 2]}\n"
+    )
+    assert isinstance(build(read_config(saved).model), torch.nn.Identity)
+    assert callable(build(read_config(saved).loss))
+    assert read_config(saved).root.endswith("phantom")
+    assert build(read_config(saved, ["fractions"]).mine) == Fraction(1, 2)
 
 
 def test_scratch_is_left_out_of_a_run_s_identity() -> None:

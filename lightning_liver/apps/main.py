@@ -5,8 +5,9 @@ import gc
 import logging
 import multiprocessing
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -51,6 +52,7 @@ def command(config_name: str) -> Callable[[Callable[[], Job]], Callable[[], None
 
 def launch(config_name: str, load: Callable[[], Job]) -> None:
     """Print the help that is asked for, else run the job with the composed config and its run folder."""
+    sys.argv[1:] = with_home(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing and leaving with code 1
 
     @hydra.main(version_base="1.3", config_path=str(config.folder()), config_name=config_name)
@@ -71,6 +73,15 @@ def launch(config_name: str, load: Callable[[], Job]) -> None:
         sys.exit(130)
 
 
+def with_home(arguments: Sequence[str]) -> list[str]:
+    """Return overrides with the home folder for a ~ that begins a value, which Hydra cannot parse: data.root=~/lits."""
+    return [re.sub(r"^([^=~]+)=(~(?:/.*)?)$", _home, argument, flags=re.DOTALL) for argument in arguments]
+
+
+def _home(found: re.Match[str]) -> str:
+    return f"{found[1]}={config.typed(str(Path(found[2]).expanduser()))}"
+
+
 def _show(text: str) -> None:
     try:
         print(text, flush=True)
@@ -86,6 +97,11 @@ def run_job(load: Callable[[], Job], cfg: DictConfig) -> object:
     if multiprocessing.get_start_method(allow_none=True) == "loky":
         # its workers pass it on to the processes that draw, prepare and load, which do not know it
         multiprocessing.set_start_method(None, force=True)
+    if HydraConfig.get().job.chdir:
+        raise LiverError(
+            "hydra.job.chdir=true: expected false, since relative paths begin where the command is typed; leave it "
+            f"out: a run writes into its own folder, {HydraConfig.get().runtime.output_dir}, without it"
+        )
     job = _loaded(load)
     try:
         return job(cfg, Path(HydraConfig.get().runtime.output_dir))

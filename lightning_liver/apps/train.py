@@ -6,19 +6,19 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from lightning_liver.apps.main import EXPECTED, Job, command, stop
+from lightning_liver.apps.main import EXPECTED, Job, command, stop, with_home
 from lightning_liver.errors import LiverError
 from lightning_liver.help.screen import FLAGS
 from lightning_liver.run_folder import NAMES, RunFolder
 
-_BUDGETS = ("trainer.max_epochs=", "trainer.max_minutes=")
+_OF_RESUMING = ("trainer.max_epochs=", "trainer.max_minutes=", "trust=")
 _YES = ("true", "yes", "on", "1")  # as YAML has them, and what people type
 
 
 def main() -> None:
     """Train, test and draw; resume=RUN_FOLDER continues that run; estimate=true only says how many runs the command
     means and how long they take."""
-    given = sys.argv[1:]
+    given = sys.argv[1:] = with_home(sys.argv[1:])
     wishes = [argument.partition("=")[2].lower() for argument in given if argument.startswith("estimate=")]
     if wishes and wishes[-1] in _YES and not FLAGS & set(given):
         return _estimate([argument for argument in given if not argument.startswith("estimate=")])
@@ -53,7 +53,6 @@ def _resume() -> Job:
 def _estimate(arguments: list[str]) -> None:
     from lightning_liver.commands.estimate import estimate
 
-    sys.argv = [sys.argv[0], *arguments]  # by which the names of runs are made
     try:
         print(estimate(arguments))
     except EXPECTED as error:
@@ -68,7 +67,7 @@ def _run_folder(typed: str) -> Path:
 
 
 def _refuse_changes(others: list[str]) -> None:
-    if changed := [argument for argument in others if not argument.startswith(_BUDGETS)]:
+    if changed := [argument for argument in others if not argument.startswith(_OF_RESUMING)]:
         raise LiverError(
             "resume= continues a run with its own config; only a longer trainer.max_epochs or trainer.max_minutes may "
             f"be given, not {' '.join(changed)}"

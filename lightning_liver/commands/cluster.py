@@ -39,7 +39,7 @@ from lightning_liver.inference.label_maps import whole_slice_logits
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.report.drawing import write_png
 from lightning_liver.run_folder import RunFolder
-from lightning_liver.runs.trained import Weights, read_run
+from lightning_liver.runs.trained import Weights, read_run, trusted
 from lightning_liver.tables import Row, Value, write_csv, write_json_whole
 from lightning_liver.training.settings import available_accelerator
 from lightning_liver.types.options import Count, NonNegative
@@ -107,7 +107,7 @@ def cluster(cfg: DictConfig, folder: Path) -> None:
         LiverError: an invalid option, run or data set.
     """
     options = _options(cfg)
-    trained = read_run(options.run, weights=options.weights)
+    trained = read_run(options.run, weights=options.weights, trust=trusted(cfg))
     trained.network.to(available_accelerator())
     part = find_part(trained.network, options.part)
     store = prepared(cfg.data)

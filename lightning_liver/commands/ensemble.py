@@ -15,7 +15,7 @@ from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.predict_volume import AUTOCAST, VolumeOptions
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import Kind, check_uncertainty, has_dropout
-from lightning_liver.runs.trained import decision_of, read_run
+from lightning_liver.runs.trained import decision_of, read_run, trusted
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
 from lightning_liver.types.options import BelowOne, Count, Natural, Positive, Side
 
@@ -69,7 +69,7 @@ def ensemble_of(
     trainer = resolve_auto(build(cfg.trainer))
     if trainer.threads is not None:
         torch.set_num_threads(trainer.threads)
-    read = partial(read_run, statistics=cfg.statistics, elsewhere=elsewhere)
+    read = partial(read_run, statistics=cfg.statistics, elsewhere=elsewhere, trust=trusted(cfg))
     networks = [_made_ready(read(folder), trainer) for folder in folders]
     decisions = [decision_of(cfg.inference, run, folder) for run, folder in zip(networks, folders, strict=True)]
     liver, tumour = (sum(values) / len(decisions) for values in zip(*(one[0] for one in decisions), strict=True))

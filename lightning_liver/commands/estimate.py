@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from lightning_liver.build import build
-from lightning_liver.config import folder
+from lightning_liver.config import folder, job_names, sweep_dir
 from lightning_liver.data.datamodule import SliceOptions
 from lightning_liver.data.prepare import folder_of
 from lightning_liver.data.store import CaseRecord, open_store
@@ -99,9 +99,12 @@ def plan_of(arguments: Sequence[str]) -> Plan:
         whole = hydra.compose("train", fixed, return_hydra_config=True)
         if whole.hydra.mode != RunMode.MULTIRUN and not {"-m", "--multirun"} & set(arguments):
             return Plan([whole], 1)
+        parsed = parser.parse_overrides(typed)
+        task = [override.input_line or "" for override in parsed if not override.is_hydra_override()]
+        names = job_names(task, sweep_dir(whole, task))
         sweeper = whole.hydra.sweeper
         if "trials" in sweeper:
-            return _plan_of_fair(whole, typed)
+            return _plan_of_fair(whole, typed, names)
         is_design = "factors" in sweeper
         if not is_design and not sweeper._target_.endswith(BasicSweeper.__name__):
             raise LiverError(
@@ -111,11 +114,11 @@ def plan_of(arguments: Sequence[str]) -> Plan:
         swept = [f"{name}={value}" for name, value in (sweeper.params or {}).items()]
         (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides([*swept, *typed]), None)
         jobs = list(designed(sweeper.factors or {}, jobs)) if is_design else jobs
-        runs = [hydra.compose("train", job, return_hydra_config=True) for job in jobs]
+        runs = [hydra.compose("train", [*job, *names], return_hydra_config=True) for job in jobs]
     return Plan(runs, min(len(runs), _jobs_at_once(whole)))
 
 
-def _plan_of_fair(whole: DictConfig, arguments: Sequence[str]) -> Plan:
+def _plan_of_fair(whole: DictConfig, arguments: Sequence[str], names: Sequence[str]) -> Plan:
     """Compose the tested runs with what their contenders have chosen, as far as they have, and count the trials."""
     sweeper = whole.hydra.sweeper
     check("hydra.sweeper.trials", sweeper.trials, Count)
@@ -123,11 +126,11 @@ def _plan_of_fair(whole: DictConfig, arguments: Sequence[str]) -> Plan:
     repeat_of_trials(fight.repeats, whole.data)
     known = read_fair(Path(whole.hydra.sweep.dir))
     runs = [
-        hydra.compose("train", overrides, return_hydra_config=True)
+        hydra.compose("train", [*overrides, *names], return_hydra_config=True)
         for _, overrides in runs_of(fight, known.chosen if known else {})
     ]
-    names, at_once = {each.name for each in fight.contenders}, _jobs_at_once(whole)
-    ended = sum(each.trials for each in known.contenders if each.contender in names) if known else 0
+    contenders, at_once = {each.name for each in fight.contenders}, _jobs_at_once(whole)
+    ended = sum(each.trials for each in known.contenders if each.contender in contenders) if known else 0
     trials = Trials(sweeper.trials * len(fight.contenders), ended, min(len(fight.contenders), at_once))
     return Plan(runs, min(len(runs), at_once), trials)
 

@@ -24,7 +24,7 @@ from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import Kind, check_uncertainty, has_dropout
 from lightning_liver.report.cases import draw_cases, run_figures, write_scores
 from lightning_liver.run_folder import RunFolder
-from lightning_liver.runs.trained import DomainStatistics, decision_of, read_checkpoint, read_run, tested_cases
+from lightning_liver.runs.trained import DomainStatistics, decision_of, read_checkpoint, read_run, tested_cases, trusted
 from lightning_liver.tables import or_none, write_json_whole
 from lightning_liver.training.case_callbacks import Calibration, UncertaintyAgainstMistakes
 from lightning_liver.training.domain_statistics import StatisticsByDomain
@@ -55,7 +55,8 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         raise LiverError(f"{others[0]}: expected only with truth= and predictions=; leave it out")
     check_scoring(mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
     elsewhere = any(override.startswith(("data=", "data.root=")) for override in typed)
-    trained = read_run(run, statistics=cfg.statistics, elsewhere=elsewhere and Path(str(cfg.data.root)))
+    place = elsewhere and Path(str(cfg.data.root))
+    trained = read_run(run, statistics=cfg.statistics, elsewhere=place, trust=trusted(cfg))
     saved = trained.config
     data = _for_the_weights(cfg.data, saved.data) if elsewhere else _with_typed(saved.data, typed)
     store = prepared(data)

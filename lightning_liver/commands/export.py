@@ -23,7 +23,7 @@ from lightning_liver.files import replacing, required_run
 from lightning_liver.inference.decision import read_decision
 from lightning_liver.inference.label_maps import Network, whole_slice_logits
 from lightning_liver.inference.network import TrainedNetwork
-from lightning_liver.runs.trained import read_run
+from lightning_liver.runs.trained import read_run, trusted
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.options import Natural, Positive
 from lightning_liver.types.tensors import Images
@@ -63,7 +63,7 @@ def export(cfg: DictConfig, folder: Path) -> Path:
     """
     options = _options(cfg)
     write, read = build(cfg.format.write), build(cfg.format.read)
-    trained = read_run(options.run, statistics=cfg.statistics, elsewhere=True)
+    trained = read_run(options.run, statistics=cfg.statistics, elsewhere=True, trust=trusted(cfg))
     example = _random(trained, _EXAMPLE, np.random.default_rng(options.seed))
     _refuse_other_output(trained.network, example)
     document = describe(trained, thresholds(options.run))

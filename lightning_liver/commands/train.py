@@ -2,7 +2,7 @@
 
 import logging
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_liver.build import build
 from lightning_liver.commands.report import finish, wants_report
 from lightning_liver.config import folder as conf
-from lightning_liver.config import identity, read_config
+from lightning_liver.config import identity, read_config, refuse_other_code
 from lightning_liver.errors import LiverError, Unfinished
 from lightning_liver.files import write_whole
 from lightning_liver.inference.decision import write_decision
@@ -22,6 +22,7 @@ from lightning_liver.report.numbers import number_text
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.listing import is_listed
 from lightning_liver.runs.timing import Timing, read_timing, write_timing
+from lightning_liver.runs.trained import trusted
 from lightning_liver.tables import Row, or_none
 from lightning_liver.training.assembly import TrainingRun, assemble
 from lightning_liver.training.domain_statistics import adapt, remember_target, say_adapted
@@ -64,7 +65,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         _raise_if_pruned(cfg, state)
         state.record(fitted=True, validated=None)
         watch.lap()
-        metrics = _validate(run, folder)
+        metrics = _validate(run, folder, trusted(cfg))
         if cfg.trial and not cfg.trial.tested:
             state.record(validated=f"{cfg.trial.metric} {number_text(metrics.get(cfg.trial.metric), 4)}")
             return metrics
@@ -80,11 +81,13 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
 
 def resume(cfg: DictConfig, folder: Path) -> Metrics:
     """Continue the run of a folder with its own config; `cfg` has the budget, if another one was typed."""
-    saved = read_config(RunFolder(folder).config)
+    saved = read_config(RunFolder(folder).config, trusted(cfg))
     typed = [override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")]
     budget = OmegaConf.create({"trainer": RunState(folder).budget, "trial": None})  # resumed by hand it is no trial
     scores = {"scores": OmegaConf.load(conf() / "train.yaml").scores}  # runs of earlier versions have none
-    return train(DictConfig(OmegaConf.merge(scores, saved, budget, OmegaConf.from_dotlist(typed))), folder)
+    whole = DictConfig(OmegaConf.merge(scores, saved, budget, OmegaConf.from_dotlist(typed)))
+    refuse_other_code(whole)
+    return train(whole, folder)
 
 
 def _keep_config(cfg: DictConfig, files: RunFolder) -> None:
@@ -139,7 +142,7 @@ def _train_on(run: TrainingRun, state: RunState) -> None:
         raise Unfinished(f"Interrupted. Continue with: python train.py resume={state.folder}") from None
 
 
-def _validate(run: TrainingRun, folder: Path) -> Metrics:
+def _validate(run: TrainingRun, folder: Path, trust: Sequence[str]) -> Metrics:
     """Return the scores of the best weights on validation cases, as training saw them, and the length of the training.
 
     Thresholds and post-processing are measured, too, and written to decision.json.
@@ -147,7 +150,7 @@ def _validate(run: TrainingRun, folder: Path) -> Metrics:
     files = RunFolder(folder)
     _remember_target(run, files)
     progress = run.trainer.strategy.load_checkpoint(files.last, weights_only=True)
-    forgotten = forgetting(run.strategy, run.task, files.best, run.options)
+    forgotten = forgetting(run.strategy, run.task, files.best, run.options, trust)
     [logged] = run.trainer.validate(run.task, run.data, ckpt_path=files.best, weights_only=True, verbose=False)
     tuning = run.measures.tuning
     write_decision(folder, tuning.used(), tuning.tuned(), [*tuning.rows(), *run.measures.gains.rows()])

@@ -26,7 +26,7 @@ from lightning_liver.report.viewer.volumes import Labels, reading
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.contents import read_lines
 from lightning_liver.runs.status import json_of
-from lightning_liver.runs.trained import decision_of, read_run, tested_cases
+from lightning_liver.runs.trained import decision_of, read_run, tested_cases, trusted
 from lightning_liver.training.settings import available_accelerator
 from lightning_liver.types.options import Switch, check, whole_number
 from lightning_liver.volume import Volume
@@ -48,7 +48,7 @@ def view(cfg: DictConfig, folder: Path) -> None:
     first = str(cases[0] if cfg.case is None else cfg.case)
     if first not in cases:
         raise LiverError(f"case={first}: expected a test case of {run}; choose one of {', '.join(cases)}")
-    trained = read_run(run)
+    trained = read_run(run, trust=trusted(cfg))
     store = prepared(trained.config.data)
     if gone := [name for name in cases if name not in store.cases]:
         raise LiverError(f"run={run}: data.root no longer has its test cases {', '.join(gone)}")

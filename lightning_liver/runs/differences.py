@@ -7,7 +7,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lightning_liver.config import COMMAND, compose, read_config
+from lightning_liver.config import COMMAND, compose, read_options
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.settings import flat
 
@@ -30,7 +30,7 @@ def differences(run: Path) -> dict[str, dict[str, list[Any]]] | None:
         alone = compose("train", [f"{group}={choice}" for group, choice in changed.items()])
     except (HydraException, OmegaConfBaseException):
         return None
-    own, usual = (_options(config) for config in (read_config(saved), alone))
+    own, usual = _options(read_options(saved)), _options(OmegaConf.to_container(alone))
     return {
         "choices": {group: [default.get(group), choice] for group, choice in changed.items()},
         "options": {
@@ -44,5 +44,4 @@ def _is_compared(group: str) -> bool:
 
 
 def _options(config: Any) -> dict[str, object]:
-    tree: Any = OmegaConf.to_container(config)
-    return flat({name: value for name, value in tree.items() if name not in (*COMMAND, "hydra")})
+    return flat({name: value for name, value in config.items() if name not in (*COMMAND, "hydra")})

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +82,7 @@ def read_run(
     option: str = "run",
     statistics: Domain | None = None,
     elsewhere: bool | Path = False,
+    trust: Sequence[str] = (),
 ) -> TrainedNetwork:
     """Read the network of a run folder, on the processor; of its files only tensors and plain values are loaded.
 
@@ -92,6 +93,7 @@ def read_run(
         option: by which the folder was given, for messages.
         statistics: the batch-norm statistics to use; None takes the target's for scans elsewhere.
         elsewhere: True if scans other than the run's own are predicted; or their folder, which may be the run's.
+        trust: modules of other code from which the run may be built, see config.read_config.
 
     Raises:
         LiverError: it is no run folder, has no such weights, or they do not fit its model; statistics=target of a run
@@ -101,7 +103,7 @@ def read_run(
     if not files.config.is_file():
         raise LiverError(f"{option}={run}: not a run folder, it has no {NAMES.config}")
     try:
-        config = read_config(files.config)
+        config = read_config(files.config, trust)
         network: nn.Module = build(config.model)
         multiple = math.lcm(config.inference.multiple, getattr(network, "multiple", 1))
         spacing_mm = config.data.get("spacing_mm")
@@ -119,6 +121,16 @@ def read_run(
             elsewhere = not elsewhere.resolve().is_relative_to(Path(str(config.data.get("root"))).resolve())
         chosen = _choose_statistics(network, DomainStatistics.of(checkpoint), run, statistics, elsewhere=elsewhere)
     return TrainedNetwork(network.eval(), _normalization(checkpoint, files.best), spacing_mm, multiple, config, chosen)
+
+
+def trusted(cfg: DictConfig) -> tuple[str, ...]:
+    """Return the modules of `trust`, from which a run folder with other code may be built.
+
+    Raises:
+        LiverError: it is no list of names.
+    """
+    value = cfg.get("trust") or []
+    return tuple(check("trust", [value] if isinstance(value, str) else list(value), list[str]))
 
 
 def _choose_statistics(

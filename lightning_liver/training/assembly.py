@@ -26,6 +26,7 @@ from lightning_liver.finetune.strategy import Strategy
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.run_folder import RunFolder
+from lightning_liver.runs.trained import trusted
 from lightning_liver.training.callbacks import Budget, EpochSeeds, StepPlan, Throughput
 from lightning_liver.training.case_callbacks import Calibration, LossesOfCases
 from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
@@ -112,7 +113,7 @@ def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Train
     data = SliceDataModule(store, split, parts.augment, parts.slices, seed=cfg.seed, planned_steps=plan.planned)
     if target is not None:
         data.target = _companion(parts, data, target, options)
-    data.source = source_slices(parts.strategy, cfg.data, parts.slices)
+    data.source = source_slices(parts.strategy, cfg.data, parts.slices, trusted(cfg))
     start = begin(parts.strategy, parts.network, parts.copied, data, options, state.folder)
     measures = _measures(cfg, data, parts.test_losses)
     task = SegmentationTask(

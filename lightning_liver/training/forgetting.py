@@ -1,5 +1,6 @@
 """Forgetting of the source task by fine-tuning."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -18,11 +19,16 @@ from lightning_liver.training.trainer import bare_trainer
 from lightning_liver.types import Metrics
 
 
-def forgetting(strategy: Strategy, task: SegmentationTask, best: Path, options: TrainerOptions) -> Metrics:
+def forgetting(
+    strategy: Strategy, task: SegmentationTask, best: Path, options: TrainerOptions, trust: Sequence[str]
+) -> Metrics:
     """Return the Dice of the test cases of finetune.source_data, by that run's network and by the fine-tuned one.
 
     They are called source/before/... and source/after/...; each network sees slices as it was trained to see them.
     Without a source that could be forgotten there are none.
+
+    Args:
+        trust: modules of other code from which that run may be built.
 
     Raises:
         LiverError: finetune.source_data is no run folder with test cases.
@@ -30,7 +36,7 @@ def forgetting(strategy: Strategy, task: SegmentationTask, best: Path, options: 
     if strategy.source_data is None or strategy.copied_source is None:
         return {}
     run = source_run(strategy.source_data)
-    source = read_run(run, option="finetune.source_data")
+    source = read_run(run, option="finetune.source_data", trust=trust)
     store, split = prepared(source.config.data), Split.read(RunFolder(run).split)
     tuned, checkpoint = deepcopy(task.network), read_checkpoint(best)
     tuned.load_state_dict(network_weights(checkpoint["state_dict"]))

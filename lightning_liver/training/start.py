@@ -127,7 +127,7 @@ def target_store(strategy: Strategy, data: DictConfig) -> Store | None:
     return store
 
 
-def source_slices(strategy: Strategy, cfg: DictConfig, options: SliceOptions) -> Companion | None:
+def source_slices(strategy: Strategy, cfg: DictConfig, options: SliceOptions, trust: Sequence[str]) -> Companion | None:
     """Return the labelled training slices of finetune.source_data, in the run's own spacing; None if no term uses them.
 
     They are drawn by data.sampling.
@@ -135,7 +135,7 @@ def source_slices(strategy: Strategy, cfg: DictConfig, options: SliceOptions) ->
     if not strategy.names_of_terms("needs_source_data"):
         return None
     files = RunFolder(source_run(str(strategy.source_data)))
-    data = DictConfig(OmegaConf.merge(read_config(files.config).data, {"spacing_mm": cfg.spacing_mm}))
+    data = DictConfig(OmegaConf.merge(read_config(files.config, trust).data, {"spacing_mm": cfg.spacing_mm}))
     store = prepared(data)
     pools = Pools.of([store.cases[name] for name in Split.read(files.split).train])
     return Companion(store, pools, options.sampling)

@@ -53,8 +53,12 @@ from tests.apps.commands import call, run, small_run
         (("inference.thresholds=[0.5,2]",), ["inference.thresholds", "2"]),
         (("trainer.max_minutes=inf",), ["trainer.max_minutes"]),
         (("trainer.devices=2",), ["trainer.devices"]),
-        (("model._target_=nowhere.at.All",), ["model", "pip install nowhere"]),
+        (
+            ("model._target_=nowhere.at.All",),
+            ["model._target_=nowhere.at.All", "neither nowhere.py nor"],
+        ),
         (("hydra.run.dir=a=1",), ["hydra.run.dir=a=1"]),
+        (("hydra.job.chdir=true",), ["hydra.job.chdir=true: expected false", "leave it out"]),
     ],
 )
 def test_wrong_option_is_reported_by_its_name(

@@ -248,7 +248,10 @@ def test_a_missing_package_is_reported_with_what_installs_it(
     monkeypatch.delattr("lightning_liver.formats.onnx")
     code, output = call("export", "run=run", folder=ready, capfd=capfd)
     assert code == 2, output
-    assert f"the package {package}, which is not installed: pip install 'lightning-liver[export]'" in output
+    assert (
+        f"the package {package}, which is not installed: pip install 'onnx>=1.17' 'onnxruntime>=1.20' 'onnxscript>=0.5'"
+        in output
+    )
 
 
 planes = st.tuples(*[st.integers(8, 40)] * 2)

@@ -212,7 +212,7 @@ def test_without_optuna_the_extra_is_named(
     monkeypatch.setattr(sys.modules["hydra_plugins.liver_search"], "find_spec", lambda name: None)
     code, output = call("train", *search(scans, "study", 1, *SPACE), folder=tmp_path, capfd=capfd)
     assert code == 2
-    assert "pip install 'lightning-liver[optuna]'" in output
+    assert "pip install 'optuna>=4.3,<6'" in output
     assert "Traceback" not in output
 
 

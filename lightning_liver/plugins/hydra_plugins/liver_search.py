@@ -37,7 +37,7 @@ class OptunaSweeper(Sweeper):
         """
         if find_spec("optuna") is None:
             raise LiverError(
-                f"hydra/sweeper={self.choice}: expected the package optuna; do pip install 'lightning-liver[optuna]'"
+                f"hydra/sweeper={self.choice}: expected the package optuna; do pip install 'optuna>=4.3,<6'"
             )
         from lightning_liver.sweep.trials import Setup  # here: Optuna is an extra, and slow to import
 

@@ -3,6 +3,7 @@
 import logging
 import re
 import warnings
+from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,25 +13,15 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
 import lightning_liver.config  # noqa: F401  registers the resolvers that configs use
+from lightning_liver.build.own_code import make_importable
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError, LiverWarning, explain
 from lightning_liver.types.options import check_partial
 
 log = logging.getLogger(__name__)
 
-_EXTRAS = {
-    "highdicom": "dicom-seg",
-    "monai": "monai",
-    "onnx": "export",
-    "onnxruntime": "export",
-    "onnxscript": "export",
-    "optuna": "optuna",
-    "segmentation_models_pytorch": "smp",
-}  # package -> extra that brings it
-
-
 def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
-    """Build the object that `_target_` of a config node names.
+    """Build the object that `_target_` of a config node names: ours, of a library, or of a file beside the command.
 
     Args:
         args, kwargs: missing arguments of a node with `_partial_`.
@@ -38,6 +29,7 @@ def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
     Raises:
         LiverError: an option is of the wrong type or out of range, or a package is not installed.
     """
+    make_importable(node)
     try:
         made = instantiate(node, _convert_="all")
         check_partial(made, str(node._get_full_key("")))
@@ -90,6 +82,20 @@ def _reason(error: InstantiationException, node: DictConfig) -> str:
         cause = cause.__cause__
     package = (cause.name or "").split(".")[0] if cause is not None else ""
     if package and find_spec(package) is None:
-        extra = f"'lightning-liver[{_EXTRAS[package]}]'" if package in _EXTRAS else package
-        return f"{group} needs the package {package}, which is not installed: pip install {extra}"
+        return f"{group} needs the package {package}, which is not installed: pip install {_requirements(package)}"
     return f"{group}: {error}"
+
+
+def _requirements(package: str) -> str:
+    """Return what to install for an optional package: all packages of its extra, with their versions."""
+    try:
+        ours = [each.partition(";") for each in requires("lightning-liver") or ()]
+    except PackageNotFoundError:
+        return package.replace("_", "-")
+    of_extra: dict[str, list[str]] = {}
+    for requirement, _, marker in ours:
+        if extra := re.search(r"extra == ['\"]([\w-]+)['\"]", marker):
+            of_extra.setdefault(extra[1], []).append(requirement.strip())
+    name = package.replace("_", "-")
+    bringing = [each for each in of_extra.values() if any(re.match(rf"{name}\b(?!-)", needed) for needed in each)]
+    return " ".join(f"'{needed}'" for needed in min(bringing, key=len)) if bringing else name
