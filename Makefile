@@ -6,7 +6,7 @@ SCORER_ENV := .cache/scorer
 NNUNET_ENV := .cache/nnunet
 MODEL ?= unet
 STUDY ?= losses
-LOGDIR ?= outputs
+LOGDIR ?= # a folder of runs; without it outputs/ and multirun/
 
 .PHONY: install demo test test-all check format sweep compare summary conf-readme augment-preview bench tensorboard clean
 
@@ -71,8 +71,9 @@ $(AUGMENTATION_ENV)/installed: pyproject.toml constraints.txt experiments/speed/
 augment-preview: install ## draw every policy of conf/augment on the same slices: outputs/augment-preview/sheet.png
 	$(BIN)/liver-augment-preview
 
-tensorboard: install
-	$(BIN)/tensorboard --logdir $(LOGDIR) --host 127.0.0.1
+comma := ,
+tensorboard: install ## curves of all runs, or of LOGDIR=multirun/losses alone
+	$(BIN)/tensorboard $(if $(LOGDIR),--logdir $(LOGDIR),--logdir_spec outputs:outputs$(comma)multirun:multirun) --host 127.0.0.1
 
 clean: ## delete environments, caches and builds, but no run folders
 	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

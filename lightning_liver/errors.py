@@ -28,6 +28,10 @@ class Unfinished(LiverError):
     """A run was stopped, or another process has its folder: the same command goes on with it."""
 
 
+class Interrupted(Unfinished):
+    """The user pressed Ctrl-C; a sweep ends with the run."""
+
+
 class Pruned(Exception):
     """A trial was given up for its scores so far; its run is neither tested nor complete."""
 

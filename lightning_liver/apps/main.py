@@ -20,8 +20,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_liver import config
-from lightning_liver.apps.new_folder import remove_new_folder
-from lightning_liver.errors import LiverError, PartlyDone, Pruned
+from lightning_liver.apps.new_folder import note_failure, remove_new_folder
+from lightning_liver.apps.sweep_end import how_to_continue, print_sweep_end
+from lightning_liver.errors import Interrupted, LiverError, PartlyDone, Pruned
 from lightning_liver.help.flags import refuse_flags
 from lightning_liver.help.mistakes import answer
 from lightning_liver.help.screen import help_text
@@ -62,15 +63,21 @@ def launch(config_name: str, load: Callable[[], Job]) -> None:
     try:
         refuse_flags(config_name, sys.argv[1:])
         if text := help_text(config_name, sys.argv[1:]):
-            _show(text)
+            show(text)
         else:
             main()
     except EXPECTED as error:
         remove_new_folder()
+        note_failure(error)
+        print_sweep_end()
         stop(error)
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        print(f"Interrupted. {how_to_continue()}".rstrip(), file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        note_failure(error)
+        raise
+    print_sweep_end()
 
 
 def with_home(arguments: Sequence[str]) -> list[str]:
@@ -82,7 +89,8 @@ def _home(found: re.Match[str]) -> str:
     return f"{found[1]}={config.typed(str(Path(found[2]).expanduser()))}"
 
 
-def _show(text: str) -> None:
+def show(text: str) -> None:
+    """Print a text, though its reader may have left."""
     try:
         print(text, flush=True)
     except BrokenPipeError:  # of `| head`
@@ -106,6 +114,10 @@ def run_job(load: Callable[[], Job], cfg: DictConfig) -> object:
     try:
         return job(cfg, Path(HydraConfig.get().runtime.output_dir))
     except Pruned:  # not a failure
+        raise
+    except Interrupted as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise KeyboardInterrupt from error  # Hydra goes on with the next job after an Exception
         raise
     except Exception as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:

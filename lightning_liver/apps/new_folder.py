@@ -1,4 +1,4 @@
-"""Removal of the run folder of a command that was refused before it did anything."""
+"""Folder of a command that failed: removed if the command did nothing, else its log says why."""
 
 import logging
 from contextlib import suppress
@@ -9,7 +9,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lightning_liver.run_folder import RunFolder
+from lightning_liver.errors import LiverError, Unfinished, first_line
+from lightning_liver.run_folder import NAMES, RunFolder
 
 _missing: list[Path] = []  # the run folder and those above it that did not exist when the command began, deepest first
 
@@ -38,7 +39,21 @@ def remove_new_folder() -> None:
         for path in (names.hydra, *_missing):
             with suppress(OSError):  # holds something else, or does not exist
                 path.rmdir()
-    _missing.clear()
+
+
+def note_failure(error: BaseException) -> None:
+    """Write to the log of the run folder why the command failed: liver-runs shows it.
+
+    A run that began earlier has not failed if it only refused to be continued.
+    """
+    if isinstance(error, Unfinished) or (isinstance(error, LiverError) and not _missing):
+        return
+    kind = "" if isinstance(error, LiverError) else f"{type(error).__name__}: "
+    record = logging.makeLogRecord({"levelno": logging.ERROR, "levelname": "ERROR", "name": __name__})
+    record.msg = f"FAILED: {kind}{first_line(error)}"
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler) and (Path(handler.baseFilename).parent / NAMES.config).is_file():
+            handler.emit(record)  # not to the console, which shows the error itself
 
 
 def _is_empty_log_or_lock(path: Path, names: RunFolder) -> bool:

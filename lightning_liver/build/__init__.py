@@ -20,6 +20,7 @@ from lightning_liver.types.options import check_partial
 
 log = logging.getLogger(__name__)
 
+
 def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
     """Build the object that `_target_` of a config node names: ours, of a library, or of a file beside the command.
 

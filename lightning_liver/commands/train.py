@@ -2,7 +2,8 @@
 
 import logging
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from lightning_liver.build import build
 from lightning_liver.commands.report import finish, wants_report
 from lightning_liver.config import folder as conf
 from lightning_liver.config import identity, read_config, refuse_other_code
-from lightning_liver.errors import LiverError, Unfinished
+from lightning_liver.errors import Interrupted, LiverError
 from lightning_liver.files import write_whole
 from lightning_liver.inference.decision import write_decision
 from lightning_liver.report.cases import result_table, run_figures, write_cases
@@ -61,15 +62,18 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         with_report, watch = wants_report(cfg), Stopwatch()
         run = assemble(cfg, options, state)
         prepare_s = watch.lap()
-        timing = _fit(run, state, prepare_s)
+        with _interruptible(folder):
+            timing = _fit(run, state, prepare_s)
         _raise_if_pruned(cfg, state)
         state.record(fitted=True, validated=None)
         watch.lap()
-        metrics = _validate(run, folder, trusted(cfg))
+        with _interruptible(folder):
+            metrics = _validate(run, folder, trusted(cfg))
         if cfg.trial and not cfg.trial.tested:
             state.record(validated=f"{cfg.trial.metric} {number_text(metrics.get(cfg.trial.metric), 4)}")
             return metrics
-        metrics |= _test(run, folder)
+        with _interruptible(folder):
+            metrics |= _test(run, folder)
         rows = _write_cases(run, folder)
         write_timing(folder, replace(timing, test_s=watch.lap()))
         log_hyperparameters(run.logger, cfg, metrics)
@@ -109,7 +113,7 @@ def _fit(run: TrainingRun, state: RunState, prepare_s: float) -> Timing:
         What is also in timing.json: the seconds so far; those of the earlier process if it had trained to the end.
 
     Raises:
-        Unfinished: the user stopped it.
+        SystemExit: the user stopped it.
         LiverError: the last checkpoint cannot be read.
     """
     last = state.files.last
@@ -136,10 +140,20 @@ def _train_on(run: TrainingRun, state: RunState) -> None:
     if last.exists():
         saved = run.trainer.strategy.load_checkpoint(last, weights_only=True)
         log.info(f"Continuing after epoch {saved['epoch'] + 1}, step {saved['global_step']}")
+    run.trainer.fit(run.task, run.data, ckpt_path=last if last.exists() else None, weights_only=True)
+
+
+@contextmanager
+def _interruptible(folder: Path) -> Iterator[None]:
+    """Say how to continue after Ctrl-C.
+
+    Raises:
+        Interrupted: in place of Lightning's SystemExit.
+    """
     try:
-        run.trainer.fit(run.task, run.data, ckpt_path=last if last.exists() else None, weights_only=True)
-    except SystemExit:  # Lightning's answer to Ctrl-C
-        raise Unfinished(f"Interrupted. Continue with: python train.py resume={state.folder}") from None
+        yield
+    except SystemExit:
+        raise Interrupted(f"Interrupted. Continue with: python train.py resume={folder}") from None
 
 
 def _validate(run: TrainingRun, folder: Path, trust: Sequence[str]) -> Metrics:

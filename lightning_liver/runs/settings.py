@@ -1,7 +1,9 @@
 """A run's config as dotted names: which options define the experiment, and how two configs differ."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from lightning_liver.errors import LiverError
 from lightning_liver.run_folder import RunFolder
 
 _CHOICE, _TARGET = "_choice_", "_target_"
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, in most builds of PyYAML
+_CHOICES = re.compile(r"^ {4}choices:\n((?: {6}.*\n)+)", re.MULTILINE)  # a tenth of the file that Hydra writes
 
 Settings = Mapping[str, object]
 
@@ -28,15 +32,33 @@ def read_settings(folder: Path) -> Settings:
     if not path.exists():
         return {}
     try:
-        tree: Any = yaml.safe_load(path.read_text())
-        choices: Any = yaml.safe_load(RunFolder(folder).hydra_config.read_text())["hydra"]["runtime"]["choices"]
-    except (OSError, KeyError, TypeError):
-        choices = {}
+        tree: Any = yaml.load(path.read_text(), _Loader)
+        choices = read_choices(folder)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LiverError(f"{path}: cannot be read. Remove the run's folder and run it again.\n{error}") from error
     if not isinstance(tree, dict):
         raise LiverError(f"{path}: not a config. Remove the run's folder and run it again.")
     return flat(renamed(tree)) | {f"{name}.{_CHOICE}": choice for name, choice in choices.items() if tree.get(name)}
+
+
+def read_choices(folder: Path) -> dict[str, str | None]:
+    """Read which yaml a run chose of each group; empty if Hydra wrote no such file.
+
+    Raises:
+        yaml.YAMLError, UnicodeDecodeError: the file is damaged.
+    """
+    try:
+        text = RunFolder(folder).hydra_config.read_text()
+        found = _CHOICES.search(text)
+        return dict(_parsed(found[1]) if found else yaml.load(text, _Loader)["hydra"]["runtime"]["choices"])
+    except (OSError, KeyError, TypeError):
+        return {}
+
+
+@lru_cache(maxsize=100)
+def _parsed(text: str) -> Mapping[str, str | None]:
+    """Parse choices; the runs of a sweep have the same ones."""
+    return dict(yaml.load(text, _Loader))
 
 
 def learnt(settings: Settings) -> dict[str, object]:

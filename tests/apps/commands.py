@@ -27,8 +27,8 @@ SMALL = (
 )
 
 
-def start(app: str, *arguments: str, folder: Path) -> subprocess.Popen[str]:
-    """Start a command in `folder`, its output in one pipe."""
+def start(app: str, *arguments: str, folder: Path, new_group: bool = False) -> subprocess.Popen[str]:
+    """Start a command in `folder`, its output in one pipe; in a group of its own, as a shell does."""
     # what a shell begins with & does not hear Ctrl-C, and neither do its children
     heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     script = f"{heard}; from lightning_liver.apps.{app} import main; main()"
@@ -39,6 +39,7 @@ def start(app: str, *arguments: str, folder: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=new_group,
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lightning_liver.runs.status import status_of
 from tests.apps.commands import call, small_run
 
 
@@ -27,8 +28,27 @@ def test_folders_from_before_the_command_stay(tmp_path: Path, capfd: pytest.Capt
     assert (tmp_path / "empty" / ".hydra" / "config.yaml").exists()
 
 
-def test_folder_with_a_log_or_files_stays(scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_folder_with_a_log_or_files_stays_and_its_run_has_failed(
+    scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     code, output = call("train", *small_run(scans, "run", "data.folds=30"), folder=tmp_path, capfd=capfd)
     assert code == 2, output
     assert (tmp_path / "run" / ".hydra" / "config.yaml").exists()
     assert (tmp_path / "run" / "train.log").stat().st_size
+    status, reason, _ = status_of(tmp_path / "run")
+    assert status == "failed"
+    assert reason.startswith("data.folds=30: expected at most")
+    assert output.count("data.folds=30: expected") == 1
+
+
+def test_a_refusal_to_continue_a_run_does_not_make_it_a_failed_one(
+    scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, output = call("train", *small_run(scans, "run", "data.folds=30"), folder=tmp_path, capfd=capfd)
+    log = tmp_path / "run" / "train.log"
+    log.write_text("begun\n")
+    code, output = call("train", "resume=run", "trainer.max_epochs=1", folder=tmp_path, capfd=capfd)
+    assert code == 2, output
+    assert "it may only grow" in output
+    assert "FAILED" not in log.read_text()
+    assert status_of(tmp_path / "run").state == "begun"

@@ -46,14 +46,48 @@ def test_the_same_sweep_again_skips_what_is_complete_and_runs_the_rest(
     assert json.loads((runs[0] / "metrics.json").read_text()) == kept
 
 
-def test_a_failed_job_is_reported_and_does_not_stop_the_others(
+def test_a_failed_job_does_not_stop_the_others_and_the_end_names_the_best_and_what_follows(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, output = call("train", *sweep(scans, "model.depth=0,2"), folder=tmp_path, capfd=capfd)
     assert code == 2
     assert "FAILED: model.depth" in output
-    assert len(list((tmp_path / "multirun").glob("*/*/metrics.json"))) == 1
+    (best,) = (path.parent.relative_to(tmp_path) for path in (tmp_path / "multirun").glob("*/*/metrics.json"))
+    end = output[output.index(f"{best.parent}: 2 runs, 1 complete, 1 failed") :]
+    assert re.search(
+        rf"Best on validation cases \(Dice of tumour 0\.\d+, liver 0\.\d+\): {re.escape(str(best))}\n", end
+    )
+    assert f"liver-predict run={best} " in end
+    assert f"liver-compare {best.parent} " in end
     assert any("FAILED" in path.read_text() for path in (tmp_path / "multirun").glob("*/*/train.log"))
+
+
+def test_ctrl_c_ends_the_sweep_and_not_only_its_job(
+    scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise SystemExit(1)  # as Lightning does
+
+    monkeypatch.setattr("pytorch_lightning.Trainer.fit", interrupted)
+    code, output = call("train", *sweep(scans, "loss=bce,dice"), folder=tmp_path, capfd=capfd)
+    assert code == 130, output
+    assert "Interrupted. The same command continues the sweep" in output
+    assert len(list((tmp_path / "multirun").glob("*/*/.hydra"))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_ctrl_c_in_a_terminal_ends_a_sweep(scans: Path, tmp_path: Path, launcher: str) -> None:
+    jobs = sweep(scans, "seed=0,1,2,3,4,5,6,7", "trainer.max_epochs=400", f"hydra/launcher={launcher}")
+    process = start("train", *jobs, "hydra.sweep.dir=multirun/six", folder=tmp_path, new_group=True)
+    while not begun(tmp_path / "multirun" / "six"):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Interrupted. The same command continues the sweep" in output
+    assert not list((tmp_path / "multirun").glob("*/*/metrics.json"))
 
 
 @pytest.mark.slow
