@@ -23,6 +23,7 @@ from lightning_liver.apps.new_folder import remove_new_folder
 from lightning_liver.errors import LiverError, PartlyDone, Pruned
 from lightning_liver.help.mistakes import answer
 from lightning_liver.help.screen import help_text
+from lightning_liver.help.unread import refuse_unread
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def launch(config_name: str, load: Callable[[], Job]) -> None:
 
     @hydra.main(version_base="1.3", config_path=str(config.folder()), config_name=config_name)
     def main(cfg: DictConfig) -> object:
-        return run_job(load, cfg)
+        return run_job(config_name, load, cfg)
 
     try:
         if text := help_text(config_name, sys.argv[1:]):
@@ -76,7 +77,7 @@ def _show(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def run_job(load: Callable[[], Job], cfg: DictConfig) -> object:
+def run_job(config_name: str, load: Callable[[], Job], cfg: DictConfig) -> object:
     """Return what the job returns. In a sweep, a job that fails says so at once: the others go on.
 
     It is a function of a module so that a launcher's worker processes import it, and with it the config's resolvers.
@@ -84,8 +85,9 @@ def run_job(load: Callable[[], Job], cfg: DictConfig) -> object:
     if multiprocessing.get_start_method(allow_none=True) == "loky":
         # its workers pass it on to the processes that draw, prepare and load, which do not know it
         multiprocessing.set_start_method(None, force=True)
-    job = _loaded(load)
     try:
+        refuse_unread(config_name, cfg, HydraConfig.get().runtime.choices)
+        job = _loaded(load)
         return job(cfg, Path(HydraConfig.get().runtime.output_dir))
     except Pruned:  # not a failure
         raise

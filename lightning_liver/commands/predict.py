@@ -27,7 +27,7 @@ from lightning_liver.metrics.volumetry import measure_volumes
 from lightning_liver.runs.trained import decision_of, read_run
 from lightning_liver.tables import write_csv
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
-from lightning_liver.types.options import BelowOne, Count, Natural, Positive, Side
+from lightning_liver.types.options import BelowOne, Closed, Count, Natural, Positive, Side
 from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 SUMMARY = "summary.csv"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=Closed)
 class PredictOptions:
     """Options of conf/predict.yaml, checked before anything is read.
 
