@@ -26,6 +26,7 @@ from lightning_liver.errors import Interrupted, LiverError, PartlyDone, Pruned
 from lightning_liver.help.flags import refuse_flags
 from lightning_liver.help.mistakes import answer
 from lightning_liver.help.screen import help_text
+from lightning_liver.help.unread import refuse_unread
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def launch(config_name: str, load: Callable[[], Job]) -> None:
 
     @hydra.main(version_base="1.3", config_path=str(config.folder()), config_name=config_name)
     def main(cfg: DictConfig) -> object:
-        return run_job(load, cfg)
+        return run_job(config_name, load, cfg)
 
     try:
         refuse_flags(config_name, sys.argv[1:])
@@ -97,7 +98,7 @@ def show(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def run_job(load: Callable[[], Job], cfg: DictConfig) -> object:
+def run_job(config_name: str, load: Callable[[], Job], cfg: DictConfig) -> object:
     """Return what the job returns. In a sweep, a job that fails says so at once: the others go on.
 
     It is a function of a module so that a launcher's worker processes import it, and with it the config's resolvers.
@@ -110,8 +111,9 @@ def run_job(load: Callable[[], Job], cfg: DictConfig) -> object:
             "hydra.job.chdir=true: expected false, since relative paths begin where the command is typed; leave it "
             f"out: a run writes into its own folder, {HydraConfig.get().runtime.output_dir}, without it"
         )
-    job = _loaded(load)
     try:
+        refuse_unread(config_name, cfg, HydraConfig.get().runtime.choices)
+        job = _loaded(load)
         return job(cfg, Path(HydraConfig.get().runtime.output_dir))
     except Pruned:  # not a failure
         raise

@@ -42,7 +42,7 @@ from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.trained import Weights, read_run, trusted
 from lightning_liver.tables import Row, Value, write_csv, write_json_whole
 from lightning_liver.training.settings import available_accelerator
-from lightning_liver.types.options import Count, NonNegative
+from lightning_liver.types.options import Closed, Count, NonNegative
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ _BATCH = 8
 Pixels = Float[np.ndarray, "y x"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=Closed)
 class ClusterOptions:
     """Options of conf/cluster.yaml.
 

@@ -17,10 +17,10 @@ from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import Kind, check_uncertainty, has_dropout
 from lightning_liver.runs.trained import decision_of, read_run, trusted
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
-from lightning_liver.types.options import BelowOne, Count, Natural, Positive, Side
+from lightning_liver.types.options import BelowOne, Closed, Count, Natural, Positive, Side
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=Closed)
 class PredictOptions:
     """Options of conf/predict.yaml, checked before anything is read.
 

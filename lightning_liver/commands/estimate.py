@@ -20,6 +20,7 @@ from lightning_liver.data.datamodule import SliceOptions
 from lightning_liver.data.prepare import folder_of
 from lightning_liver.data.store import CaseRecord, open_store
 from lightning_liver.errors import LiverError
+from lightning_liver.help.unread import refuse_unread
 from lightning_liver.inference.predict_volume import autocast_of
 from lightning_liver.machine import threads
 from lightning_liver.runs.listing import is_done, is_listed
@@ -98,6 +99,7 @@ def plan_of(arguments: Sequence[str]) -> Plan:
     with hydra.initialize_config_dir(str(folder()), version_base="1.3"):
         whole = hydra.compose("train", fixed, return_hydra_config=True)
         if whole.hydra.mode != RunMode.MULTIRUN and not {"-m", "--multirun"} & set(arguments):
+            refuse_unread("train", whole, whole.hydra.runtime.choices)
             return Plan([whole], 1)
         parsed = parser.parse_overrides(typed)
         task = [override.input_line or "" for override in parsed if not override.is_hydra_override()]
@@ -115,6 +117,7 @@ def plan_of(arguments: Sequence[str]) -> Plan:
         (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides([*swept, *typed]), None)
         jobs = list(designed(sweeper.factors or {}, jobs)) if is_design else jobs
         runs = [hydra.compose("train", [*job, *names], return_hydra_config=True) for job in jobs]
+        refuse_unread("train", runs[0], runs[0].hydra.runtime.choices)
     return Plan(runs, min(len(runs), _jobs_at_once(whole)))
 
 

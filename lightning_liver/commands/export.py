@@ -25,7 +25,7 @@ from lightning_liver.inference.label_maps import Network, whole_slice_logits
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.runs.trained import read_run, trusted
 from lightning_liver.types import STRUCTURES
-from lightning_liver.types.options import Natural, Positive
+from lightning_liver.types.options import Closed, Natural, Positive
 from lightning_liver.types.tensors import Images
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ _SIZES = ((1, 2, 2), (1, 4, 3), (3, 2, 5), (4, 3, 1))
 _EXAMPLE = (2, 2, 3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=Closed)
 class ExportOptions:
     """Options of conf/export.yaml.
 

@@ -19,7 +19,7 @@ from lightning_liver.data.sampling import Companion, EpochSampler, Kind, Pools
 from lightning_liver.data.slices import Augment, CaseBatches, Normalization, TrainingSlices, WholeSlices
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store, intensity
-from lightning_liver.types.options import Count, Natural, NonNegative, Side, Window
+from lightning_liver.types.options import Closed, Count, Natural, NonNegative, Side, Window
 from lightning_liver.types.tensors import Images
 
 
@@ -29,7 +29,7 @@ def _check_weights(weights: dict[str, float]) -> dict[str, float]:
     return weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=Closed)
 class SliceOptions:
     """Options of drawing and normalizing slices; checked before anything is prepared.
 

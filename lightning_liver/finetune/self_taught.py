@@ -8,11 +8,11 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from lightning_liver.finetune.features import Features, channels_of
-from lightning_liver.types.options import Count, Positive, Probability
+from lightning_liver.types.options import Closed, Count, Positive, Probability
 from lightning_liver.types.tensors import Images, Scalar
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=Closed)
 class Pretraining:
     """Options of masked reconstruction.
 

@@ -34,7 +34,7 @@ class Phases(NamedTuple):
     callbacks: Sequence[Callback]
 
 
-@dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
+@dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True, extra="forbid"))
 class Strategy:
     """Options of conf/finetune; each yaml is one strategy.
 

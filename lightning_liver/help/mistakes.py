@@ -31,18 +31,27 @@ def answer(error: BaseException) -> str | None:
     typed = re.match(r"Could not override '([^']+)'", str(error))
     if not typed or not isinstance(error, ConfigCompositionException):
         return None
-    for old, new in RENAMED.items():
-        if f"{typed[1]}.".startswith(f"{old}."):
-            return f"{typed[1]}: this option has another name now; use {new}{typed[1].removeprefix(old)}"
-    if having := options.choices_with(typed[1]):
-        return f"{typed[1]}: no such option of the present choice; it is an option of {', '.join(having)}"
     parent: Any = getattr(error.__cause__, "parent_node", None)
-    known = [*_names(parent._get_root(), ""), *options.all_groups()] if isinstance(parent, DictConfig) else []
-    group = typed[1].partition(".")[0]
+    return no_such_option(typed[1], names_of(parent._get_root(), "") if isinstance(parent, DictConfig) else ())
+
+
+def no_such_option(typed: str, present: Iterable[str]) -> str:
+    """Return the answer to an option that does not exist: its other name, the choices that have it, or the nearest.
+
+    Args:
+        present: dotted names of the options and groups of the command's config.
+    """
+    for old, new in RENAMED.items():
+        if f"{typed}.".startswith(f"{old}."):
+            return f"{typed}: this option has another name now; use {new}{typed.removeprefix(old)}"
+    if having := options.choices_with(typed):
+        return f"{typed}: no such option of the present choice; it is an option of {', '.join(having)}"
+    known = [name for name in (*present, *options.all_groups()) if name != typed]  # another command has it
+    group = typed.partition(".")[0]
     of_choices = [name for choice in options.choices(group) for name, _, _ in choice.options] if group in known else []
-    if (near := get_close_matches(typed[1], [*known, *of_choices], 1)) and near[0] not in known:
-        return f"{typed[1]}: no such option; did you mean {near[0]}, of {', '.join(options.choices_with(near[0]))}?"
-    return f"{typed[1]}: no such option{proposal(typed[1], known) or '; --help lists the options'}"
+    if (near := get_close_matches(typed, [*known, *of_choices], 1)) and near[0] not in known:
+        return f"{typed}: no such option; did you mean {near[0]}, of {', '.join(options.choices_with(near[0]))}?"
+    return f"{typed}: no such option{proposal(typed, known) or '; --help lists the options'}"
 
 
 def _wrong_choice(typed: str, known: Iterable[str]) -> str:
@@ -52,7 +61,7 @@ def _wrong_choice(typed: str, known: Iterable[str]) -> str:
     return f"{group}={choice}: expected one of {', '.join(names)}{near}"
 
 
-def _names(node: Any, prefix: str) -> Iterator[str]:
+def names_of(node: Any, prefix: str) -> Iterator[str]:
     """Yield the dotted names of groups and options, without those that only pass on another option."""
     for key in map(str, node):
         value = node._get_node(key)
@@ -61,4 +70,4 @@ def _names(node: Any, prefix: str) -> Iterator[str]:
         if not options.POINTER.fullmatch(str(value._value())):
             yield prefix + key
         if isinstance(value, DictConfig) and not value._is_interpolation():
-            yield from _names(value, f"{prefix}{key}.")
+            yield from names_of(value, f"{prefix}{key}.")

@@ -91,6 +91,12 @@ def choices(group: str) -> list[Choice]:
     return sorted(found, key=lambda choice: choice.name != "base")
 
 
+def is_of_group(group: str, name: str) -> bool:
+    """Return True for a yaml of conf/ that sets options of its own group alone, unlike a study."""
+    path = folder() / group / f"{name}.yaml"
+    return path.is_file() and not path.read_text().startswith(_GLOBAL)
+
+
 def all_groups() -> list[str]:
     """Return the names of all groups."""
     found = {path.parent.relative_to(folder()).as_posix() for path in folder().glob("*/**/*.yaml")}

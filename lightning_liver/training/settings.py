@@ -8,13 +8,13 @@ from pydantic.dataclasses import dataclass
 
 from lightning_liver.errors import LiverError
 from lightning_liver.machine import threads as available_threads
-from lightning_liver.types.options import Count, Positive
+from lightning_liver.types.options import Closed, Count, Positive
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=Closed)
 class TrainerOptions:
     """Options of the trainer, checked before anything is prepared.
 

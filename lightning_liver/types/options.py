@@ -45,6 +45,7 @@ Workers = Annotated[int, Field(ge=0, le=1024, strict=True)]  # processes; 0 is t
 Switch = Annotated[bool, Strict()]
 
 Checked = ConfigDict(arbitrary_types_allowed=True)  # of pydantic's decorators
+Closed = ConfigDict(extra="forbid")  # of its dataclasses, which would ignore an unknown option
 
 
 def check(option: str, value: Any, kind: Any) -> Any:

@@ -15,6 +15,7 @@ from tests.apps.commands import call, run, small_run
         (("loss.gama=1",), ["loss.gama: no such option; did you mean loss.gamma, of loss=", "loss=focal"]),
         (("seed", "3"), ["seed: expected OPTION=VALUE"]),
         (("los=focal",), ["los: no such option; did you mean loss?"]),
+        (("+trainer.max_epoch=3",), ["trainer.max_epoch: no such option; did you mean trainer.max_epochs?"]),
         (("experimnt=losses",), ["did you mean experiment?"]),
         (("hydra/sweeper=optna",), ["did you mean hydra/sweeper=optuna?"]),
         (("loss=focal", "loss.gama=1"), ["loss.gama: no such option; did you mean loss.gamma?"]),
