@@ -94,7 +94,7 @@ def test_mistake_in_a_sweep_is_reported_without_the_command_line(
     code, output = call("train", *arguments, folder=tmp_path, capfd=capfd)
     assert code == 2, output
     assert output.count("FAILED: trainer.max_epochs=0") == 2
-    assert output.count("trainer.max_epochs=0: ") == 3, "and once at the end"
+    assert output.count("trainer.max_epochs=0: ") == 5, "in the table of the sweep, and once at the end"
     assert "Error executing job" not in output
 
 
