@@ -25,6 +25,7 @@ COMMAND = ("resume", "results", "report", "estimate", "trial", "trust")  # what 
 OUTPUT = ("logger", "trainer.progress", "hydra")
 PLACES = (  # where scans lie, and how many processes read them
     "data.root",
+    "data.table",
     "data.patients",
     "data.store",
     "data.workers",
@@ -346,6 +347,10 @@ def cache_of(root: str) -> str:
     return _cached(f"{path.name}-{_digest(str(path))}")
 
 
+def _folder_of(file: str) -> str:
+    return str(Path(file).expanduser().parent)
+
+
 def _given(name: str, value: object) -> str:
     """Return `-name-value` for a folder's name, "" for null: a new option leaves earlier folders their names."""
     return "" if value is None else f"-{name}-" + re.sub(r"[^A-Za-z0-9.]+", "-", str(value)).strip("-")
@@ -363,6 +368,7 @@ def _channels(context: int) -> int:
 _RESOLVERS: dict[str, Callable[..., object]] = {
     "cached": _cached,
     "cache_of": cache_of,
+    "folder_of": _folder_of,
     "given": _given,
     "after_first": _after_first,
     "channels": _channels,

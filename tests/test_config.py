@@ -165,7 +165,9 @@ def test_every_choice_composes_and_its_targets_exist(group: str, name: str) -> N
         cfg = compose(OF_OTHER_COMMANDS[group], [f"{group}={name}"])
     else:
         cfg = compose("train", [f"{group}={name}"] + ([] if group == "data" else ["data.root=/somewhere"]))
-    if "data" in cfg and cfg.data.source._target_ != "lightning_liver.data.phantom.cases":
+    if (group, name) == ("data", "csv"):
+        cfg.data.table = "/somewhere/cases.csv"
+    elif "data" in cfg and cfg.data.source._target_ != "lightning_liver.data.phantom.cases":
         cfg.data.root = "/somewhere"
     for target in targets(cfg):
         needs(target.split(".")[0])
@@ -258,7 +260,7 @@ def test_a_run_folder_is_refused_for_another_value(override: str) -> None:
 
 
 def test_every_option_that_has_a_purpose_exists() -> None:
-    choices = (["finetune=full", "test_losses=all"], ["data=lits", "data.root=/a"])
+    choices = (["finetune=full", "test_losses=all"], ["data=lits", "data.root=/a"], ["data=csv", "data.table=/a.csv"])
     known = {name for each in choices for name in flat(OmegaConf.to_container(compose("train", each)))}  # type: ignore[arg-type]
     for option in (*COMMAND, *PLACES, *REPEATS, *SCORING, *MEASURED, *BUDGET, "logger", "trainer.progress"):
         assert any(is_one_of(name, (option,)) for name in known), option

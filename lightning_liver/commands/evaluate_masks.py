@@ -3,15 +3,17 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lightning_liver.data.sources import read_patients
 from lightning_liver.errors import LiverError
 from lightning_liver.evaluation.pairs import Matched, match_files
-from lightning_liver.evaluation.score import Scored, check_shapes, score_pairs
+from lightning_liver.evaluation.score import PairValues, Scored, check_shapes, score_pairs
 from lightning_liver.evaluation.tables import score_tables
+from lightning_liver.imageio.label_values import label_values
 from lightning_liver.metrics.aggregate import LESION_COLUMNS, Figures, case_rows, data_set_figures, lesion_rows
 from lightning_liver.metrics.modes import mode_of
 from lightning_liver.run_folder import NAMES, RunFolder
@@ -38,7 +40,10 @@ def evaluate_masks(cfg: DictConfig, folder: Path) -> Figures:
     _report_unmatched(matched, skip_missing=cfg.skip_missing)
     check_shapes(matched.pairs)
     patients = {} if cfg.patients is None else read_patients(cfg.patients)
-    outcomes = score_pairs(matched.pairs, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm, workers=cfg.workers)
+    values = PairValues(*(label_values(_plain(cfg[name]), name) for name in ("truth_labels", "prediction_labels")))
+    outcomes = score_pairs(
+        matched.pairs, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm, workers=cfg.workers, values=values
+    )
     cases = {outcome.pair.case: outcome.score for outcome in outcomes if outcome.score is not None}
     owners = {case: patients.get(case, case) for case in cases}
     files = RunFolder(folder)
@@ -51,6 +56,10 @@ def evaluate_masks(cfg: DictConfig, folder: Path) -> Figures:
     tables = score_tables(list(cases.values()), list(owners.values()), figures, cfg.tolerance_mm)
     log.info(f"{cfg.predictions} against {cfg.truth}\n\n{tables}\n\n{folder}")
     return figures
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if isinstance(value, DictConfig) else value
 
 
 def _refuse_options_of_runs(typed: Sequence[str]) -> None:

@@ -37,7 +37,7 @@ from lightning_liver.types.options import Natural, check
 log = logging.getLogger(__name__)
 
 _OF_LOADING = ("num_workers", "workers", "eval_batch_size")
-_OF_MASKS = ("patients=", "skip_missing=", "workers=")
+_OF_MASKS = ("patients=", "skip_missing=", "workers=", "truth_labels=", "prediction_labels=")
 _OF_THE_WEIGHTS = ("spacing_mm", "context", "window_hu", "standardise")  # the input that the network was trained on
 
 
@@ -54,7 +54,7 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     if others := [override for override in typed if override.startswith(_OF_MASKS)]:
         raise LiverError(f"{others[0]}: expected only with truth= and predictions=; leave it out")
     check_scoring(mode=cfg.mode, tolerance_mm=cfg.tolerance_mm)
-    elsewhere = any(override.startswith(("data=", "data.root=")) for override in typed)
+    elsewhere = any(override.startswith(("data=", "data.root=", "data.table=")) for override in typed)
     place = elsewhere and Path(str(cfg.data.root))
     trained = read_run(run, statistics=cfg.statistics, elsewhere=place, trust=trusted(cfg))
     saved = trained.config

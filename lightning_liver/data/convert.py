@@ -14,21 +14,26 @@ from lightning_liver.data.resample import grid_shape, resample_hu, resample_labe
 from lightning_liver.data.sources import Case
 from lightning_liver.data.store import FORMAT, HU_BINS, HU_RANGE, CaseRecord, SliceWriter, hu_histogram, replace_case
 from lightning_liver.errors import LiverError
+from lightning_liver.imageio.label_values import LITS, LabelValues
 from lightning_liver.imageio.nifti import read_labels, read_volume
 from lightning_liver.volume import Volume
 
 
-def fingerprint(case: Case, spacing_mm: float | None) -> dict[str, Any]:
+def fingerprint(case: Case, spacing_mm: float | None, values: LabelValues) -> dict[str, Any]:
     """Return all that a prepared case depends on: its files with sizes and times, the options, the store's format."""
     paths = {"volume": case.volume.resolve(), "labels": case.labels.resolve() if case.labels else None}
     files: dict[str, Any] = {
         kind: [str(path), path.stat().st_size, path.stat().st_mtime_ns] for kind, path in paths.items() if path
     }
-    return files | {"spacing_mm": spacing_mm, "format": FORMAT}
+    other_values = {} if case.labels is None or values.as_entry() == LITS.as_entry() else {"values": values.as_entry()}
+    return files | {"spacing_mm": spacing_mm, "format": FORMAT} | other_values
 
 
-def prepare_case(case: Case, folder: Path, spacing_mm: float | None) -> CaseRecord:
+def prepare_case(case: Case, folder: Path, spacing_mm: float | None, values: LabelValues = LITS) -> CaseRecord:
     """Read, check and resample one case and put it whole into the store.
+
+    Args:
+        values: of liver and tumour in the mask.
 
     Raises:
         LiverError: the files are invalid, or the disk is full.
@@ -37,9 +42,9 @@ def prepare_case(case: Case, folder: Path, spacing_mm: float | None) -> CaseReco
         raise LiverError(case.problem)
     cv2.setNumThreads(1)
     try:
-        made_from = fingerprint(case, spacing_mm)
+        made_from = fingerprint(case, spacing_mm, values)
         volume = read_volume(case.volume)
-        labels = read_labels(case.labels, volume) if case.labels else None
+        labels = read_labels(case.labels, volume, values) if case.labels else None
         staged = Path(tempfile.mkdtemp(prefix=f".{case.name}-", dir=folder))
         try:
             record = _write(case, volume, labels, staged, spacing_mm, made_from)
@@ -90,6 +95,7 @@ def _write(
         has_tumour=has_tumour,
         hu_counts=hu_counts.tolist(),
         fingerprint=made_from,
+        part=case.part,
     )
 
 

@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -28,6 +29,7 @@ from lightning_liver.data.store import (
     write_manifest,
 )
 from lightning_liver.errors import LiverError, LiverWarning
+from lightning_liver.imageio.label_values import LabelValues, label_values
 from lightning_liver.imageio.nifti import read_header
 from lightning_liver.machine import cores
 from lightning_liver.tables import duration
@@ -50,6 +52,13 @@ class Outcome:
     warnings: tuple[str, ...]
 
 
+class Making(NamedTuple):
+    """How scans become prepared cases: in-plane spacing, None for the scan's own, and the values in the masks."""
+
+    spacing_mm: float | None
+    values: LabelValues
+
+
 @validate_call(config=ConfigDict(arbitrary_types_allowed=True))
 def prepare(
     cases: Sequence[Case],
@@ -58,6 +67,7 @@ def prepare(
     spacing_mm: Positive | None,
     workers: Natural | None,
     skip_bad: bool,
+    labels: dict[str, Any] | None = None,  # earlier runs have none
 ) -> Store:
     """Bring the store up to date with the cases and return it.
 
@@ -65,18 +75,19 @@ def prepare(
         store: folder of the stores of this source, with a subfolder for each in-plane spacing.
         spacing_mm: in-plane spacing to resample to; None keeps each scan's own grid.
         workers: processes; None is one per core, 0 works in this process.
+        labels: values of liver and tumour in the masks, see imageio.label_values; None is LiTS's.
         skip_bad: leave out cases that cannot be read, with a warning, instead of raising.
 
     Raises:
         LiverError: a case cannot be read (after all others were prepared), or the disk is full.
     """
-    folder = folder_of(store, spacing_mm)
-    outcomes = _find_prepared(cases, folder, spacing_mm)
+    folder, making = folder_of(store, spacing_mm), Making(spacing_mm, label_values(labels, "data.labels"))
+    outcomes = _find_prepared(cases, folder, making)
     try:
         if len(outcomes) < len(cases):
             folder.mkdir(parents=True, exist_ok=True)
             with _lock(folder):
-                outcomes = _bring_up_to_date(cases, folder, spacing_mm, workers)
+                outcomes = _bring_up_to_date(cases, folder, making, workers)
         _write_manifest(folder, outcomes)
     except OSError as error:
         raise LiverError(f"{folder}: cannot be written ({error.strerror}); set data.store to another folder") from error
@@ -89,17 +100,15 @@ def folder_of(store: Path, spacing_mm: float | None) -> Path:
     return store.expanduser() / ("native" if spacing_mm is None else f"{spacing_mm:g}mm")
 
 
-def _bring_up_to_date(
-    cases: Sequence[Case], folder: Path, spacing_mm: float | None, workers: int | None
-) -> list[Outcome]:
-    outcomes = _find_prepared(cases, folder, spacing_mm)  # again: another process may have just finished
+def _bring_up_to_date(cases: Sequence[Case], folder: Path, making: Making, workers: int | None) -> list[Outcome]:
+    outcomes = _find_prepared(cases, folder, making)  # again: another process may have just finished
     found = {outcome.case for outcome in outcomes}
     stale = [case for case in cases if case not in found]
     if stale:
         _clear_leftovers(folder)
         workers = min(workers if workers is not None else cores(), len(stale))
-        _announce(stale, len(cases), folder, spacing_mm, workers)
-        outcomes += list(_run(stale, folder, spacing_mm, workers))
+        _announce(stale, len(cases), folder, making, workers)
+        outcomes += list(_run(stale, folder, making, workers))
         forget_open_arrays()
     order = {case.name: position for position, case in enumerate(cases)}
     return sorted(outcomes, key=lambda outcome: order[outcome.case.name])
@@ -120,9 +129,9 @@ def _lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _find_prepared(cases: Sequence[Case], folder: Path, spacing_mm: float | None) -> list[Outcome]:
+def _find_prepared(cases: Sequence[Case], folder: Path, making: Making) -> list[Outcome]:
     """Return the outcomes of cases that are already prepared."""
-    records = ((case, _read_up_to_date(case, folder, spacing_mm)) for case in cases)
+    records = ((case, _read_up_to_date(case, folder, making)) for case in cases)
     return [Outcome(case, record, None, ()) for case, record in records if record]
 
 
@@ -136,17 +145,17 @@ def _write_manifest(folder: Path, outcomes: Sequence[Outcome]) -> None:
         log.warning(f"{folder / 'manifest.json'} could not be written: {error.strerror}")
 
 
-def _read_up_to_date(case: Case, folder: Path, spacing_mm: float | None) -> CaseRecord | None:
+def _read_up_to_date(case: Case, folder: Path, making: Making) -> CaseRecord | None:
     """Read the record of a case made from these very files, with the current patient; None if it is stale."""
     record = None if case.problem else read_record(folder, case.name)
     try:
-        fresh = record is not None and record.fingerprint == fingerprint(case, spacing_mm)
+        fresh = record is not None and record.fingerprint == fingerprint(case, *making)
     except OSError:
         return None  # preparing it will report the file's error
-    return replace(record, patient=case.patient) if record is not None and fresh else None
+    return replace(record, patient=case.patient, part=case.part) if record is not None and fresh else None
 
 
-def _announce(stale: Sequence[Case], total: int, folder: Path, spacing_mm: float | None, workers: int) -> None:
+def _announce(stale: Sequence[Case], total: int, folder: Path, making: Making, workers: int) -> None:
     voxels = stored = 0.0
     for case in stale:
         try:
@@ -154,7 +163,7 @@ def _announce(stale: Sequence[Case], total: int, folder: Path, spacing_mm: float
         except LiverError:
             continue  # preparing it will report the file's error
         voxels += header.voxels
-        stored += float(np.prod(grid_shape(header.shape, header.spacing_mm, spacing_mm)))
+        stored += float(np.prod(grid_shape(header.shape, header.spacing_mm, making.spacing_mm)))
     seconds, needed = voxels / VOXELS_PER_SECOND / max(workers, 1), stored * BYTES_PER_VOXEL
     free = shutil.disk_usage(folder).free
     log.info(
@@ -165,37 +174,35 @@ def _announce(stale: Sequence[Case], total: int, folder: Path, spacing_mm: float
         log.warning("Not enough space: only some cases will be prepared; set data.store to another folder")
 
 
-def _run(stale: Sequence[Case], folder: Path, spacing_mm: float | None, workers: int) -> Iterator[Outcome]:
+def _run(stale: Sequence[Case], folder: Path, making: Making, workers: int) -> Iterator[Outcome]:
     with tqdm(total=len(stale), desc="prepare", unit="case", dynamic_ncols=True) as bar:
-        for outcome in _outcomes(stale, folder, spacing_mm, workers):
+        for outcome in _outcomes(stale, folder, making, workers):
             bar.update()
             yield outcome
 
 
-def _outcomes(stale: Sequence[Case], folder: Path, spacing_mm: float | None, workers: int) -> Iterable[Outcome]:
+def _outcomes(stale: Sequence[Case], folder: Path, making: Making, workers: int) -> Iterable[Outcome]:
     if workers == 0:
-        yield from (_attempt(case, folder, spacing_mm) for case in stale)
+        yield from (_attempt(case, folder, making) for case in stale)
         return
     unfinished = []
-    for case, outcome in _pooled(stale, folder, spacing_mm, workers):
+    for case, outcome in _pooled(stale, folder, making, workers):
         if outcome is None:
             unfinished.append(case)
         else:
             yield outcome
     for case in unfinished:  # a killed worker breaks its pool: running each case alone shows which one it was
-        _, outcome = next(iter(_pooled([case], folder, spacing_mm, 1)))
+        _, outcome = next(iter(_pooled([case], folder, making, 1)))
         reason = "its worker process was killed, most likely out of memory; use fewer: data.workers=1"
         yield outcome or Outcome(case, None, f"{case.volume}: {reason}", ())
 
 
-def _pooled(
-    cases: Sequence[Case], folder: Path, spacing_mm: float | None, workers: int
-) -> Iterator[tuple[Case, Outcome | None]]:
+def _pooled(cases: Sequence[Case], folder: Path, making: Making, workers: int) -> Iterator[tuple[Case, Outcome | None]]:
     """Yield outcomes as they complete; None for cases whose worker or pool was killed."""
     # spawn: a forked child would inherit locks held by the caller's threads
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     try:
-        futures = {pool.submit(_attempt, case, folder, spacing_mm): case for case in cases}
+        futures = {pool.submit(_attempt, case, folder, making): case for case in cases}
         for future in as_completed(futures):
             try:
                 yield futures[future], future.result()
@@ -205,12 +212,12 @@ def _pooled(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _attempt(case: Case, folder: Path, spacing_mm: float | None) -> Outcome:
+def _attempt(case: Case, folder: Path, making: Making) -> Outcome:
     """Prepare a case; an error in its files becomes an outcome, not an exception."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LiverWarning)
         try:
-            record, error = prepare_case(case, folder, spacing_mm), None
+            record, error = prepare_case(case, folder, *making), None
         except LiverError as wrong:
             record, error = None, str(wrong)
         except Exception as wrong:  # a library failing on one file must not stop the others

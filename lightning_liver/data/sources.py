@@ -34,6 +34,7 @@ class Case:
         volume: path of the CT.
         labels: path of the label map, or None.
         problem: reason why the case cannot be read, known before its files are opened, or None.
+        part: train, val or test, if the source says so.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Case:
     volume: Path
     labels: Path | None
     problem: str | None = None
+    part: str | None = None
 
 
 def lits(root: str | Path, *, patients: str | Path | None) -> list[Case]:
@@ -63,12 +65,18 @@ def lits(root: str | Path, *, patients: str | Path | None) -> list[Case]:
     return _cases(root, volumes, masks, patients)
 
 
-def msd(root: str | Path, *, patients: str | Path | None) -> list[Case]:
+def msd(
+    root: str | Path,
+    *,
+    patients: str | Path | None,
+    labels: Mapping[str, Any] | None = None,  # earlier runs have none
+) -> list[Case]:
     """Find the scans of the Medical Segmentation Decathlon's Task03_Liver, sorted by number; imagesTs has no masks.
 
     Args:
         root: the folder Task03_Liver, or the one above it.
         patients: a CSV with the header case,patient; None makes every case its own patient.
+        labels: data.labels; None expects the Decathlon's own in dataset.json.
 
     Raises:
         LiverError: as lits; a dataset.json that is missing, unreadable, has other labels or pairs unequal numbers.
@@ -76,7 +84,7 @@ def msd(root: str | Path, *, patients: str | Path | None) -> list[Case]:
     root = _folder(root, _MSD_LAYOUT)
     if not (root / "dataset.json").exists() and (root / "Task03_Liver").is_dir():
         root = root / "Task03_Liver"
-    listed = _check_dataset_json(root / "dataset.json")
+    listed = _check_dataset_json(root / "dataset.json", own_labels=labels is not None)
     files = list(visible_files(root))
     volumes = _group_by_number((file for file in files if file.parent.name in ("imagesTr", "imagesTs")), "liver_")
     masks = _group_by_number((file for file in files if file.parent.name == "labelsTr"), "liver_")
@@ -210,7 +218,7 @@ def _warn_repeats(root: Path, volumes: Numbered) -> None:
         warn(f"{root}: {text}; give data.patients, a CSV of case,patient", LiverWarning, stacklevel=3)
 
 
-def _check_dataset_json(path: Path) -> set[int]:
+def _check_dataset_json(path: Path, *, own_labels: bool) -> set[int]:
     """Check the labels of a dataset.json and return the numbers of its training scans."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -220,8 +228,11 @@ def _check_dataset_json(path: Path) -> set[int]:
         raise LiverError(f"{path}: cannot be read ({error.strerror}); data.root needs {_MSD_LAYOUT}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LiverError(f"{path}: expected a Decathlon dataset.json ({error!r}); download it again") from None
-    if labels != _MSD_LABELS:
-        raise LiverError(f"{path}: expected labels {_MSD_LABELS}, found {labels}; renumber the masks and this file")
+    if labels != _MSD_LABELS and not own_labels:
+        raise LiverError(
+            f"{path}: expected labels {_MSD_LABELS}, found {labels}; say which are which, as in "
+            "data.labels={liver:[1,2],tumour:[2]}"
+        )
     if unequal := [pair for pair in pairs if pair[0] != pair[1]]:
         raise LiverError(f"{path}: image {unequal[0][0]} is paired with label {unequal[0][1]}; download it again")
     return {image for image, _ in pairs}

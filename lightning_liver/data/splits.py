@@ -42,8 +42,18 @@ def choose(
     folds: int,
     seed: int,
     train_patients: int | None,
+    parts: Mapping[str, str] | None = None,
 ) -> Split:
-    """Split by name if a split is given, else by fold."""
+    """Split by name if a split is given, else as the source says, else by fold.
+
+    Args:
+        parts: train, val or test of each case name, if the source says so.
+
+    Raises:
+        LiverError: an option of the folds where there are none; what by_fold and by_name raise.
+    """
+    if split is None and parts:
+        return _by_source(cases, parts, fold=fold, train_patients=train_patients)
     if split is None:
         return by_fold(cases, fold=fold, folds=folds, seed=seed, with_tumour=with_tumour, train_patients=train_patients)
     if train_patients is not None:
@@ -51,6 +61,18 @@ def choose(
             f"data.train_patients={train_patients}: expected null where data.split names the patients; set it to null"
         )
     return by_name(cases, split=split)
+
+
+def _by_source(cases: Mapping[str, str], parts: Mapping[str, str], *, fold: int, train_patients: int | None) -> Split:
+    for option, value, plain in (("fold", fold, 0), ("train_patients", train_patients, None)):
+        if value != plain:
+            raise LiverError(
+                f"data.{option}={value}: expected the default, since the table of the scans has a column split; "
+                "leave it out, or empty that column"
+            )
+    if missing := next((part for part in ("train", "val") if part not in parts.values()), None):
+        raise LiverError(f"split: expected a labelled scan with {missing} in the table of the scans; add one")
+    return _split(cases, {cases[name]: part for name, part in parts.items()})
 
 
 def by_fold(

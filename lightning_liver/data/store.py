@@ -58,6 +58,7 @@ class CaseRecord:
     has_tumour: bool
     hu_counts: list[int]
     fingerprint: dict[str, Any]
+    part: str | None = None  # train, val or test, if the source says so; earlier stores lack it
 
     @property
     def labelled(self) -> bool:

@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.evaluation.pairs import CasePair
+from lightning_liver.imageio.label_values import LITS, LabelValues
 from lightning_liver.imageio.nifti import Header, read_header, read_labels
 from lightning_liver.imageio.nifti_geometry import is_uninformative
 from lightning_liver.imageio.nifti_header import read_layout
@@ -49,17 +51,30 @@ def check_shapes(pairs: Sequence[CasePair]) -> None:
         raise LiverError("\n".join(bad))
 
 
-def score_pairs(pairs: Sequence[CasePair], *, mode: str, tolerance_mm: float, workers: int | None) -> list[Scored]:
+class PairValues(NamedTuple):
+    """Values of liver and tumour in true and in predicted masks."""
+
+    truth: LabelValues = LITS
+    prediction: LabelValues = LITS
+
+
+OF_LITS = PairValues()
+
+
+def score_pairs(
+    pairs: Sequence[CasePair], *, mode: str, tolerance_mm: float, workers: int | None, values: PairValues = OF_LITS
+) -> list[Scored]:
     """Score pairs; an error in one of them does not stop the others.
 
     Args:
         mode, tolerance_mm: as for score_case.
+        values: of the structures in the files.
         workers: processes; 0 works in this one, None is as many as save time and fit into memory.
 
     Returns:
         An outcome for each pair, in their order.
     """
-    attempt = partial(_attempt, mode=mode, tolerance_mm=tolerance_mm)
+    attempt = partial(_attempt, mode=mode, tolerance_mm=tolerance_mm, values=values)
     count = _count_workers(pairs) if workers is None else min(workers, len(pairs))
     with tqdm(total=len(pairs), desc="evaluate", unit="case", dynamic_ncols=True) as bar:
         scored: dict[CasePair, Scored] = {}
@@ -69,7 +84,7 @@ def score_pairs(pairs: Sequence[CasePair], *, mode: str, tolerance_mm: float, wo
     return [scored[pair] for pair in pairs]
 
 
-def read_pair(pair: CasePair) -> tuple[LabelVolume, LabelVolume, Volume]:
+def read_pair(pair: CasePair, values: PairValues = OF_LITS) -> tuple[LabelVolume, LabelVolume, Volume]:
     """Read truth and prediction in canonical orientation, and their grid, without HU.
 
     The grid is that of the truth's header, or of the prediction's if the truth's has neither spacing nor orientation.
@@ -83,7 +98,7 @@ def read_pair(pair: CasePair) -> tuple[LabelVolume, LabelVolume, Volume]:
     truth, prediction = read_header(pair.truth), read_header(pair.prediction)
     takes_prediction = is_uninformative(truth.affine) and not is_uninformative(prediction.affine)
     grid = _grid(prediction if takes_prediction else truth)
-    return read_labels(pair.truth, grid), read_labels(pair.prediction, grid), grid
+    return read_labels(pair.truth, grid, values.truth), read_labels(pair.prediction, grid, values.prediction), grid
 
 
 def _grid(header: Header) -> Volume:
@@ -105,12 +120,12 @@ def _wrong_shape(pair: CasePair) -> str | None:
     )
 
 
-def _attempt(pair: CasePair, *, mode: str, tolerance_mm: float) -> Scored:
+def _attempt(pair: CasePair, *, mode: str, tolerance_mm: float, values: PairValues) -> Scored:
     """Score a pair; an error in its files becomes an outcome, not an exception."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LiverWarning)
         try:
-            score, error = _score(pair, mode, tolerance_mm), None
+            score, error = _score(pair, mode, tolerance_mm, values), None
         except LiverError as wrong:
             score, error = None, str(wrong)
         except MemoryError:
@@ -118,8 +133,8 @@ def _attempt(pair: CasePair, *, mode: str, tolerance_mm: float) -> Scored:
     return Scored(pair, score, error, tuple(str(one.message) for one in caught if one.category is LiverWarning))
 
 
-def _score(pair: CasePair, mode: str, tolerance_mm: float) -> CaseScore:
-    truth, prediction, grid = read_pair(pair)
+def _score(pair: CasePair, mode: str, tolerance_mm: float, values: PairValues) -> CaseScore:
+    truth, prediction, grid = read_pair(pair, values)
     return score_case(
         truth, prediction, spacing_mm=grid.spacing_mm, mode=mode, tolerance_mm=tolerance_mm, affine=grid.affine
     )

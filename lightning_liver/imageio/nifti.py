@@ -11,11 +11,12 @@ from warnings import warn
 import nibabel as nib
 import numpy as np
 from isal.igzip import IGzipFile
-from jaxtyping import Bool, Float, Shaped, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from nibabel.affines import voxel_sizes
 
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.files import replacing
+from lightning_liver.imageio.label_values import LITS, LabelValues
 from lightning_liver.imageio.nifti_geometry import Affine, mask_notes, read_geometry
 from lightning_liver.imageio.nifti_header import Layout, open_stream, read_layout, refuse_short_stream
 from lightning_liver.volume import Volume, canonical_spacing_mm, from_canonical, to_canonical
@@ -75,19 +76,22 @@ def read_volume(path: Path) -> Volume:
     return Volume(hu, _spacing_mm(geometry.affine), geometry.affine)
 
 
-def read_labels(path: Path, volume: Volume) -> UInt8[np.ndarray, "z y x"]:
-    """Read the label map (0, 1, 2) of a volume, reoriented by the volume's affine and not by its own header.
+def read_labels(path: Path, volume: Volume, values: LabelValues = LITS) -> UInt8[np.ndarray, "z y x"]:
+    """Read the label map of a volume as 0, 1, 2, reoriented by the volume's affine and not by its own header.
+
+    Args:
+        values: of liver and tumour in the file.
 
     Raises:
-        LiverError: as for read_volume's voxels; another shape or (informative) spacing than the volume's; labels other
-            than 0, 1 and 2.
+        LiverError: as for read_volume's voxels; another shape or (informative) spacing than the volume's; values
+            that are not among them.
     """
     layout = read_layout(Path(path))
     _refuse_other_shape(layout, from_canonical(volume.hu, volume.affine).shape)
     _warn_all(layout.path, mask_notes(layout.path, layout.header, volume.affine))
     strange: set[float] = set()
-    voxels = _read(layout, np.uint8, lambda stored: _to_labels(layout, stored, strange))
-    _refuse_strange(layout.path, strange)
+    voxels = _read(layout, np.uint8, lambda stored: _to_labels(layout, stored, values, strange))
+    _refuse_strange(layout.path, strange, values)
     return _contiguous(to_canonical(voxels, volume.affine))
 
 
@@ -187,25 +191,28 @@ def _scale(layout: Layout, stored: Slab) -> Float[np.ndarray, " n"]:
     return values
 
 
-def _to_labels(layout: Layout, stored: Slab, strange: set[float]) -> UInt8[np.ndarray, " n"]:
-    if stored.dtype == np.uint8 and not layout.scaled and stored.max() <= 2:
+def _to_labels(layout: Layout, stored: Slab, meant: LabelValues, strange: set[float]) -> UInt8[np.ndarray, " n"]:
+    if meant == LITS and stored.dtype == np.uint8 and not layout.scaled and stored.max() <= 2:
         return stored
     values = stored if stored.dtype.kind in "iu" and not layout.scaled else _scale(layout, stored)
-    liver: Bool[np.ndarray, " n"] = values == 1
-    tumour: Bool[np.ndarray, " n"] = values == 2
-    known = liver | tumour | (values == 0)
-    if len(strange) < _MOST_LISTED and not known.all():
-        strange.update(np.unique(values[~known].astype(np.float64)).tolist())
+    liver, tumour, unknown = meant.meanings(values)
+    if len(strange) < _MOST_LISTED and unknown.any():
+        strange.update(np.unique(values[unknown].astype(np.float64)).tolist())
     return liver.view(np.uint8) + 2 * tumour.view(np.uint8)
 
 
-def _refuse_strange(path: Path, strange: set[float]) -> None:
+def _refuse_strange(path: Path, strange: set[float], meant: LabelValues) -> None:
     if not strange:
         return
     seen = ", ".join(f"{value:g}" for value in sorted(strange)[:_MOST_LISTED])
     whole = all(float(value).is_integer() for value in strange)
-    cure = "map them to these three" if whole else "resample the mask by nearest neighbour, without interpolation"
-    raise LiverError(f"{path}: labels are 0 background, 1 liver, 2 tumour, but the mask also has {seen}; {cure}")
+    cure = (
+        "map them to these, or name all by data.labels (liver-evaluate: truth_labels)"
+        if whole
+        else "resample the mask by nearest neighbour, without interpolation"
+    )
+    expected = "0 background, 1 liver, 2 tumour" if meant == LITS else str(meant)
+    raise LiverError(f"{path}: labels are {expected}, but the mask also has {seen}; {cure}")
 
 
 def _refuse_other_shape(layout: Layout, volume_shape: tuple[int, ...]) -> None:

@@ -190,7 +190,8 @@ def new_split(data: DictConfig, store: Store) -> Split:
     """Split the labelled cases of a store by patient, as a data config says."""
     patients = {name: store.cases[name].patient for name in store.labelled()}
     with_tumour = [name for name in patients if store.cases[name].has_tumour]
-    split: Split = build(data.splitting, patients, with_tumour)
+    parts = {name: part for name in patients if (part := store.cases[name].part)}
+    split: Split = build(data.splitting, patients, with_tumour, parts=parts)
     return split
 
 

@@ -330,3 +330,18 @@ def test_repeats_of_lits_are_named(tmp_path: Path) -> None:
         write_scan(tmp_path / "scans", number)
     with pytest.warns(LiverWarning, match="0-1"):
         sources.lits(tmp_path / "scans", patients=None)
+
+
+def test_labels_are_part_of_the_fingerprint_and_reach_native_labels(scans: Path, tmp_path: Path) -> None:
+    plain = prepared(scans, tmp_path / "store", spacing_mm=2.0)
+    tumour = {kind: volume(plain, "20", kind) == 2 for kind in ("labels", "native_labels")}
+    before = times(tmp_path / "store")
+    same = {"liver": [1], "tumour": [2]}
+    prepared(scans, tmp_path / "store", spacing_mm=2.0, labels=same)
+    assert times(tmp_path / "store") == before, "LiTS's own values"
+    only_tumour = prepared(scans, tmp_path / "store", spacing_mm=2.0, labels={"liver": [2], "background": [1]})
+    for kind in ("labels", "native_labels"):
+        np.testing.assert_array_equal(volume(only_tumour, "20", kind), tumour[kind])
+    assert not only_tumour.cases["20"].has_tumour
+    with pytest.raises(LiverError, match="liver 7, tumour none, background 0, but the mask also has 1, 2"):
+        prepared(scans, tmp_path / "store", spacing_mm=2.0, labels={"liver": [7]})

@@ -161,3 +161,14 @@ def test_named_split_refuses_or_shares_no_patient(cases, parts):
 def test_faulty_named_split_is_refused(split, message):
     with pytest.raises(LiverError, match=message):
         by_name(LETTERS, split=split)
+
+
+def test_a_table_with_a_column_split_is_followed_and_folds_are_refused() -> None:
+    plain = {"split": None, "fold": 0, "folds": 5, "seed": 0, "train_patients": None}
+    parts = {"a": "train", "b": "val", "c": "test"}
+    assert choose({name: name for name in "abc"}, [], parts=parts, **plain) == Split(("a",), ("b",), ("c",))
+    for option, value in {"fold": 1, "train_patients": 1}.items():
+        with pytest.raises(LiverError, match=f"data.{option}=1: expected the default, since the table"):
+            choose({name: name for name in "abc"}, [], parts=parts, **(plain | {option: value}))
+    with pytest.raises(LiverError, match="expected a labelled scan with val"):
+        choose({"a": "a"}, [], parts={"a": "train"}, **plain)
