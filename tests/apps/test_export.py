@@ -208,6 +208,9 @@ def test_a_hub_folder_predicts_as_its_run_and_has_a_card(folder: Path, capfd: py
     own, theirs = (nib.load(folder / name / "segmentation-20.nii.gz").get_fdata() for name in ("own", "theirs"))
     assert np.array_equal(own, theirs)
     assert own.any()
+    code, output = call("evaluate", f"run={hub}", *cpu[1:], folder=folder, capfd=capfd)
+    assert code == 2
+    assert "a folder of liver-export names none; name a data set" in output
     code, output = call("predict", f"run={hub}", "output=no", "statistics=target", *cpu, folder=folder, capfd=capfd)
     assert code == 2
     assert "statistics='target'" in output
