@@ -28,7 +28,7 @@ BUILT = ("model", "loss", "optimizer", "scheduler")  # groups of the config that
 
 # Classes, and no functions: a name below a module of these could be any function that the module imports.
 _CLASSES = re.compile(
-    r"(torch\.nn|torch\.optim|monai\.networks\.nets|monai\.losses|segmentation_models_pytorch)\.[A-Z]\w*"
+    r"(torch\.nn|torch\.optim|torch\.optim\.lr_scheduler|monai\.networks\.nets|segmentation_models_pytorch)\.[A-Z]\w*"
 )
 _TARGET = "_target_"
 _BESIDE = ("normalization", "document")  # parts of config.json that are no part of a config

@@ -70,6 +70,7 @@ def test_a_folder_is_read_as_it_was_written(hub: Path) -> None:
         {"_target_": "lightning_liver.formats.torch_export.write"},
         {"_target_": "lightning_liver.data.phantom.cases"},
         {"_target_": "monai.networks.nets.basic_unet.torch.load"},
+        {"_target_": "monai.losses.PerceptualLoss", "spatial_dims": 2},
         {"_target_": "mine.models.Plain"},
         {"_target_": ["torch.nn.Linear"]},
         {"_target_": "torch.nn.Sequential", "_args_": [{"_target_": "os.system", "command": "touch x"}]},
