@@ -46,8 +46,13 @@ def prepared(data: DictConfig) -> Store:
 
     Raises:
         OmegaConfBaseException: a required option such as data.root has no value.
-        LiverError: the errors of the source and of prepare.
+        LiverError: no source of scans, as in a folder of liver-export; the errors of the source and of prepare.
     """
+    if "source" not in data:
+        raise LiverError(
+            "data.source: expected scans, but a folder of liver-export names none; name a data set, as in data=lits "
+            "data.root=DIR, or give run= the run folder"
+        )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LiverWarning)
         cases = build(data.source)

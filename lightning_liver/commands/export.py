@@ -2,8 +2,9 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from lightning_liver.data.slices import WholeSlices
 from lightning_liver.data.store import HU_RANGE, open_store
 from lightning_liver.errors import LiverError, explain, first_line
 from lightning_liver.files import replacing, required_run
-from lightning_liver.inference.decision import read_decision
+from lightning_liver.formats.folders import new_folder
+from lightning_liver.formats.model_card import Facts
 from lightning_liver.inference.label_maps import Network, whole_slice_logits
 from lightning_liver.inference.network import TrainedNetwork
-from lightning_liver.runs.trained import read_run, trusted
+from lightning_liver.runs.facts import exported_config, facts_of
+from lightning_liver.runs.trained import TestedDecision, read_run, tested_decision, trusted
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.options import Closed, Natural, Positive
 from lightning_liver.types.tensors import Images
@@ -45,6 +48,7 @@ class ExportOptions:
         tolerance: largest difference allowed between a logit of the file and the original's.
         slices: number compared from the run's store, beside random ones.
         seed: of the random ones.
+        licence: of the weights; None is not stated.
     """
 
     run: Path
@@ -52,6 +56,7 @@ class ExportOptions:
     tolerance: Positive
     slices: Natural
     seed: Natural
+    licence: str | None
 
 
 def export(cfg: DictConfig, folder: Path) -> Path:
@@ -66,26 +71,30 @@ def export(cfg: DictConfig, folder: Path) -> Path:
     trained = read_run(options.run, statistics=cfg.statistics, elsewhere=True, trust=trusted(cfg))
     example = _random(trained, _EXAMPLE, np.random.default_rng(options.seed))
     _refuse_other_output(trained.network, example)
-    document = describe(trained, thresholds(options.run))
+    decision = tested_decision(options.run, trained)
+    document = describe(trained, decision)
     path = options.output or options.run / f"network{cfg.format.suffix}"
-    with _writing(path) as partial:
+    is_folder = not str(cfg.format.suffix).startswith(".")
+    extra = {"facts": _facts(options, trained, decision, path)} if is_folder else {}
+    with _writing(path, is_folder=is_folder) as partial:
         with _followed():
-            write(trained.network, example, document, partial)
+            write(trained.network, example, document, partial, **extra)
             exported, kept = read(partial)
         assert kept == document
         told = _compared(exported, trained, options)
-    log.info(f"{told}\n{json.dumps(document)}\n\n{path}")
+    log.info(f"{told}\n{json.dumps(document)}\n{_left_to_the_user(document, is_folder)}\n{path}")
     return path
 
 
-def describe(trained: TrainedNetwork, thresholds: dict[str, float]) -> dict[str, Any]:
+def describe(trained: TrainedNetwork, decision: TestedDecision) -> dict[str, Any]:
     """Return what the file tells users of its network.
 
     Scans are (z, y, x) with x to the patient's left, y to the back and z to the head (LPS). HU are clipped to
     `hu_range`, resampled in plane to `spacing_mm` where that is not null, and rounded; `window_hu` becomes [0, 1],
     clipped, less `mean`, over `std`. Channels are the slice with `context` neighbours on each side; height and width
     are padded to multiples of `multiple`. The logits, cut and interpolated back to the scan's grid, mean `classes`
-    where their logistic function exceeds the class's threshold.
+    where their logistic function exceeds the class's threshold; with `flips`, where the mean over mirrored slices
+    does. Then follow the steps of `postprocess`, on the labels of the whole scan.
     """
     normalization = trained.normalization
     return {
@@ -98,29 +107,47 @@ def describe(trained: TrainedNetwork, thresholds: dict[str, float]) -> dict[str,
         "context": normalization.context,
         "multiple": trained.multiple,
         "classes": list(STRUCTURES),
-        "thresholds": thresholds,
+        "flips": decision.flips,
+        "thresholds": dict(zip(STRUCTURES, decision.thresholds, strict=True)),
+        "postprocess": asdict(decision.post_process),
     }
 
 
-def thresholds(run: Path) -> dict[str, float]:
-    """Return the thresholds of the run's decision.json; one half without that file.
+def _facts(options: ExportOptions, trained: TrainedNetwork, decision: TestedDecision, path: Path) -> Facts:
+    facts = facts_of(options.run, trained, path.name, options.licence)
+    return facts._replace(config=exported_config(trained, *decision))
 
-    Raises:
-        LiverError: the file is damaged.
-    """
-    kept = read_decision(run)
-    return kept["thresholds"] if kept is not None else dict.fromkeys(STRUCTURES, 0.5)
+
+def _left_to_the_user(document: Mapping[str, Any], is_folder: bool) -> str:
+    """Say what the scores of the run hold for, beside the network."""
+    steps = [name for name, value in document["postprocess"].items() if value]
+    steps += ["flips"] * document["flips"]
+    if is_folder or not steps:
+        return ""
+    return (
+        f"The run was tested with {', '.join(steps)}, not in the graph but named in the file's metadata: "
+        "lightning_liver/formats/standalone/segment.py does it, as experiments/export shows.\n"
+    )
 
 
 def _options(cfg: DictConfig) -> ExportOptions:
     run, output = required_run(cfg.run), None if cfg.output is None else Path(str(cfg.output)).expanduser()
     try:
-        options = ExportOptions(run, output, tolerance=cfg.tolerance, slices=cfg.slices, seed=cfg.seed)
+        options = ExportOptions(
+            run, output, tolerance=cfg.tolerance, slices=cfg.slices, seed=cfg.seed, licence=cfg.licence
+        )
     except ValidationError as error:
         raise LiverError(explain(error)) from error
+    if str(cfg.format.suffix).startswith("."):
+        _refuse_folder_options(options)
+    return options
+
+
+def _refuse_folder_options(options: ExportOptions) -> None:
+    if options.licence is not None:
+        raise LiverError(f"licence={options.licence}: expected format=bundle or hub, which have a card; leave it out")
     if options.output is not None and options.output.is_dir():
         raise LiverError(f"output={options.output}: expected a file, this is a folder; name a file in it")
-    return options
 
 
 def _refuse_other_output(network: nn.Module, images: Images) -> None:
@@ -136,10 +163,10 @@ def _refuse_other_output(network: nn.Module, images: Images) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[Path]:
+def _writing(path: Path, *, is_folder: bool) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial:
+        with new_folder(path) if is_folder else replacing(path) as partial:
             yield partial
     except OSError as error:
         raise LiverError(f"{path}: cannot be written ({error.strerror or error}); check folder and space") from error

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -19,11 +19,12 @@ from lightning_liver.data.slices import KEPT_AS, Normalization
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError, first_line
 from lightning_liver.finetune.statistics import Statistics, use_statistics
-from lightning_liver.inference.decision import post_process_of, thresholds_of
+from lightning_liver.inference.decision import post_process_of, read_decision, thresholds_of
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.postprocess import PostProcess
-from lightning_liver.inference.thresholds import Thresholds
+from lightning_liver.inference.thresholds import HALF, Thresholds
 from lightning_liver.run_folder import NAMES, RunFolder
+from lightning_liver.runs.hub import is_hub, read_hub
 from lightning_liver.types.options import check
 
 Weights = Literal["best", "pretrained"]
@@ -100,6 +101,9 @@ def read_run(
             without a target.
     """
     files = RunFolder(run)
+    if not files.config.is_file() and is_hub(run):
+        check("statistics", statistics, None)  # chosen when it was exported
+        return read_hub(run)
     if not files.config.is_file():
         raise LiverError(f"{option}={run}: not a run folder, it has no {NAMES.config}")
     try:
@@ -184,6 +188,30 @@ def decision_of(typed: DictConfig, run: TrainedNetwork, folder: Path) -> tuple[T
     asked: Any = OmegaConf.to_container(typed, resolve=True)
     thresholds = asked.get("thresholds") if asked.get("thresholds") is not None else of_run.get("thresholds")
     return thresholds_of(thresholds, folder), post_process_of(asked.get("postprocess"), of_run.get("postprocess"))
+
+
+class TestedDecision(NamedTuple):
+    """How a run's test cases were labelled; the figures of its metrics.json hold for that."""
+
+    thresholds: Thresholds
+    post_process: PostProcess
+    flips: bool
+
+
+def tested_decision(folder: Path, run: TrainedNetwork) -> TestedDecision:
+    """Return how the test cases of a run were labelled; thresholds are one half without a decision.json or a config's.
+
+    Raises:
+        LiverError: decision.json is damaged, or an option of the config is out of range.
+    """
+    of_run: Any = OmegaConf.to_container(run.config.inference, resolve=True)
+    kept = read_decision(folder)
+    if kept is not None:
+        thresholds = (kept["thresholds"]["liver"], kept["thresholds"]["tumour"])
+    else:
+        given = of_run.get("thresholds")
+        thresholds = HALF if given == "tuned" else thresholds_of(given, None)
+    return TestedDecision(thresholds, post_process_of(None, of_run.get("postprocess")), bool(of_run.get("flips")))
 
 
 def tested_cases(run: Path) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ def test_import_takes_neither_torch_nor_hydra_and_all_names_are_there() -> None:
     ("app", "arguments", "told"),
     [
         ("predict", ("run=run", "input=scans/volume-20.nii.gz", "output=masks", *CPU), "1 scan in masks"),
-        ("evaluate", ("run=run", *CPU), "its test cases"),
+        pytest.param("evaluate", ("run=run", *CPU), "its test cases", marks=pytest.mark.slow),
         ("report", ("run=run",), "report.html"),
         ("train", ("resume=run",), "is complete"),
     ],

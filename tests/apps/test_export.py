@@ -1,6 +1,8 @@
 """liver-export, of run folders that were never trained: random weights are as hard to copy."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,11 +28,14 @@ from lightning_liver.inference.label_maps import to_grid, whole_slice_logits
 from lightning_liver.inference.thresholds import HALF
 from lightning_liver.runs.trained import read_run
 from lightning_liver.volume import from_canonical
-from tests.apps.commands import call
+from tests.apps.commands import ROOT, call
 from tests.conftest import write_scan
+from tests.optional import needs
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "export" / "predict_onnx.py"
+SCRIPT = ROOT / "experiments" / "export" / "predict_onnx.py"
+SEGMENT = ROOT / "lightning_liver" / "formats" / "standalone" / "segment.py"
 NORMALIZATION = {"window_hu": [-160.0, 240.0], "context": 1, "mean": 0.3, "std": 0.25}
+RAW = "inference.postprocess.largest_liver=false"  # of a tie that joins two parts, both would differ
 SMALL = ("model.base_channels=4", "model.depth=2", "data.context=1")
 
 
@@ -113,8 +118,11 @@ def house(run: Path, case: str) -> tuple[Tensor, np.ndarray]:
 @pytest.mark.parametrize(
     ("options", "tie"),
     [
-        (("data.spacing_mm=2.3",), 0.05),  # of a resampled slice a mean half-way between two HU is rounded to either
-        pytest.param(("data.spacing_mm=null", "data.context=0"), 1e-4, marks=pytest.mark.slow),
+        (
+            ("data.spacing_mm=2.3", RAW),
+            0.05,
+        ),  # of a resampled slice a mean half-way between two HU is rounded to either
+        pytest.param(("data.spacing_mm=null", "data.context=0", RAW), 1e-4, marks=pytest.mark.slow),
     ],
 )
 def test_the_example_labels_a_scan_as_the_house_does_but_for_ties(
@@ -129,8 +137,10 @@ def test_the_example_labels_a_scan_as_the_house_does_but_for_ties(
     assert code == 0, output
     assert "slices of the run's store" in output
     network, scan, mask = run / "network.onnx", folder / "scans" / "volume-20.nii.gz", folder / "mask.nii.gz"
+    for file in (SCRIPT, SEGMENT):
+        shutil.copy(file, folder)
     bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    subprocess.run([sys.executable, SCRIPT, network, scan, mask], check=True, cwd=folder, env=bare)
+    subprocess.run([sys.executable, SCRIPT.name, network, scan, mask], check=True, cwd=folder, env=bare)
     made = nib.load(mask)
     assert np.array_equal(made.affine, nib.load(scan).affine)
     liver, tumour = (logits[:, c] > cut for c, cut in enumerate(cuts))
@@ -160,13 +170,90 @@ def test_a_file_has_the_network_and_all_that_it_needs_to_know(
         **NORMALIZATION,
         "multiple": 32,
         "classes": ["liver", "tumour"],
+        "flips": False,
         "thresholds": {"liver": 0.55, "tumour": 0.25},
-    }
+        "postprocess": {
+            "fill_holes": False, "largest_liver": True, "tumour_in_liver": False, "min_tumour_mm3": 0.0
+        },
+    }  # fmt: skip
+    assert "tested with largest_liver, not in the graph" in output
     with torch.inference_mode():
         for size in ((1, 3, 32, 32), (5, 3, 96, 160)):
             images = torch.randn(size)
             torch.testing.assert_close(network(images), read_run(run).network(images), rtol=1e-4, atol=1e-4)
     assert [path.name for path in (folder / "there").iterdir()] == [f"of-{name}"]
+
+
+def test_a_hub_folder_predicts_as_its_run_and_has_a_card(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run = run_folder(folder / "run", "data.spacing_mm=2.5", "inference.thresholds=[0.4,0.6]")
+    (run / "metrics.json").write_text('{"test/liver/dice_per_case": 0.91, "epochs": 3}')
+    code, output = call("export", "run=run", "format=hub", "licence=cc-by-nc-4.0", folder=folder, capfd=capfd)
+    assert code == 0, output
+    hub = run / "network-hub"
+    assert sorted(path.name for path in hub.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    card = (hub / "README.md").read_text()
+    for words in (
+        "license: cc-by-nc-4.0",
+        "0.910",
+        "not for clinical use",
+        "largest_liver=true",
+        "thresholds of liver 0.4",
+    ):
+        assert words in card
+    assert str(folder) not in card + (hub / "config.json").read_text(), "a path of the machine"
+    cpu = ("input=scans/volume-20.nii.gz", "trainer=cpu", "trainer.precision=32-true")
+    for source, name in ((run, "own"), (hub, "theirs")):
+        code, output = call("predict", f"run={source}", f"output={name}", *cpu, folder=folder, capfd=capfd)
+        assert code == 0, output
+    own, theirs = (nib.load(folder / name / "segmentation-20.nii.gz").get_fdata() for name in ("own", "theirs"))
+    assert np.array_equal(own, theirs)
+    assert own.any()
+    code, output = call("evaluate", f"run={hub}", *cpu[1:], folder=folder, capfd=capfd)
+    assert code == 2
+    assert "a folder of liver-export names none; name a data set" in output
+    code, output = call("predict", f"run={hub}", "output=no", "statistics=target", *cpu, folder=folder, capfd=capfd)
+    assert code == 2
+    assert "statistics='target'" in output
+
+
+def test_a_hub_folder_of_another_kind_of_network_is_not_written(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = run_folder(folder / "run", model={"_target_": f"{__name__}.Levels", "stubborn": False})
+    code, output = call("export", "run=run", "format=hub", folder=folder, capfd=capfd)
+    assert code == 2, output
+    assert "expected a model of lightning_liver, torch, MONAI" in output
+    assert sorted(path.name for path in run.iterdir()) == [".hydra", "checkpoints"]
+
+
+@pytest.mark.slow
+def test_a_bundle_runs_in_monai_alone_and_labels_as_the_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    needs("monai")
+    run_folder(folder / "run", "data.spacing_mm=null", "inference.flips=true")
+    bundle = folder / "bundle"
+    code, output = call("export", "run=run", "format=bundle", "output=bundle", folder=folder, capfd=capfd)
+    assert code == 0, output
+    required = ("schema", "version", "monai_version", "pytorch_version", "numpy_version", "required_packages_version")
+    required += ("task", "description", "authors", "copyright", "network_data_format")  # of MONAI's schema
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    assert set(required) <= set(metadata)
+    script = (
+        "import sys; sys.modules['lightning_liver'] = None; from monai.bundle import run, verify_net_in_out; "
+        "config, meta = 'configs/inference.json', 'configs/metadata.json'; "
+        "verify_net_in_out(net_id='network_def', config_file=config, meta_file=meta); "
+        "run(config_file=config, meta_file=meta, input='../scans/volume-20.nii.gz', output='../masks')"
+    )
+    bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=bundle, env=bare)
+    arguments = ("run=run", "input=scans/volume-20.nii.gz", "output=own", "options.coarse_mm=null", "trainer=cpu")
+    code, output = call("predict", *arguments, "trainer.precision=32-true", folder=folder, capfd=capfd)
+    assert code == 0, output
+    own = nib.load(folder / "own" / "segmentation-20.nii.gz").get_fdata()
+    theirs = nib.load(folder / "masks" / "volume-20_seg.nii.gz").get_fdata()
+    assert (own != theirs).mean() < 0.001, "but for ties"
+    assert own.any()
 
 
 def test_a_file_that_differs_is_not_left_and_what_was_there_stays(
@@ -211,6 +298,8 @@ def test_networks_that_cannot_be_exported_are_refused_with_the_reason(
         (("tolerance=0",), ["tolerance=0"]),
         (("slices=some",), ["slices='some'"]),
         (("seed=-1",), ["seed=-1"]),
+        (("licence=mit",), ["licence=mit: expected format=bundle or hub"]),
+        (("format=hub", "output=run"), ["output=run: expected a folder that does not exist yet"]),
     ],
 )
 def test_wrong_options_are_reported_by_their_names(

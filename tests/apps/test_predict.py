@@ -228,22 +228,25 @@ def test_a_preview_shows_contours_of_what_is_in_the_mask(tmp_path: Path, predict
     assert "Report" not in plain
 
 
-@pytest.mark.parametrize(
-    ("hu", "edge_mm", "told"),
-    [
-        (np.full((6, 6, 6), 3071), 1, "every voxel has the value 3071"),
-        (np.indices((6, 6, 6))[0] % 3, 1, "the values go from 0 to 2, as those of a label map"),
-        (np.indices((6, 6, 6))[0] * 40, 1, "as those of a picture of 8 bits"),
-        (np.indices((6, 6, 6))[0] * 400, 1, "whose offset of -1024 is missing"),
-        (np.indices((24, 24, 24))[0] * 30 - 200, 9, "ml of liver are hardly possible"),
-    ],
-)
-def test_impossible_values_and_volumes_are_told(
-    tmp_path: Path, predict: Predict, hu: np.ndarray, edge_mm: float, told: str
-) -> None:
-    nib.save(nib.Nifti1Image(hu.astype(np.int16), np.diag([edge_mm] * 3 + [1.0])), tmp_path / "a.nii")
-    assert told in predict(f"input={tmp_path / 'a.nii'}")
-    assert told in summary(tmp_path / "out")["a"]["remarks"]
+def test_impossible_values_and_volumes_are_told(tmp_path: Path, predict: Predict) -> None:
+    ramp = np.indices((24, 24, 24))[0]
+    told = {
+        "all": (np.full((6, 6, 6), 3071), 1, "every voxel has the value 3071"),
+        "labels": (ramp % 3, 1, "the values go from 0 to 2, as those of a label map"),
+        "picture": (ramp * 10, 1, "as those of a picture of 8 bits"),
+        "offset": (ramp * 100, 1, "whose offset of -1024 is missing"),
+        "large": (ramp * 30 - 200, 9, "6299 ml of liver are hardly possible"),
+        "small": (ramp * 30 - 200, 1, "9 ml of liver are less than a whole one"),
+        "usual": (ramp * 30 - 200, 5, ""),
+    }
+    for name, (hu, edge_mm, _) in told.items():
+        nib.save(nib.Nifti1Image(hu.astype(np.int16), np.diag([edge_mm] * 3 + [1.0])), tmp_path / f"{name}.nii")
+    output = predict(f"input={tmp_path}")
+    rows = summary(tmp_path / "out")
+    assert rows["usual"]["remarks"] == ""
+    for name, (_, _, words) in told.items():
+        assert words in output
+        assert words in rows[name]["remarks"]
 
 
 def test_a_scan_without_a_liver_is_written_and_warned_of(tmp_path: Path, predict: Predict) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_liver.errors import LiverError, first_line
+from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
 from lightning_liver.metrics.volumetry import Volumetry
 from lightning_liver.report.embedding import embed
@@ -101,19 +101,23 @@ def _scans_section(rows: Lines) -> Section:
             Cell(str(row["case"]), str(row.get("series") or ""), str(row["case"])),
             *(_number(row.get(name), decimals) for name, _, decimals in _SCANS),
             *(Cell(str(row.get(name) or MISSING), key=str(row.get(name) or "")) for name in ("patient_id", "date")),
-            _remarks(row),
+            _status(row),
         ]
         for row in rows
     ]
-    more = note("Also in summary.csv, with the path of each scan. Burden: tumour volume as a fraction of the liver's.")
-    return Section("scans", "Scans", [Table("Volumes of each scan", columns, cells, sortable=True), more])
+    blocks: list[Block] = [Table("Volumes of each scan", columns, cells, sortable=True)]
+    blocks.append(note("Also in summary.csv, with paths. Burden: tumour volume in percent of the liver's."))
+    if remarked := [row for row in rows if row.get("remarks")]:
+        about = [Column("Scan", numeric=False), Column("Remark", numeric=False)]
+        told = [[Cell(str(row["case"])), Cell(str(row["remarks"]))] for row in remarked]
+        blocks.append(Table("What is hardly possible, or failed", about, told))
+    return Section("scans", "Scans", blocks)
 
 
-def _remarks(row: Mapping[str, Any]) -> Cell:
-    text = str(row.get("remarks") or "")
+def _status(row: Mapping[str, Any]) -> Cell:
     if row["status"] != "predicted":
-        return Cell("failed", first_line(text) if text else "", key="0 failed")
-    return Cell("look at it", text, key="1") if text else Cell(MISSING, key="2")
+        return Cell("failed", key="0")
+    return Cell("see below", key="1") if row.get("remarks") else Cell(MISSING, key="2")
 
 
 def _pictures_section(output: Path, rows: Lines) -> Section:
