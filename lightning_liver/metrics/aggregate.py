@@ -18,7 +18,7 @@ Figures = dict[str, float | None]
 Row = dict[str, str | int | float | None]
 
 LESION_COLUMNS = (
-    *("case", "patient", "kind", "lesion", "volume_ml", "diameter_mm", "overlap"),
+    *("case", "patient", "kind", "lesion", "volume_ml", "diameter_mm", "slice", "x_mm", "y_mm", "z_mm", "overlap"),
     *(f"detected_{name}" for name in THRESHOLDS),
 )
 BANDS_MM = {  # diameter of reference lesions
@@ -81,6 +81,8 @@ def _lesion_row(names: Row, lesion: Lesion) -> Row:
         "lesion": lesion.number,
         "volume_ml": lesion.volume_ml,
         "diameter_mm": lesion.diameter_mm,
+        "slice": lesion.slice,
+        **{f"{axis}_mm": round(mm, 2) for axis, mm in zip("xyz", lesion.centroid_mm, strict=True)},
         "overlap": lesion.overlap,
         **{f"detected_{name}": int(lesion.detected[name]) for name in THRESHOLDS},
     }
