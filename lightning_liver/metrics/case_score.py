@@ -10,7 +10,7 @@ from jaxtyping import Bool, UInt8
 from lightning_liver.errors import LiverError
 from lightning_liver.metrics.case_metric import MaskPair, case_metrics
 from lightning_liver.metrics.components import LPS, SPECK, Affine, box_of
-from lightning_liver.metrics.lesions import MaskPlace, LesionScore, score_lesions
+from lightning_liver.metrics.lesions import LesionScore, MaskPlace, score_lesions
 from lightning_liver.metrics.mask_score import MaskScore, score_mask
 from lightning_liver.metrics.modes import PENALTY, Mode, mode_of
 from lightning_liver.metrics.voxel_counts import SpacingMm
