@@ -14,7 +14,6 @@ from lightning_liver.metrics.lesions import LesionScore, MaskPlace, score_lesion
 from lightning_liver.metrics.mask_score import MaskScore, score_mask
 from lightning_liver.metrics.modes import PENALTY, Mode, mode_of
 from lightning_liver.metrics.voxel_counts import SpacingMm
-from lightning_liver.volume import canonical_affine
 
 LabelVolume = UInt8[np.ndarray, "z y x"]
 
@@ -63,13 +62,13 @@ def score_case(
     _check_labels(truth, prediction)
     rules = mode_of(mode)
     box = box_of(truth, prediction) or SPECK
-    frame = MaskPlace((box[0].start, box[1].start, box[2].start), canonical_affine(affine, truth.shape))
+    place = MaskPlace((box[0].start, box[1].start, box[2].start), truth.shape, affine)
     truth, prediction = truth[box], prediction[box]
     pair_of = partial(MaskPair, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm, mode=rules)
     livers = pair_of(truth > 0, _predicted_liver(prediction, rules))
     tumours = pair_of(truth == _TUMOUR, prediction == _TUMOUR)
     structures = {"liver": _score_liver(livers), "tumour": score_mask(tumours)}
-    return CaseScore(mode, structures, score_lesions(tumours, affine, frame), _burden_error(structures, rules))
+    return CaseScore(mode, structures, score_lesions(tumours, affine, place), _burden_error(structures, rules))
 
 
 def _check_labels(truth: LabelVolume, prediction: LabelVolume) -> None:

@@ -111,7 +111,7 @@ def _case(record: CaseRecord, place: int, scores: Sequence[Line], lesions: Seque
 
 def _lesion(record: CaseRecord, line: Line) -> Mapping[str, object]:
     """Return a line of the list of lesions; its place (x, y, z) as voxels of the store's grid, if it is known."""
-    place_mm = [number(line.get(f"{axis}_mm")) for axis in "xyz"]
+    place_mm = [number(line.get(f"{axis}_ras_mm")) for axis in "xyz"]
     place = None
     if None not in place_mm:
         to_mm = canonical_affine(np.array(record.affine), record.native_shape)

@@ -81,7 +81,7 @@ def test_tumours_are_listed_with_their_place_on_the_stores_grid(store: Store, mo
     indices = np.argwhere(truth).mean(axis=0)  # i, j, k of the file
     x_mm, y_mm, z_mm = nib.affines.apply_affine(np.array(record.affine), indices)
     line = {"case": "20", "kind": "reference", "lesion": "1", "diameter_mm": "9", "detected_0": "1"}
-    where = {"x_mm": str(x_mm), "y_mm": str(y_mm), "z_mm": str(z_mm)}
+    where = {"x_ras_mm": str(x_mm), "y_ras_mm": str(y_mm), "z_ras_mm": str(z_mm)}
     monkeypatch.setattr(pages, "_PAGE", {})
     lesions, predict = [line | where, line], partial(moved, store)
     shown = {"run": "r", "first": "20", "window_hu": (-160.0, 240.0), "scores": ()}
