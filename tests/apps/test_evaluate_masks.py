@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -141,3 +142,24 @@ def test_wrong_option_is_reported_by_its_name(
     assert code == 2, output
     assert told in output
     assert "Traceback" not in output
+
+
+def test_masks_of_two_tools_are_paired_and_tested(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for n in range(6):
+        truth = np.zeros((6, 20, 20), np.uint8)
+        truth[1:5, 3:15, 3:15] = 1
+        truth[2:4, 6:10, 6:10] = 2
+        write(tmp_path / "t" / f"segmentation-{n}.nii", truth)
+        for tool, shift in (("near", 1), ("far", 2 + n % 2)):
+            write(tmp_path / tool / f"segmentation-{n}.nii", np.roll(truth, shift, axis=2))
+    for tool in ("near", "far"):
+        typed = ("truth=t", f"predictions={tool}", f"hydra.run.dir=out/{tool}", "workers=0")
+        code, output = call("evaluate", *typed, folder=tmp_path, capfd=capfd)
+        assert code == 0, output
+        assert "liver-compare" in output
+    code, output = call("compare", "out/near", "out/far", "--markdown", folder=tmp_path, capfd=capfd)
+    assert code == 0, output
+    assert re.search(r"predictions=far \| predictions=near \| 6 \| -0\.\d+ .* \| 0\.031 \|", output), output
+    code, output = call("compare", "out/near", "--markdown", "--plan", "0.1", folder=tmp_path, capfd=capfd)
+    assert code == 2
+    assert "--markdown: expected without --plan" in output
