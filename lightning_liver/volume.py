@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Int16, Shaped, UInt8
-from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
 LABELS = {"background": 0, "liver": 1, "tumour": 2}
 
@@ -81,6 +81,17 @@ def file_index(
 def axial_axis(affine: Float[np.ndarray, "4 4"]) -> int:
     """Return which of the file's axes i, j, k leads from one axial slice to the next."""
     return int(np.flatnonzero(ornt_transform(io_orientation(affine), _LPS)[:, 0] == 2)[0])
+
+
+def canonical_affine(affine: Float[np.ndarray, "4 4"], shape: tuple[int, int, int]) -> Float[np.ndarray, "4 4"]:
+    """Return the affine from canonical voxel indices (x, y, z) to the millimetres (RAS+) of the file's affine.
+
+    Args:
+        shape: of the canonical volume (z, y, x).
+    """
+    towards = ornt_transform(io_orientation(affine), _LPS)
+    stored = [shape[::-1][int(axis)] for axis in towards[:, 0]]
+    return np.asarray(affine @ inv_ornt_aff(towards, stored), float)
 
 
 def _reorient(voxels: np.ndarray, transform: Any) -> np.ndarray:

@@ -32,13 +32,22 @@ def main() -> None:
 
 
 def _answer(given: Namespace) -> str:
-    from lightning_liver.commands.compare import comparison, status  # here, so that --help is quick
+    from lightning_liver.commands.compare import comparison, paper, status  # here, so that --help is quick
 
     if given.status:
         return status(given.folders)
+    if given.paper:
+        _refuse_beside_a_table(given)
+        return paper(given.folders, given.metric, given.baseline, given.within, given.figures, given.paper)
     command = shlex.join(["liver-compare", *sys.argv[1:]])
     what = (given.folders, given.metric, given.baseline, given.within, given.effects, given.plan)
     return comparison(*what, given.write, given.figures, command)
+
+
+def _refuse_beside_a_table(given: Namespace) -> None:
+    others = {"--write": given.write, "--effects": given.effects, "--plan": given.plan is not None}
+    if typed := [option for option, value in others.items() if value]:
+        raise LiverError(f"--{given.paper}: expected without {typed[0]}, which it does not show; leave one of them out")
 
 
 def _parser() -> ArgumentParser:
@@ -76,6 +85,14 @@ def _parser() -> ArgumentParser:
         help="show last which differences of Dice the study can tell, and how many patients, folds and seeds, and what "
         "time, it takes to tell this one, such as 0.02",
     )
+    for form in ("latex", "markdown"):
+        parser.add_argument(
+            f"--{form}",
+            dest="paper",
+            action="store_const",
+            const=form,
+            help=f"print the means and the paired differences as tables in {form.capitalize()} alone, for a paper",
+        )
     parser.add_argument(
         "--status",
         action="store_true",
@@ -90,8 +107,8 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--figures",
         metavar="FOLDER",
-        help="write a forest plot there, the heat map of a two-option sweep and, if losses were measured, "
-        "loss_by_metric.csv and its picture",
+        help="write a forest plot there, as PNG and, at the width of a journal's column, as PDF and SVG; the heat map "
+        "of a two-option sweep and, if losses were measured, loss_by_metric.csv and its picture",
     )
     return parser
 

@@ -8,6 +8,7 @@ from lightning_liver.comparison.effects import effects_text
 from lightning_liver.comparison.figures import draw, image_lines, write_figures
 from lightning_liver.comparison.loss_metric import loss_metric_text
 from lightning_liver.comparison.loss_scores import LossScores, loss_scores
+from lightning_liver.comparison.paper import paper_tables, write_paper_figures
 from lightning_liver.comparison.plan import StudyPlan, plan_text, plans
 from lightning_liver.comparison.readme import MarkedBlock, check_marks, write_block
 from lightning_liver.comparison.runs import status_rows
@@ -29,6 +30,22 @@ def status(places: Sequence[str]) -> str:
     states = [str(row["status"]) for row in rows]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
     return f"{text_table(rows)}\n\n{len(rows)} runs: {counts}"
+
+
+def paper(
+    places: Sequence[str], metric: str, baseline: str | None, within: Sequence[str], figures: str | None, form: str
+) -> str:
+    """Return the tables of a comparison for a paper, see paper_tables; with `figures` write its figures there.
+
+    Raises:
+        LiverError: as comparison.
+    """
+    runs, options = results.gather(map(Path, places)), tuple(dict.fromkeys(within))
+    compared = study(runs, STRUCTURES[metric], baseline=baseline, within=options)
+    _write_figures([figures], compared, loss_scores(runs, options), [])
+    if figures:
+        write_paper_figures(Path(figures), compared)
+    return paper_tables(compared, form)
 
 
 def comparison(
@@ -71,6 +88,8 @@ def comparison(
     fair = _fair_results([*places, *([str(Path(readme).parent)] if readme else [])])
     text = "\n\n".join(filter(None, [*parts, *map(fair_text, fair), *map(plan_text, planned)]))
     images = _write_figures([figures, str(Path(readme).parent) if readme else None], compared, losses, planned)
+    if figures:
+        write_paper_figures(Path(figures), compared)
     if readme:
         results.write_results(Path(readme).with_name(results.NAME), runs, options)
         if fair:

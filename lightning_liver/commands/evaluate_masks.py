@@ -54,7 +54,10 @@ def evaluate_masks(cfg: DictConfig, folder: Path) -> Figures:
     figures = data_set_figures(list(cases.values()), "test")
     write_json_whole(files.metrics, figures | {"mode": cfg.mode, "tolerance_mm": cfg.tolerance_mm})
     tables = score_tables(list(cases.values()), list(owners.values()), figures, cfg.tolerance_mm)
-    log.info(f"{cfg.predictions} against {cfg.truth}\n\n{tables}\n\n{folder}")
+    log.info(
+        f"{cfg.predictions} against {cfg.truth}\n\n{tables}\n\n{folder}\n"
+        f"To compare with another tool's masks, score them too: liver-compare {folder} OTHER_FOLDER"
+    )
     return figures
 
 

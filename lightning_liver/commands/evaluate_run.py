@@ -75,7 +75,7 @@ def evaluate_run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     callbacks = [by_domain, volumes, calibration, UncertaintyAgainstMistakes()]
     logged = bare_trainer(resolve_auto(build(cfg.trainer)), callbacks=callbacks).test(task, module, verbose=False)[0]
     rows = write_scores(folder, store, volumes.scores, calibration.bins)
-    draw_cases(RunFolder(folder).pictures, store, rows, volumes.kept, module.normalization.window_hu)
+    draw_cases(RunFolder(folder).pictures, store, rows, volumes.shown, module.normalization.window_hu)
     metrics: dict[str, Any] = {name: or_none(value) for name, value in logged.items() if name.startswith("test/")}
     metrics |= run_figures(volumes.scores) | {"mode": cfg.mode, "tolerance_mm": cfg.tolerance_mm}
     if trained.statistics is not None:

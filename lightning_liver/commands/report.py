@@ -7,12 +7,16 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from lightning_liver.errors import first_line
+from lightning_liver.errors import LiverError, first_line
 from lightning_liver.files import required_run, write_whole
 from lightning_liver.report.html.report import write_report
+from lightning_liver.report.methods import study_text
 from lightning_liver.run_folder import RunFolder
+from lightning_liver.runs.contents import read_contents
 from lightning_liver.runs.differences import differences
 from lightning_liver.runs.environment import environment
+from lightning_liver.runs.overview import training_runs
+from lightning_liver.runs.status import COMPLETE
 from lightning_liver.tables import write_json_whole
 from lightning_liver.types.options import Switch, check
 
@@ -28,6 +32,23 @@ def report(cfg: DictConfig, folder: Path) -> Path:
     path = write_report(required_run(cfg.run))
     log.info(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return path
+
+
+def methods(cfg: DictConfig, folder: Path) -> str:
+    """Print how a run, or the complete runs of a study in the folder that `run` names, were made, in plain words.
+
+    Raises:
+        LiverError: there is no complete run, or one of its files is damaged.
+    """
+    place = required_run(cfg.run)
+    complete = sorted(line.folder for line in training_runs([place]) if line.status == COMPLETE)
+    if not complete:
+        raise LiverError(
+            f"run={place}: expected a complete run, or a folder of such runs; liver-runs {place} lists them"
+        )
+    text = study_text([read_contents(run) for run in complete])
+    log.info(text)
+    return text
 
 
 def wants_report(cfg: DictConfig) -> bool:

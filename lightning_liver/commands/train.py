@@ -201,6 +201,6 @@ def _write_cases(run: TrainingRun, folder: Path) -> list[Row]:
         scores=measures.volumes.scores,
         calibration=measures.calibration.bins,
         losses=measures.losses.per_case(),
-        predictions=measures.volumes.kept,
+        shown=measures.volumes.shown,
         window_hu=run.data.normalization.window_hu,
     )

@@ -64,6 +64,7 @@ def view(cfg: DictConfig, folder: Path) -> None:
         first=first,
         window_hu=trained.normalization.window_hu,
         scores=read_lines(RunFolder(run).cases) or (),
+        lesions=read_lines(RunFolder(run).lesions) or (),
     )
     with loopback_server(shown, port) as server:
         address = f"http://{LOOPBACK}:{server.server_port}/"

@@ -18,6 +18,8 @@ from lightning_liver.runs.status import json_of, status_of
 from lightning_liver.runs.timing import read_timing
 from lightning_liver.tables import Row
 
+_PLACES = ("predictions", "run")  # whose masks were scored
+_OF_EVALUATION = (*_PLACES, "mode", "tolerance_mm")  # what tells evaluations apart
 UNKNOWN = "?"  # the configuration of a folder without a config
 LESION_FIGURES = ("recall_50", "precision_50")  # of lesions detected with an overlap of half
 
@@ -77,12 +79,13 @@ class Run:
 def read_runs(folders: Iterable[Path]) -> list[Run]:
     """Read the runs in and below some folders, each once, by path.
 
-    Folders of other commands are skipped; an empty folder directly below a given one is a run that has not begun.
+    Folders of other commands are skipped, but for those of liver-evaluate that are given themselves: they count as a
+    complete run of whose masks they scored. An empty folder directly below a given one is a run that has not begun.
 
     Raises:
         LiverError: a folder is missing or has no run, or a run's files are damaged.
     """
-    found: set[Path] = set()
+    folders, found = list(folders), set[Path]()
     for folder in folders:
         if not folder.is_dir():
             raise LiverError(
@@ -93,7 +96,9 @@ def read_runs(folders: Iterable[Path]) -> list[Run]:
         if not begun | empty:
             raise LiverError(f"{folder}: no run in it or below; give a folder with a {NAMES.config}, or one above it")
         found |= begun | empty
-    return [run for run in map(_read_run, sorted(found)) if run is not None]
+    named = {folder.resolve() for folder in folders}
+    runs = [_read_run(folder, is_named=folder in named) for folder in sorted(found)]
+    return _with_short_names([run for run in runs if run is not None])
 
 
 def complete_runs(runs: Iterable[Run]) -> list[Run]:
@@ -150,10 +155,12 @@ def status_rows(runs: Sequence[Run]) -> list[Row]:
     ]
 
 
-def _read_run(folder: Path) -> Run | None:
+def _read_run(folder: Path, *, is_named: bool) -> Run | None:
     settings = read_settings(folder)
     if settings and "loss._target_" not in settings:
-        return None  # of liver-prepare, liver-summary and the like
+        if not (is_named and _is_evaluation(settings)):
+            return None  # of liver-prepare, liver-summary and the like
+        settings = {name: settings[name] for name in _OF_EVALUATION if settings.get(name)}
     status, reason, progress = status_of(folder)
     seed, fold = (_whole(settings.get(name)) or 0 for name in REPEATS)
     run = Run(folder, status, reason, learnt(settings), seed, fold, progress=progress)
@@ -172,6 +179,26 @@ def _read_run(folder: Path) -> Run | None:
         steps=_whole(metrics.get("steps")),
         seconds=None if seconds is None else round(seconds, 1),
     )
+
+
+def _is_evaluation(settings: Settings) -> bool:
+    return bool(settings.get("predictions") or (settings.get("run") and "tolerance_mm" in settings))
+
+
+def _with_short_names(runs: Sequence[Run]) -> list[Run]:
+    """Give evaluations the last part of the path of their masks or run, where that tells them apart."""
+    paths = {str(run.settings[name]) for run in runs for name in _PLACES if name in run.settings}
+    if len({Path(path).name for path in paths}) < len(paths):
+        return list(runs)
+    return [
+        replace(
+            run,
+            settings={
+                name: Path(str(value)).name if name in _PLACES else value for name, value in run.settings.items()
+            },
+        )
+        for run in runs
+    ]
 
 
 def _number(value: object) -> float | None:

@@ -23,12 +23,13 @@ from lightning_liver.data.resample import grid_shape
 from lightning_liver.data.sources import Case
 from lightning_liver.data.store import (
     CaseRecord,
+    RefusedCase,
     Store,
     forget_open_arrays,
     read_record,
     write_manifest,
 )
-from lightning_liver.errors import LiverError, LiverWarning
+from lightning_liver.errors import LiverError, LiverWarning, first_line
 from lightning_liver.imageio.label_values import LabelValues, label_values
 from lightning_liver.imageio.nifti import read_header
 from lightning_liver.machine import cores
@@ -92,7 +93,8 @@ def prepare(
     except OSError as error:
         raise LiverError(f"{folder}: cannot be written ({error.strerror}); set data.store to another folder") from error
     _report(outcomes, skip_bad)
-    return Store(folder, {o.record.name: o.record for o in outcomes if o.record is not None})
+    refused = tuple(RefusedCase(o.case.name, o.case.patient, first_line(o.error)) for o in outcomes if o.error)
+    return Store(folder, {o.record.name: o.record for o in outcomes if o.record is not None}, refused)
 
 
 def folder_of(store: Path, spacing_mm: float | None) -> Path:

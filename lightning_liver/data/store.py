@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import blosc2
 import numpy as np
@@ -65,12 +65,21 @@ class CaseRecord:
         return self.labels is not None
 
 
+class RefusedCase(NamedTuple):
+    """A case that could not be prepared and was left out, with the reason."""
+
+    name: str
+    patient: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Store:
-    """The cases of one store that a run uses, by name."""
+    """The cases of one store that a run uses, by name, and those that were refused."""
 
     folder: Path
     cases: Mapping[str, CaseRecord]
+    refused: tuple[RefusedCase, ...] = ()
 
     def read(self, name: str, kind: Kind, z: int) -> Shaped[np.ndarray, "y x"]:
         """Read slice `z` of a case."""

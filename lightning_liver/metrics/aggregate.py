@@ -18,7 +18,8 @@ Figures = dict[str, float | None]
 Row = dict[str, str | int | float | None]
 
 LESION_COLUMNS = (
-    *("case", "patient", "kind", "lesion", "volume_ml", "diameter_mm", "overlap"),
+    *("case", "patient", "kind", "lesion", "volume_ml", "diameter_mm", "slice_index"),
+    *("x_ras_mm", "y_ras_mm", "z_ras_mm", "overlap"),
     *(f"detected_{name}" for name in THRESHOLDS),
 )
 BANDS_MM = {  # diameter of reference lesions
@@ -81,6 +82,8 @@ def _lesion_row(names: Row, lesion: Lesion) -> Row:
         "lesion": lesion.number,
         "volume_ml": lesion.volume_ml,
         "diameter_mm": lesion.diameter_mm,
+        "slice_index": lesion.slice_index,
+        **{f"{axis}_ras_mm": round(mm, 2) for axis, mm in zip("xyz", lesion.centroid_ras_mm, strict=True)},
         "overlap": lesion.overlap,
         **{f"detected_{name}": int(lesion.detected[name]) for name in THRESHOLDS},
     }

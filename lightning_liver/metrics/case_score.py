@@ -10,7 +10,7 @@ from jaxtyping import Bool, UInt8
 from lightning_liver.errors import LiverError
 from lightning_liver.metrics.case_metric import MaskPair, case_metrics
 from lightning_liver.metrics.components import LPS, SPECK, Affine, box_of
-from lightning_liver.metrics.lesions import LesionScore, score_lesions
+from lightning_liver.metrics.lesions import LesionScore, MaskPlace, score_lesions
 from lightning_liver.metrics.mask_score import MaskScore, score_mask
 from lightning_liver.metrics.modes import PENALTY, Mode, mode_of
 from lightning_liver.metrics.voxel_counts import SpacingMm
@@ -53,8 +53,8 @@ def score_case(
         spacing_mm: distance between voxel centres along z, y and x.
         mode: "official" or "corrected", see modes.py, also for empty masks.
         tolerance_mm: largest surface distance that counts as none for surface_dice.
-        affine: of the file, as in Volume. Lesions are numbered in the file's order; official figures depend on it
-            where a prediction spans several of them.
+        affine: of the file, as in Volume. Lesions have their place in its millimetres and are numbered in the file's
+            order; official figures depend on it where a prediction spans several of them.
 
     Raises:
         LiverError: unequal shapes, other labels, unknown mode, a spacing or tolerance out of range.
@@ -62,12 +62,13 @@ def score_case(
     _check_labels(truth, prediction)
     rules = mode_of(mode)
     box = box_of(truth, prediction) or SPECK
+    place = MaskPlace((box[0].start, box[1].start, box[2].start), truth.shape, affine)
     truth, prediction = truth[box], prediction[box]
     pair_of = partial(MaskPair, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm, mode=rules)
     livers = pair_of(truth > 0, _predicted_liver(prediction, rules))
     tumours = pair_of(truth == _TUMOUR, prediction == _TUMOUR)
     structures = {"liver": _score_liver(livers), "tumour": score_mask(tumours)}
-    return CaseScore(mode, structures, score_lesions(tumours, affine), _burden_error(structures, rules))
+    return CaseScore(mode, structures, score_lesions(tumours, affine, place), _burden_error(structures, rules))
 
 
 def _check_labels(truth: LabelVolume, prediction: LabelVolume) -> None:

@@ -158,6 +158,28 @@ def axial_diameters_mm(parts: Components, spacing_mm: tuple[float, float, float]
     return longest
 
 
+def largest_slices(parts: Components) -> Int64[np.ndarray, " parts"]:
+    """Return the index in z of the axial slice with most of each part; of equal ones the lowest."""
+    of_part = np.repeat(np.arange(len(parts.voxels)), np.diff(parts.starts))
+    z, lengths = parts.runs[:, 0].astype(np.int64), parts.runs[:, 3] - parts.runs[:, 2]
+    begins = np.flatnonzero(np.diff(of_part, prepend=-1) | np.diff(z, prepend=-1))  # of the slices of each part
+    if not begins.size:
+        return np.zeros(0, np.int64)
+    areas, owners = np.add.reduceat(lengths, begins), of_part[begins]
+    order = np.lexsort((z[begins], -areas, owners))
+    return z[begins][order][np.diff(owners[order], prepend=-1) > 0]
+
+
+def centroids(parts: Components) -> Float[np.ndarray, "parts 3"]:
+    """Return the mean voxel index (z, y, x) of each part."""
+    if not len(parts.voxels):
+        return np.zeros((0, 3))
+    z, y, first, last = parts.runs.T
+    places = np.column_stack((z, y, (first + last - 1) / 2))
+    sums = np.add.reduceat(places * (last - first)[:, None], parts.starts[:-1], axis=0)
+    return sums / parts.voxels[:, None]
+
+
 def _connect(runs: Runs, shape: tuple[int, ...]) -> tuple[int, Int32[np.ndarray, " n"]]:
     """Return the number of parts and the part of each run, in arbitrary order."""
     found = [meeting(runs + np.array(step, np.int32), runs, shape) for step in ((1, 0, 0, 0), (0, 1, 0, 0))]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -13,10 +14,35 @@ from lightning_liver.metrics.aggregate import LESION_COLUMNS, case_rows, data_se
 from lightning_liver.metrics.calibration import Bins, calibration_rows
 from lightning_liver.metrics.case_score import CaseScore
 from lightning_liver.metrics.intervals import FRACTION, mean_over_patients
+from lightning_liver.report.mistakes import count_mistakes
 from lightning_liver.report.pictures import PictureSlice, best_median_worst, write_pictures
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.tables import Row, text_table, write_csv
 from lightning_liver.types import STRUCTURES
+
+
+class ShownSlice(NamedTuple):
+    """A slice and the predicted labels on it, on the scan's own grid."""
+
+    z: int
+    labels: UInt8[np.ndarray, "y x"]
+
+
+class ShownSlices(NamedTuple):
+    """Slices of a case for its pictures: one with most tumour, and one with most mistakes."""
+
+    representative: ShownSlice
+    worst: ShownSlice
+
+
+def shown_slices(
+    record: CaseRecord, truth: UInt8[np.ndarray, "z y x"], prediction: UInt8[np.ndarray, "z y x"]
+) -> ShownSlices:
+    """Choose the slices of a case to show, from its labels on the scan's own grid."""
+    wrong = count_mistakes(truth, prediction)
+    chosen = (representative_slice(record), wrong.index(max(wrong)))
+    representative, worst = (ShownSlice(z, prediction[z].copy()) for z in chosen)
+    return ShownSlices(representative, worst)
 
 
 def write_scores(folder: Path, store: Store, scores: Mapping[str, CaseScore], calibration: Bins) -> list[Row]:
@@ -39,21 +65,21 @@ def write_cases(
     scores: Mapping[str, CaseScore],
     calibration: Bins,
     losses: Mapping[str, Sequence[float]],
-    predictions: Mapping[str, tuple[int, UInt8[np.ndarray, "y x"]]],
+    shown: Mapping[str, ShownSlices],
     window_hu: tuple[float, float],
 ) -> list[Row]:
     """Write every table and picture of a run's tested cases into its folder; return the rows of cases.csv.
 
     Args:
         losses: values by loss, one for each test case of the split; without any there is no losses.csv.
-        predictions: see draw_cases.
+        shown: slices of each case.
     """
     files = RunFolder(folder)
     write_csv(files.data, data_rows(store, split))
     rows = write_scores(folder, store, scores, calibration)
     if losses:
         write_csv(files.losses, loss_rows(store, split.test, losses))
-    draw_cases(files.pictures, store, rows, predictions, window_hu)
+    draw_cases(files.pictures, store, rows, shown, window_hu)
     return rows
 
 
@@ -65,8 +91,19 @@ def run_figures(scores: Mapping[str, CaseScore]) -> dict[str, float | None]:
 
 
 def data_rows(store: Store, split: Split) -> list[Row]:
-    """Return a row for each case of the split: part, patient and the scan's own grid."""
-    return [
+    """Return a row for each case that was found: part, patient and the scan's own grid.
+
+    The part is one of the split or, of cases outside of it, unused, unlabelled or refused, with the reason.
+    """
+    parts = dict(split.to_dict())
+    used = {name for names in parts.values() for name in names}
+    others = [name for name in store.cases if name not in used]
+    parts["unused"] = [name for name in others if store.cases[name].labelled]
+    parts["unlabelled"] = [name for name in others if not store.cases[name].labelled]
+    refused: list[Row] = [
+        {"part": "refused", "case": c.name, "patient": c.patient, "reason": c.reason} for c in store.refused
+    ]
+    known: list[Row] = [
         {
             "part": part,
             "case": name,
@@ -78,10 +115,12 @@ def data_rows(store: Store, split: Split) -> list[Row]:
             "pixel_mm": record.native_spacing_mm[2],
             "liver_slices": sum(pixels > 0 for pixels in record.liver_pixels),
             "tumour_slices": sum(pixels > 0 for pixels in record.tumour_pixels),
+            "reason": None,
         }
-        for part, names in split.to_dict().items()
+        for part, names in parts.items()
         for name, record in ((name, store.cases[name]) for name in names)
     ]
+    return known + refused
 
 
 def loss_rows(store: Store, cases: Sequence[str], losses: Mapping[str, Sequence[float]]) -> list[Row]:
@@ -124,21 +163,15 @@ def draw_cases(
     folder: Path,
     store: Store,
     rows: Sequence[Row],
-    predictions: Mapping[str, tuple[int, UInt8[np.ndarray, "y x"]]],
+    slices: Mapping[str, ShownSlices],
     window_hu: tuple[float, float],
 ) -> None:
-    """Draw the best, median and worst case by the mean Dice of liver and tumour.
-
-    Args:
-        predictions: for each case the slice to show and the predicted labels on it, on the scan's own grid.
-    """
+    """Draw the best, median and worst case by the mean Dice of liver and tumour; the worst where most is wrong."""
     folder.mkdir(parents=True, exist_ok=True)
-    scores = {
-        case: {str(r["structure"]): float(r["dice"] or 0) for r in rows if r["case"] == case} for case in predictions
-    }
+    scores = {case: {str(r["structure"]): float(r["dice"] or 0) for r in rows if r["case"] == case} for case in slices}
     chosen = best_median_worst({case: sum(dice.values()) / len(dice) for case, dice in scores.items()})
     for role, case in chosen.items():
-        z, prediction = predictions[case]
+        z, prediction = slices[case].worst if role == "worst" else slices[case].representative
         record = store.cases[case]
         shown = PictureSlice(
             case=f"case {case}",

@@ -5,7 +5,7 @@ the viewer's left.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -21,6 +21,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from lightning_liver.report.embedding import DESCRIPTION
+from lightning_liver.report.mistakes import MISTAKES, mistakes
 from lightning_liver.report.numbers import number_text
 
 LabelMap = UInt8[np.ndarray, "y x"]
@@ -28,7 +29,6 @@ Ink = Literal["white", "black"]
 
 # Okabe and Ito, "Color Universal Design" (2008): distinguishable for the colour-blind, also from grey.
 LIVER, TUMOUR = "#56B4E9", "#E69F00"
-FALSE_POSITIVE, FALSE_NEGATIVE = "#F0E442", "#CC79A7"
 BACKGROUND = "#20262C"
 
 
@@ -97,8 +97,7 @@ def panel(ct: Float[np.ndarray, "y x"], truth: LabelMap, prediction: LabelMap) -
 
     Args:
         ct: windowed to [0, 1]; values outside are clipped.
-        truth, prediction: label maps 0, 1, 2. Errors are yellow where the label of the prediction is higher than that
-            of the truth (false positive), purple where it is lower (false negative).
+        truth, prediction: label maps 0, 1, 2. Errors have the colours of MISTAKES.
     """
     grey = np.repeat(np.clip(ct, 0, 1)[..., None], 3, axis=-1)
     parts = [
@@ -148,7 +147,7 @@ def padded_masks(labels: LabelMap) -> Iterator[tuple[str, str, Bool[np.ndarray, 
 
 
 def _tint(
-    grey: Float[np.ndarray, "y x 3"], labels: np.ndarray, colours: tuple[str, str], *, strength: float = 0.55
+    grey: Float[np.ndarray, "y x 3"], labels: np.ndarray, colours: Sequence[str], *, strength: float = 0.55
 ) -> Float[np.ndarray, "y x 3"]:
     rgb = grey.copy()
     for label, colour in enumerate(colours, start=1):
@@ -158,9 +157,8 @@ def _tint(
 
 
 def _tint_errors(grey: Float[np.ndarray, "y x 3"], truth: LabelMap, prediction: LabelMap) -> Float[np.ndarray, "y x 3"]:
-    """Dim a slice and colour its pixels with too high and with too low a label."""
-    wrong = np.where(prediction > truth, 1, 0) + np.where(prediction < truth, 2, 0)
-    return _tint(grey / 2, wrong, (FALSE_POSITIVE, FALSE_NEGATIVE), strength=0.85)
+    """Dim a slice and colour its wrong pixels."""
+    return _tint(grey / 2, mistakes(truth, prediction), [kind.colour for kind in MISTAKES], strength=0.85)
 
 
 def _overview(shown: PictureSlice, window_hu: tuple[float, float]) -> Figure:
@@ -180,7 +178,7 @@ def _overview(shown: PictureSlice, window_hu: tuple[float, float]) -> Figure:
     figure.legend(
         handles=[*_legend("white"), *_error_legend()],
         loc="outside lower center",
-        ncols=6,
+        ncols=8,
         fontsize=9,
         labelcolor="white",
         **_BARE,
@@ -307,4 +305,4 @@ def _legend(ink: Ink) -> list[Line2D]:
 
 
 def _error_legend() -> list[Patch]:
-    return [Patch(color=FALSE_POSITIVE, label="false positive"), Patch(color=FALSE_NEGATIVE, label="false negative")]
+    return [Patch(color=kind.colour, label=kind.label) for kind in MISTAKES]

@@ -35,6 +35,7 @@ class Contents:
         differs: how its config differs from the defaults, see lightning_liver.runs.differences.differences.
         overrides: as typed.
         job: name of the config: train, or evaluate.
+        config_folders: typed as --config-dir.
         choices: of the config's groups.
     """
 
@@ -44,6 +45,7 @@ class Contents:
     overrides: Sequence[str] | None
     swept: bool
     job: str
+    config_folders: Sequence[str]
     differs: Mapping[str, Any] | None
     metrics: Mapping[str, Any]
     cases: Sequence[Line]
@@ -76,7 +78,8 @@ def read_contents(folder: Path, metrics: Mapping[str, Any] | None = None) -> Con
         choices=hydra.get("runtime", {}).get("choices", {}),
         overrides=hydra.get("overrides", {}).get("task"),
         swept=hydra.get("mode") == "MULTIRUN",
-        job=str(hydra.get("job", {}).get("name", "train")),
+        job=str(hydra.get("job", {}).get("config_name") or "train"),
+        config_folders=_typed_folders(hydra),
         differs=json_of(files.differs),
         metrics=metrics if metrics is not None else json_of(files.metrics) or {},
         cases=read_lines(files.cases) or (),
@@ -136,6 +139,11 @@ def _hydra(folder: Path) -> dict[str, Any]:
         return dict(yaml.safe_load(text)["hydra"]) if text else {}
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
+
+
+def _typed_folders(hydra: Mapping[str, Any]) -> list[str]:
+    sources = hydra.get("runtime", {}).get("config_sources") or ()
+    return [str(source["path"]) for source in sources if source.get("provider") == "command-line"]
 
 
 def _split(path: Path) -> dict[str, list[str]] | None:

@@ -16,7 +16,7 @@ from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.metrics.case_score import CaseScore, score_case
 from lightning_liver.metrics.modes import mode_of
 from lightning_liver.metrics.voxel_counts import count_voxels, dice
-from lightning_liver.report.cases import representative_slice
+from lightning_liver.report.cases import ShownSlices, shown_slices
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.options import Millimetres, check
 from lightning_liver.types.tensors import Batch
@@ -57,7 +57,7 @@ class VolumeScores(Callback):
 
     Attributes:
         scores: score of each case by name.
-        kept: representative slice of each case, and the predicted labels on it, on the scan's own grid.
+        shown: slices of each case for its pictures.
     """
 
     def __init__(self, data: SliceDataModule, post_process: PostProcess, *, mode: str, tolerance_mm: float) -> None:
@@ -65,11 +65,11 @@ class VolumeScores(Callback):
         self.records = [data.store.cases[name] for name in self.cases]
         self.post_process, self.mode, self.tolerance_mm = post_process, mode, tolerance_mm
         self.scores: dict[str, CaseScore] = {}
-        self.kept: dict[str, tuple[int, UInt8[np.ndarray, "y x"]]] = {}
+        self.shown: dict[str, ShownSlices] = {}
         self._builder = VolumeBuilder({})
 
     def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.scores, self.kept = {}, {}
+        self.scores, self.shown = {}, {}
         self._builder = VolumeBuilder({c: record.native_shape[0] for c, record in enumerate(self.records)})
 
     def on_test_batch_end(
@@ -86,8 +86,7 @@ class VolumeScores(Callback):
                 tolerance_mm=self.tolerance_mm,
                 affine=np.array(record.affine),
             )
-            z = representative_slice(record)
-            self.kept[self.cases[case]] = (z, predicted[z].copy())
+            self.shown[self.cases[case]] = shown_slices(record, truth, predicted)
 
 
 class PostprocessGains(Callback):

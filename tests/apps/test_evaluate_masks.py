@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.speed.scoring.masks import LPS, SETS
-from lightning_liver.metrics.aggregate import data_set_figures
+from lightning_liver.metrics.aggregate import LESION_COLUMNS, data_set_figures
 from lightning_liver.metrics.case_score import score_case
 from lightning_liver.volume import from_canonical
 from tests.apps.commands import call, run
@@ -38,7 +39,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_files_get_the_figures_that_the_official_scorer_printed(place: Path) -> None:
-    code, output = run("evaluate", *TYPED, folder=place)
+    code, output = run("evaluate", *TYPED, "mode=official", folder=place)
     assert code == 0, output
     metrics = json.loads((place / "out" / "metrics.json").read_text())
     printed = PRINTED["scattered"]
@@ -111,7 +112,7 @@ def test_no_lesion_at_all_leaves_a_table_with_its_header(tmp_path: Path, capfd: 
     write(tmp_path / "p" / "segmentation-1.nii", healthy)
     code, output = call("evaluate", *TYPED, "mode=corrected", folder=tmp_path, capfd=capfd)
     assert code == 0, output
-    header = "case,patient,kind,lesion,volume_ml,diameter_mm,overlap,detected_0,detected_50\n"
+    header = f"{','.join(LESION_COLUMNS)}\n"
     assert (tmp_path / "out" / "lesions.csv").read_text() == header
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     score = score_case(healthy, healthy, spacing_mm=(2.5, 0.75, 0.75), mode="corrected", tolerance_mm=2.0)
@@ -141,3 +142,24 @@ def test_wrong_option_is_reported_by_its_name(
     assert code == 2, output
     assert told in output
     assert "Traceback" not in output
+
+
+def test_masks_of_two_tools_are_paired_and_tested(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for n in range(6):
+        truth = np.zeros((6, 20, 20), np.uint8)
+        truth[1:5, 3:15, 3:15] = 1
+        truth[2:4, 6:10, 6:10] = 2
+        write(tmp_path / "t" / f"segmentation-{n}.nii", truth)
+        for tool, shift in (("near", 1), ("far", 2 + n % 2)):
+            write(tmp_path / tool / f"segmentation-{n}.nii", np.roll(truth, shift, axis=2))
+    for tool in ("near", "far"):
+        typed = ("truth=t", f"predictions={tool}", f"hydra.run.dir=out/{tool}", "workers=0")
+        code, output = call("evaluate", *typed, folder=tmp_path, capfd=capfd)
+        assert code == 0, output
+        assert "liver-compare" in output
+    code, output = call("compare", "out/near", "out/far", "--markdown", folder=tmp_path, capfd=capfd)
+    assert code == 0, output
+    assert re.search(r"predictions=far \| predictions=near \| 6 \| -0\.\d+ .* \| 0\.031 \|", output), output
+    code, output = call("compare", "out/near", "--markdown", "--plan", "0.1", folder=tmp_path, capfd=capfd)
+    assert code == 2
+    assert "--markdown: expected without --plan" in output

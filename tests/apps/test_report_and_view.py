@@ -47,6 +47,15 @@ def test_training_leaves_a_report_before_it_is_complete(place: Path) -> None:
     }
 
 
+def test_methods_of_a_run_are_printed(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, output = call("report", "run=run", "--methods", folder=place, capfd=capfd)
+    assert code == 0, output
+    assert "were split by patient" in output
+    code, output = call("report", "run=scans", "--methods", folder=place, capfd=capfd)
+    assert code == 2
+    assert "expected a complete run" in output
+
+
 def test_report_is_made_again_as_it_was(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = (place / "run" / "report.html").read_bytes()
     copy = shutil.copytree(place / "run", place / "again" / "run")

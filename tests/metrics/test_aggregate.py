@@ -62,7 +62,9 @@ def test_columns_of_the_tables_do_not_change() -> None:
     ]
     found, missed, predicted = lesion_rows("7", "B", score)
     assert list(found) == [
-        *("case", "patient", "kind", "lesion", "volume_ml", "diameter_mm", "overlap", "detected_0", "detected_50")
+        *("case", "patient", "kind", "lesion", "volume_ml", "diameter_mm", "slice_index"),
+        *("x_ras_mm", "y_ras_mm", "z_ras_mm"),
+        *("overlap", "detected_0", "detected_50"),
     ]
     assert [row["detected_50"] for row in (found, missed, predicted)] == [1, 0, 1]
     assert (predicted["kind"], predicted["overlap"]) == ("predicted", 1)

@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from nibabel.affines import apply_affine
+from nibabel.orientations import axcodes2ornt
 
 from lightning_liver.errors import LiverError
 from lightning_liver.metrics.aggregate import data_set_figures
 from lightning_liver.metrics.case_score import CaseScore, score_case
 from lightning_liver.metrics.mask_score import MaskScore
+from lightning_liver.volume import canonical_spacing_mm, to_canonical
 
 SHAPE = (4, 6, 8)
 SPACING_MM = (2.0, 1.0, 0.5)
@@ -171,3 +174,19 @@ def test_foreign_labels_and_modes_are_refused() -> None:
 def test_unequal_shapes_are_refused() -> None:
     with pytest.raises(LiverError, match=r"the truth has \(4, 6, 8\) voxels .* the prediction \(4, 6, 7\)"):
         score(BOTH, BOTH[:, :, :7], "official")
+
+
+@pytest.mark.parametrize("codes", [("L", "P", "S"), ("R", "A", "S"), ("P", "I", "R")])
+def test_a_lesion_has_its_slice_and_its_place_in_the_files_millimetres(codes: tuple[str, str, str]) -> None:
+    stored_mm, stored = (1.5, 2.0, 3.0), np.zeros((20, 24, 28), np.uint8)
+    affine = np.diag((0.0, 0.0, 0.0, 1.0))
+    for n, (axis, direction) in enumerate(axcodes2ornt(codes)):
+        affine[int(axis), n] = direction * stored_mm[n]
+    affine[:3, 3] = (10, -20, 30)
+    stored[3:6, 10:15, 20:24] = 2
+    canonical = np.ascontiguousarray(to_canonical(stored.transpose(2, 1, 0), affine))
+    spacing_mm = canonical_spacing_mm(stored_mm, affine)
+    (lesion, _) = score(canonical, canonical, "corrected", spacing_mm=spacing_mm, affine=affine).lesions.lesions
+    np.testing.assert_allclose(lesion.centroid_ras_mm, apply_affine(affine, (4, 12, 21.5)))
+    axial = next(n for n, code in enumerate(codes) if code in "SI")
+    assert lesion.slice_index in ((3, 5), (10, 14), (20, 23))[axial]  # all slices are equal: an end of them

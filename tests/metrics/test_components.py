@@ -12,7 +12,9 @@ from lightning_liver.metrics.components import (
     Components,
     axial_diameters_mm,
     box_of,
+    centroids,
     components,
+    largest_slices,
     masks_of,
     widened,
 )
@@ -64,6 +66,15 @@ def test_diameter_is_the_longest_distance_of_pixel_corners_in_a_slice(mask: np.n
         for number in range(len(found.voxels))
     ]
     assert axial_diameters_mm(found, SPACING_MM).tolist() == pytest.approx(expected)
+
+
+@relaxed
+@given(mask=masks)
+def test_places_of_parts_are_those_of_their_voxels(mask: np.ndarray) -> None:
+    found = components(mask, LPS)
+    parts = [found.part(number + 1) for number in range(len(found.voxels))]
+    assert largest_slices(found).tolist() == [int(np.bincount(part[:, 0]).argmax()) for part in parts]
+    np.testing.assert_allclose(centroids(found), np.array([part.mean(axis=0) for part in parts]).reshape(-1, 3))
 
 
 def test_diameter_of_a_ball_is_that_of_its_widest_slice() -> None:

@@ -14,7 +14,7 @@ from lightning_liver.types import STRUCTURES
 ROLES = ("best", "median", "worst")
 _VIEWS = {
     "overlay": "CT with contours of truth (solid) and prediction (dashed)",
-    "error": "errors: yellow false positives, purple false negatives",
+    "error": "errors of liver (blue) and tumour (yellow, red)",
 }
 _CT = {"ct": "CT alone"}
 _SIDE = 640  # pixels of the longer side
@@ -27,7 +27,10 @@ def cases_section(contents: Contents) -> Section:
     if not drawn:
         return Section("cases", title, [missing("This run has no pictures of test cases.")])
     folder = RunFolder(contents.folder).pictures
-    intro = "By the mean Dice of liver and tumour; each shows the slice with most tumour, else with most liver."
+    intro = (
+        "By the mean Dice of liver and tumour. Best and median show the slice with most tumour, else with most liver; "
+        "the worst shows the slice in which most pixels are wrong."
+    )
     blocks: list[Block] = [Text(intro)]
     for role, case in drawn.items():
         heading = f"{role.capitalize()}, case {case}: {_scores(contents.cases, case)}".removesuffix(": ")

@@ -5,6 +5,7 @@ from statistics import median
 
 from lightning_liver.data.splits import PARTS
 from lightning_liver.report.html.blocks import Block, Cell, Column, Folded, Section, Table, Text, missing
+from lightning_liver.report.html.flow import flow
 from lightning_liver.report.html.literature import is_phantom
 from lightning_liver.run_folder import NAMES
 from lightning_liver.runs.contents import Contents, Line
@@ -17,7 +18,8 @@ def data_section(contents: Contents) -> Section:
     """Make the section: cases, patients, slices and spacing of each part, and all cases."""
     blocks: list[Block] = [Text(_sentence(contents))]
     if contents.data:
-        blocks += [_parts(contents.data), Folded("Every case", [_cases(contents.data)])]
+        split = [line for line in contents.data if line["part"] in PARTS]
+        blocks += [*flow(contents.data), _parts(split), Folded("Every case of the split", [_cases(split)])]
     elif contents.split:
         blocks.append(missing(f"This run has no {NAMES.data}: only the names of the cases are known."))
         blocks += [_listed(part, contents.split[part]) for part in PARTS]

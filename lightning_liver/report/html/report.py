@@ -7,8 +7,10 @@ from typing import Any
 
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
+from lightning_liver.report.html.advice import advice
 from lightning_liver.report.html.calibration import calibration_section
 from lightning_liver.report.html.cases import cases_section
+from lightning_liver.report.html.checklist import checklist_section
 from lightning_liver.report.html.curves import curves_section
 from lightning_liver.report.html.data import data_section
 from lightning_liver.report.html.decisions import decision_section
@@ -17,6 +19,7 @@ from lightning_liver.report.html.literature import caveat, headlines, literature
 from lightning_liver.report.html.rendering import render
 from lightning_liver.report.html.results import results_section
 from lightning_liver.report.html.setup import configuration_section, reproduction_section
+from lightning_liver.report.html.volumes import volumes_section
 from lightning_liver.report.numbers import counted
 from lightning_liver.run_folder import NAMES, RunFolder
 from lightning_liver.runs.contents import Contents, read_contents
@@ -26,6 +29,7 @@ _SECTIONS = (
     results_section,
     cases_section,
     lesions_section,
+    volumes_section,
     literature_section,
     calibration_section,
     decision_section,
@@ -33,6 +37,7 @@ _SECTIONS = (
     data_section,
     configuration_section,
     reproduction_section,
+    checklist_section,
 )
 
 
@@ -62,13 +67,25 @@ def page(contents: Contents) -> str:
     """Return the page as text."""
     return render(
         "page.html",
-        name=contents.folder.name,
+        name=run_name(contents.folder),
+        date=_date(contents),
+        advice=advice(contents),
         title=verdict(contents),
         headlines=headlines(contents),
         caveat=caveat(contents),
         facts=facts(contents),
         sections=[make(contents) for make in _SECTIONS],
     )
+
+
+def run_name(folder: Path) -> str:
+    """Return the name of a run; where it is only a time of day, with the date above it."""
+    return f"{folder.parent.name} {folder.name}" if re.fullmatch(r"\d\d-\d\d-\d\d", folder.name) else folder.name
+
+
+def _date(contents: Contents) -> str:
+    """Return the day on which the run ended, empty if unknown."""
+    return str((contents.environment or {}).get("finished", ""))[:10]
 
 
 def facts(contents: Contents) -> dict[str, str]:

@@ -37,7 +37,7 @@ def reproduction_section(contents: Contents) -> Section:
     else:
         blocks += [
             Text("This command repeats the run:"),
-            Code(command(contents.overrides, contents.job, swept=contents.swept)),
+            Code(command(contents.overrides, contents.job, contents.config_folders, swept=contents.swept)),
         ]
         blocks.append(
             note(
@@ -52,15 +52,17 @@ def reproduction_section(contents: Contents) -> Section:
     return Section("reproduction", "Reproduction", blocks)
 
 
-def command(overrides: Sequence[str], job: str = "train", *, swept: bool) -> str:
+def command(overrides: Sequence[str], job: str = "train", config_folders: Sequence[str] = (), *, swept: bool) -> str:
     """Return the command line of this run alone.
 
     Args:
         job: the name of its config.
+        config_folders: folders with yamls of the user's own.
         swept: the run was a job of a sweep, which its experiment alone would start again.
     """
     kept = [override for override in overrides if not override.startswith(_NOT_THE_RUN)]
     words = ["python", "train.py"] if job == "train" else [f"liver-{job}"]
+    words += [word for folder in config_folders for word in ("--config-dir", folder)]
     return shlex.join([*words, *kept, *(["hydra.mode=RUN"] if swept else [])])
 
 

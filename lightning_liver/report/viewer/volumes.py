@@ -14,7 +14,6 @@ from lightning_liver.report.viewer.server import Answer, whole
 
 Labels = UInt8[np.ndarray, "z y x"]
 
-FALSE_POSITIVE, FALSE_NEGATIVE = 1, 2
 _TYPE = "application/octet-stream"
 _GZIP_LEVEL = 1
 
@@ -32,12 +31,6 @@ def truth(store: Store, case: str) -> Labels:
     """Return the labels of a case on the store's grid."""
     with reading:
         return np.stack([store.read(case, "labels", z) for z in range(store.cases[case].shape[0])])
-
-
-def errors(prediction: Labels, truth: Labels) -> Labels:
-    """Return FALSE_POSITIVE where the predicted label is higher than the true one, FALSE_NEGATIVE where it is lower."""
-    wrong = FALSE_POSITIVE * (prediction > truth) + FALSE_NEGATIVE * (prediction < truth)
-    return wrong.astype(np.uint8)
 
 
 def mask(record: CaseRecord, labels: Labels) -> Answer:

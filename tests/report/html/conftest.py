@@ -1,17 +1,9 @@
-"""One whole run for tests that only read it, and copies for tests that change it."""
+"""Copies of the whole run for tests that change it."""
 
 import shutil
 from pathlib import Path
 
 import pytest
-
-from tests.report.html.whole_run import write_whole_run
-
-
-@pytest.fixture(scope="session")
-def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run that tests only read."""
-    return write_whole_run(tmp_path_factory.mktemp("runs") / "focal")
 
 
 @pytest.fixture

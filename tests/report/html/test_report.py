@@ -95,7 +95,7 @@ def test_pictures_and_drawings_have_descriptions(page: Read) -> None:
     assert len(pictures) == 9  # of three cases contours, errors, and the CT alone
     assert all("case" in str(each["alt"]) and "Dice of the case" in str(each["alt"]) for each in pictures)
     drawings = [each for tag, each in page.tags if tag == "svg"]
-    assert len(drawings) == 7
+    assert len(drawings) == 10
     assert all(each["role"] == "img" and len(str(each["aria-label"])) > 20 for each in drawings)
 
 

@@ -147,7 +147,7 @@ def calibration_rows() -> list[Row]:
 
 
 def data_rows() -> list[Row]:
-    parts = {"train": ["0", "1", "2"], "val": ["100", "101"], "test": CASES}
+    parts = {"train": ["0", "1", "2"], "val": ["100", "101"], "test": CASES, "unlabelled": ["131"]}
     return [
         {
             "part": part,
@@ -160,10 +160,11 @@ def data_rows() -> list[Row]:
             "pixel_mm": 0.7,
             "liver_slices": 40,
             "tumour_slices": 0 if case == CASES[-1] else 9,
+            "reason": None,
         }
         for part, cases in parts.items()
         for case in cases
-    ]
+    ] + [{"part": "refused", "case": "130", "patient": "patient-130", "reason": "volume-130.nii: damaged"}]
 
 
 def _write_config(folder: Path) -> None:
@@ -179,7 +180,8 @@ def _write_config(folder: Path) -> None:
     overrides = {"task": ["data=lits", "loss=focal", "loss.gamma=3.5"], "hydra": []}
     (folder / ".hydra").mkdir()
     (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(tree))
-    hydra = {"mode": "RUN", "runtime": {"choices": choices}, "overrides": overrides}
+    job = {"name": "${.config_name}", "config_name": "train"}
+    hydra = {"mode": "RUN", "job": job, "runtime": {"choices": choices}, "overrides": overrides}
     (folder / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump({"hydra": hydra}))
 
 

@@ -13,10 +13,10 @@ from hypothesis.extra.numpy import arrays
 
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError
+from lightning_liver.report.mistakes import count_mistakes, mistakes
 from lightning_liver.report.viewer import pages
 from lightning_liver.report.viewer.pages import BUNDLE, routes
 from lightning_liver.report.viewer.server import Answer, Routes
-from lightning_liver.report.viewer.volumes import FALSE_NEGATIVE, FALSE_POSITIVE, errors
 from tests.report.viewer.conftest import moved, stacked
 
 CASES = ("20", "23")
@@ -65,13 +65,32 @@ labels = arrays(np.uint8, (2, 3, 4), elements=st.integers(0, 2))
 
 
 @given(labels, labels)
-def test_errors_are_false_positive_or_false_negative(prediction: np.ndarray, truth: np.ndarray) -> None:
-    wrong = errors(prediction, truth)
+def test_mistakes_are_false_positives_or_negatives_of_liver_or_tumour(
+    prediction: np.ndarray, truth: np.ndarray
+) -> None:
+    kinds = {(0, 1): 1, (1, 0): 2, (0, 2): 3, (1, 2): 3, (2, 0): 4, (2, 1): 4}  # by true and predicted label
+    wrong = mistakes(truth, prediction)
     for index in np.ndindex(truth.shape):
-        expected = FALSE_POSITIVE if prediction[index] > truth[index] else FALSE_NEGATIVE
-        assert wrong[index] == (0 if prediction[index] == truth[index] else expected)
-    swapped = errors(truth, prediction)
-    np.testing.assert_array_equal(wrong == FALSE_POSITIVE, swapped == FALSE_NEGATIVE)
+        assert wrong[index] == kinds.get((int(truth[index]), int(prediction[index])), 0)
+    assert (wrong > 0).sum(axis=(1, 2)).tolist() == count_mistakes(truth, prediction)
+
+
+def test_tumours_are_listed_with_their_place_on_the_stores_grid(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = store.cases["20"]
+    truth = np.asarray(nib.load(record.labels).dataobj) == 2
+    indices = np.argwhere(truth).mean(axis=0)  # i, j, k of the file
+    x_mm, y_mm, z_mm = nib.affines.apply_affine(np.array(record.affine), indices)
+    line = {"case": "20", "kind": "reference", "lesion": "1", "diameter_mm": "9", "detected_0": "1"}
+    where = {"x_ras_mm": str(x_mm), "y_ras_mm": str(y_mm), "z_ras_mm": str(z_mm)}
+    monkeypatch.setattr(pages, "_PAGE", {})
+    lesions, predict = [line | where, line], partial(moved, store)
+    shown = {"run": "r", "first": "20", "window_hu": (-160.0, 240.0), "scores": ()}
+    served = routes(store, CASES, predict, **shown, lesions=lesions)
+    placed, unplaced = json.loads(body(served["/cases.json"]()))["cases"][0]["lesions"]
+    labels = stacked(store, "20", "labels")
+    expected = np.argwhere(labels == 2).mean(axis=0)[::-1]
+    np.testing.assert_allclose(placed["place"], expected, atol=0.75)
+    assert unplaced["place"] is None
 
 
 def test_cases_are_listed_with_their_scores(served: Routes) -> None:

@@ -6,8 +6,10 @@ const LAYERS = [
     swatches: [["true-liver", "liver"], ["true-tumour", "tumour"]] },
   { name: "prediction", title: "Prediction", key: "p", shown: true, opacity: 1, contoured: true, colours: [[124, 242, 192], [255, 107, 107]],
     swatches: [["predicted-liver", "liver"], ["predicted-tumour", "tumour"]] },
-  { name: "error", title: "Errors", key: "e", shown: false, opacity: 0.8, contoured: false, colours: [[240, 228, 66], [204, 121, 167]],
-    swatches: [["false-positive", "false positive"], ["false-negative", "false negative"]] },
+  { name: "error", title: "Errors", key: "e", shown: false, opacity: 0.8, contoured: false,
+    colours: [[86, 180, 233], [0, 114, 178], [240, 228, 66], [213, 94, 0]],
+    swatches: [["liver-too-much", "liver, false positive"], ["liver-missing", "liver, false negative"],
+      ["tumour-too-much", "tumour, false positive"], ["tumour-missing", "tumour, false negative"]] },
 ];
 const WINDOWS = [["Network", null], ["Liver", [0, 200]], ["Lung", [-1350, 150]], ["Bone", [-450, 1050]]];
 const VIEWS = [["Axial", "a"], ["Coronal", "c"], ["Sagittal", "s"], ["All", "m"]];  // in NiiVue's order
@@ -116,7 +118,7 @@ async function addMask(layer, path, mine) {
   const buffer = await fetchBuffer(`${path}${layer.name}.nii.gz`);
   if (mine !== turn) return;
   const name = `${layer.name}.nii.gz`;
-  const image = await niivue.NVImage.loadFromUrl({ url: name, name, buffer, colormap: layer.name, cal_min: 0, cal_max: 2 });
+  const image = await niivue.NVImage.loadFromUrl({ url: name, name, buffer, colormap: layer.name, cal_min: 0, cal_max: layer.colours.length });
   const [, columns, rows] = image.hdr.dims;
   image.name = layer.name;
   layer.labels = image.img;
@@ -135,6 +137,7 @@ async function showCase(n) {
   document.title = `case ${each.name}, ${about.run}`;
   element("title").textContent = `Case ${each.name}`;
   element("subtitle").textContent = subtitle(each);
+  listLesions(each);
   location.replace(`#${encodeURIComponent(each.name)}`);
   notice("Loading the scan", "loading");
   const kept = nv.volumes.length ? [nv.volumes[0].cal_min, nv.volumes[0].cal_max] : about.window_hu;
@@ -158,6 +161,25 @@ async function showCase(n) {
   } catch (error) {
     if (mine === turn) notice(error.message, "failed");
   }
+}
+
+// List true and predicted tumours with their place; a click goes to the middle of one
+function listLesions(each) {
+  element("lesions").hidden = !each.lesions.length;
+  const outcome = { reference: ["missed", "found"], predicted: ["false positive", "correct"] };
+  element("lesion-list").replaceChildren(...each.lesions.map((lesion) => {
+    const kind = lesion.kind === "reference" ? "true" : "predicted";
+    const parts = [`${kind} ${lesion.number}: ${lesion.diameter_mm.toFixed(0)} mm, ${outcome[lesion.kind][Number(lesion.detected)]}`];
+    if (!lesion.place) return make("li", { textContent: parts[0] });
+    const [x, y, z] = lesion.place.map(Math.round);
+    const go = button(`${parts[0]}, slice ${z + 1}`, () => {
+      nv.scene.crosshairPos = nv.vox2frac([...flip(x, y), z]);
+      nv.drawScene();
+      nv.createOnLocationChange();
+    });
+    go.className = lesion.detected ? "" : "wrong";
+    return make("li", {}, go);
+  }));
 }
 
 function subtitle(each) {
@@ -257,9 +279,10 @@ async function start() {
   nv.onLocationChange = (where) => { position = where.vox.map(Math.round); readout(); };
   nv.onIntensityChange = showWindow;
   await nv.attachToCanvas(element("volume"));
-  for (const { name, colours: [one, two] } of LAYERS) {
-    const [R, G, B] = [0, 1, 2].map((part) => [0, one[part], two[part]]);
-    nv.addColormap(name, { R, G, B, A: [0, 255, 255], I: [0, 128, 255] });
+  for (const { name, colours } of LAYERS) {
+    const [R, G, B] = [0, 1, 2].map((part) => [0, ...colours.map((colour) => colour[part])]);
+    const I = [0, ...colours.map((_, n) => Math.round(255 * (n + 1) / colours.length))];
+    nv.addColormap(name, { R, G, B, A: [0, ...colours.map(() => 255)], I });
   }
   buildControls();
   setView(innerWidth < 768 ? 0 : 3);
