@@ -22,7 +22,16 @@ from lightning_liver.errors import LiverError
 
 # What an option is for; every other one changes what a run learns. An entry stands for the options below it, too.
 COMMAND = ("resume", "results", "report", "estimate", "trial", "trust")  # what the command does beside the run
-OUTPUT = ("logger", "trainer.progress", "hydra")
+OUTPUT = (
+    "logger",
+    "tags",
+    "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
+    "trainer.profiler",
+    "callbacks.learning_rate_monitor",
+    "callbacks.rich_progress_bar",
+    "hydra",
+)
 PLACES = (  # where scans lie, and how many processes read them
     "data.root",
     "data.table",
@@ -38,7 +47,8 @@ PLACES = (  # where scans lie, and how many processes read them
 )
 REPEATS = ("seed", "data.fold")  # repeat a configuration, do not make another one
 SCORING, MEASURED = ("scores",), ("test_losses",)  # how the test is scored, and what else it measures
-BUDGET = ("trainer.max_epochs", "trainer.max_minutes")
+BUDGETS = ("max_epochs", "max_steps", "max_minutes")
+BUDGET = tuple(f"trainer.{name}" for name in BUDGETS)
 
 # A run folder may be used again with other values of these. Its metrics.json must hold what is measured.
 REUSED_WITH_OTHER = (*COMMAND, *OUTPUT, *PLACES, *SCORING, *BUDGET)
@@ -50,7 +60,26 @@ _SAME_STUDY = (*COMMAND, *OUTPUT, *PLACES, *SCORING)
 SCRATCH = "lightning_liver.finetune.strategy.Scratch"  # reads none of the options of finetune
 
 # Options that earlier runs lack, with the value that gives the same result: it counts as absent.
-FIRST_VALUES = {"data.phantom_version": 1}
+FIRST_VALUES: dict[str, object] = {
+    "data.phantom_version": 1,
+    "trainer.max_steps": None,
+    "trainer.min_epochs": None,
+    "trainer.min_steps": None,
+    "trainer.limit_train_batches": None,
+    "trainer.limit_val_batches": None,
+    "trainer.limit_test_batches": None,
+    "trainer.fast_dev_run": False,
+    "trainer.accumulate_grad_batches": 1,
+    "trainer.gradient_clip_algorithm": None,
+    "trainer.num_sanity_val_steps": None,
+    "trainer.benchmark": None,
+    "trainer.detect_anomaly": False,
+    "trainer.inference_mode": True,
+    "trainer.profiler": None,
+    "trainer.num_nodes": 1,
+    "trainer.sync_batchnorm": False,
+    "trainer.enable_model_summary": False,
+}
 
 START_FOLDER = Path.cwd()  # where the command was typed
 # Of these only what is named here and in conf/ is built from the config of a run folder, which may be a stranger's.
@@ -62,8 +91,24 @@ _REFUSED = "lightning_liver.config.refuse"
 _ENVIRONMENT = "oc.env"  # a resolver that may be trusted; others could name code
 _OF_OTHER_FOLDERS = ("format", "hydra")  # groups that no run folder names
 
-_RENAMED_DATA = {"loaders": "num_workers", "shares": "sampling"}  # names that no other group uses
-RENAMED = {f"data.{old}": f"data.{new}" for old, new in _RENAMED_DATA.items()}
+# Earlier names of the options of a group, with the present ones; no other group has an option of either name.
+_RENAMED = {
+    "data": {"loaders": "num_workers", "shares": "sampling"},
+    "trainer": {
+        "gradient_clip": "gradient_clip_val",
+        "validate_every": "check_val_every_n_epoch",
+        "log_every": "log_every_n_steps",
+        "progress": "enable_progress_bar",
+    },
+}
+RENAMED = {f"{group}.{old}": f"{group}.{new}" for group, names in _RENAMED.items() for old, new in names.items()}
+
+# trainer.patience=N of earlier runs, which is callbacks.early_stopping now
+_EARLY_STOPPING = {
+    "_target_": "pytorch_lightning.callbacks.EarlyStopping",
+    "monitor": "val/mean/dice_per_case",
+    "mode": "max",
+}
 
 
 def folder() -> Path:
@@ -115,7 +160,11 @@ def identity(cfg: DictConfig) -> str:
     if (plain.get("finetune") or {}).get("_target_") in (None, SCRATCH):
         plain.pop("finetune", None)
     kept = _without(plain, REUSED_WITH_OTHER)
-    kept["data"] = _renamed_value(kept["data"], {new: old for old, new in _RENAMED_DATA.items()})
+    for group, names in _RENAMED.items():
+        kept[group] = _renamed_value(kept[group], {new: old for old, new in names.items()})
+    stopping = (kept.get("callbacks") or {}).get("early_stopping") or {}
+    if {**stopping, "patience": None} == {**_EARLY_STOPPING, "patience": None}:
+        kept["trainer"]["patience"] = kept["callbacks"].pop("early_stopping")["patience"]
     return hashlib.sha256(json.dumps(_without_nulls(kept), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -145,7 +194,11 @@ def read_options(path: Path) -> dict[str, Any]:
     if not isinstance(saved, DictConfig):
         raise ValueError("a mapping is needed")
     plain: Any = OmegaConf.to_container(saved)
-    return renamed(plain)
+    present = renamed(plain)
+    if present.get("trainer"):
+        later = {name.partition(".")[2]: value for name, value in FIRST_VALUES.items() if name.startswith("trainer.")}
+        present["trainer"] = later | present["trainer"]
+    return present
 
 
 def is_library(target: str) -> bool:
@@ -227,14 +280,24 @@ def refuse(message: str) -> None:
 
 
 def renamed(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the options of data their present names, in a config, nested or with dotted names."""
+    """Give the options of data and trainer their present names, in a config, nested or with dotted names."""
     present = {}
     for name, value in tree.items():
-        of_data = name.split(".")[0] == "data"
-        present[_renamed_name(name, _RENAMED_DATA) if of_data else name] = (
-            _renamed_value(value, _RENAMED_DATA) if of_data else value
-        )
-    return present
+        names = _RENAMED.get(name.split(".")[0], {})
+        present[_renamed_name(name, names)] = _renamed_value(value, names) if names else value
+    return _with_early_stopping(present)
+
+
+def _with_early_stopping(tree: dict[str, Any]) -> dict[str, Any]:
+    """Replace trainer.patience by the callback that it was; null was none."""
+    dotted = tree.pop("trainer.patience", None)
+    if dotted is not None:
+        stopping = _EARLY_STOPPING | {"patience": dotted}
+        tree |= {f"callbacks.early_stopping.{name}": value for name, value in stopping.items()}
+    if isinstance(trainer := tree.get("trainer"), dict) and (patience := trainer.pop("patience", None)) is not None:
+        others = tree.get("callbacks") or {}
+        tree["callbacks"] = {**others, "early_stopping": _EARLY_STOPPING | {"patience": patience}}
+    return tree
 
 
 def _renamed_name(name: str, names: Mapping[str, str]) -> str:
@@ -247,6 +310,11 @@ def _renamed_value(value: Any, names: Mapping[str, str]) -> Any:
         return {_renamed_name(str(name), names): _renamed_value(each, names) for name, each in value.items()}
     pointer = re.fullmatch(r"\$\{\.\.(\w+)\}", value) if isinstance(value, str) else None
     return f"${{..{names.get(pointer[1], pointer[1])}}}" if pointer else value
+
+
+def budget_of(trainer: Mapping[Any, Any] | DictConfig) -> str:
+    """Return the option of the trainer that ends a run: max_minutes or max_steps if it is given, else max_epochs."""
+    return next((name for name in ("max_minutes", "max_steps") if trainer.get(name) is not None), "max_epochs")
 
 
 def is_one_of(option: str, options: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ from lightning_liver.build import build
 from lightning_liver.config import (
     BUDGET,
     COMMAND,
+    FIRST_VALUES,
     MEASURED,
     PLACES,
     REPEATS,
@@ -234,6 +235,42 @@ def test_ours_torch_and_trusted_modules_of_a_run_folder_are_built(tmp_path: Path
     assert build(read_config(saved, ["fractions"]).mine) == Fraction(1, 2)
 
 
+def test_trainer_of_earlier_versions_is_read_by_lightnings_names(tmp_path: Path) -> None:
+    saved = tmp_path / "config.yaml"
+    saved.write_text("trainer: {gradient_clip: 2, validate_every: 3, log_every: 5, progress: false, patience: null}\n")
+    read = read_config(saved)
+    assert (read.trainer.gradient_clip_val, read.trainer.check_val_every_n_epoch) == (2, 3)
+    assert (read.trainer.log_every_n_steps, read.trainer.enable_progress_bar) == (5, False)
+    later = {name.removeprefix("trainer.") for name in FIRST_VALUES if name.startswith("trainer.")}
+    assert later <= read.trainer.keys()
+    assert "callbacks" not in read
+    assert not {"patience", "gradient_clip"} & read.trainer.keys()
+
+
+def test_patience_of_earlier_versions_is_early_stopping_with_the_same_run_name(tmp_path: Path) -> None:
+    typed = ["callbacks=early_stopping", "callbacks.early_stopping.patience=4"]
+    now = compose("train", typed)
+    assert renamed({"trainer.patience": 4}) == {
+        f"callbacks.early_stopping.{name}": value for name, value in now.callbacks.early_stopping.items()
+    }
+    before = OmegaConf.create(OmegaConf.to_container(compose("train", [])))
+    assert isinstance(before, DictConfig)
+    before.trainer.patience = 4
+    assert identity(now) == identity(before), "as an earlier version hashed it"
+    before.trainer.patience = None
+    assert identity(before) == identity(compose("train", [])) != identity(now)
+    OmegaConf.save(OmegaConf.create({"trainer": {"patience": 4}, "callbacks": {}}), tmp_path / "config.yaml")
+    assert read_config(tmp_path / "config.yaml").callbacks.early_stopping == now.callbacks.early_stopping
+
+
+# Hash of trainer.gradient_clip=2 before it was renamed
+CLIPPED = "20fdad7c9a466b3c"
+
+
+def test_renamed_options_count_under_their_first_names() -> None:
+    assert identity(compose("train", ["trainer.gradient_clip_val=2"])) == CLIPPED
+
+
 def test_scratch_is_left_out_of_a_run_s_identity() -> None:
     scratch = compose("train", [])
     assert type(instantiate(scratch.finetune)).__name__ == "Scratch"
@@ -243,7 +280,8 @@ def test_scratch_is_left_out_of_a_run_s_identity() -> None:
 
 DIFFERS_IN_RESULT = ("seed=3", "data.fold=1", "loss=focal", "test_losses=all", "data.context=1", "finetune=full")
 SAME_RESULT = (
-    *("results=a.csv", "report=false", "estimate=true", "resume=a", "trial=a", "logger=csv", "trainer.progress=false"),
+    *("results=a.csv", "report=false", "estimate=true", "resume=a", "trial=a", "logger=csv", "tags=[a]"),
+    *("trainer.enable_progress_bar=false", "trainer.enable_model_summary=true", "trainer.profiler=simple"),
     *("data.workers=1", "data.num_workers=1", "scores.tolerance_mm=1", "trainer.max_epochs=3"),
     *("trainer.max_minutes=3", "finetune.source=a"),
 )
@@ -262,5 +300,5 @@ def test_a_run_folder_is_refused_for_another_value(override: str) -> None:
 def test_every_option_that_has_a_purpose_exists() -> None:
     choices = (["finetune=full", "test_losses=all"], ["data=lits", "data.root=/a"], ["data=csv", "data.table=/a.csv"])
     known = {name for each in choices for name in flat(OmegaConf.to_container(compose("train", each)))}  # type: ignore[arg-type]
-    for option in (*COMMAND, *PLACES, *REPEATS, *SCORING, *MEASURED, *BUDGET, "logger", "trainer.progress"):
+    for option in (*COMMAND, *PLACES, *REPEATS, *SCORING, *MEASURED, *BUDGET, "logger", "trainer.enable_progress_bar"):
         assert any(is_one_of(name, (option,)) for name in known), option

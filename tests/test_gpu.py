@@ -76,7 +76,9 @@ def test_every_precision_trains_and_the_cpu_scores_its_weights_equally(
 def test_trainer_gpu_compiles_its_steps(place: Path) -> None:
     """Run in a process of its own: torch cannot compile the checks of annotations of this one."""
     small = [option for option in small_run(place / "scans", "recipe") if not option.startswith("trainer")]
-    code, output = run("train", *small, "trainer=gpu", "trainer.max_epochs=1", "trainer.progress=false", folder=place)
+    code, output = run(
+        "train", *small, "trainer=gpu", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", folder=place
+    )
     assert code == 0, output
     assert "channels last, compiled" in output
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from lightning_liver.apps.main import EXPECTED, Job, command, stop, with_home
+from lightning_liver.config import BUDGET
 from lightning_liver.errors import LiverError
 from lightning_liver.help.screen import FLAGS
 from lightning_liver.run_folder import NAMES, RunFolder
 
-_OF_RESUMING = ("trainer.max_epochs=", "trainer.max_minutes=", "trust=")
+_OF_RESUMING = (*(f"{option}=" for option in BUDGET), "trust=")
 _YES = ("true", "yes", "on", "1")  # as YAML has them, and what people type
 
 
@@ -69,7 +70,7 @@ def _run_folder(typed: str) -> Path:
 def _refuse_changes(others: list[str]) -> None:
     if changed := [argument for argument in others if not argument.startswith(_OF_RESUMING)]:
         raise LiverError(
-            "resume= continues a run with its own config; only a longer trainer.max_epochs or trainer.max_minutes may "
+            f"resume= continues a run with its own config; only a longer {' or '.join(BUDGET)} may "
             f"be given, not {' '.join(changed)}"
         )
 

@@ -30,7 +30,7 @@ from lightning_liver.sweep.design import jobs as designed
 from lightning_liver.sweep.fair_table import read_fair
 from lightning_liver.tables import duration
 from lightning_liver.training.memory_format import choose_memory_format
-from lightning_liver.training.settings import TrainerOptions, resolve_auto
+from lightning_liver.training.settings import TrainerOptions, limit_of, resolve_auto, shortened
 from lightning_liver.training.stopwatch import seconds_of
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.options import Count, check
@@ -159,19 +159,22 @@ def _seconds_a_run(plan: Plan, cfg: DictConfig) -> tuple[float, str]:
 
 def _measured(cfg: DictConfig, at_once: int) -> tuple[float, str]:
     """Time a few steps of training and of evaluation, and multiply by their number."""
-    options = resolve_auto(build(cfg.trainer))
+    options = resolve_auto(shortened(build(cfg.trainer)))
     torch.set_num_threads(cfg.trainer.threads or max(threads() // at_once, 1))
     slices: SliceOptions = build(cfg.data.slices)
     step = _Step(build(cfg.model), build(cfg.loss), build(cfg.optimizer), options)
     choose_memory_format(step.network, options, (slices.batch_size, slices.channels, *slices.size_yx))
     step_s = _seconds(lambda: step.train(*_batch(slices, slices.batch_size, slices.size_yx)), step.device)
-    steps = options.max_epochs * max(slices.slices_per_epoch // slices.batch_size, 1)
+    batches = limit_of(max(slices.slices_per_epoch // slices.batch_size, 1), options.limit_train_batches)
+    steps = options.max_epochs * batches
+    if options.max_steps is not None:
+        steps = options.max_steps * options.accumulate_grad_batches
     fit_s = 60 * options.max_minutes if options.max_minutes else steps * step_s
     records = _records(cfg.data)
     if not records:
         return fit_s, f"{step_s * 1000:.0f} ms a step; preparing and testing not included"
     slice_s = _seconds(lambda: step.predict(*_batch(slices, 1, records[0].shape[1:])), step.device)
-    validations = 0 if options.max_minutes else max(options.max_epochs // options.validate_every, 1)
+    validations = 0 if options.max_minutes else max(steps // batches // options.check_val_every_n_epoch, 1)
     fold = sum(record.shape[0] for record in records) / cfg.data.folds
     # the best weights evaluate the whole fold and about as many test slices
     evaluated = validations * min(fold, slices.val_slices or math.inf) + 2 * fold

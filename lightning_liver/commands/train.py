@@ -29,6 +29,7 @@ from lightning_liver.training.assembly import TrainingRun, assemble
 from lightning_liver.training.domain_statistics import adapt, remember_target, say_adapted
 from lightning_liver.training.forgetting import forgetting
 from lightning_liver.training.run_state import RunState, locked
+from lightning_liver.training.settings import TrainerOptions, check_trainer, shortened
 from lightning_liver.training.start import learning_from_target
 from lightning_liver.training.stopwatch import Stopwatch
 from lightning_liver.training.trainer import log_hyperparameters, quieten
@@ -53,10 +54,10 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         return {}
     with locked(folder) as state:
         quieten()
-        options = state.bind(build(cfg.trainer), identity(cfg))
+        options = state.bind(_trainer_options(cfg), identity(cfg))
         _keep_config(cfg, state.files)
         if state.is_complete:
-            log.info(f"{folder} is complete. To train on, give it a longer trainer.max_epochs or trainer.max_minutes.")
+            log.info(f"{folder} is complete. To train on, give it a longer trainer.{options.budget}.")
             return state.metrics()
         _raise_if_pruned(cfg, state)
         with_report, watch = wants_report(cfg), Stopwatch()
@@ -99,6 +100,12 @@ def _keep_config(cfg: DictConfig, files: RunFolder) -> None:
     if not files.config.exists():
         files.hydra.mkdir(parents=True, exist_ok=True)
         write_whole(files.config, OmegaConf.to_yaml(cfg))
+
+
+def _trainer_options(cfg: DictConfig) -> TrainerOptions:
+    options: TrainerOptions = build(cfg.trainer)
+    check_trainer(options)
+    return shortened(options)
 
 
 def _raise_if_pruned(cfg: DictConfig, state: RunState) -> None:

@@ -210,7 +210,7 @@ class SliceDataModule(pl.LightningDataModule):
         steps = self.planned_steps()
         if steps is None or self.trainer is None:
             return math.inf
-        return max(steps - self.trainer.global_step, 0) * self.options.batch_size
+        return max(steps - self.trainer.global_step, 0) * self.trainer.accumulate_grad_batches * self.options.batch_size
 
     def _processes(self) -> tuple[int, int]:
         trainer = self.trainer

@@ -11,6 +11,25 @@ from omegaconf import DictConfig
 from lightning_liver.config import RENAMED
 from lightning_liver.help import options
 
+# Options of earlier versions, and arguments of Lightning's Trainer, that something else stands for.
+NOT_OPTIONS = {
+    "trainer.patience": "early stopping is a callback; callbacks=early_stopping callbacks.early_stopping.patience=N",
+    "trainer.callbacks": "callbacks are a group; use callbacks=early_stopping, or a yaml of your own",
+    "trainer.logger": "loggers are a group; use logger=csv, or logger=[tensorboard,wandb] for several",
+    "trainer.max_time": "it would end the training, but not the schedule of the learning rate; use trainer.max_minutes",
+    "trainer.val_check_interval": "checkpoints are whole epochs; shorten the epoch with data.slices_per_epoch",
+    "trainer.overfit_batches": "use debug=overfit, or data.overfit=true with a small data.slices_per_epoch",
+    "trainer.limit_predict_batches": "liver-predict segments whole scans; name fewer of them with input=",
+    "trainer.enable_checkpointing": "the test needs the best checkpoint, and resume= the last one; leave it out",
+    "trainer.barebones": "a run folder needs checkpoints and curves; leave it out, and use logger=none callbacks=none",
+    "trainer.default_root_dir": "the run folder is Hydra's; use hydra.run.dir=FOLDER",
+    "trainer.use_distributed_sampler": "the samplers divide the slices among processes themselves; leave it out",
+    "trainer.reload_dataloaders_every_n_epochs": "each epoch draws new slices as it is; leave it out",
+    "trainer.plugins": "an object cannot be typed; name trainer.precision and trainer.strategy, or add a callback",
+    "trainer.enable_autolog_hparams": "every logger gets the hyper-parameters; logger=none is without",
+    "trainer.model_registry": "checkpoints stay in the run folder; liver-export hands a network on",
+}
+
 
 def proposal(typed: str, known: Iterable[str]) -> str:
     """Return "; did you mean ...?" for the nearest name or for one that ends in what was typed, "" if there is none."""
@@ -41,6 +60,8 @@ def no_such_option(typed: str, present: Iterable[str]) -> str:
     Args:
         present: dotted names of the options and groups of the command's config.
     """
+    if typed in NOT_OPTIONS:
+        return f"{typed}: {NOT_OPTIONS[typed]}"
     for old, new in RENAMED.items():
         if f"{typed}.".startswith(f"{old}."):
             return f"{typed}: this option has another name now; use {new}{typed.removeprefix(old)}"

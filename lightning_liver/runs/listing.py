@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning_liver.config import BUDGETS, budget_of
 from lightning_liver.errors import LiverError
 from lightning_liver.run_folder import RunFolder
 
@@ -18,7 +19,7 @@ def is_listed(run: str, results: str | None, trainer: Any) -> bool:
     """Return True if results.csv lists the run with at least the requested budget; False without that file.
 
     Args:
-        trainer: options with max_epochs and max_minutes, which are no part of a run's name.
+        trainer: options with max_epochs, max_steps and max_minutes, which are no part of a run's name.
 
     Raises:
         LiverError: the file is no table of runs.
@@ -37,9 +38,8 @@ def is_listed(run: str, results: str | None, trainer: Any) -> bool:
 
 
 def _is_long_enough(row: Mapping[str, str], trainer: Any) -> bool:
-    """Return True if a run had as many epochs or minutes, or the table has no column of them."""
-    name = "max_epochs" if trainer.max_minutes is None else "max_minutes"
-    budget = row.get(f"trainer.{name}")
-    if budget is None:
-        return True
-    return budget not in ("", "null") and float(budget) >= trainer[name]
+    """Return True if a run had as many epochs, steps or minutes, or the table has no column of budgets."""
+    name = budget_of(trainer)
+    had = {option: row[f"trainer.{option}"] for option in BUDGETS if f"trainer.{option}" in row}
+    given = {option: float(value) for option, value in had.items() if value not in ("", "null")}
+    return not had or (budget_of(given) == name and given.get(name, 0) >= trainer[name])

@@ -68,6 +68,8 @@ def learnt(settings: Settings) -> dict[str, object]:
         for name, value in settings.items()
         if not is_one_of(name, SAME_CONFIGURATION) and not is_first_value(name, value)
     }
+    if not any(is_one_of(name, ("callbacks",)) for name in plain if name != f"callbacks.{_CHOICE}"):
+        plain.pop(f"callbacks.{_CHOICE}", None)  # it only shows more
     if plain.get(f"finetune.{_TARGET}") != SCRATCH and plain.get(f"finetune.{_CHOICE}") != "scratch":
         return plain
     others = {name: value for name, value in plain.items() if not is_one_of(name, ("finetune",))}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning_liver.config import budget_of
 from lightning_liver.errors import LiverError, first_line
 from lightning_liver.files import is_held
 from lightning_liver.run_folder import RunFolder
@@ -72,10 +73,10 @@ def json_of(path: Path) -> dict[str, Any] | None:
 def _progress(chosen: Mapping[str, Any]) -> str:
     if chosen.get("fitted"):
         return "trained, not tested"
-    minutes = chosen.get("max_minutes")
-    if minutes is None:
-        return f"of {chosen['max_epochs']} epochs" if chosen.get("max_epochs") else ""
-    return f"of {chosen['steps']} steps" if chosen.get("steps") else f"of {minutes:g} minutes"
+    name = budget_of(chosen)
+    if name == "max_minutes" and chosen.get("steps"):
+        return f"of {chosen['steps']} steps"
+    return f"of {chosen[name]:g} {name.removeprefix('max_')}" if chosen.get(name) else ""
 
 
 def _reason(log: Path) -> str:

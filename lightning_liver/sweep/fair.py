@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from lightning_liver.config import budget_of
 from lightning_liver.errors import LiverError
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.scalars import read_scalars, while_training
@@ -210,5 +211,5 @@ def _was_rising(run: RunFolder, metric: str) -> bool | None:
 
 
 def _budget(config: DictConfig) -> str:
-    minutes = config.trainer.max_minutes
-    return f"{config.trainer.max_epochs} epochs" if minutes is None else f"{minutes:g} minutes"
+    name = budget_of(config.trainer)
+    return f"{config.trainer[name]:g} {name.removeprefix('max_')}"

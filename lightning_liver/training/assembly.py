@@ -27,7 +27,7 @@ from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.trained import trusted
-from lightning_liver.training.callbacks import Budget, EpochSeeds, StepPlan, Throughput
+from lightning_liver.training.callbacks import Budget, EpochSeeds, StepBudget, StepPlan, Throughput
 from lightning_liver.training.case_callbacks import Calibration, LossesOfCases
 from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
 from lightning_liver.training.compiling import compiled, is_wanted
@@ -36,7 +36,7 @@ from lightning_liver.training.memory_format import choose_memory_format
 from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.pruning import Pruning
 from lightning_liver.training.run_state import RunState
-from lightning_liver.training.settings import TrainerOptions
+from lightning_liver.training.settings import TrainerOptions, first_cases
 from lightning_liver.training.start import (
     begin,
     build_strategy,
@@ -108,8 +108,9 @@ def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Train
     parts = _components(cfg, state.folder)
     options = _execution(options, parts, state)
     in_training = compiled(parts.network, options)
-    store, plan = prepared(cfg.data), StepPlan(state.steps)
-    split, target = _split(cfg.data, store, state.folder), target_store(parts.strategy, cfg.data)
+    store, plan = prepared(cfg.data), StepPlan(options.max_steps or state.steps)
+    split = _split(cfg.data, store, parts.slices, options, state.folder)
+    target = target_store(parts.strategy, cfg.data)
     data = SliceDataModule(store, split, parts.augment, parts.slices, seed=cfg.seed, planned_steps=plan.planned)
     if target is not None:
         data.target = _companion(parts, data, target, options)
@@ -172,8 +173,11 @@ def _execution(options: TrainerOptions, parts: RunComponents, state: RunState) -
     return replace(options, compile=compiles, channels_last=channels_last)
 
 
-def _split(data: DictConfig, store: Store, folder: Path) -> Split:
-    """Return the split that the run began with, else a new one, and write its lists to split.json."""
+def _split(data: DictConfig, store: Store, slices: SliceOptions, options: TrainerOptions, folder: Path) -> Split:
+    """Return the split that the run began with, else a new one, and write its lists to split.json.
+
+    Of the validation and test cases it has as many as trainer.limit_val_batches and trainer.limit_test_batches leave.
+    """
     path = RunFolder(folder).split
     if path.exists():
         kept = Split.read(path)
@@ -182,6 +186,12 @@ def _split(data: DictConfig, store: Store, folder: Path) -> Split:
             raise LiverError(f"{path} names cases that data.root no longer has: {', '.join(gone)}")
         return kept
     split = new_split(data, store)
+    batches = {name: math.ceil(store.cases[name].shape[0] / slices.eval_batch_size) for name in store.labelled()}
+    split = replace(
+        split,
+        val=first_cases(split.val, batches, options.limit_val_batches),
+        test=first_cases(split.test, batches, options.limit_test_batches),
+    )
     path.write_text(json.dumps(split.to_dict(), indent=1) + "\n")
     return split
 
@@ -223,6 +233,8 @@ def _measures(cfg: DictConfig, data: SliceDataModule, test_losses: Mapping[str, 
 def _ending(cfg: DictConfig, options: TrainerOptions, plan: StepPlan, state: RunState) -> list[Callback]:
     """Return the callbacks that may end a run before its epochs are over."""
     callbacks: list[Callback] = []
+    if options.budget == "max_steps":
+        callbacks.append(StepBudget(plan))
     if options.max_minutes is not None:
         callbacks.append(Budget(minutes=options.max_minutes, plan=plan, record=lambda steps: state.record(steps=steps)))
     if cfg.trial:

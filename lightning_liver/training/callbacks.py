@@ -79,7 +79,7 @@ class Throughput(Callback):
 
 @dataclass
 class StepPlan:
-    """Number of steps of the whole run; None until a budget in minutes has fixed it, and always with one in epochs."""
+    """Optimizer steps of the whole run; None until a budget in minutes fixes them, and always with one in epochs."""
 
     steps: int | None
 
@@ -93,7 +93,7 @@ class LossWeights(Callback):
     `train/weight/NAME` is the weight at the epoch's last step, `train/loss/NAME` the mean of the term without it.
 
     Args:
-        planned: number of steps of the whole run where a budget in minutes has fixed it, else None.
+        planned: number of steps of the whole run where a budget in steps or minutes has fixed it, else None.
     """
 
     def __init__(self, planned: Callable[[], int | None]) -> None:
@@ -122,7 +122,35 @@ class LossWeights(Callback):
         return min(trainer.global_step / last, 1.0) if last > 0 else 0.0
 
 
-class Budget(Callback):
+class StepBudget(Callback):
+    """Ends a run with the planned number of optimizer steps; its last epoch may be a short one, and is validated.
+
+    Not by Lightning's max_steps: with it a run resumes at a step, no longer at the end of an epoch.
+    """
+
+    def __init__(self, plan: StepPlan) -> None:
+        self.plan = plan
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.plan.steps is not None and self.plan.steps - trainer.global_step <= steps_of_epoch(trainer):
+            end_after(trainer, self.plan.steps - trainer.global_step)
+
+
+def steps_of_epoch(trainer: pl.Trainer) -> int:
+    """Return the optimizer steps of a whole epoch: the last one may have fewer batches than the others."""
+    return math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+
+
+def end_after(trainer: pl.Trainer, steps: int) -> int:
+    """End the run with this epoch, after so many optimizer steps of it; return their number of batches."""
+    batches = min(steps * trainer.accumulate_grad_batches, int(trainer.num_training_batches))
+    trainer.fit_loop.max_batches = trainer.val_check_batch = batches
+    trainer.fit_loop.max_epochs = trainer.current_epoch + 1
+    trainer.check_val_every_n_epoch = 1
+    return batches
+
+
+class Budget(StepBudget):
     """Trains for a wall-clock budget: times the first steps and a validation, then fixes the number of steps.
 
     From then on the clock no longer counts, so schedule, checkpoints and a resumed run agree on where the end is. The
@@ -139,9 +167,10 @@ class Budget(Callback):
     TIMED_SHARE = 0.1  # of the budget, for machines on which so many steps would take too long
 
     def __init__(self, *, minutes: float, plan: StepPlan, record: Callable[[int], None]) -> None:
-        self.minutes, self.plan, self.record = minutes, plan, record
+        super().__init__(plan)
+        self.minutes, self.record = minutes, record
         self._begin = time.perf_counter()
-        self._marks: list[float] = []  # when the first step began and when each step ended
+        self._marks: list[float] = []  # when the first batch began and when each batch ended
         self._validation_s = 0.0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -156,11 +185,6 @@ class Budget(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._marks = [time.perf_counter()]
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        steps = self.plan.steps
-        if steps is not None and steps - trainer.global_step <= trainer.num_training_batches:
-            self._end_with(trainer, steps - trainer.global_step)
-
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -171,51 +195,45 @@ class Budget(Callback):
         enough = len(self._marks) > self.SETTLING_STEPS + self.TIMED_STEPS
         slow = len(self._marks) > self.SETTLING_STEPS + 1 and timed_s > self.TIMED_SHARE * self.minutes * 60
         if enough or slow or batch_idx + 1 == trainer.num_training_batches:
-            self._fix(trainer)
+            self._fix(trainer, batch_idx + 1)
 
-    def _fix(self, trainer: pl.Trainer) -> None:
+    def _fix(self, trainer: pl.Trainer, batches: int) -> None:
+        """Fix the number of steps, after so many batches of this epoch."""
         timed = self._marks[min(self.SETTLING_STEPS, len(self._marks) - 2) :]
-        step_s = (timed[-1] - timed[0]) / (len(timed) - 1)
-        full = int(trainer.num_training_batches)
-        # not as Lightning's max_steps: with it a run resumes at a step, no longer at the end of an epoch
+        batch_s = (timed[-1] - timed[0]) / (len(timed) - 1)
+        step_s, full = batch_s * trainer.accumulate_grad_batches, steps_of_epoch(trainer)
+        begun = batches % trainer.accumulate_grad_batches > 0 and batches < trainer.num_training_batches
         steps = self.plan.steps = max(
             affordable_steps(
-                left_s(self._begin, self._marks, self.minutes * 60, step_s),
+                left_s(self._begin, self._marks, self.minutes * 60, batch_s),
                 step_s=step_s,
                 validation_s=self._validation_s,
                 validate_every=full * (trainer.check_val_every_n_epoch or 1),
             ),
-            trainer.global_step,
+            trainer.global_step + begun,
         )
         if steps <= full:  # this epoch is the last, and its loader has been asked for all of it
-            fetcher = trainer.fit_loop._data_fetcher
+            last, fetcher = end_after(trainer, steps), trainer.fit_loop._data_fetcher
             if fetcher is not None:
-                fetcher.length = steps
-                fetcher.done = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch = fetcher.fetched >= steps
-            self._end_with(trainer, steps)
+                fetcher.length = last
+                fetcher.done = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch = fetcher.fetched >= last
         self.record(steps)
         log.info(
             f"{step_s * 1000:.0f} ms a step and {self._validation_s:.1f} s a validation: {steps} steps, "
             f"{steps / full:.1f} epochs, for {self.minutes:g} minutes"
         )
 
-    def _end_with(self, trainer: pl.Trainer, batches: int) -> None:
-        """End the run with this epoch, after so many batches."""
-        trainer.fit_loop.max_batches = trainer.val_check_batch = batches
-        trainer.fit_loop.max_epochs = trainer.current_epoch + 1
-        trainer.check_val_every_n_epoch = 1
 
-
-def left_s(begin: float, marks: Sequence[float], budget_s: float, step_s: float) -> float:
+def left_s(begin: float, marks: Sequence[float], budget_s: float, batch_s: float) -> float:
     """Return the seconds of the budget available for steps, including those already done.
 
     The time of a first validation, of a compiler and of starting the workers is taken off.
 
     Args:
         begin: when the budget began to count.
-        marks: when the first step began and when each step ended.
+        marks: when the first batch began and when each batch ended.
     """
-    return budget_s - (marks[-1] - begin) + (len(marks) - 1) * step_s
+    return budget_s - (marks[-1] - begin) + (len(marks) - 1) * batch_s
 
 
 def affordable_steps(seconds: float, *, step_s: float, validation_s: float, validate_every: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from lightning_liver.config import budget_of
 from lightning_liver.errors import LiverError, Pruned, Unfinished
 from lightning_liver.files import clear_partials, write_whole
 from lightning_liver.run_folder import RunFolder
@@ -18,7 +19,7 @@ from lightning_liver.training.settings import TrainerOptions, resolve_auto
 from lightning_liver.types import Metrics
 
 _KEPT = ("accelerator", "precision", "channels_last", "threads")
-_BUDGETS = ("max_epochs", "max_minutes")
+_BUDGETS = ("max_epochs", "max_steps", "max_minutes")
 _PATIENCE_S = 2  # liver-compare --status holds the lock for a moment
 
 
@@ -101,6 +102,7 @@ class RunState:
         if self._known["config"] != config:
             _copy(self.files.hydra_kept, self.files.hydra)  # Hydra wrote the new config before anyone was asked
             raise LiverError(f"{self.folder} holds a run with another config. Name another folder: hydra.run.dir=...")
+        self._known.setdefault("max_steps", None)  # runs began before it was an option
         self._known.setdefault("channels_last", self._known["accelerator"] == "cuda")  # fixed before it was an option
         kept = {name: self._known[name] for name in (*_KEPT, "compile") if name in self._known}
         options = replace(options, **kept)
@@ -132,11 +134,9 @@ def locked(folder: Path) -> Iterator[RunState]:
 
 
 def _longer(options: TrainerOptions, earlier: dict[str, Any]) -> bool:
-    if (options.max_minutes is None) != (earlier["max_minutes"] is None):
-        raise LiverError(
-            "a run counts either epochs or minutes to its end: resume it with the budget that it began with"
-        )
-    name = "max_epochs" if options.max_minutes is None else "max_minutes"
+    name = options.budget
+    if name != budget_of(earlier):
+        raise LiverError("a run counts epochs, steps or minutes to its end: resume it with the one it began with")
     wanted, had = getattr(options, name), earlier[name]
     if wanted < had:
         raise LiverError(f"trainer.{name}={wanted:g} is less than the {had:g} that the run has; it may only grow")

@@ -10,9 +10,10 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
 from lightning_liver.errors import LiverError
@@ -33,29 +34,42 @@ def trainer(
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    timed = options.max_minutes is not None
+    open_ended = options.budget != "max_epochs"
     try:
         made = pl.Trainer(
             default_root_dir=folder,
             accelerator=options.accelerator,
             devices=options.devices,
+            num_nodes=options.num_nodes,
+            sync_batchnorm=options.sync_batchnorm,
             strategy=options.strategy,
             precision=None if options.precision == "auto" else options.precision,
-            max_epochs=-1 if timed else options.max_epochs,
-            gradient_clip_val=options.gradient_clip,
+            max_epochs=-1 if open_ended else options.max_epochs,  # a callback ends it
+            min_epochs=options.min_epochs,
+            min_steps=options.min_steps,
+            limit_train_batches=options.limit_train_batches,  # of whole cases, the data module limits the others
+            accumulate_grad_batches=options.accumulate_grad_batches,
+            gradient_clip_val=options.gradient_clip_val,
+            gradient_clip_algorithm=options.gradient_clip_algorithm,
             # at least once, however short the run
-            check_val_every_n_epoch=options.validate_every
-            if timed
-            else min(options.validate_every, options.max_epochs),
-            num_sanity_val_steps=-1 if timed else 0,  # a budget wants to know what a validation costs
-            log_every_n_steps=options.log_every,
+            check_val_every_n_epoch=options.check_val_every_n_epoch
+            if open_ended
+            else min(options.check_val_every_n_epoch, options.max_epochs),
+            num_sanity_val_steps=-1  # a budget in minutes wants to know what a validation costs
+            if options.max_minutes is not None
+            else options.num_sanity_val_steps or 0,
+            log_every_n_steps=options.log_every_n_steps,
             deterministic=options.deterministic,
+            benchmark=options.benchmark,
+            detect_anomaly=options.detect_anomaly,
+            inference_mode=options.inference_mode,
+            profiler=_profiler(options.profiler, folder),
             use_distributed_sampler=False,  # ours shard
-            enable_model_summary=False,  # the run folder has it
-            enable_progress_bar=options.progress,
+            enable_model_summary=options.enable_model_summary,  # the run folder has a longer one
+            enable_progress_bar=options.enable_progress_bar,
             logger=logger,
             plugins=[WholeCheckpoints()],
-            callbacks=[*_keeping(folder, options.patience), *callbacks, *_watching(bool(logger), options.progress)],
+            callbacks=[*_keeping(folder), *callbacks, *_watching(bool(logger), options.enable_progress_bar, callbacks)],
         )
     except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
         raise LiverError(f"trainer: {error}") from error
@@ -81,16 +95,21 @@ def pretraining_trainer(
         devices=options.devices,
         precision=None if options.precision == "auto" else options.precision,
         max_epochs=epochs,
-        gradient_clip_val=options.gradient_clip,
+        limit_train_batches=options.limit_train_batches,
+        accumulate_grad_batches=options.accumulate_grad_batches,
+        gradient_clip_val=options.gradient_clip_val,
+        gradient_clip_algorithm=options.gradient_clip_algorithm,
         deterministic=options.deterministic,
+        benchmark=options.benchmark,
+        detect_anomaly=options.detect_anomaly,
         limit_val_batches=0,
-        log_every_n_steps=options.log_every,
+        log_every_n_steps=options.log_every_n_steps,
         use_distributed_sampler=False,
         enable_model_summary=False,
-        enable_progress_bar=options.progress,
+        enable_progress_bar=options.enable_progress_bar,
         logger=False,
         plugins=[WholeCheckpoints()],
-        callbacks=[last, *_watching(False, options.progress), *callbacks],
+        callbacks=[last, *_watching(False, options.enable_progress_bar), *callbacks],
     )
 
 
@@ -105,13 +124,20 @@ def bare_trainer(options: TrainerOptions, *, callbacks: Sequence[Callback] = ())
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=options.progress,
+        enable_progress_bar=options.enable_progress_bar,
+        inference_mode=options.inference_mode,
         use_distributed_sampler=False,
         callbacks=list(callbacks),
     )
 
 
-def _keeping(folder: Path, patience: int | None) -> list[Callback]:
+def _profiler(name: str | None, folder: Path) -> Profiler | None:
+    """Return the profiler of this name, which writes fit-profile.txt and the like into the run folder."""
+    kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+    return kinds[name](dirpath=folder, filename="profile") if name else None
+
+
+def _keeping(folder: Path) -> list[Callback]:
     # Saved after validating, when the epoch is whole: a checkpoint in mid-epoch would repeat or lose steps. Lightning's
     # own save_last skips the epochs that were no better, so the last one is kept on its own.
     where: dict[str, Any] = {
@@ -121,8 +147,7 @@ def _keeping(folder: Path, patience: int | None) -> list[Callback]:
     }
     best = _Keeper(filename="best", monitor=MONITORED, mode="max", **where)
     last = _Keeper(filename="last", **where)
-    stop = [EarlyStopping(MONITORED, mode="max", patience=patience)] if patience is not None else []
-    return [best, last, *stop]
+    return [best, last]
 
 
 class _Keeper(ModelCheckpoint):
@@ -153,8 +178,9 @@ def summary_table(network: torch.nn.Module, channels: int, size: tuple[int, int]
     return str(summary)
 
 
-def _watching(logs: bool, progress: bool) -> list[Callback]:
-    bars: list[Callback] = [_ProgressBar(refresh_rate=5)] if progress else []
+def _watching(logs: bool, progress: bool, callbacks: Sequence[Callback] = ()) -> list[Callback]:
+    own_bar = any(isinstance(each, ProgressBar) for each in callbacks)
+    bars: list[Callback] = [_ProgressBar(refresh_rate=5)] if progress and not own_bar else []
     return [*bars, *([LearningRateMonitor("step")] if logs else [])]
 
 

@@ -166,7 +166,7 @@ def test_help_of_a_group_and_of_a_choice_explains_the_options(
 ) -> None:
     _, output = call("train", "--help", "trainer", folder=tmp_path, capfd=capfd)
     assert "Options of every trainer" in output
-    assert "trainer.validate_every=1        epochs from one validation to the next" in output
+    assert "trainer.check_val_every_n_epoch=1        epochs from one validation to the next" in output
     _, output = call("train", "data=phantom_shifted", "--help", folder=tmp_path, capfd=capfd)
     for name in ("data.slice_mm=7.5", "data.cases=24", "data.store", "data.size=128"):
         assert name in output

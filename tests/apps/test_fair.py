@@ -139,7 +139,7 @@ def in_a_tested_run(study: Path) -> bool:
 def test_a_comparison_killed_in_a_trial_and_in_a_run_ends_as_one_that_was_not(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    longer = ("trainer.max_epochs=8", "trainer.progress=false", "data.slices_per_epoch=64", "data.fold=0,1")
+    longer = ("trainer.max_epochs=8", "trainer.enable_progress_bar=false", "data.slices_per_epoch=64", "data.fold=0,1")
     arguments = sweep(scans, *FAIR, "loss=dice,focal", *longer)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     for folder in (killed, whole):

@@ -176,7 +176,7 @@ def kill_once(arguments: list[str], folder: Path, there: Wait) -> Path:
 
 @pytest.mark.slow
 def test_a_sweep_killed_twice_ends_with_the_same_figures_bit_for_bit(scans: Path, tmp_path: Path) -> None:
-    longer = ("trainer.max_epochs=8", "trainer.progress=false", "hydra.sweep.dir=multirun/six")
+    longer = ("trainer.max_epochs=8", "trainer.enable_progress_bar=false", "hydra.sweep.dir=multirun/six")
     arguments = sweep(scans, "loss=bce,dice,focal", "seed=0,1", *longer)
     killed, alone = tmp_path / "killed", tmp_path / "alone"
     killed.mkdir()

@@ -18,6 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.apps.commands import call, run, small_run, start
 from tests.conftest import write_scan
 
+STOPPING = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1")
+
 
 def weights(folder: Path, checkpoint: str = "last") -> dict[str, torch.Tensor]:
     kept = torch.load(folder / "checkpoints" / f"{checkpoint}.ckpt", weights_only=True)["state_dict"]
@@ -222,7 +224,7 @@ def test_a_moved_run_remembers_its_best_score(trained: Path, capfd: pytest.Captu
     [
         (("resume=run", "loss=focal"), "loss=focal"),
         (("resume=run", "trainer.max_epochs=1"), "may only grow"),
-        (("resume=run", "trainer.max_minutes=1"), "epochs or minutes"),
+        (("resume=run", "trainer.max_minutes=1"), "epochs, steps or minutes"),
         (("resume=nowhere",), "not a run folder"),
     ],
 )
@@ -253,7 +255,7 @@ def test_minutes_that_hold_no_epoch_train_and_validate_a_part_of_one(
     trained: Path, every: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     name = f"too-short-{every}"
-    short = ("trainer.max_minutes=0.001", f"trainer.validate_every={every}", "data.slices_per_epoch=1000")
+    short = ("trainer.max_minutes=0.001", f"trainer.check_val_every_n_epoch={every}", "data.slices_per_epoch=1000")
     code, output = call("train", *small_run(trained / "scans", name, *short), folder=trained, capfd=capfd)
     assert code == 0, output
     metrics = json.loads((trained / name / "metrics.json").read_text())
@@ -262,10 +264,53 @@ def test_minutes_that_hold_no_epoch_train_and_validate_a_part_of_one(
     assert (trained / name / "checkpoints" / "best.ckpt").is_file()
 
 
+def test_steps_are_counted_in_groups_of_accumulated_batches(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """An epoch of ten batches has four steps, the last of one batch; the run ends within its second epoch."""
+    options = ("data.slices_per_epoch=40", "data.batch_size=4", "trainer.accumulate_grad_batches=3")
+    arguments = small_run(trained / "scans", "accumulated", *options, "trainer.max_steps=6")
+    code, output = call("train", *arguments, folder=trained, capfd=capfd)
+    assert code == 0, output
+    metrics = json.loads((trained / "accumulated" / "metrics.json").read_text())
+    assert (metrics["steps"], metrics["epochs"]) == (6, 2)
+    code, output = call("train", "resume=accumulated", "trainer.max_steps=5", folder=trained, capfd=capfd)
+    assert (code, "may only grow" in output) == (2, True)
+    code, output = call("train", "resume=accumulated", "trainer.max_steps=11", folder=trained, capfd=capfd)
+    assert code == 0, output
+    metrics = json.loads((trained / "accumulated" / "metrics.json").read_text())
+    assert (metrics["steps"], metrics["epochs"]) == (11, 4)
+
+
+def test_fast_dev_run_writes_a_whole_run_folder(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = small_run(trained / "scans", "fast", "trainer.fast_dev_run=true", "trainer.profiler=simple")
+    code, output = call("train", *arguments, folder=trained, capfd=capfd)
+    assert code == 0, output
+    assert json.loads((trained / "fast" / "metrics.json").read_text())["steps"] == 1
+    split = json.loads((trained / "fast" / "split.json").read_text())
+    assert (len(split["val"]), len(split["test"])) == (1, 1)
+    assert "optimizer_step" in (trained / "fast" / "fit-profile.txt").read_text()
+
+
+@pytest.mark.slow
+def test_accumulated_run_that_is_resumed_ends_with_the_same_weights(
+    trained: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = ("data.slices_per_epoch=40", "scheduler=constant", "trainer.accumulate_grad_batches=3")
+    for name, epochs in (("at-once", 4), ("in-parts", 2)):
+        arguments = small_run(trained / "scans", name, *options, f"trainer.max_epochs={epochs}")
+        assert call("train", *arguments, folder=trained, capfd=capfd)[0] == 0
+    assert call("train", "resume=in-parts", "trainer.max_epochs=4", folder=trained, capfd=capfd)[0] == 0
+    assert equal(weights(trained / "at-once"), weights(trained / "in-parts"))
+
+
 @pytest.mark.slow
 def test_more_minutes_continue_behind_a_short_last_epoch(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Fixed by hand to 2.5 epochs, which a resumed run keeps; with twice the minutes there are twice the steps."""
-    timed = ("trainer.max_minutes=0.001", "data.slices_per_epoch=40", "data.batch_size=4", "trainer.validate_every=2")
+    timed = (
+        "trainer.max_minutes=0.001",
+        "data.slices_per_epoch=40",
+        "data.batch_size=4",
+        "trainer.check_val_every_n_epoch=2",
+    )
     assert call("train", *small_run(trained / "scans", "longer", *timed), folder=trained, capfd=capfd)[0] == 0
     path = trained / "longer" / "chosen.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"steps": 25, "fitted": False}))
@@ -311,12 +356,12 @@ def test_25d_context_trains(trained: Path, capfd: pytest.CaptureFixture[str]) ->
         ("data.split={train:[20,21],val:[22],test:[]}", "logger=none"),
         ("data.size=[32,48]", "data.standardise=false", "augment=none", "loss=focal", "loss.balanced=false"),
         pytest.param(
-            ("optimizer=sgd", "scheduler=polynomial", "trainer.patience=1", "trainer.max_epochs=6", "data.folds=3"),
+            ("optimizer=sgd", "scheduler=polynomial", *STOPPING, "trainer.max_epochs=6", "data.folds=3"),
             marks=pytest.mark.slow,
         ),
-        ("data.spacing_mm=null", "scheduler=constant", "trainer.precision=32-true", "trainer.gradient_clip=null"),
+        ("data.spacing_mm=null", "scheduler=constant", "trainer.precision=32-true", "trainer.gradient_clip_val=null"),
         pytest.param(
-            ("data.spacing_mm=2.2", "loss=dice", "model.norm=instance", "trainer.validate_every=2"),
+            ("data.spacing_mm=2.2", "loss=dice", "model.norm=instance", "trainer.check_val_every_n_epoch=2"),
             marks=pytest.mark.slow,
         ),
     ],

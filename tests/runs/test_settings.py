@@ -10,7 +10,7 @@ from lightning_liver.config import SCRATCH, compose
 from lightning_liver.runs.settings import flat, learnt
 
 REPEATED = (
-    *("seed=3", "data.fold=1", "report=false", "logger=csv", "trainer.progress=false", "data.workers=1"),
+    *("seed=3", "data.fold=1", "report=false", "logger=csv", "trainer.enable_progress_bar=false", "data.workers=1"),
     *("test_losses=all", "finetune.source=a"),
 )
 ANOTHER = ("loss=focal", "data.folds=3", "scores.tolerance_mm=1", "trainer.max_minutes=3", "finetune=full")

@@ -31,5 +31,5 @@ def test_ten_minutes() -> None:
 def test_what_the_start_took_is_gone_and_steps_that_are_done_are_paid_for() -> None:
     """A validation of 10 s, a first step that compiled for 61 s, then five of one second."""
     marks = [110.0, 171.0, 172.0, 173.0, 174.0, 175.0, 176.0]
-    assert left_s(100.0, marks, 600.0, step_s=1.0) == 600 - 10 - 60
-    assert left_s(100.0, [100.0, 101.0], 600.0, step_s=1.0) == 600
+    assert left_s(100.0, marks, 600.0, batch_s=1.0) == 600 - 10 - 60
+    assert left_s(100.0, [100.0, 101.0], 600.0, batch_s=1.0) == 600

@@ -20,13 +20,29 @@ OPTIONS = TrainerOptions(
     compile=None,
     threads=None,
     max_epochs=10,
+    max_steps=None,
     max_minutes=None,
-    gradient_clip=1.0,
-    patience=None,
-    validate_every=1,
-    log_every=10,
+    min_epochs=None,
+    min_steps=None,
+    limit_train_batches=None,
+    limit_val_batches=None,
+    limit_test_batches=None,
+    fast_dev_run=False,
+    accumulate_grad_batches=1,
+    gradient_clip_val=1.0,
+    gradient_clip_algorithm=None,
+    check_val_every_n_epoch=1,
+    num_sanity_val_steps=None,
+    log_every_n_steps=10,
     deterministic=False,
-    progress=False,
+    benchmark=None,
+    detect_anomaly=False,
+    inference_mode=True,
+    profiler=None,
+    num_nodes=1,
+    sync_batchnorm=False,
+    enable_progress_bar=False,
+    enable_model_summary=False,
 )
 
 
@@ -88,7 +104,7 @@ def test_a_longer_budget_reopens_a_run(tmp_path: Path) -> None:
     assert RunState(tmp_path).is_fitted
     bound(tmp_path, replace(OPTIONS, max_epochs=20))
     assert not RunState(tmp_path).is_fitted
-    assert RunState(tmp_path).budget == {"max_epochs": 20, "max_minutes": None}
+    assert RunState(tmp_path).budget == {"max_epochs": 20, "max_steps": None, "max_minutes": None}
     with pytest.raises(LiverError, match="may only grow"):
         bound(tmp_path, replace(OPTIONS, max_epochs=15))
 
@@ -120,7 +136,7 @@ def test_more_minutes_hold_more_steps_in_proportion(tmp_path: Path) -> None:
     assert RunState(tmp_path).steps == 40
     bound(tmp_path, replace(timed, max_minutes=15))
     assert RunState(tmp_path).steps == 60
-    with pytest.raises(LiverError, match="epochs or minutes"):
+    with pytest.raises(LiverError, match="epochs, steps or minutes"):
         bound(tmp_path, OPTIONS)
 
 

@@ -25,7 +25,7 @@ OPTIONS = (
     "data.num_workers=1",
     "model=unet_small",
     "logger=none",
-    "trainer.progress=false",
+    "trainer.enable_progress_bar=false",
 )
 
 
@@ -40,7 +40,11 @@ def timing(policy: str, options: Sequence[str]) -> Timing:
 
 def wait_rows(*, epochs: int, steps: int, runs: int) -> list[Row]:
     """Return a row per policy: fraction of training time and slices a second; median over runs and range."""
-    options = [f"trainer.max_epochs={epochs}", f"trainer.validate_every={epochs}", f"data.slices_per_epoch={8 * steps}"]
+    options = [
+        f"trainer.max_epochs={epochs}",
+        f"trainer.check_val_every_n_epoch={epochs}",
+        f"data.slices_per_epoch={8 * steps}",
+    ]
     taken: dict[str, list[Timing]] = {policy: [] for policy in POLICIES}
     for _ in range(runs):
         for policy in POLICIES:

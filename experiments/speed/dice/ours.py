@@ -80,7 +80,7 @@ def train(job: Job, progress: Progress) -> None:
     progress.preparation_s = time.perf_counter() - began
     precision = resolve_auto(build(compose("train", overrides).trainer)).precision
     progress.notes |= {"validates": validating(job), "precision": precision}
-    sys.argv = ["train.py", *overrides, "trainer.progress=false", f"hydra.run.dir='{folder}'"]
+    sys.argv = ["train.py", *overrides, "trainer.enable_progress_bar=false", f"hydra.run.dir='{folder}'"]
     with patch.object(lightning_liver.commands.train, "trainer", partial(_watched, Minutes(progress))):
         train_py()
 

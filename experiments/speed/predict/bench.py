@@ -46,7 +46,12 @@ Contender = Callable[[], Usage]
 def trained_run(folder: Path, spacing_mm: float, *overrides: str) -> float:
     """Train unet_small on phantoms and return the GFLOP of a slice."""
     options = [f"data.spacing_mm={spacing_mm}", f"data.matrix={MATRIX}", "data.cases=8", "data.standardise=false"]
-    budget = ["model=unet_small", "trainer=cpu", f"trainer.max_minutes={TRAINED_MINUTES}", "trainer.progress=false"]
+    budget = [
+        "model=unet_small",
+        "trainer=cpu",
+        f"trainer.max_minutes={TRAINED_MINUTES}",
+        "trainer.enable_progress_bar=false",
+    ]
     command = [sys.executable, "train.py", *options, *budget, *overrides, "report=false", f"hydra.run.dir={folder}"]
     subprocess.run(command, check=True, cwd=ROOT)
     trained = read_run(folder)

@@ -51,7 +51,7 @@ class Setup:
     def of(cls, *overrides: str, matrix: int, cases: int, steps: int) -> "Setup":
         """Use phantoms on their own grid and an epoch as long as warm-up and a round."""
         data = phantoms.options(matrix, cases)
-        small = ["trainer.progress=false", f"data.size={matrix}"]
+        small = ["trainer.enable_progress_bar=false", f"data.size={matrix}"]
         cfg = compose("train", [*data, *small, *overrides])
         cfg.data.slices_per_epoch = cfg.data.batch_size * (steps + WARM_UP)
         cfg.trainer.max_epochs = 1
@@ -121,9 +121,9 @@ def bare(setup: Setup, batch: Batch, *, memory_format: bool) -> float:
             logits = task.network(batch["image"])
         loss: Any = task.loss(logits.float(), target)
         scaler.scale(loss).backward()
-        if options.gradient_clip:
+        if options.gradient_clip_val:
             scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(task.network.parameters(), options.gradient_clip)
+            torch.nn.utils.clip_grad_norm_(task.network.parameters(), options.gradient_clip_val)
         scaler.step(optimizer)
         scaler.update()
         scheduler.step()

@@ -60,5 +60,5 @@ def finest(logits: Any) -> Masks:
 
 def progress_of(task: Any) -> float:
     """Return the fraction of training that is over, 0 to 1."""
-    steps = task.trainer.estimated_stepping_batches
+    steps = task.planned_steps() or task.trainer.estimated_stepping_batches
     return min(task.global_step / steps, 1.0) if math.isfinite(steps) and steps > 0 else 0.0
