@@ -18,6 +18,7 @@ from tests.conftest import write_scan
 from tests.imageio.dicom_files import ORIGIN_MM, PIXEL_MM, SHAPE, STEP_MM, write_series
 
 CPU = ("trainer=cpu", "trainer.threads=1", "trainer.precision=32-true")
+TRUST = "trust=[tests.inference.marked]"
 LIVER_HU, TUMOUR_HU = 60.0, 130.0
 Predict = Callable[..., str]
 
@@ -55,7 +56,7 @@ def mark(trained: Path, target: Path, liver_hu: float) -> None:
 def predict(place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Predict:
     def command(*arguments: str, expected: int = 0, name: str = "marked") -> str:
         given = arguments if any(a.startswith("run=") for a in arguments) else (f"run={place / name}", *arguments)
-        code, output = call("predict", *CPU, f"output={tmp_path / 'out'}", *given, folder=tmp_path, capfd=capfd)
+        code, output = call("predict", *CPU, TRUST, f"output={tmp_path / 'out'}", *given, folder=tmp_path, capfd=capfd)
         assert code == expected, output
         assert "Traceback" not in output
         return output
