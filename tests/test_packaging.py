@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+import lightning_liver
+
 ROOT = Path(__file__).parents[1]
 
 
 def test_citation_has_the_version_and_licence_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
-    assert f"Version {project['version']}" in (ROOT / "README.md").read_text()
+    assert (cited["version"], cited["license"]) == (lightning_liver.__version__, project["license"])
+    assert f"Version {lightning_liver.__version__}" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.slow

@@ -154,7 +154,12 @@ def test_published_figures_follow_the_means(study: Path, compare) -> None:
 def test_figures_are_written_for_what_is_shown(study: Path, compare) -> None:
     code, output = compare("study", "--metric", "both", "--figures", "new/figures")
     assert code == 0, output
-    assert {path.name for path in (study / "new" / "figures").iterdir()} == {"forest-tumour.png", "forest-liver.png"}
+    assert {path.name for path in (study / "new" / "figures").glob("*.png")} == {
+        "forest-tumour.png",
+        "forest-liver.png",
+    }
+    columns = {path.name for path in (study / "new" / "figures").glob("column-*")}
+    assert columns == {f"column-{name}.{ending}" for name in ("tumour", "liver") for ending in ("pdf", "svg")}
     assert "Training loss against metric" not in output
 
 
@@ -169,7 +174,7 @@ def test_sweep_of_two_options_is_shown_as_a_grid_with_all_pairs_tested(tmp_path:
     assert "Tumour Dice by loss.alpha and loss.gamma" in output
     assert "Holm's correction over 6 tests, all pairs" in output
     assert "Holm's correction over 3 tests" in output
-    assert {path.name for path in (tmp_path / "f").iterdir()} == {"forest-tumour.png", "heatmap-tumour.png"}
+    assert {path.name for path in (tmp_path / "f").glob("*.png")} == {"forest-tumour.png", "heatmap-tumour.png"}
 
 
 def test_measured_losses_are_set_against_metrics(measured: Path, compare) -> None:
