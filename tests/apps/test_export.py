@@ -35,6 +35,7 @@ from tests.optional import needs
 SCRIPT = ROOT / "experiments" / "export" / "predict_onnx.py"
 SEGMENT = ROOT / "lightning_liver" / "formats" / "standalone" / "segment.py"
 NORMALIZATION = {"window_hu": [-160.0, 240.0], "context": 1, "mean": 0.3, "std": 0.25}
+TRUST = f"trust=[{__name__}]"
 RAW = "inference.postprocess.largest_liver=false"  # of a tie that joins two parts, both would differ
 SMALL = ("model.base_channels=4", "model.depth=2", "data.context=1")
 
@@ -220,7 +221,7 @@ def test_a_hub_folder_of_another_kind_of_network_is_not_written(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = run_folder(folder / "run", model={"_target_": f"{__name__}.Levels", "stubborn": False})
-    code, output = call("export", "run=run", "format=hub", folder=folder, capfd=capfd)
+    code, output = call("export", "run=run", "format=hub", TRUST, folder=folder, capfd=capfd)
     assert code == 2, output
     assert "expected a model of lightning_liver, torch, MONAI" in output
     assert sorted(path.name for path in run.iterdir()) == [".hydra", "checkpoints"]
@@ -281,7 +282,7 @@ def test_networks_that_cannot_be_exported_are_refused_with_the_reason(
     folder: Path, option: dict[str, Any], kind: type, code: int, told: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = run_folder(folder / "run", model={"_target_": f"{__name__}.{kind.__name__}", **option})
-    seen, output = call("export", "run=run", "format=torch_export", folder=folder, capfd=capfd)
+    seen, output = call("export", "run=run", "format=torch_export", TRUST, folder=folder, capfd=capfd)
     assert seen == code, output
     assert told in output.replace("\n", " ").replace("Largest", "largest")
     assert (run / "network.pt2").exists() == (code == 0)
