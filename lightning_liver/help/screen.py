@@ -49,9 +49,11 @@ def _typed(group: Group) -> str:
 
 
 def _group(left: str, group: Group, column: int) -> list[str]:
-    """Return a group with its meaning, and below it the names of its choices."""
-    names = _wrapped(", ".join(choice.name for choice in _choices_of(group.name)), column + len(_INDENT))
-    return [*_columns(left, group.meaning, column), *names]
+    """Return a group with its meaning and the names of its choices, below it if one line cannot hold both."""
+    names = ", ".join(choice.name for choice in _choices_of(group.name))
+    if len(lines := _columns(left, f"{group.meaning}: {names}", column)) == 1:
+        return lines
+    return [*_columns(left, group.meaning, column), *_wrapped(names, column + len(_INDENT))]
 
 
 def _topic(command: str, topic: str) -> str:
