@@ -33,7 +33,8 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
-        self.tensorboard = path / "tensorboard"
+        self.scalars = path / "scalars.csv"
+        self.tensorboard = path / "tensorboard"  # of logger=tensorboard
 
         # scores of validation and test cases
         self.decision = path / "decision.json"

@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-OPTIONAL = ("highdicom", "monai", "segmentation_models_pytorch")
+OPTIONAL = ("highdicom", "mlflow", "monai", "segmentation_models_pytorch", "wandb")
 
 
 def needs(package: str) -> None:

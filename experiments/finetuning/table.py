@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from lightning_liver.report.drawing import FAINT, INK, RULE, SMALL, write_png
 from lightning_liver.run_folder import NAMES, RunFolder
-from lightning_liver.runs.scalars import Curve, read_scalars, while_training
+from lightning_liver.runs.scalars import Curve, read_curves, while_training
 from lightning_liver.tables import Row, text_table, write_csv
 
 HERE = Path(__file__).parent
@@ -44,7 +44,7 @@ def read(run: Path) -> Tuned:
     files = RunFolder(run)
     config = OmegaConf.load(files.config)
     choices = OmegaConf.load(files.hydra_config).hydra.runtime.choices
-    logged = read_scalars(files.tensorboard)
+    logged = read_curves(files)
     metrics = json.loads(files.metrics.read_text())
     curves = {s: while_training(logged[f"val/{s}/dice_per_case"], metrics["steps"]) for s in STRUCTURES}
     return Tuned(choices.finetune, config.data.train_patients, config.seed, curves, metrics)

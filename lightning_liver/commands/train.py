@@ -28,11 +28,12 @@ from lightning_liver.tables import Row, or_none
 from lightning_liver.training.assembly import TrainingRun, assemble
 from lightning_liver.training.domain_statistics import adapt, remember_target, say_adapted
 from lightning_liver.training.forgetting import forgetting
+from lightning_liver.training.loggers import finish_loggers
 from lightning_liver.training.run_state import RunState, locked
 from lightning_liver.training.settings import TrainerOptions, check_trainer, shortened
 from lightning_liver.training.start import learning_from_target
 from lightning_liver.training.stopwatch import Stopwatch
-from lightning_liver.training.trainer import log_hyperparameters, quieten
+from lightning_liver.training.trainer import keep_weights, quieten
 from lightning_liver.types import Metrics
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
             metrics |= _test(run, folder)
         rows = _write_cases(run, folder)
         write_timing(folder, replace(timing, test_s=watch.lap()))
-        log_hyperparameters(run.logger, cfg, metrics)
+        finish_loggers(run.loggers, cfg, metrics)
         finish(folder, metrics, with_report=with_report)
         state.complete(metrics)
         log.info(f"{result_table(rows)}\n\nPictures: {state.files.pictures}")
@@ -169,6 +170,7 @@ def _validate(run: TrainingRun, folder: Path, trust: Sequence[str]) -> Metrics:
     Thresholds and post-processing are measured, too, and written to decision.json.
     """
     files = RunFolder(folder)
+    keep_weights(run.trainer)
     _remember_target(run, files)
     progress = run.trainer.strategy.load_checkpoint(files.last, weights_only=True)
     forgotten = forgetting(run.strategy, run.task, files.best, run.options, trust)

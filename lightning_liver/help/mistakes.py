@@ -31,6 +31,9 @@ NOT_OPTIONS = {
 }
 
 
+_RENAMED_CHOICES = {"trainer=debug": "debug=overfit"}
+
+
 def proposal(typed: str, known: Iterable[str]) -> str:
     """Return "; did you mean ...?" for the nearest name or for one that ends in what was typed, "" if there is none."""
     names = sorted(set(known))
@@ -77,6 +80,8 @@ def no_such_option(typed: str, present: Iterable[str]) -> str:
 
 def _wrong_choice(typed: str, known: Iterable[str]) -> str:
     group, _, choice = typed.rpartition("/")
+    if new := _RENAMED_CHOICES.get(f"{group}={choice}"):
+        return f"{group}={choice}: this choice has another name now; use {new}"
     names = [name for name in known if not name.startswith("base")]
     near = proposal(choice, names).replace("mean ", f"mean {group}=")
     return f"{group}={choice}: expected one of {', '.join(names)}{near}"

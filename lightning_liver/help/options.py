@@ -17,7 +17,8 @@ from lightning_liver.config import folder
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, in most builds of PyYAML
 
 REQUIRED, DERIVED = UNTYPED = ("(required)", "(derived)")  # defaults that nobody types
-STUDIES = "experiment"  # the group whose choices only set options of other groups
+STUDIES = "experiment"  # a group whose choices only set options of other groups
+RECIPES = (STUDIES, "debug")  # all of them
 _TUNE = "tune"  # no group, but what a fair comparison tunes of the choices of groups
 _SWEEPERS = "hydra/sweeper"  # Hydra's own group, to which ours adds choices
 _GLOBAL = "# @package _global_"
@@ -130,7 +131,7 @@ def meaning(option: str) -> str:
 
 
 def _choices_of_groups() -> list[tuple[str, Choice]]:
-    return [(group, choice) for group in all_groups() if group != STUDIES for choice in choices(group)]
+    return [(group, choice) for group in all_groups() if group not in RECIPES for choice in choices(group)]
 
 
 def _of(choice: Choice, option: str) -> list[Option]:

@@ -57,7 +57,7 @@ def _choice(group: str, choice: Choice) -> str:
         f"**`{group}={choice.name}`** {' '.join(map(_prose, choice.about))}",
         *[f"It has the options of {', '.join(parents)}."] * bool(parents),
     ]
-    return "\n\n".join(filter(None, [" ".join(about), _table(choice.options) if group != options.STUDIES else ""]))
+    return "\n\n".join(filter(None, [" ".join(about), _table(choice.options) if group not in options.RECIPES else ""]))
 
 
 def _prose(line: str) -> str:

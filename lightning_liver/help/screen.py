@@ -37,8 +37,8 @@ def _overview(command: str) -> str:
     parts: list[Sequence[str]] = [_about(about)]
     if groups:
         listed = [line for left, group in rows for line in _group(left, group, column)]
-        more = f"{typed} --help {groups[0].name} has a line for each choice, and the meanings and units of its options."
-        parts.append((*_wrapped(f"Groups, each with its default and its choices. {more}", 0), *listed))
+        more = f"{typed} --help {groups[0].name} explains them, and their options."
+        parts.append((*_wrapped(f"Groups, each with its default and its choices; {more}", 0), *listed))
     parts.append(("Options", *_options(about.options, column)) if about.options else ())
     parts.append((f"The whole config: {typed} --cfg job; Hydra's own options: {typed} --hydra-help",))
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
@@ -81,7 +81,7 @@ def _chain(choices: dict[str, Choice], name: str) -> list[Choice]:
 
 def _section(group: str, choice: Choice) -> list[str]:
     others = [f"{group}={parent}" for parent in choice.parents if parent != "base"]
-    own = () if group == options.STUDIES else choice.options
+    own = () if group in options.RECIPES else choice.options
     taken_over = [f"The options of {', '.join(others)}, and"] if others and own else []
     title = f"Options of every {group}" if choice.name == "base" else f"{group}={choice.name}"
     return [title, *(() if choice.name == "base" else _about(choice)), *taken_over, *_options(own)]

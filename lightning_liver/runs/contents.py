@@ -11,7 +11,7 @@ import yaml
 from lightning_liver.data.splits import PARTS
 from lightning_liver.errors import LiverError
 from lightning_liver.run_folder import RunFolder
-from lightning_liver.runs.scalars import Curve, read_scalars
+from lightning_liver.runs.scalars import Curve, read_curves
 from lightning_liver.runs.settings import Settings, read_settings
 from lightning_liver.runs.status import json_of
 from lightning_liver.runs.timing import Timing, read_timing
@@ -92,7 +92,7 @@ def read_contents(folder: Path, metrics: Mapping[str, Any] | None = None) -> Con
         chosen=json_of(files.chosen) or {},
         environment=json_of(files.environment),
         transfer=_text(files.transfer),
-        curves=read_scalars(files.tensorboard),
+        curves=read_curves(files),
         config=_text(files.config),
     )
 

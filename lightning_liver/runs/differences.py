@@ -40,7 +40,7 @@ def differences(run: Path) -> dict[str, dict[str, list[Any]]] | None:
 
 
 def _is_compared(group: str) -> bool:
-    return not group.startswith("hydra/") and group != "experiment"
+    return not group.startswith("hydra/") and group not in ("experiment", "debug")
 
 
 def _options(config: Any) -> dict[str, object]:

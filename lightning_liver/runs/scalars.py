@@ -1,10 +1,15 @@
-"""Scalars that a run logged to TensorBoard."""
+"""Scalars that a run logged: scalars.csv, and the event files of TensorBoard in the folders of earlier versions."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lightning_liver.run_folder import RunFolder
+
+_HEADER = ("step", "name", "value")
 
 
 class Point(NamedTuple):
@@ -15,6 +20,37 @@ class Point(NamedTuple):
 
 
 Curve = Sequence[Point]
+
+
+def append_scalars(path: Path, values: Mapping[str, float], step: int) -> None:
+    """Append a row for each scalar of an optimizer step to a scalars.csv."""
+    is_new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([_HEADER] if is_new else [])
+        writer.writerows((step, name, float(value)) for name, value in values.items())
+
+
+def read_curves(files: RunFolder) -> dict[str, Curve]:
+    """Read all curves of a run by name; empty if nothing was logged.
+
+    A run that an earlier version began has those of its event files where they have more points.
+    """
+    recorded, logged = _recorded(files.scalars), read_scalars(files.tensorboard)
+    both = {name: max(recorded.get(name, ()), logged.get(name, ()), key=len) for name in {**logged, **recorded}}
+    return both if recorded else logged
+
+
+def _recorded(path: Path) -> dict[str, Curve]:
+    """Read a scalars.csv; of a step that was logged again, after an interruption, the last value counts."""
+    if not path.exists():
+        return {}
+    curves: dict[str, dict[int, float]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["value"]:  # a run that was killed may have left a part of a row
+                curves.setdefault(row["name"], {})[int(row["step"])] = float(row["value"])
+    return {name: [Point(*each) for each in sorted(values.items())] for name, values in curves.items()}
 
 
 def read_scalars(folder: Path) -> dict[str, Curve]:

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lightning_liver.config import budget_of
 from lightning_liver.errors import LiverError
 from lightning_liver.run_folder import RunFolder
-from lightning_liver.runs.scalars import read_scalars, while_training
+from lightning_liver.runs.scalars import read_curves, while_training
 from lightning_liver.runs.status import json_of
 from lightning_liver.runs.timing import read_timing
 from lightning_liver.sweep.contenders import (
@@ -206,7 +206,7 @@ def _was_rising(run: RunFolder, metric: str) -> bool | None:
     metrics = json_of(run.metrics)
     if metrics is None:
         return None
-    curve = while_training(read_scalars(run.tensorboard).get(metric, ()), metrics["steps"])
+    curve = while_training(read_curves(run).get(metric, ()), metrics["steps"])
     return is_rising(list({point.step: point.value for point in curve}.values()))
 
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -29,14 +29,15 @@ from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.trained import trusted
 from lightning_liver.training.callbacks import Budget, EpochSeeds, StepBudget, StepPlan, Throughput
 from lightning_liver.training.case_callbacks import Calibration, LossesOfCases
-from lightning_liver.training.checks import check_network_and_loss, check_optimizer_and_scheduler
+from lightning_liver.training.checks import check_callbacks, check_network_and_loss, check_optimizer_and_scheduler
 from lightning_liver.training.compiling import compiled, is_wanted
 from lightning_liver.training.domain_statistics import StatisticsByDomain, cases_of_target
+from lightning_liver.training.loggers import build_loggers
 from lightning_liver.training.memory_format import choose_memory_format
 from lightning_liver.training.panels import ValidationPanels
 from lightning_liver.training.pruning import Pruning
 from lightning_liver.training.run_state import RunState
-from lightning_liver.training.settings import TrainerOptions, first_cases
+from lightning_liver.training.settings import TrainerOptions, first_cases, limit_of
 from lightning_liver.training.start import (
     begin,
     build_strategy,
@@ -91,7 +92,7 @@ class TrainingRun(NamedTuple):
     task: SegmentationTask
     data: SliceDataModule
     trainer: pl.Trainer
-    logger: Logger | None
+    loggers: Sequence[Logger]
     options: TrainerOptions
     strategy: Strategy
     measures: Measures
@@ -108,6 +109,7 @@ def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Train
     parts = _components(cfg, state.folder)
     options = _execution(options, parts, state)
     in_training = compiled(parts.network, options)
+    of_user, loggers = _of_user(cfg, options), build_loggers(cfg, state)
     store, plan = prepared(cfg.data), StepPlan(options.max_steps or state.steps)
     split = _split(cfg.data, store, parts.slices, options, state.folder)
     target = target_store(parts.strategy, cfg.data)
@@ -133,11 +135,10 @@ def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Train
     throughput, by_domain = Throughput(), _statistics_by_domain(parts.strategy, data)
     callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4)]
     callbacks += [*start.callbacks, by_domain, *measures.all()]
-    callbacks += [*_ending(cfg, options, plan, state), *(build(each) for each in (cfg.get("callbacks") or {}).values())]
-    logger: Logger | None = build(cfg.logger, save_dir=state.folder) if cfg.logger else None
-    lightning = trainer(options, state.folder, callbacks=callbacks, logger=logger or False)
+    callbacks += [*_ending(cfg, options, plan, state), *of_user]
+    lightning = trainer(options, state.folder, callbacks=callbacks, loggers=loggers)
     _announce(options, split, state.folder)
-    return TrainingRun(task, data, lightning, logger, options, parts.strategy, measures, throughput, by_domain)
+    return TrainingRun(task, data, lightning, loggers, options, parts.strategy, measures, throughput, by_domain)
 
 
 def _components(cfg: DictConfig, folder: Path) -> RunComponents:
@@ -165,12 +166,18 @@ def _components(cfg: DictConfig, folder: Path) -> RunComponents:
 
 
 def _execution(options: TrainerOptions, parts: RunComponents, state: RunState) -> TrainerOptions:
-    """Choose whether to compile and the memory format, lay out the network's weights, and record both."""
+    """Choose whether to compile and the memory format, lay out the network's weights, and record both.
+
+    A fraction in trainer.limit_train_batches becomes a number, of at least one batch.
+    """
     shape = (parts.slices.batch_size, parts.slices.channels, *parts.slices.size_yx)
     compiles = is_wanted(options, hooked=bool(parts.strategy.terms))
     channels_last = choose_memory_format(parts.network, options, shape)
     state.record(compile=compiles, channels_last=channels_last)
-    return replace(options, compile=compiles, channels_last=channels_last)
+    limit = options.limit_train_batches
+    if limit is not None:
+        limit = max(limit_of(parts.slices.slices_per_epoch // parts.slices.batch_size, limit), 1)
+    return replace(options, compile=compiles, channels_last=channels_last, limit_train_batches=limit)
 
 
 def _split(data: DictConfig, store: Store, slices: SliceOptions, options: TrainerOptions, folder: Path) -> Split:
@@ -239,6 +246,13 @@ def _ending(cfg: DictConfig, options: TrainerOptions, plan: StepPlan, state: Run
         callbacks.append(Budget(minutes=options.max_minutes, plan=plan, record=lambda steps: state.record(steps=steps)))
     if cfg.trial:
         callbacks.append(Pruning(build(cfg.trial), record=lambda reason: state.record(pruned=reason)))
+    return callbacks
+
+
+def _of_user(cfg: DictConfig, options: TrainerOptions) -> list[Callback]:
+    """Build the callbacks of conf/callbacks, or of the user's own yaml."""
+    callbacks: list[Callback] = [build(each) for each in (cfg.get("callbacks") or {}).values()]
+    check_callbacks(callbacks, options)
     return callbacks
 
 

@@ -1,14 +1,21 @@
 """Checks of a network, loss, optimizer and scheduler before cases are prepared."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
+from pytorch_lightning.callbacks import (
+    Callback,
+    GradientAccumulationScheduler,
+    ProgressBar,
+    StochasticWeightAveraging,
+)
 from torch import nn
 from torch.optim import Optimizer
 
 from lightning_liver.errors import LiverError
 from lightning_liver.inference.label_maps import whole_slice_logits
+from lightning_liver.training.settings import TrainerOptions
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.tensors import Masks, Scalar
 
@@ -38,6 +45,29 @@ def check_network_and_loss(
         raise LiverError(f"loss: {value} for an empty image; a finite scalar is needed")
     if isinstance(network, nn.Module):
         network.train()
+
+
+def check_callbacks(callbacks: Sequence[object], options: TrainerOptions) -> None:
+    """Refuse callbacks that cannot work here.
+
+    Raises:
+        LiverError: an entry is no callback, its averages would be lost, or it changes what a step is.
+    """
+    for each in callbacks:
+        if not isinstance(each, Callback):
+            raise LiverError(f"callbacks: expected objects of pytorch_lightning.Callback, not {each!r}")
+        if isinstance(each, StochasticWeightAveraging):
+            raise LiverError(
+                "callbacks: the averages of StochasticWeightAveraging would be in no checkpoint, and the test uses the "
+                "best one; use callbacks=swa"
+            )
+        if isinstance(each, GradientAccumulationScheduler) and options.budget != "max_epochs":
+            raise LiverError(
+                f"callbacks: GradientAccumulationScheduler changes the number of steps of an epoch, which "
+                f"trainer.{options.budget} counts; use trainer.accumulate_grad_batches, or trainer.max_epochs"
+            )
+    if not options.enable_progress_bar and any(isinstance(each, ProgressBar) for each in callbacks):
+        raise LiverError("trainer.enable_progress_bar=false: expected callbacks without a progress bar; remove one")
 
 
 def check_optimizer_and_scheduler(

@@ -1,4 +1,4 @@
-"""Panels of fixed validation slices in TensorBoard while training."""
+"""Panels of fixed validation slices while training, for the loggers that take pictures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,16 +7,16 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
 
 from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.report.cases import representative_slice
 from lightning_liver.report.pictures import panel
+from lightning_liver.training.loggers import log_picture
 
 
 class ValidationPanels(Callback):
-    """Shows a slice of the first `count` validation cases in TensorBoard: CT, truth, prediction, error."""
+    """Shows a slice of the first `count` validation cases in its loggers: CT, truth, prediction, error."""
 
     def __init__(self, data: SliceDataModule, *, count: int) -> None:
         self.data, self.count = data, count
@@ -40,10 +40,8 @@ class ValidationPanels(Callback):
         for c, prediction in self.kept.items():
             name, z = self.data.split.val[c], self.wanted[c]
             picture = self._panel(name, z, prediction)
-            for logger in trainer.loggers:
-                if isinstance(logger, TensorBoardLogger):
-                    tag = f"val/case {name} slice {z}: CT, truth, prediction, error"
-                    logger.experiment.add_image(tag, picture, trainer.global_step, dataformats="HWC")
+            tag = f"val/case {name} slice {z}: CT, truth, prediction, error"
+            log_picture(trainer.loggers, tag, picture, trainer.global_step)
         self.kept = {}
 
     def _panel(self, name: str, z: int, prediction: np.ndarray) -> np.ndarray:

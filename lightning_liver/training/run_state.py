@@ -42,6 +42,11 @@ class RunState:
         return self._known.get("steps")
 
     @property
+    def loggers(self) -> dict[str, str]:
+        """Identifiers of the run in tracking services, by the names of the loggers."""
+        return dict(self._known.get("loggers") or {})
+
+    @property
     def is_fitted(self) -> bool:
         """True once training came to its end; early stopping leaves no other trace."""
         return bool(self._known.get("fitted"))
@@ -63,8 +68,8 @@ class RunState:
         """Write what the run found out.
 
         Args:
-            known: `steps`, `fitted`, `compile`, `channels_last`; of a trial `pruned`, the reason, or `validated`, the
-                score.
+            known: `steps`, `fitted`, `compile`, `channels_last`, `loggers`; of a trial `pruned`, the reason, or
+                `validated`, the score.
         """
         if not self.files.chosen.exists():
             _copy(self.files.hydra, self.files.hydra_kept)

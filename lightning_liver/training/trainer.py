@@ -9,9 +9,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, ProgressBar, TQDMProgressBar
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar, TQDMProgressBar, WeightAveraging
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
@@ -21,11 +20,10 @@ from lightning_liver.files import replacing
 from lightning_liver.metrics.case.dice import MONITORED
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.training.settings import TrainerOptions
-from lightning_liver.types import Metrics
 
 
 def trainer(
-    options: TrainerOptions, folder: Path, *, callbacks: Sequence[Callback], logger: Logger | bool
+    options: TrainerOptions, folder: Path, *, callbacks: Sequence[Callback], loggers: Sequence[Logger]
 ) -> pl.Trainer:
     """Make a Trainer that keeps best.ckpt and last.ckpt in folder/checkpoints, from options without any auto.
 
@@ -67,9 +65,9 @@ def trainer(
             use_distributed_sampler=False,  # ours shard
             enable_model_summary=options.enable_model_summary,  # the run folder has a longer one
             enable_progress_bar=options.enable_progress_bar,
-            logger=logger,
+            logger=list(loggers),
             plugins=[WholeCheckpoints()],
-            callbacks=[*_keeping(folder), *callbacks, *_watching(bool(logger), options.enable_progress_bar, callbacks)],
+            callbacks=[*_keeping(folder), *callbacks, *_progress_bar(options, callbacks)],
         )
     except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
         raise LiverError(f"trainer: {error}") from error
@@ -80,6 +78,11 @@ def trainer(
             f"trainer.devices={options.devices}: a run trains on one device for now; take trainer.devices=1"
         )
     return made
+
+
+def keep_weights(trainer: pl.Trainer) -> None:
+    """Remove callbacks that replace weights by their average before a validation: a checkpoint has the averages."""
+    trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, WeightAveraging)]  # type: ignore[attr-defined]
 
 
 def pretraining_trainer(
@@ -109,7 +112,7 @@ def pretraining_trainer(
         enable_progress_bar=options.enable_progress_bar,
         logger=False,
         plugins=[WholeCheckpoints()],
-        callbacks=[last, *_watching(False, options.enable_progress_bar), *callbacks],
+        callbacks=[last, *_progress_bar(options), *callbacks],
     )
 
 
@@ -178,10 +181,10 @@ def summary_table(network: torch.nn.Module, channels: int, size: tuple[int, int]
     return str(summary)
 
 
-def _watching(logs: bool, progress: bool, callbacks: Sequence[Callback] = ()) -> list[Callback]:
-    own_bar = any(isinstance(each, ProgressBar) for each in callbacks)
-    bars: list[Callback] = [_ProgressBar(refresh_rate=5)] if progress and not own_bar else []
-    return [*bars, *([LearningRateMonitor("step")] if logs else [])]
+def _progress_bar(options: TrainerOptions, callbacks: Sequence[Callback] = ()) -> list[Callback]:
+    """Return our progress bar, unless there shall be none or the callbacks have one."""
+    has_one = any(isinstance(each, ProgressBar) for each in callbacks)
+    return [_ProgressBar(refresh_rate=5)] if options.enable_progress_bar and not has_one else []
 
 
 class _ProgressBar(TQDMProgressBar):
@@ -199,32 +202,6 @@ class _Summarised(pl.LightningModule):
 
     def forward(self, images: torch.Tensor) -> Any:
         return self.network(images)
-
-
-def log_hyperparameters(logger: Logger | None, cfg: DictConfig, metrics: Metrics) -> None:
-    """Log the options that matter, and the metrics, for TensorBoard's table of runs."""
-    if not isinstance(logger, TensorBoardLogger):
-        return
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    chosen = {
-        f"{group}.{name}".removesuffix("._target_"): value
-        for group in ("loss", "model", "augment", "finetune", "optimizer", "scheduler")
-        for name, value in (plain.get(group) or {}).items()
-        if name != "_partial_"
-    }
-    chosen |= {f"data.{name}": plain["data"][name] for name in ("fold", "spacing_mm", "size", "context", "window_hu")}
-    chosen["seed"] = plain["seed"]
-    logger.log_hyperparams(
-        {name: _short(value) for name, value in chosen.items()},
-        {name: value for name, value in metrics.items() if value is not None and "/" in name},
-    )
-    logger.finalize("success")
-
-
-def _short(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.removeprefix("lightning_liver.")
-    return value if isinstance(value, int | float | bool) else str(value)
 
 
 def quieten() -> None:

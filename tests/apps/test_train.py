@@ -15,6 +15,8 @@ import torch
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lightning_liver.run_folder import RunFolder
+from lightning_liver.runs.scalars import read_curves
 from tests.apps.commands import call, run, small_run, start
 from tests.conftest import write_scan
 
@@ -281,7 +283,7 @@ def test_steps_are_counted_in_groups_of_accumulated_batches(trained: Path, capfd
 
 
 def test_fast_dev_run_writes_a_whole_run_folder(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    arguments = small_run(trained / "scans", "fast", "trainer.fast_dev_run=true", "trainer.profiler=simple")
+    arguments = small_run(trained / "scans", "fast", "debug=fast_dev_run", "trainer.profiler=simple")
     code, output = call("train", *arguments, folder=trained, capfd=capfd)
     assert code == 0, output
     assert json.loads((trained / "fast" / "metrics.json").read_text())["steps"] == 1
@@ -290,11 +292,24 @@ def test_fast_dev_run_writes_a_whole_run_folder(trained: Path, capfd: pytest.Cap
     assert "optimizer_step" in (trained / "fast" / "fit-profile.txt").read_text()
 
 
+def test_average_of_weights_is_what_is_scored_and_tested(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = ("callbacks=[early_stopping,ema]", "callbacks.ema.decay=0.9", "logger=many")
+    code, output = call("train", *small_run(trained / "scans", "averaged", *options), folder=trained, capfd=capfd)
+    assert code == 0, output
+    best = torch.load(trained / "averaged" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert any(not torch.equal(best["state_dict"][n], best["current_model_state"][n]) for n in best["state_dict"])
+    [score] = [each["best_model_score"] for each in best["callbacks"].values() if "best_model_score" in each]
+    metrics = json.loads((trained / "averaged" / "metrics.json").read_text())
+    assert metrics["val/mean/dice_per_case"] == pytest.approx(score.item(), abs=1e-6)
+    assert (trained / "averaged" / "csv" / "metrics.csv").is_file()
+
+
 @pytest.mark.slow
-def test_accumulated_run_that_is_resumed_ends_with_the_same_weights(
+def test_accumulated_and_averaged_run_that_is_resumed_ends_with_the_same_weights(
     trained: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     options = ("data.slices_per_epoch=40", "scheduler=constant", "trainer.accumulate_grad_batches=3")
+    options += ("callbacks=ema", "callbacks.ema.decay=0.9")
     for name, epochs in (("at-once", 4), ("in-parts", 2)):
         arguments = small_run(trained / "scans", name, *options, f"trainer.max_epochs={epochs}")
         assert call("train", *arguments, folder=trained, capfd=capfd)[0] == 0
@@ -331,7 +346,7 @@ def test_more_minutes_continue_behind_a_short_last_epoch(trained: Path, capfd: p
 
 @pytest.mark.slow
 def test_debug_overfits_one_batch(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    arguments = [f"data.root={trained / 'scans'}", "data=lits", "data.size=32", "data.workers=0", "trainer=debug"]
+    arguments = [f"data.root={trained / 'scans'}", "data=lits", "data.size=32", "data.workers=0", "debug=overfit"]
     small = ["model.base_channels=4", "model.depth=2", "trainer.threads=1", "hydra.run.dir=debug"]
     code, output = call("train", *arguments, *small, folder=trained, capfd=capfd)
     assert code == 0, output
@@ -374,6 +389,7 @@ def test_options_work_together(trained: Path, options: tuple[str, ...], capfd: p
     metrics = json.loads((folder / "metrics.json").read_text())
     assert ("test/liver/dice_per_case" in metrics) == ("test:[]" not in options[0])
     assert (folder / "tensorboard").exists() == ("logger=none" not in options)
+    assert "val/mean/dice_per_case" in read_curves(RunFolder(folder)), "whatever the logger"
 
 
 def test_cases_without_liver_or_without_tumour_are_accepted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

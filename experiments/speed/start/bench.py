@@ -20,7 +20,7 @@ from lightning_liver.tables import text_table
 
 IMPORTS, STEP = 'python -c "import torch, pytorch_lightning"', "python train.py, first step done"
 AGAIN = "of that, the step (time of the second)"
-LOGGED = ("logger._target_=experiments.speed.start.first_step.FirstStep", "trainer.log_every_n_steps=1")
+LOGGED = ("logger.tensorboard._target_=experiments.speed.start.first_step.FirstStep", "trainer.log_every_n_steps=1")
 TARGET = 1.5
 TIMEOUT_S = 600
 

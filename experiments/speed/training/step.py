@@ -174,8 +174,8 @@ def framework(setup: Setup, batch: Batch | None) -> float:
     marks = _Marks(WARM_UP + setup.steps)
     callbacks = [EpochSeeds(0), Throughput(), ValidationPanels(data, count=4), marks]
     with TemporaryDirectory() as folder:
-        logger = build(setup.cfg.logger, save_dir=folder) if setup.cfg.logger else False
-        lightning = trainer(setup.options, Path(folder), callbacks=callbacks, logger=logger)
+        loggers = [build(each, save_dir=folder) for each in setup.cfg.logger.values()]
+        lightning = trainer(setup.options, Path(folder), callbacks=callbacks, loggers=loggers)
         choose_memory_format(network, setup.options, tuple(setup.batch()["image"].shape))
         lightning.fit(setup.task(network, compiled(network, setup.options)), data)
     return (marks.ended - marks.began) / setup.steps
