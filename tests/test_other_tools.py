@@ -8,9 +8,12 @@ import pytest
 
 import lightning_liver
 from lightning_liver.config import compose
-from lightning_liver.help.unread import refuse_unread
 
-PAGE = (Path(__file__).parents[1] / "lightning_liver" / "README.md").read_text().partition("## Coming from another tool")[2]
+PAGE = (
+    (Path(__file__).parents[1] / "lightning_liver" / "README.md")
+    .read_text()
+    .partition("## Coming from another tool")[2]
+)
 ROWS = re.findall(r"^\| `.+\| (.+) \|$", PAGE, re.M)
 COMMANDS = [found for row in ROWS for found in re.findall(r"`((?:python train\.py|liver-[a-z]+).*?)`", row)]
 SEARCHES = ("hydra/sweeper=", "optimizer.lr=tag")

@@ -4,7 +4,7 @@ import shlex
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 
-from lightning_liver.apps.main import stop
+from lightning_liver.apps.main import show, stop
 from lightning_liver.errors import LiverError
 
 _ABOUT = """Compare runs: the mean of each configuration with its 95 % interval, paired tests with Holm's correction, a
@@ -26,7 +26,7 @@ def main() -> None:
     """Print a comparison of runs, or with --status the state of each."""
     given = _parser().parse_args()
     try:
-        print(_answer(given))
+        show(_answer(given))
     except LiverError as error:
         stop(error)
 

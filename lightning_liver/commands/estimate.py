@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from lightning_liver.build import build
 from lightning_liver.config import folder, job_names, sweep_dir
+from lightning_liver.config import typed as as_typed
 from lightning_liver.data.datamodule import SliceOptions
 from lightning_liver.data.prepare import folder_of
 from lightning_liver.data.store import CaseRecord, open_store
@@ -91,7 +93,12 @@ def plan_of(arguments: Sequence[str]) -> Plan:
         HydraException: an error of Hydra itself.
         LiverError: the sweep chooses its runs as it goes, so they cannot be listed.
     """
-    typed = [argument for argument in arguments if not argument.startswith("-")]
+    flags = ArgumentParser(add_help=False, allow_abbrev=False)
+    flags.add_argument("-cd", "--config-dir")
+    own, others = flags.parse_known_args(arguments)
+    typed = [argument for argument in others if not argument.startswith("-")]
+    if own.config_dir:
+        typed.append(f"hydra.searchpath=[{as_typed(f'file://{Path(own.config_dir).resolve()}')}]")
     parser = OverridesParser.create()
     fixed = [
         override.input_line or "" for override in parser.parse_overrides(typed) if not override.is_sweep_override()
