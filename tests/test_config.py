@@ -52,8 +52,26 @@ def test_training_keeps_the_largest_liver_part_and_other_commands_follow_the_run
         assert compose(command, []).inference.postprocess.largest_liver is None
 
 
-def test_gpu_brings_the_full_network_on_the_scans_own_grid() -> None:
-    cfg = compose("train", ["data=lits", "data.root=/lits", "trainer=gpu"])
+def test_device_changes_the_trainer_alone() -> None:
+    auto, gpu = (OmegaConf.to_container(compose("train", typed)) for typed in ([], ["trainer=gpu"]))
+    assert isinstance(auto, dict)
+    assert isinstance(gpu, dict)
+    assert {name for name in auto if auto[name] != gpu[name]} == {"trainer"}
+    changed = {name for name, value in gpu["trainer"].items() if value != auto["trainer"][name]}
+    assert changed == {"accelerator", "compile"}
+
+
+# Hash of trainer=gpu data=lits when it was the recipe
+FULL_RESOLUTION = "d1f32f9ef36ce654"
+
+
+def test_recipe_at_full_resolution_keeps_the_names_of_its_runs() -> None:
+    recipe = ["experiment=full_resolution", "trainer=gpu", "data=lits", "data.root=/lits"]
+    assert identity(compose("train", recipe)) == FULL_RESOLUTION
+
+
+def test_full_resolution_brings_the_full_network_on_the_scans_own_grid() -> None:
+    cfg = compose("train", ["experiment=full_resolution", "data=lits", "data.root=/lits", "trainer=gpu"])
     assert (cfg.model.base_channels, cfg.model.norm) == (64, "none")
     assert cfg.data.spacing_mm is None
     assert cfg.data.size == 512
@@ -62,7 +80,13 @@ def test_gpu_brings_the_full_network_on_the_scans_own_grid() -> None:
 
 
 def test_command_line_wins_over_the_recipe() -> None:
-    typed = ["trainer=gpu", "model=unet_small", "data.size=256", "data.spacing_mm=1.0", "trainer.max_epochs=3"]
+    typed = [
+        "experiment=full_resolution",
+        "model=unet_small",
+        "data.size=256",
+        "data.spacing_mm=1.0",
+        "trainer.max_epochs=3",
+    ]
     cfg = compose("train", typed)
     assert cfg.model.base_channels == 16
     assert (cfg.data.size, cfg.data.spacing_mm, cfg.trainer.max_epochs) == (256, 1.0, 3)

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from lightning_liver.apps.main import EXPECTED, Job, command, stop, with_home
 from lightning_liver.config import BUDGET
 from lightning_liver.errors import LiverError
+from lightning_liver.help.changes import told_once
 from lightning_liver.help.screen import FLAGS
 from lightning_liver.run_folder import NAMES, RunFolder
 
@@ -23,6 +24,8 @@ def main() -> None:
     wishes = [argument.partition("=")[2].lower() for argument in given if argument.startswith("estimate=")]
     if wishes and wishes[-1] in _YES and not FLAGS & set(given):
         return _estimate([argument for argument in given if not argument.startswith("estimate=")])
+    if not FLAGS & set(given) and (told := told_once(given)):
+        print(told, file=sys.stderr)
     resumed = [argument.partition("=")[2] for argument in given if argument.startswith("resume=")]
     if not resumed or resumed[-1] in ("", "null") or FLAGS & set(given):
         return _train()

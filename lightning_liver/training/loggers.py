@@ -59,13 +59,7 @@ def build_loggers(cfg: DictConfig, state: RunState) -> list[Logger]:
     node: Any = cfg.get("logger") or {}
     # in earlier runs there was one, without a name
     nodes = {"logger": node} if "_target_" in node else {str(name): node[name] for name in node}
-    known, tags = (
-        state.loggers,
-        check(
-            "tags", list(cfg.get("tags")) if OmegaConf.is_list(cfg.get("tags")) else cfg.get("tags"), list[str] | None
-        )
-        or [],
-    )
+    known, tags = state.loggers, _tags(cfg.get("tags"))
     loggers = [_logger(each, LoggedRun(state.folder, tags, known.get(name))) for name, each in nodes.items()]
     options = hyperparameters(cfg)
     for name, logger in zip(nodes, loggers, strict=True):

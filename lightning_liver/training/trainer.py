@@ -212,6 +212,7 @@ def quieten() -> None:
         ".*exists and is not empty.*",
         ".*log_every_n_steps.*",
         ".*in eval mode at the start of training.*",  # frozen parts and teachers
+        ".*callbacks used to create the checkpoint need to be provided.*",  # its averages are no longer wanted
         ".*ended before the epoch ended.*",  # the last epoch of a budget in minutes may be a short one
     ):
         warnings.filterwarnings("ignore", text)

@@ -38,7 +38,11 @@ RECIPES = {
     "small": Recipe(
         "unet_small, 256x256, batch 8, 1 worker", ("model=unet_small", "data.num_workers=1", "augment=basic"), 256
     ),
-    "gpu": Recipe("trainer=gpu: unet, 512x512, batch 8, 4 workers", ("trainer=gpu", "augment=basic"), 512),
+    "gpu": Recipe(
+        "experiment=full_resolution: unet, 512x512, batch 8, 4 workers",
+        ("experiment=full_resolution", "trainer=gpu", "augment=basic"),
+        512,
+    ),
 }
 
 
