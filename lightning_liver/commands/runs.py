@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from lightning_liver.errors import LiverError
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.overview import Line, training_runs
-from lightning_liver.runs.status import COMPLETE
+from lightning_liver.runs.status import COMPLETE, SEARCHED
 from lightning_liver.tables import Row, text_table
 
 DEFAULT = ("outputs", "multirun")  # where the commands write
@@ -102,14 +103,16 @@ def _best(line: Line) -> str:
         for name, score in (("tumour", line.validation_tumour), ("liver", line.validation_liver))
         if score is not None
     )
-    return f"Best on validation cases (Dice of {scores}): {line.folder}\nIts report: {line.folder / 'report.html'}"
+    report = RunFolder(line.folder).report
+    own = f"\nIts report: {report}" if report.is_file() else ""
+    return f"Best on validation cases (Dice of {scores}): {line.folder}{own}"
 
 
 def _next(folder: Path, lines: Sequence[Line]) -> str:
     commands = [("Compare", f"liver-compare {folder} --metric both")] if any(map(_is_scored, lines)) else []
     commands += [("Predict", f"liver-predict run={line.folder} input=SCANS output=MASKS") for line in best_runs(lines)]
     commands += [("List", f"liver-runs {folder}")]
-    if any(line.status != COMPLETE for line in lines):
+    if any(line.status not in (COMPLETE, *SEARCHED) for line in lines):
         commands += [("Why not complete", f"liver-compare {folder} --status")]
     width = max(len(name) for name, _ in commands) + 1
     return "\n".join(f"{name + ':':<{width}} {command}" for name, command in commands)
