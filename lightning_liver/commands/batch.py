@@ -9,9 +9,10 @@ from typing import Any
 from lightning_liver.imageio.scans import Scan
 from lightning_liver.metrics.lesion_places import LesionPlace
 from lightning_liver.metrics.volumetry import Volumetry
+from lightning_liver.run_folder import NAMES
 from lightning_liver.tables import write_csv
 
-SUMMARY, LESIONS = "summary.csv", "lesions.csv"
+SUMMARY, LESIONS = "summary.csv", NAMES.lesions.name
 PREDICTED, FAILED = "predicted", "failed"
 
 _FACTS = ("case", "status", "patient_id", "date", "series", "series_uid")

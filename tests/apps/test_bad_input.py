@@ -1,5 +1,6 @@
 """What users get wrong: exit code 2, a message that names the thing and the cure, no traceback."""
 
+import re
 import resource
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_mistake_in_a_sweep_is_reported_without_the_command_line(
     code, output = call("train", *arguments, folder=tmp_path, capfd=capfd)
     assert code == 2, output
     assert output.count("FAILED: trainer.max_epochs=0") == 2
-    assert output.count("trainer.max_epochs=0: ") == 5, "in the table of the sweep, and once at the end"
+    assert output.count("trainer.max_epochs=0: ") == 3, "and once at the end"
     assert "Error executing job" not in output
 
 
@@ -157,7 +158,7 @@ def test_help_has_the_choices_of_each_group_and_a_line_for_each_option(
     assert code == 0
     assert output.count("python train.py ") >= 5
     lines = [line.split() for line in output.splitlines() if line.startswith("  ")]
-    assert ["lits,", "msd,", "phantom,", "phantom_shifted"] in lines
+    assert ["csv,", "lits,", "msd,", "phantom,", "phantom_shifted"] in [line[-5:] for line in lines]
     assert ["seed=0", "of"] in [line[:2] for line in lines]
 
 
@@ -166,7 +167,7 @@ def test_help_of_a_group_and_of_a_choice_explains_the_options(
 ) -> None:
     _, output = call("train", "--help", "trainer", folder=tmp_path, capfd=capfd)
     assert "Options of every trainer" in output
-    assert "trainer.check_val_every_n_epoch=1        epochs from one validation to the next" in output
+    assert re.search(r"trainer\.check_val_every_n_epoch=1 +epochs from one validation to the next", output)
     _, output = call("train", "data=phantom_shifted", "--help", folder=tmp_path, capfd=capfd)
     for name in ("data.slice_mm=7.5", "data.cases=24", "data.store", "data.size=128"):
         assert name in output

@@ -11,9 +11,10 @@ from lightning_liver.report.embedding import embed
 from lightning_liver.report.html.blocks import Block, Cell, Column, Folded, Picture, Section, Table, Text, note
 from lightning_liver.report.html.rendering import render
 from lightning_liver.report.numbers import counted, number_text
+from lightning_liver.run_folder import NAMES
 from lightning_liver.tables import MISSING
 
-REPORT = "report.html"
+REPORT = NAMES.report.name
 
 _SIDE = 1400  # pixels of the longer side of a preview
 _CAVEAT = (
@@ -147,7 +148,7 @@ def _lesions_section(rows: Lines, lesions: Mapping[str, Lines]) -> Section:
     more = note(
         "The slice with the largest area, counted from 0 in the mask's file; the centroid in the file's world frame "
         "(RAS+, as NIfTI has it; in DICOM's coordinates the first two have the other sign); the longest axial "
-        "diameter. Also in lesions.csv."
+        f"diameter. Also in {NAMES.lesions}."
     )
     return Section("tumours", "Tumours", [Folded(counted(len(cells), "tumour"), [table]), more])
 

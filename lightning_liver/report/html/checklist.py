@@ -8,6 +8,7 @@ from lightning_liver.report.html.blocks import Cell, Column, Section, Table, Tex
 from lightning_liver.report.html.literature import is_phantom
 from lightning_liver.report.html.results import interval
 from lightning_liver.report.numbers import number_text, range_text
+from lightning_liver.run_folder import NAMES
 from lightning_liver.runs.contents import Contents
 from lightning_liver.types import STRUCTURES
 
@@ -62,7 +63,7 @@ def _results(contents: Contents) -> str:
 
 def _failures(contents: Contents) -> str:
     return (
-        "The worst case is shown, where most of it is wrong; lesions.csv lists each missed tumour."
+        f"The worst case is shown, where most of it is wrong; {NAMES.lesions} lists each missed tumour."
         if contents.cases
         else ""
     )
