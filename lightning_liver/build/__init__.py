@@ -41,6 +41,22 @@ def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
         raise LiverError(explain(error, _group(node))) from error
 
 
+def named_nodes(group: str, nodes: DictConfig | None) -> dict[str, DictConfig]:
+    """Return the nodes of a group whose keys are names of the user's own, without those that are null.
+
+    Raises:
+        LiverError: one of them names nothing that can be built.
+    """
+    named = {str(name): nodes[name] for name in nodes or () if nodes is not None and nodes[name] is not None}
+    for name, node in named.items():
+        if not isinstance(node, DictConfig) or "_target_" not in node:
+            raise LiverError(
+                f"{group}.{name}={node}: expected null or a mapping with _target_; give a yaml of {group}/ in the "
+                "folder of --config-dir"
+            )
+    return named
+
+
 def prepared(data: DictConfig) -> Store:
     """Return the store of a data config, brought up to date.
 

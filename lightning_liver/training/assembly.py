@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from lightning_liver.build import build, prepared
+from lightning_liver.build import build, named_nodes, prepared
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
 from lightning_liver.data.sampling import Companion
 from lightning_liver.data.slices import Augment
@@ -157,7 +157,7 @@ def _components(cfg: DictConfig, folder: Path) -> RunComponents:
     except ValidationError as error:
         raise LiverError(explain(error, "scheduler")) from error
     RunFolder(folder).model.write_text(summary_table(network, slices.channels, slices.size_yx) + "\n")
-    test_losses = {name: build(cfg.test_losses[name]) for name in cfg.test_losses or ()}
+    test_losses = {name: build(node) for name, node in named_nodes("test_losses", cfg.test_losses).items()}
     strategy = build_strategy(cfg.get("finetune"))
     _refuse_compiled_hooks(cfg.trainer.compile, strategy)
     try_strategy(strategy, network, slices)
@@ -251,7 +251,7 @@ def _ending(cfg: DictConfig, options: TrainerOptions, plan: StepPlan, state: Run
 
 def _of_user(cfg: DictConfig, options: TrainerOptions) -> list[Callback]:
     """Build the callbacks of conf/callbacks, or of the user's own yaml."""
-    callbacks: list[Callback] = [build(each) for each in (cfg.get("callbacks") or {}).values()]
+    callbacks: list[Callback] = [build(node) for node in named_nodes("callbacks", cfg.get("callbacks")).values()]
     check_callbacks(callbacks, options)
     return callbacks
 

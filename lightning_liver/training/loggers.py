@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
-from lightning_liver.build import build
+from lightning_liver.build import build, named_nodes
 from lightning_liver.errors import LiverError, first_line
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.scalars import append_scalars
@@ -58,7 +58,7 @@ def build_loggers(cfg: DictConfig, state: RunState) -> list[Logger]:
     """
     node: Any = cfg.get("logger") or {}
     # in earlier runs there was one, without a name
-    nodes = {"logger": node} if "_target_" in node else {str(name): node[name] for name in node}
+    nodes = {"logger": node} if "_target_" in node else named_nodes("logger", node)
     known, tags = state.loggers, _tags(cfg.get("tags"))
     loggers = [_logger(each, LoggedRun(state.folder, tags, known.get(name))) for name, each in nodes.items()]
     options = hyperparameters(cfg)
