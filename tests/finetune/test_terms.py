@@ -13,6 +13,7 @@ from lightning_liver.finetune import terms
 from lightning_liver.finetune.features import on_companion
 from lightning_liver.finetune.self_taught import patches
 from lightning_liver.finetune.statistics import statistics_of
+from lightning_liver.finetune.terms.base import progress_of
 from lightning_liver.finetune.terms.discriminator import reversal_strength, reverse_gradient
 from lightning_liver.finetune.terms.distillation import distillation
 from tests.finetune.tiny import Task, Tiny, batch, start
@@ -273,3 +274,13 @@ def test_patches_cover_their_share_in_whole_squares() -> None:
     blocks = covered.reshape(200, 4, 8, 5, 8).float().mean(dim=(2, 4))
     assert set(blocks.unique().tolist()) == {0.0, 1.0}
     assert patches(torch.zeros(1, 1, 9, 9), share=0.5, side=8).shape == (1, 1, 9, 9)
+
+
+def test_progress_counts_the_steps_of_a_budget_where_lightning_knows_no_end() -> None:
+    task = Task(nn.Identity())
+    task.global_step = 25
+    assert progress_of(task) == 0.25
+    task.trainer.estimated_stepping_batches = math.inf  # type: ignore[assignment]
+    assert progress_of(task) == 0.0, "as long as the budget in minutes is not fixed"
+    task.planned_steps = lambda: 50  # type: ignore[method-assign]
+    assert progress_of(task) == 0.5

@@ -27,6 +27,10 @@ class Task:
     class _Trainer:
         estimated_stepping_batches = 100
 
+    def planned_steps(self) -> int | None:
+        """Steps that a budget in steps or minutes holds; None with one in epochs."""
+        return None
+
     def __init__(self, network: nn.Module, step: int = 0) -> None:
         self.network, self.global_step, self.trainer = network, step, self._Trainer()
 
