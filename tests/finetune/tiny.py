@@ -34,9 +34,6 @@ class Task:
     def __init__(self, network: nn.Module, step: int = 0) -> None:
         self.network, self.global_step, self.trainer = network, step, self._Trainer()
 
-    def planned_steps(self) -> None:
-        """Return None, as a run without a budget in minutes does."""
-
 
 def start(network: nn.Module, copied: frozenset[str] | None = None) -> Start:
     names = frozenset(name for name, _ in network.named_parameters())
