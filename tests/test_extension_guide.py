@@ -97,6 +97,7 @@ def test_network_of_the_guide_trains(mine: Path, scans: Path, capfd: pytest.Capt
     assert "Plain" in (mine / "run" / "model.txt").read_text() or "Conv2d" in (mine / "run" / "model.txt").read_text()
 
 
+@pytest.mark.slow
 def test_strategy_of_the_guide_freezes_the_encoder(mine: Path, scans: Path, capfd: pytest.CaptureFixture[str]) -> None:
     trained("A fine-tuning strategy", mine, scans, capfd)
     groups = torch.load(mine / "run" / "checkpoints" / "last.ckpt")["optimizer_states"][0]["param_groups"]
@@ -104,6 +105,7 @@ def test_strategy_of_the_guide_freezes_the_encoder(mine: Path, scans: Path, capf
     assert not [group["name"] for group in groups if group["name"].startswith("encoder")]
 
 
+@pytest.mark.slow
 def test_term_of_the_guide_is_added_to_the_loss(mine: Path, scans: Path, capfd: pytest.CaptureFixture[str]) -> None:
     trained("A fine-tuning term", mine, scans, capfd)
     assert read_scalars(mine / "run" / "tensorboard")["train/confidence"][0].value > 0

@@ -35,6 +35,7 @@ def test_the_sheet_is_all_that_is_written_and_the_command_says_where(tmp_path: P
         assert picture.width > 1000
 
 
+@pytest.mark.slow
 def test_every_policy_of_conf_augment_is_named(
     tmp_path: Path, drawn: list[Figure], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -118,6 +118,7 @@ def processor_seconds() -> float:
     return sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
 
 
+@pytest.mark.slow
 def test_preparing_again_takes_less_than_two_seconds(scans: Path, tmp_path: Path) -> None:
     arguments = ("data=lits", f"data.root={scans}", "data.workers=0")
     assert run("prepare", *arguments, folder=tmp_path)[0] == 0
@@ -167,7 +168,7 @@ def test_help_of_a_group_and_of_a_choice_explains_the_options(
 ) -> None:
     _, output = call("train", "--help", "trainer", folder=tmp_path, capfd=capfd)
     assert "Options of every trainer" in output
-    assert re.search(r"trainer\.check_val_every_n_epoch=1 +epochs from one validation to the next", output)
+    assert re.search(r"trainer\.check_val_every_n_epoch=1\s+epochs from one validation to the next", output)
     _, output = call("train", "data=phantom_shifted", "--help", folder=tmp_path, capfd=capfd)
     for name in ("data.slice_mm=7.5", "data.cases=24", "data.store", "data.size=128"):
         assert name in output

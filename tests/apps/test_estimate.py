@@ -57,6 +57,7 @@ def test_a_folder_of_yamls_is_searched_as_in_training(scans: Path, tmp_path: Pat
     assert "2 runs, 0 of them done" in output
 
 
+@pytest.mark.slow
 def test_one_run_is_one_run(scans: Path, estimate) -> None:
     code, output = estimate(*[argument for argument in sweep(scans) if argument != "-m"])
     assert code == 0, output

@@ -152,6 +152,7 @@ def test_test_cases_in_the_targets_folder_use_its_statistics(
     assert own["test/liver/dice_per_case"] == pytest.approx(metrics["test/liver/dice_per_case"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_networks_without_batch_norm_have_no_statistics_to_adapt(place: Path, tune: Callable[..., str]) -> None:
     output = tune("unadapted", "adabn", "model.norm=none", expected=2)
     assert "finetune=adabn: expected a network with batch normalisation; " in output
@@ -160,6 +161,7 @@ def test_networks_without_batch_norm_have_no_statistics_to_adapt(place: Path, tu
     assert "they lie as high as training slices with liver" in " ".join(output.split())
 
 
+@pytest.mark.slow
 def test_scratch_takes_a_source_and_is_training_from_scratch(place: Path, tune: Callable[..., str]) -> None:
     tune("scratch", "scratch")
     for name, tensor in weights(place / "source").items():
@@ -266,6 +268,7 @@ def test_zero_shot_is_a_sources_score_on_scans_that_it_never_saw(
     assert rows[1].startswith("50,")
 
 
+@pytest.mark.slow
 def test_a_run_scored_again_has_the_scores_that_it_had(
     place: Path, tune: Callable[..., str], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,6 +289,7 @@ def test_a_run_scored_again_has_the_scores_that_it_had(
         assert told in output
 
 
+@pytest.mark.slow
 def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
     place: Path, tune: Callable[..., str], tmp_path: Path
 ) -> None:

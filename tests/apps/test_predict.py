@@ -118,6 +118,7 @@ def test_a_dicom_series_gets_a_mask_on_its_grid(tmp_path: Path, predict: Predict
     assert np.allclose(mask.affine @ (3, 0, 2, 1), (-x - 3 * PIXEL_MM[1], -y, z + 2 * STEP_MM, 1))
 
 
+@pytest.mark.slow
 def test_predicted_masks_have_the_scores_of_the_run(
     place: Path, tmp_path: Path, predict: Predict, capfd: pytest.CaptureFixture[str]
 ) -> None:

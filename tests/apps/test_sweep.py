@@ -28,7 +28,7 @@ def state(folder: Path) -> dict[Path, int]:
 def test_the_same_sweep_again_skips_what_is_complete_and_runs_the_rest(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = sweep(scans, "loss=bce,focal")
+    arguments = sweep(scans, "loss=bce,focal", "trainer.max_epochs=1")
     code, output = call("train", *arguments, folder=tmp_path, capfd=capfd)
     assert code == 0, output
     (study,) = (tmp_path / "multirun").iterdir()

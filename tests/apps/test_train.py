@@ -129,6 +129,7 @@ def test_same_command_makes_the_same_weights_and_metrics(trained: Path) -> None:
     assert (trained / "run" / "metrics.json").read_text() == (trained / "again" / "metrics.json").read_text()
 
 
+@pytest.mark.slow
 def test_another_seed_makes_other_weights(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, output = call("train", *small_run(trained / "scans", "other", "seed=1"), folder=trained, capfd=capfd)
     assert code == 0, output
@@ -209,6 +210,7 @@ def test_a_run_killed_while_testing_only_tests(trained: Path, capfd: pytest.Capt
     assert (trained / "moved" / "metrics.json").read_text() == (trained / "run" / "metrics.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_moved_run_remembers_its_best_score(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(trained / "run", trained / "further")
     code, output = call("train", "resume=further", "trainer.max_epochs=4", folder=trained, capfd=capfd)

@@ -74,6 +74,7 @@ def test_position_alone_knows_livers_that_never_move() -> None:
     assert centre_spread_mm(moved).tolist() == pytest.approx([0, 56])
 
 
+@pytest.mark.slow
 def test_position_is_measured_by_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--version", "2", "--cases", "3"])
     printed = capsys.readouterr().out

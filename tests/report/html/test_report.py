@@ -112,6 +112,7 @@ def test_headings_go_down_by_one(page: Read) -> None:
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
+@pytest.mark.slow
 def test_equal_runs_make_equal_and_small_reports(run: Path) -> None:
     first = write_report(run).read_bytes()
     assert len(first) < MOST_BYTES
