@@ -134,7 +134,7 @@ def _lock(folder: Path) -> Iterator[None]:
 def _find_prepared(cases: Sequence[Case], folder: Path, making: Making) -> list[Outcome]:
     """Return the outcomes of cases that are already prepared."""
     records = ((case, _read_up_to_date(case, folder, making)) for case in cases)
-    return [Outcome(case, record, None, ()) for case, record in records if record]
+    return [Outcome(case, record, None, tuple(record.warnings)) for case, record in records if record]
 
 
 def _write_manifest(folder: Path, outcomes: Sequence[Outcome]) -> None:
@@ -154,7 +154,9 @@ def _read_up_to_date(case: Case, folder: Path, making: Making) -> CaseRecord | N
         fresh = record is not None and record.fingerprint == fingerprint(case, *making)
     except OSError:
         return None  # preparing it will report the file's error
-    return replace(record, patient=case.patient, part=case.part) if record is not None and fresh else None
+    if record is None or not fresh:
+        return None
+    return replace(record, patient=case.patient, part=case.part, patient_known=case.patient_known)
 
 
 def _announce(stale: Sequence[Case], total: int, folder: Path, making: Making, workers: int) -> None:

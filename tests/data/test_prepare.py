@@ -19,7 +19,7 @@ from lightning_liver.data import prepare as preparing
 from lightning_liver.data import sources
 from lightning_liver.data.prepare import prepare
 from lightning_liver.data.store import HU_BIN, HU_RANGE, SliceWriter, Store, intensity, open_store
-from lightning_liver.errors import LiverError, LiverWarning
+from lightning_liver.errors import LiverError
 from lightning_liver.imageio.nifti import read_labels, read_volume
 from tests.conftest import write_scan
 
@@ -180,6 +180,9 @@ def test_warnings_of_a_kind_come_once_with_their_files(
     assert len(told) == 1
     assert "segmentation-24" in told[0]
     assert store.cases["20"].has_tumour
+    caplog.clear()
+    prepared(scans, tmp_path / "store")
+    assert [r.message for r in caplog.records] == told, "a run that finds the cases prepared is warned, too"
 
 
 def test_padding_of_minus_3024_becomes_air(scans: Path, tmp_path: Path) -> None:
@@ -323,13 +326,6 @@ def test_intensity_equals_that_of_the_voxels(scans: Path, tmp_path: Path) -> Non
     mean, std = intensity(store.cases.values(), (low, high))
     assert mean == pytest.approx(windowed.mean(), abs=HU_BIN / (high - low))
     assert std == pytest.approx(windowed.std(), rel=0.02)
-
-
-def test_repeats_of_lits_are_named(tmp_path: Path) -> None:
-    for number in (0, 1, 7):
-        write_scan(tmp_path / "scans", number)
-    with pytest.warns(LiverWarning, match="0-1"):
-        sources.lits(tmp_path / "scans", patients=None)
 
 
 def test_labels_are_part_of_the_fingerprint_and_reach_native_labels(scans: Path, tmp_path: Path) -> None:
