@@ -18,6 +18,7 @@ from lightning_liver.data.resample import grid_shape, resample_hu, resample_labe
 from lightning_liver.data.sources import Case
 from lightning_liver.data.store import FORMAT, HU_BINS, HU_RANGE, CaseRecord, SliceWriter, hu_histogram, replace_case
 from lightning_liver.errors import LiverError, LiverWarning
+from lightning_liver.imageio.hu_values import doubtful_values
 from lightning_liver.imageio.label_values import LITS, LabelValues
 from lightning_liver.imageio.nifti import read_labels, read_volume
 from lightning_liver.volume import Volume
@@ -49,6 +50,7 @@ def prepare_case(case: Case, folder: Path, spacing_mm: float | None, values: Lab
         made_from = fingerprint(case, spacing_mm, values)
         with _noting() as notes:
             volume = read_volume(case.volume)
+            _check_values(case.volume, volume)
             labels = read_labels(case.labels, volume, values) if case.labels else None
         staged = Path(tempfile.mkdtemp(prefix=f".{case.name}-", dir=folder))
         try:
@@ -73,6 +75,15 @@ def _noting() -> Iterator[list[str]]:
             notes += [str(each.message) for each in caught if each.category is LiverWarning]
     for note in notes:
         warnings.warn(note, LiverWarning, stacklevel=4)
+
+
+def _check_values(path: Path, volume: Volume) -> None:
+    """Refuse a label map in place of a scan, and warn of other values that can hardly be HU."""
+    doubt = doubtful_values(volume.hu)
+    if doubt is not None and doubt.is_label_map:
+        raise LiverError(f"{path}: {doubt.reason}")
+    if doubt is not None:
+        warnings.warn(f"{path}: {doubt.reason}", LiverWarning, stacklevel=2)
 
 
 def _explain_os_error(error: OSError, case: Case, folder: Path) -> str:

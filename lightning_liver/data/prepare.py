@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 VOXELS_PER_SECOND = 20e6
 BYTES_PER_VOXEL = 0.9
 
+_NO_LIVER = "No mask has a voxel of liver: say which values they have, as in 'data.labels={liver:[1,2],tumour:[2]}'"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -246,6 +248,9 @@ def _report(outcomes: Sequence[Outcome], skip_bad: bool) -> None:
     unlabelled = [o.case.name for o in outcomes if o.record and not o.record.labelled]
     if unlabelled:
         log.warning(f"Cases without labels, for prediction only: {', '.join(unlabelled)}")
+    masks = [o.record.liver_pixels for o in outcomes if o.record and o.record.labelled]
+    if masks and not any(map(any, masks)):
+        log.warning(f"{_NO_LIVER}; training would refuse them")
     bad = [outcome.error for outcome in outcomes if outcome.error]
     if not bad:
         return

@@ -341,3 +341,31 @@ def test_labels_are_part_of_the_fingerprint_and_reach_native_labels(scans: Path,
     assert not only_tumour.cases["20"].has_tumour
     with pytest.raises(LiverError, match="liver 7, tumour none, background 0, but the mask also has 1, 2"):
         prepared(scans, tmp_path / "store", spacing_mm=2.0, labels={"liver": [7]})
+
+
+def rewrite(path: Path, change: Any) -> None:
+    image = nib.load(path)
+    nib.save(nib.Nifti1Image(change(np.asarray(image.dataobj)).astype(np.int16), image.affine), path)
+
+
+def test_a_label_map_in_place_of_a_scan_is_refused_and_other_values_are_told(
+    scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copy(scans / "segmentation-20.nii.gz", scans / "volume-20.nii.gz")
+    rewrite(scans / "volume-21.nii.gz", lambda hu: hu + 1024)
+    rewrite(scans / "volume-22.nii.gz", lambda hu: np.full_like(hu, 3071))
+    with pytest.raises(LiverError, match=r"1 of 5(.|\n)*volume-20.nii.gz: the values go from 0 to 2, .* label map"):
+        prepared(scans, tmp_path / "store")
+    assert "whose offset of -1024 is missing; convert them to HU: volume-21.nii.gz" in caplog.text
+    assert "every voxel has the value 3071, which is no CT; give a scan in HU: volume-22.nii.gz" in caplog.text
+
+
+def test_a_data_set_without_a_voxel_of_liver_is_told(
+    scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepared(scans, tmp_path / "store")
+    assert "No mask has a voxel of liver" not in caplog.text
+    for number in range(20, 25):
+        rewrite(scans / f"segmentation-{number}.nii.gz", np.zeros_like)
+    prepared(scans, tmp_path / "store")
+    assert "No mask has a voxel of liver" in caplog.text
