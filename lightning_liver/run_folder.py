@@ -46,6 +46,7 @@ class RunFolder:
         self.pictures = path / "pictures"
         self.timing = path / "timing.json"
         self.environment = path / "environment.json"
+        self.warnings = path / "warnings.json"
         self.differs = path / "differs.json"
         self.report = path / "report.html"
         self.metrics = path / "metrics.json"  # written last: where it is, the run is complete

@@ -43,14 +43,14 @@ class Slice(NamedTuple):
 
 def to_canonical(voxels: Shaped[np.ndarray, "k j i"], affine: Float[np.ndarray, "4 4"]) -> Shaped[np.ndarray, "z y x"]:
     """Convert a file's array, slowest index first, to LPS (z, y, x): a flipped and transposed view, not resampled."""
-    return _reorient(voxels, ornt_transform(io_orientation(affine), _LPS))
+    return reorient(voxels, ornt_transform(io_orientation(affine), _LPS))
 
 
 def from_canonical(
     voxels: Shaped[np.ndarray, "z y x"], affine: Float[np.ndarray, "4 4"]
 ) -> Shaped[np.ndarray, "k j i"]:
     """Undo to_canonical: convert LPS (z, y, x) to the order and direction of the file that has this affine."""
-    return _reorient(voxels, ornt_transform(_LPS, io_orientation(affine)))
+    return reorient(voxels, ornt_transform(_LPS, io_orientation(affine)))
 
 
 def canonical_spacing_mm(
@@ -94,6 +94,7 @@ def canonical_affine(affine: Float[np.ndarray, "4 4"], shape: tuple[int, int, in
     return np.asarray(affine @ inv_ornt_aff(towards, stored), float)
 
 
-def _reorient(voxels: np.ndarray, transform: Any) -> np.ndarray:
+def reorient(voxels: Shaped[np.ndarray, "_ _ _"], transform: Any) -> Shaped[np.ndarray, "_ _ _"]:
+    """Flip and swap the axes of a file's array by nibabel's orientation transform of (i, j, k): a view."""
     reordered: np.ndarray = apply_orientation(voxels.transpose(2, 1, 0), transform)
     return reordered.transpose(2, 1, 0)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lightning_liver.errors import LiverError, LiverWarning
-from lightning_liver.metrics.plausibility import doubtful_values
+from lightning_liver.imageio.hu_values import doubtful_values
 from lightning_liver.volume import Volume
 
 _INT16 = np.iinfo(np.int16)
@@ -30,7 +30,7 @@ def volume_of(volume_hu: ArrayLike, spacing_mm: Sequence[float]) -> Volume:
     z_mm, y_mm, x_mm = spacing = spacing_of(spacing_mm)
     whole = np.rint(hu).astype(np.int16)
     if doubt := doubtful_values(whole):
-        warn(f"volume_hu: {doubt}", LiverWarning, stacklevel=4)
+        warn(f"volume_hu: {doubt.reason}", LiverWarning, stacklevel=4)
     return Volume(whole, spacing, np.diag([-x_mm, -y_mm, z_mm, 1.0]))
 
 

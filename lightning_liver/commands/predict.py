@@ -16,12 +16,13 @@ from lightning_liver.commands.batch import Batch
 from lightning_liver.commands.ensemble import PredictOptions, ensemble_of
 from lightning_liver.errors import LiverError, LiverWarning, PartlyDone
 from lightning_liver.files import required_path, required_run
+from lightning_liver.imageio.hu_values import doubtful_values
 from lightning_liver.imageio.nifti import write_labels, write_map
 from lightning_liver.imageio.scans import Scan, find_scans
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.predict_volume import SCALE, Prediction, VolumeOptions, predict_volume
 from lightning_liver.metrics.lesion_places import lesion_places
-from lightning_liver.metrics.plausibility import doubtful_values, doubtful_volumes
+from lightning_liver.metrics.plausibility import doubtful_volumes
 from lightning_liver.metrics.volumetry import measure_volumes
 from lightning_liver.report.html.batch import preview_of, preview_title, write_batch_report
 from lightning_liver.volume import Volume
@@ -105,7 +106,9 @@ def _predict_one(
     """Write all files of a scan; the mask comes last, so a scan that has one is complete."""
     volume, remarks = _read(scan)
     if doubt := doubtful_values(volume.hu):
-        remarks.append(doubt)
+        if doubt.is_label_map:
+            raise LiverError(f"{scan.path}: {doubt.reason}")
+        remarks.append(doubt.reason)
     with tqdm(total=len(volume.hu), desc=f"{position} {scan.name}", unit="slice", dynamic_ncols=True) as bar:
         try:
             made = predict_volume(volume, networks, options, progress=bar.update)

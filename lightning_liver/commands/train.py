@@ -24,6 +24,7 @@ from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.listing import is_listed
 from lightning_liver.runs.timing import Timing, read_timing, write_timing
 from lightning_liver.runs.trained import trusted
+from lightning_liver.runs.warning_log import keeping_warnings
 from lightning_liver.tables import Row, or_none
 from lightning_liver.training.assembly import TrainingRun, assemble
 from lightning_liver.training.domain_statistics import adapt, remember_target, say_adapted
@@ -53,7 +54,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
     if not cfg.trial and is_listed(folder.name, cfg.results, cfg.trainer):
         log.info(f"{folder.name} is skipped: {cfg.results} lists it. results=null repeats it.")
         return {}
-    with locked(folder) as state:
+    with locked(folder) as state, keeping_warnings(folder):
         quieten()
         options = state.bind(_trainer_options(cfg), identity(cfg))
         _keep_config(cfg, state.files)

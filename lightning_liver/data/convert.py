@@ -3,6 +3,10 @@
 import errno
 import shutil
 import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,8 @@ from jaxtyping import Int16, Int64, UInt8
 from lightning_liver.data.resample import grid_shape, resample_hu, resample_labels
 from lightning_liver.data.sources import Case
 from lightning_liver.data.store import FORMAT, HU_BINS, HU_RANGE, CaseRecord, SliceWriter, hu_histogram, replace_case
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, LiverWarning
+from lightning_liver.imageio.hu_values import doubtful_values
 from lightning_liver.imageio.label_values import LITS, LabelValues
 from lightning_liver.imageio.nifti import read_labels, read_volume
 from lightning_liver.volume import Volume
@@ -43,17 +48,42 @@ def prepare_case(case: Case, folder: Path, spacing_mm: float | None, values: Lab
     cv2.setNumThreads(1)
     try:
         made_from = fingerprint(case, spacing_mm, values)
-        volume = read_volume(case.volume)
-        labels = read_labels(case.labels, volume, values) if case.labels else None
+        with _noting() as notes:
+            volume = read_volume(case.volume)
+            _check_values(case.volume, volume)
+            labels = read_labels(case.labels, volume, values) if case.labels else None
         staged = Path(tempfile.mkdtemp(prefix=f".{case.name}-", dir=folder))
         try:
-            record = _write(case, volume, labels, staged, spacing_mm, made_from)
+            record = replace(_write(case, volume, labels, staged, spacing_mm, made_from), warnings=notes)
             replace_case(folder, staged, record)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     except OSError as error:
         raise LiverError(_explain_os_error(error, case, folder)) from error
     return record
+
+
+@contextmanager
+def _noting() -> Iterator[list[str]]:
+    """Yield the texts of the warnings within, which the record of the case keeps; they are issued again at the end."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LiverWarning)
+        try:
+            yield notes
+        finally:
+            notes += [str(each.message) for each in caught if each.category is LiverWarning]
+    for note in notes:
+        warnings.warn(note, LiverWarning, stacklevel=4)
+
+
+def _check_values(path: Path, volume: Volume) -> None:
+    """Refuse a label map in place of a scan, and warn of other values that can hardly be HU."""
+    doubt = doubtful_values(volume.hu)
+    if doubt is not None and doubt.is_label_map:
+        raise LiverError(f"{path}: {doubt.reason}")
+    if doubt is not None:
+        warnings.warn(f"{path}: {doubt.reason}", LiverWarning, stacklevel=2)
 
 
 def _explain_os_error(error: OSError, case: Case, folder: Path) -> str:
@@ -96,6 +126,7 @@ def _write(
         hu_counts=hu_counts.tolist(),
         fingerprint=made_from,
         part=case.part,
+        patient_known=case.patient_known,
     )
 
 

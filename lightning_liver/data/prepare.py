@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 VOXELS_PER_SECOND = 20e6
 BYTES_PER_VOXEL = 0.9
 
+_NO_LIVER = "No mask has a voxel of liver: say which values they have, as in 'data.labels={liver:[1,2],tumour:[2]}'"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -134,7 +136,7 @@ def _lock(folder: Path) -> Iterator[None]:
 def _find_prepared(cases: Sequence[Case], folder: Path, making: Making) -> list[Outcome]:
     """Return the outcomes of cases that are already prepared."""
     records = ((case, _read_up_to_date(case, folder, making)) for case in cases)
-    return [Outcome(case, record, None, ()) for case, record in records if record]
+    return [Outcome(case, record, None, tuple(record.warnings)) for case, record in records if record]
 
 
 def _write_manifest(folder: Path, outcomes: Sequence[Outcome]) -> None:
@@ -154,7 +156,9 @@ def _read_up_to_date(case: Case, folder: Path, making: Making) -> CaseRecord | N
         fresh = record is not None and record.fingerprint == fingerprint(case, *making)
     except OSError:
         return None  # preparing it will report the file's error
-    return replace(record, patient=case.patient, part=case.part) if record is not None and fresh else None
+    if record is None or not fresh:
+        return None
+    return replace(record, patient=case.patient, part=case.part, patient_known=case.patient_known)
 
 
 def _announce(stale: Sequence[Case], total: int, folder: Path, making: Making, workers: int) -> None:
@@ -244,6 +248,9 @@ def _report(outcomes: Sequence[Outcome], skip_bad: bool) -> None:
     unlabelled = [o.case.name for o in outcomes if o.record and not o.record.labelled]
     if unlabelled:
         log.warning(f"Cases without labels, for prediction only: {', '.join(unlabelled)}")
+    masks = [o.record.liver_pixels for o in outcomes if o.record and o.record.labelled]
+    if masks and not any(map(any, masks)):
+        log.warning(f"{_NO_LIVER}; training would refuse them")
     bad = [outcome.error for outcome in outcomes if outcome.error]
     if not bad:
         return

@@ -20,6 +20,7 @@ _UNLABELLED_LAYOUT = "volume-N.nii (or .nii.gz) in any folders below it"
 _MSD_LAYOUT = "dataset.json, imagesTr/liver_N.nii.gz and labelsTr/liver_N.nii.gz, as in Task03_Liver"
 _MSD_LABELS = {0: "background", 1: "liver", 2: "cancer"}
 _LITS_REPEATS = (range(0, 2), range(6, 11))  # same patients, by eye; there may be more
+_LITS_MASKS = range(131)  # numbers of the masks of LiTS, and of the Decathlon, which has the same scans
 
 Numbered = Mapping[int, list[Path]]
 
@@ -35,6 +36,7 @@ class Case:
         labels: path of the label map, or None.
         problem: reason why the case cannot be read, known before its files are opened, or None.
         part: train, val or test, if the source says so.
+        patient_known: the source says whose scan it is; otherwise another case may be of the same patient.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Case:
     labels: Path | None
     problem: str | None = None
     part: str | None = None
+    patient_known: bool = False
 
 
 def lits(root: str | Path, *, patients: str | Path | None) -> list[Case]:
@@ -50,7 +53,8 @@ def lits(root: str | Path, *, patients: str | Path | None) -> list[Case]:
 
     Args:
         root: a folder above Kaggle's parts (volume_pt1/volume-0.nii, segmentations/segmentation-0.nii) or CodaLab's.
-        patients: a CSV with the header case,patient; None makes every case its own patient.
+        patients: a CSV with the header case,patient. A case that it does not list is its own patient, but for scans of
+            LiTS that are known to be of one patient.
 
     Raises:
         LiverError: a root that is missing, unreadable or without a pair; an invalid CSV, or one of other cases.
@@ -60,8 +64,6 @@ def lits(root: str | Path, *, patients: str | Path | None) -> list[Case]:
     volumes, masks = _group_by_number(files, "volume-"), _group_by_number(files, "segmentation-")
     _refuse_no_pair(root, volumes, masks, files, _LITS_LAYOUT)
     _warn_test_volumes(root, _group_by_number(files, "test-volume-"))
-    if patients is None:
-        _warn_repeats(root, volumes)
     return _cases(root, volumes, masks, patients)
 
 
@@ -75,7 +77,7 @@ def msd(
 
     Args:
         root: the folder Task03_Liver, or the one above it.
-        patients: a CSV with the header case,patient; None makes every case its own patient.
+        patients: as for lits.
         labels: data.labels; None expects the Decathlon's own in dataset.json.
 
     Raises:
@@ -149,15 +151,17 @@ def _cases(root: Path, volumes: Numbered, masks: Numbered, patients: str | Path 
         warn(f"{root}: masks without a volume are skipped: {_ranges(orphans)}", LiverWarning, stacklevel=3)
     names = [str(number) for number in sorted(volumes)]
     patient_of = {} if patients is None else read_patients(patients)
-    alone = [name for name in names if name not in patient_of]
-    if patients is not None and len(alone) == len(names):
+    known = {name for name in names if name in patient_of}
+    if patients is not None and not known:
         raise LiverError(f"{patients}: expected cases among {_ranges(volumes)}; write numbers, as in '17,B'")
+    repeats = _repeats(root, volumes, masks, patient_of)
+    alone = [name for name in names if name not in patient_of and name not in repeats]
     if patients is not None and alone:
         text = f"unlisted cases count as separate patients: {', '.join(alone)}"
         warn(f"{patients}: {text}", LiverWarning, stacklevel=3)
     taken = set(patient_of.values())
-    patient_of |= {name: f"case-{name}" if name in taken else name for name in alone}
-    return [_case(int(name), patient_of[name], volumes, masks) for name in names]
+    patient_of |= repeats | {name: f"case-{name}" if name in taken else name for name in alone}
+    return [_case(int(name), patient_of[name], volumes, masks, patient_known=name in known) for name in names]
 
 
 def _folder(root: str | Path, layout: str, option: str = "data.root") -> Path:
@@ -183,14 +187,15 @@ def _group_by_number(files: Iterable[Path], prefix: str) -> dict[int, list[Path]
     return numbered
 
 
-def _case(number: int, patient: str, volumes: Numbered, masks: Numbered) -> Case:
+def _case(number: int, patient: str, volumes: Numbered, masks: Numbered, *, patient_known: bool = False) -> Case:
     mine = (volumes[number], masks.get(number, []))
     twins = next((files for files in mine if len(files) > 1), None)
     problem = (
         f"{' and '.join(map(str, twins))} have the same number; move one of them out of data.root" if twins else None
     )
     volume, *_ = mine[0]
-    return Case(str(number), patient, volume, mine[1][0] if mine[1] else None, problem)
+    labels = mine[1][0] if mine[1] else None
+    return Case(str(number), patient, volume, labels, problem, patient_known=patient_known)
 
 
 def _refuse_no_pair(root: Path, volumes: Numbered, masks: Numbered, files: list[Path], layout: str) -> None:
@@ -211,11 +216,29 @@ def _warn_test_volumes(root: Path, tests: Numbered) -> None:
         warn(f"{root}: {text}", LiverWarning, stacklevel=3)
 
 
-def _warn_repeats(root: Path, volumes: Numbered) -> None:
-    present = [[number for number in repeat if number in volumes] for repeat in _LITS_REPEATS]
-    if repeats := [_ranges(numbers) for numbers in present if len(numbers) > 1]:
-        text = f"scans {' and '.join(repeats)} look like one patient each, but every case counts as its own patient"
-        warn(f"{root}: {text}; give data.patients, a CSV of case,patient", LiverWarning, stacklevel=3)
+def _repeats(root: Path, volumes: Numbered, masks: Numbered, listed: Mapping[str, str]) -> dict[str, str]:
+    """Return the patients of unlisted scans that share one with other scans of LiTS, and warn of it.
+
+    Masks beyond the numbers of LiTS are another data set's. A patient is named by all scans of LiTS, such as 6-10, so
+    that it has the same fold whichever of them are there, or as `listed` names one of its scans.
+    """
+    if any(number not in _LITS_MASKS for number in masks):
+        return {}
+    patient_of: dict[str, str] = {}
+    shared = []
+    for repeat in _LITS_REPEATS:
+        present = [number for number in repeat if number in volumes]
+        unlisted = [number for number in present if str(number) not in listed]
+        if len(present) > 1 and unlisted:
+            named = {listed[str(number)] for number in present if str(number) in listed}
+            patient = named.pop() if len(named) == 1 else _ranges(repeat)
+            patient_of |= {str(number): patient for number in unlisted}
+            shared.append(_ranges(present))
+    if shared:
+        text = f"scans {' and '.join(shared)} count as one patient each, as these numbers of LiTS are known to be"
+        cure = "there may be more; data.patients, a CSV of case,patient, says otherwise"
+        warn(f"{root}: {text}; {cure}", LiverWarning, stacklevel=4)
+    return patient_of
 
 
 def _check_dataset_json(path: Path, *, own_labels: bool) -> set[int]:

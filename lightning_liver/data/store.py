@@ -14,7 +14,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -26,7 +26,7 @@ from jaxtyping import Int16, Int64, Shaped
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
 
-FORMAT = 2
+FORMAT = 3  # since 3 a mask follows its own header where that gives the scan's grid
 HU_RANGE = (-1024, 3071)
 _PROBE = 2**24  # bytes, more than a compressed slice
 HU_BIN = 4  # width of a bin of CaseRecord.hu_counts
@@ -58,7 +58,10 @@ class CaseRecord:
     has_tumour: bool
     hu_counts: list[int]
     fingerprint: dict[str, Any]
-    part: str | None = None  # train, val or test, if the source says so; earlier stores lack it
+    # earlier stores lack these
+    part: str | None = None  # train, val or test, if the source says so
+    patient_known: bool = False  # the source says whose scan it is
+    warnings: list[str] = field(default_factory=list)  # of the readers of its files
 
     @property
     def labelled(self) -> bool:

@@ -54,7 +54,7 @@ def _case(table: Path, row: _Row, name: str) -> Case:
     image, mask = table.parent / row.image, table.parent / row.mask if row.mask else None
     missing = next((each for each in (image, mask) if each is not None and not each.is_file()), None)
     problem = None if missing is None else f"{table}, line {row.line}: there is no file {missing}; correct its path"
-    return Case(name, row.patient or name, image, mask, problem, row.split or None)
+    return Case(name, row.patient or name, image, mask, problem, row.split or None, patient_known=bool(row.patient))
 
 
 def _read(path: Path) -> list[_Row]:

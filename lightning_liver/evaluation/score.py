@@ -88,7 +88,8 @@ def read_pair(pair: CasePair, values: PairValues = OF_LITS) -> tuple[LabelVolume
     """Read truth and prediction in canonical orientation, and their grid, without HU.
 
     The grid is that of the truth's header, or of the prediction's if the truth's has neither spacing nor orientation.
-    Voxels are compared in the order of the files, as the official scorer does.
+    Voxels are compared in the order of the files, as the official scorer does, unless the prediction was saved turned
+    and its header gives the truth's grid.
 
     Raises:
         LiverError: as for read_labels; unequal shapes.
@@ -109,9 +110,10 @@ def _grid(header: Header) -> Volume:
 def _wrong_shape(pair: CasePair) -> str | None:
     try:
         truth, prediction = read_layout(pair.truth).shape[::-1], read_layout(pair.prediction).shape[::-1]
+        fits = truth == prediction or read_header(pair.truth).shape == read_header(pair.prediction).shape
     except LiverError as error:
         return str(error)
-    if truth == prediction:
+    if fits:
         return None
     predicted, true = (" x ".join(map(str, shape)) for shape in (prediction, truth))
     return (

@@ -17,9 +17,9 @@ from nibabel.affines import voxel_sizes
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.files import replacing
 from lightning_liver.imageio.label_values import LITS, LabelValues
-from lightning_liver.imageio.nifti_geometry import Affine, mask_notes, read_geometry
+from lightning_liver.imageio.nifti_geometry import Affine, MaskOrder, mask_order, read_geometry
 from lightning_liver.imageio.nifti_header import Layout, open_stream, read_layout, refuse_short_stream
-from lightning_liver.volume import Volume, canonical_spacing_mm, from_canonical, to_canonical
+from lightning_liver.volume import Volume, canonical_spacing_mm, from_canonical, reorient, to_canonical
 
 _SLAB = 2**20  # voxels converted at once: 8 MiB of float64
 _GZIP_LEVEL = 2  # of isal's 0 to 3
@@ -77,22 +77,27 @@ def read_volume(path: Path) -> Volume:
 
 
 def read_labels(path: Path, volume: Volume, values: LabelValues = LITS) -> UInt8[np.ndarray, "z y x"]:
-    """Read the label map of a volume as 0, 1, 2, reoriented by the volume's affine and not by its own header.
+    """Read the label map of a volume as 0, 1, 2 in the volume's orientation.
+
+    A mask that was saved turned follows its own header, see nifti_geometry.mask_order; any other has its voxels in the
+    order of the volume's file.
 
     Args:
         values: of liver and tumour in the file.
 
     Raises:
-        LiverError: as for read_volume's voxels; another shape or (informative) spacing than the volume's; values
-            that are not among them.
+        LiverError: as for read_volume's voxels; another shape, or (informative) spacing or place than the volume's;
+            values that are not among them.
     """
     layout = read_layout(Path(path))
-    _refuse_other_shape(layout, from_canonical(volume.hu, volume.affine).shape)
-    _warn_all(layout.path, mask_notes(layout.path, layout.header, volume.affine))
+    volume_shape = from_canonical(volume.hu, volume.affine).shape
+    order = mask_order(layout.path, layout.header, layout.shape[::-1], volume.affine, volume_shape[::-1])
+    _refuse_other_shape(layout, order, volume_shape[::-1])
+    _warn_all(layout.path, order.notes)
     strange: set[float] = set()
     voxels = _read(layout, np.uint8, lambda stored: _to_labels(layout, stored, values, strange))
     _refuse_strange(layout.path, strange, values)
-    return _contiguous(to_canonical(voxels, volume.affine))
+    return _contiguous(to_canonical(reorient(voxels, order.turn), volume.affine))
 
 
 def write_labels(path: Path, labels: UInt8[np.ndarray, "z y x"], affine: Affine) -> None:
@@ -215,9 +220,9 @@ def _refuse_strange(path: Path, strange: set[float], meant: LabelValues) -> None
     raise LiverError(f"{path}: labels are {expected}, but the mask also has {seen}; {cure}")
 
 
-def _refuse_other_shape(layout: Layout, volume_shape: tuple[int, ...]) -> None:
-    if layout.shape != volume_shape:
-        mask, volume = (" x ".join(map(str, shape[::-1])) for shape in (layout.shape, volume_shape))
+def _refuse_other_shape(layout: Layout, order: MaskOrder, volume_shape: tuple[int, ...]) -> None:
+    if order.shape(layout.shape[::-1]) != volume_shape:
+        mask, volume = (" x ".join(map(str, shape)) for shape in (layout.shape[::-1], volume_shape))
         raise LiverError(
             f"{layout.path}: the mask has {mask} voxels, its volume {volume} (i, j, k); "
             "give the pair that belongs together"

@@ -108,6 +108,7 @@ def data_rows(store: Store, split: Split) -> list[Row]:
             "part": part,
             "case": name,
             "patient": record.patient,
+            "patient_known": record.patient_known,
             "slices": record.native_shape[0],
             "rows": record.native_shape[1],
             "columns": record.native_shape[2],

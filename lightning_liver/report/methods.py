@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from lightning_liver.data.splits import PARTS
 from lightning_liver.help import options
 from lightning_liver.report.numbers import counted
+from lightning_liver.report.patients import separation
 from lightning_liver.runs.contents import Contents, Line
 from lightning_liver.runs.settings import levels
 from lightning_liver.types import STRUCTURES
@@ -62,9 +63,8 @@ def data_sentence(contents: Contents) -> str:
         f" {counted(refused, 'scan')} could not be read and {'was' if refused == 1 else 'were'} left out."
         * bool(refused)
     )
-    return (
-        f"{_count(lines)} from {source} were split by patient: {parts}{of_fold}; no patient was in two parts.{left_out}"
-    )
+    apart = separation(contents, past=True)
+    return f"{_count(lines)} from {source} were split by patient: {parts}{of_fold}; {apart}.{left_out}"
 
 
 def input_sentence(contents: Contents) -> str:

@@ -15,6 +15,7 @@ from lightning_liver.runs.scalars import Curve, read_curves
 from lightning_liver.runs.settings import Settings, read_settings
 from lightning_liver.runs.status import json_of
 from lightning_liver.runs.timing import Timing, read_timing
+from lightning_liver.runs.warning_log import read_warnings
 
 Line = Mapping[str, str]
 
@@ -59,6 +60,7 @@ class Contents:
     environment: Mapping[str, Any] | None
     transfer: str | None
     curves: Mapping[str, Curve]
+    warnings: Sequence[str]
     config: str | None
 
 
@@ -93,6 +95,7 @@ def read_contents(folder: Path, metrics: Mapping[str, Any] | None = None) -> Con
         environment=json_of(files.environment),
         transfer=_text(files.transfer),
         curves=read_curves(files),
+        warnings=read_warnings(files.warnings),
         config=_text(files.config),
     )
 

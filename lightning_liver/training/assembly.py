@@ -204,11 +204,20 @@ def _split(data: DictConfig, store: Store, slices: SliceOptions, options: Traine
 
 
 def new_split(data: DictConfig, store: Store) -> Split:
-    """Split the labelled cases of a store by patient, as a data config says."""
+    """Split the labelled cases of a store by patient, as a data config says.
+
+    Raises:
+        LiverError: an invalid split, or not one voxel of liver in its training cases.
+    """
     patients = {name: store.cases[name].patient for name in store.labelled()}
     with_tumour = [name for name in patients if store.cases[name].has_tumour]
     parts = {name: part for name in patients if (part := store.cases[name].part)}
     split: Split = build(data.splitting, patients, with_tumour, parts=parts)
+    if not any(any(store.cases[name].liver_pixels) for name in split.train):
+        raise LiverError(
+            f"data.root={data.get('root')}: expected a voxel of liver in the masks of the {len(split.train)} training "
+            "cases; look at them, or say which values they have, as in 'data.labels={liver:[1,2],tumour:[2]}'"
+        )
     return split
 
 

@@ -4,6 +4,8 @@ import re
 import resource
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from tests.apps.commands import call, run, small_run
@@ -184,3 +186,16 @@ def test_help_of_a_group_and_of_a_choice_explains_the_options(
 def test_help_of_hydra_and_the_config_are_hydras_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "== Flags ==" in call("train", "--hydra-help", folder=tmp_path, capfd=capfd)[1]
     assert "slices_per_epoch: 2000" in call("train", "--cfg", "job", folder=tmp_path, capfd=capfd)[1]
+
+
+def test_masks_without_a_voxel_of_liver_are_refused_before_training(
+    scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for path in scans.glob("segmentation-*"):
+        image = nib.load(path)
+        nib.save(nib.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), path)
+    code, output = call("train", *small_run(scans, "run"), folder=tmp_path, capfd=capfd)
+    assert code == 2, output
+    assert "No mask has a voxel of liver" in output
+    assert f"data.root={scans}: expected a voxel of liver in the masks of the 3 training cases" in output
+    assert "Epoch" not in output

@@ -233,7 +233,6 @@ def test_impossible_values_and_volumes_are_told(tmp_path: Path, predict: Predict
     ramp = np.indices((24, 24, 24))[0]
     told = {
         "all": (np.full((6, 6, 6), 3071), 1, "every voxel has the value 3071"),
-        "labels": (ramp % 3, 1, "the values go from 0 to 2, as those of a label map"),
         "picture": (ramp * 10, 1, "as those of a picture of 8 bits"),
         "offset": (ramp * 100, 1, "whose offset of -1024 is missing"),
         "large": (ramp * 30 - 200, 9, "6299 ml of liver are hardly possible"),
@@ -242,9 +241,19 @@ def test_impossible_values_and_volumes_are_told(tmp_path: Path, predict: Predict
     }
     for name, (hu, edge_mm, _) in told.items():
         nib.save(nib.Nifti1Image(hu.astype(np.int16), np.diag([edge_mm] * 3 + [1.0])), tmp_path / f"{name}.nii")
-    output = predict(f"input={tmp_path}")
+    impossible = {
+        "labels": (ramp % 3, 1, "the values go from 0 to 2, as those of a label map"),
+        "bits": ((ramp % 2) * 255, 1, "the values go from 0 to 255, as those of a label map"),
+    }
+    for name, (hu, edge_mm, _) in impossible.items():
+        nib.save(nib.Nifti1Image(hu.astype(np.int16), np.diag([edge_mm] * 3 + [1.0])), tmp_path / f"{name}.nii")
+    output = predict(f"input={tmp_path}", expected=1)
     rows = summary(tmp_path / "out")
     assert rows["usual"]["remarks"] == ""
+    for name in impossible:
+        assert rows[name]["status"] == "failed"
+        assert not (tmp_path / "out" / f"{name}-segmentation.nii.gz").exists()
+    told |= impossible
     for name, (_, _, words) in told.items():
         assert words in output
         assert words in rows[name]["remarks"]

@@ -19,7 +19,7 @@ from lightning_liver.data import prepare as preparing
 from lightning_liver.data import sources
 from lightning_liver.data.prepare import prepare
 from lightning_liver.data.store import HU_BIN, HU_RANGE, SliceWriter, Store, intensity, open_store
-from lightning_liver.errors import LiverError, LiverWarning
+from lightning_liver.errors import LiverError
 from lightning_liver.imageio.nifti import read_labels, read_volume
 from tests.conftest import write_scan
 
@@ -180,6 +180,9 @@ def test_warnings_of_a_kind_come_once_with_their_files(
     assert len(told) == 1
     assert "segmentation-24" in told[0]
     assert store.cases["20"].has_tumour
+    caplog.clear()
+    prepared(scans, tmp_path / "store")
+    assert [r.message for r in caplog.records] == told, "a run that finds the cases prepared is warned, too"
 
 
 def test_padding_of_minus_3024_becomes_air(scans: Path, tmp_path: Path) -> None:
@@ -325,13 +328,6 @@ def test_intensity_equals_that_of_the_voxels(scans: Path, tmp_path: Path) -> Non
     assert std == pytest.approx(windowed.std(), rel=0.02)
 
 
-def test_repeats_of_lits_are_named(tmp_path: Path) -> None:
-    for number in (0, 1, 7):
-        write_scan(tmp_path / "scans", number)
-    with pytest.warns(LiverWarning, match="0-1"):
-        sources.lits(tmp_path / "scans", patients=None)
-
-
 def test_labels_are_part_of_the_fingerprint_and_reach_native_labels(scans: Path, tmp_path: Path) -> None:
     plain = prepared(scans, tmp_path / "store", spacing_mm=2.0)
     tumour = {kind: volume(plain, "20", kind) == 2 for kind in ("labels", "native_labels")}
@@ -345,3 +341,31 @@ def test_labels_are_part_of_the_fingerprint_and_reach_native_labels(scans: Path,
     assert not only_tumour.cases["20"].has_tumour
     with pytest.raises(LiverError, match="liver 7, tumour none, background 0, but the mask also has 1, 2"):
         prepared(scans, tmp_path / "store", spacing_mm=2.0, labels={"liver": [7]})
+
+
+def rewrite(path: Path, change: Any) -> None:
+    image = nib.load(path)
+    nib.save(nib.Nifti1Image(change(np.asarray(image.dataobj)).astype(np.int16), image.affine), path)
+
+
+def test_a_label_map_in_place_of_a_scan_is_refused_and_other_values_are_told(
+    scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copy(scans / "segmentation-20.nii.gz", scans / "volume-20.nii.gz")
+    rewrite(scans / "volume-21.nii.gz", lambda hu: hu + 1024)
+    rewrite(scans / "volume-22.nii.gz", lambda hu: np.full_like(hu, 3071))
+    with pytest.raises(LiverError, match=r"1 of 5(.|\n)*volume-20.nii.gz: the values go from 0 to 2, .* label map"):
+        prepared(scans, tmp_path / "store")
+    assert "whose offset of -1024 is missing; convert them to HU: volume-21.nii.gz" in caplog.text
+    assert "every voxel has the value 3071, which is no CT; give a scan in HU: volume-22.nii.gz" in caplog.text
+
+
+def test_a_data_set_without_a_voxel_of_liver_is_told(
+    scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepared(scans, tmp_path / "store")
+    assert "No mask has a voxel of liver" not in caplog.text
+    for number in range(20, 25):
+        rewrite(scans / f"segmentation-{number}.nii.gz", np.zeros_like)
+    prepared(scans, tmp_path / "store")
+    assert "No mask has a voxel of liver" in caplog.text

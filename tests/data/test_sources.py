@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lightning_liver.data.sources import Case, lits, msd, read_patients
+from lightning_liver.data.splits import by_fold
 from lightning_liver.errors import LiverError, LiverWarning
 
 MSD_LABELS = {"0": "background", "1": "liver", "2": "cancer"}
@@ -162,18 +163,54 @@ def test_nothing_is_written_into_root(tmp_path):
     tmp_path.chmod(0o755)
 
 
-def test_known_repeats_are_named_in_one_warning(tmp_path):
-    lay(tmp_path, *(f"{kind}-{n}.nii" for kind in ("volume", "segmentation") for n in (0, 1, 5, 6, 8, 9)))
-    with pytest.warns(
-        LiverWarning, match="scans 0-1 and 6, 8-9 look like one patient each, but.*data.patients"
-    ) as seen:
-        lits(tmp_path, patients=None)
+def patients_of(cases: list[Case]) -> dict[str, str]:
+    return {case.name: case.patient for case in cases}
+
+
+def lay_pairs(root: Path, *numbers: int) -> Path:
+    return lay(root, *(f"{kind}-{n}.nii" for kind in ("volume", "segmentation") for n in numbers))
+
+
+def test_known_repeats_of_lits_are_one_patient_each_with_one_warning(tmp_path):
+    lay_pairs(tmp_path, 0, 1, 5, 6, 8, 9)
+    with pytest.warns(LiverWarning, match="scans 0-1 and 6, 8-9 count as one patient each.*data.patients") as seen:
+        cases = lits(tmp_path, patients=None)
     assert len(seen) == 1
+    assert patients_of(cases) == {"0": "0-1", "1": "0-1", "5": "5", "6": "6-10", "8": "6-10", "9": "6-10"}
+    assert not any(case.patient_known for case in cases)
 
 
-def test_one_of_each_known_repeat_gives_no_warning(tmp_path):
-    lay(tmp_path, "volume-0.nii", "segmentation-0.nii", "volume-6.nii", "segmentation-6.nii")
-    assert names(lits(tmp_path, patients=None)) == ["0", "6"]
+def test_no_fold_of_lits_splits_a_known_repeat(tmp_path):
+    lay_pairs(tmp_path, *range(12))
+    with pytest.warns(LiverWarning, match="one patient each"):
+        patients = patients_of(lits(tmp_path, patients=None))
+    for fold in range(5):
+        split = by_fold(patients, fold=fold, folds=5, seed=0, with_tumour=list(patients))
+        for repeat in ({"0", "1"}, {"6", "7", "8", "9", "10"}):
+            assert sum(bool(repeat & set(part)) for part in split.to_dict().values()) == 1
+
+
+def test_known_repeats_are_one_patient_in_the_decathlon_too(tmp_path):
+    lay_msd(tmp_path, training=((0, 0), (1, 1)))
+    lay(tmp_path, *(f"{kind}/liver_{n}.nii.gz" for kind in ("imagesTr", "labelsTr") for n in (0, 1)))
+    with pytest.warns(LiverWarning, match="scans 0-1 count as one patient each"):
+        assert patients_of(msd(tmp_path, patients=None))["1"] == "0-1"
+
+
+def test_one_of_each_known_repeat_is_a_patient_of_its_own_without_a_warning(tmp_path):
+    assert patients_of(lits(lay_pairs(tmp_path, 0, 6), patients=None)) == {"0": "0", "6": "6"}
+
+
+def test_masks_beyond_the_numbers_of_lits_are_of_other_patients(tmp_path):
+    assert patients_of(lits(lay_pairs(tmp_path, 0, 1, 131), patients=None)) == {"0": "0", "1": "1", "131": "131"}
+
+
+def test_an_unlisted_scan_of_a_known_repeat_joins_the_listed_one(tmp_path):
+    table = write_csv(tmp_path / "p.csv", "case,patient\n0,A\n7,B\n8,C\n")
+    with pytest.warns(LiverWarning, match="scans 0-1 and 6-8 count as one patient each"):
+        cases = lits(lay_pairs(tmp_path, 0, 1, 6, 7, 8), patients=table)
+    assert patients_of(cases) == {"0": "A", "1": "A", "6": "6-10", "7": "B", "8": "C"}
+    assert [case.patient_known for case in cases] == [True, False, False, True, True]
 
 
 def test_patients_are_read_from_the_csv_and_unknown_cases_in_it_are_ignored(tmp_path):

@@ -24,7 +24,7 @@ def test_paths_are_relative_to_the_table_and_only_image_is_needed(tmp_path: Path
     lay(tmp_path, "ct/a.nii.gz", "ct/b.nii", "masks/a.nii.gz")
     written = table(tmp_path, "Image, mask, patient\nct/a.nii.gz, masks/a.nii.gz, P 1\n\nct/b.nii,,\n")
     assert cases(written) == [
-        Case("a", "P 1", tmp_path / "ct/a.nii.gz", tmp_path / "masks/a.nii.gz"),
+        Case("a", "P 1", tmp_path / "ct/a.nii.gz", tmp_path / "masks/a.nii.gz", patient_known=True),
         Case("b", "b", tmp_path / "ct/b.nii", None),
     ]
     assert [case.name for case in cases(table(tmp_path, "age;image\n60;ct/a.nii.gz\n"))] == ["a"]

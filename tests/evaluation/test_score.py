@@ -6,10 +6,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from experiments.speed.scoring.bench import phantom_pair
 from experiments.speed.scoring.masks import LPS, PLAIN, RAS, SPACING_MM, write_set
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.evaluation import score
 from lightning_liver.evaluation.pairs import CasePair
 from lightning_liver.evaluation.score import check_shapes, read_pair, score_pairs
@@ -37,6 +38,19 @@ def test_masks_are_scored_as_their_arrays_are(tmp_path: Path, affine: np.ndarray
     )
     assert scored.score == expected
     assert (scored.error, scored.warnings) == (None, ())
+
+
+@pytest.mark.parametrize("axes", ["RAS", "PLS"])
+def test_a_prediction_saved_turned_is_scored_on_the_grid_of_its_truth(tmp_path: Path, axes: str) -> None:
+    made = pair(tmp_path)
+    image = nib.load(made.truth)
+    turn = ornt_transform(io_orientation(image.affine), axcodes2ornt(tuple(axes)))
+    nib.save(image.as_reoriented(turn), made.prediction)
+    check_shapes([made])
+    with pytest.warns(LiverWarning, match="own header"):
+        truth, prediction, _ = read_pair(made)
+    assert truth.any()
+    np.testing.assert_array_equal(prediction, truth)
 
 
 def test_scores_and_order_do_not_depend_on_processes(tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
 import itertools
 import warnings
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.imageio import nifti_geometry as geometry
 from lightning_liver.imageio.nifti import read_header, read_labels, read_volume
 from tests.imageio.nifti_files import (
     LPS,
+    ORIENTATIONS,
     SPACING_MM,
     UNIT,
     affine_of,
@@ -17,6 +20,7 @@ from tests.imageio.nifti_files import (
     labels_of,
     numbers,
     oblique,
+    oracle,
     refused,
     save,
     volume_at,
@@ -140,3 +144,74 @@ def test_mask_of_another_orientation_takes_the_volumes_with_a_warning(tmp_path, 
     with pytest.warns(LiverWarning, match=f"s.nii: {geometry.MASK_ORIENTED_OTHERWISE}$"):
         labels = read_labels(mask, volume)
     np.testing.assert_array_equal(labels, canonical_labels(volume_affine, tmp_path))
+
+
+def turned(path: Path, voxels: np.ndarray, affine: np.ndarray, axes: str, *, moved_mm: float = 0.0) -> Path:
+    """Write a mask as another program turns it, voxels and header alike."""
+    image = nib.Nifti1Image(voxels, affine)
+    turn = ornt_transform(io_orientation(affine), axcodes2ornt(tuple(axes)))
+    written = image.as_reoriented(turn)
+    shifted = written.affine.copy()
+    shifted[0, 3] += moved_mm
+    nib.save(nib.Nifti1Image(np.asarray(written.dataobj), shifted), path)
+    return path
+
+
+CODES = ["".join(nib.aff2axcodes(affine_of(*orientation))) for orientation in ORIENTATIONS]
+
+
+@pytest.mark.parametrize("axes", [code for code in CODES if code != "LPS"])
+@pytest.mark.parametrize("affine", [affine_of((0, 1, 2), (-1, -1, 1)), oblique(0.1, -0.2, 0.15)])
+def test_mask_saved_turned_follows_its_own_header(tmp_path, axes, affine):
+    labels = labels_of()
+    mask = turned(tmp_path / "s.nii", labels, affine, axes)
+    if nib.aff2axcodes(affine) == tuple(axes):
+        pytest.skip("not turned")
+    with pytest.warns(LiverWarning, match=f"s.nii: {geometry.MASK_TURNED}$"):
+        found = read_labels(mask, volume_at(tmp_path, affine))
+    np.testing.assert_array_equal(found, canonical_labels(affine, tmp_path))
+
+
+def test_mask_turned_about_a_cube_follows_its_own_header(tmp_path):
+    shape, affine = (6, 6, 6), affine_of((0, 1, 2), (-1, -1, 1))
+    labels = (np.random.default_rng(0).random(shape) < 0.3).astype(np.uint8)
+    mask = turned(tmp_path / "s.nii", labels, affine, "SAR")
+    wanted = oracle(save(tmp_path / "oracle.nii", labels, affine))
+    with pytest.warns(LiverWarning, match=geometry.MASK_TURNED):
+        np.testing.assert_array_equal(read_labels(mask, volume_at(tmp_path, affine, shape)), wanted)
+
+
+@pytest.mark.parametrize("axes", ["LPS", "RAS"])
+def test_place_of_a_mask_is_told_in_millimetres_and_refused_if_far(tmp_path, axes):
+    affine = affine_of((0, 1, 2), (-1, -1, 1))
+    volume, wanted = volume_at(tmp_path, affine), canonical_labels(affine, tmp_path)
+    for moved_mm, told in ((0.3, None), (4.2, "up to 4.2 mm away"), (-30, "up to 30.0 mm away")):
+        mask = turned(tmp_path / "s.nii", labels_of(), affine, axes, moved_mm=moved_mm)
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            np.testing.assert_array_equal(read_labels(mask, volume), wanted)
+        texts = [str(each.message) for each in seen]
+        assert any(geometry.MASK_TURNED in text for text in texts) == (axes == "RAS")
+        assert [text for text in texts if "away" in text] == [text for text in texts if told and told in text]
+        assert bool(told) == any("away" in text for text in texts)
+    mask = turned(tmp_path / "s.nii", labels_of(), affine, axes, moved_mm=75)
+    with pytest.raises(LiverError, match="places it 75 mm away from its volume"):
+        read_labels(mask, volume)
+
+
+def test_mask_without_an_origin_takes_the_volumes_with_a_warning(tmp_path):
+    affine = affine_of((0, 1, 2), (-1, -1, 1))
+    far = affine.copy()
+    far[:3, 3] = (300, 200, -700)
+    without = affine.copy()
+    without[:3, 3] = 0
+    mask = save(tmp_path / "s.nii", labels_of(), without)
+    with pytest.warns(LiverWarning, match=f"s.nii: {geometry.MASK_SAYS_NO_ORIGIN}$"):
+        np.testing.assert_array_equal(read_labels(mask, volume_at(tmp_path, far)), canonical_labels(far, tmp_path))
+
+
+def test_turned_mask_of_another_shape_is_refused(tmp_path):
+    affine = affine_of((0, 1, 2), (-1, -1, 1))
+    mask = turned(tmp_path / "s.nii", labels_of((5, 6, 8)), affine, "PLS")
+    with pytest.raises(LiverError, match="give the pair that belongs together"):
+        read_labels(mask, volume_at(tmp_path, affine))

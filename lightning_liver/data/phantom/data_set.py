@@ -165,7 +165,7 @@ def _claim(root: Path, content: dict[str, Any]) -> None:
 
 def _case(root: Path, case: int) -> Case:
     labels, volume = _paths(root, case)
-    return Case(name=str(case), patient=str(case), volume=volume, labels=labels)
+    return Case(name=str(case), patient=str(case), volume=volume, labels=labels, patient_known=True)
 
 
 def _paths(root: Path, case: int) -> tuple[Path, Path]:

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from lightning_liver.report import methods
 from lightning_liver.report.html.blocks import Cell, Column, Section, Table, Text, note
-from lightning_liver.report.html.literature import is_phantom
 from lightning_liver.report.html.results import interval
 from lightning_liver.report.numbers import number_text, range_text
+from lightning_liver.report.patients import is_phantom
 from lightning_liver.run_folder import NAMES
 from lightning_liver.runs.contents import Contents
 from lightning_liver.types import STRUCTURES

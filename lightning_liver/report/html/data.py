@@ -6,7 +6,7 @@ from statistics import median
 from lightning_liver.data.splits import PARTS
 from lightning_liver.report.html.blocks import Block, Cell, Column, Folded, Section, Table, Text, missing
 from lightning_liver.report.html.flow import flow
-from lightning_liver.report.html.literature import is_phantom
+from lightning_liver.report.patients import is_phantom, separation
 from lightning_liver.run_folder import NAMES
 from lightning_liver.runs.contents import Contents, Line
 
@@ -33,7 +33,7 @@ def _sentence(contents: Contents) -> str:
     grid = contents.settings.get("data.spacing_mm")
     sampled = "on each scan's own grid" if grid is None else f"resampled to {grid} mm a pixel"
     window = contents.settings.get("data.window_hu")
-    parts = [f"{source}{', simulated patients' if is_phantom(contents) else ''}; no patient is in two parts."]
+    parts = [f"{source}{', simulated patients' if is_phantom(contents) else ''}; {separation(contents)}."]
     if contents.settings:
         clipped = f", HU from {window[0]} to {window[1]}" if isinstance(window, list) else ""
         parts.append(f"The network sees slices {sampled}{clipped}.")

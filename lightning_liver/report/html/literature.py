@@ -10,6 +10,7 @@ from lightning_liver.report.html.blocks import Block, Cell, Chart, Column, Row, 
 from lightning_liver.report.html.results import interval, mean_cell, of_structure
 from lightning_liver.report.html.theme import COLOURS, FAINT, HUMAN, INK, PAPER, RULE, SMALL, make_axes, svg_chart
 from lightning_liver.report.numbers import number_text, range_text
+from lightning_liver.report.patients import is_phantom
 from lightning_liver.report.references import NOT_COMPARABLE, REASON, Position, Reference, position, references
 from lightning_liver.runs.contents import Contents, Line, number
 from lightning_liver.types import STRUCTURES
@@ -21,12 +22,6 @@ _WORDS = {
     Position.ABOVE: "above the published range",
     Position.UNKNOWN: "Dice with too few patients to compare",
 }
-_PHANTOM = "phantom"
-
-
-def is_phantom(contents: Contents) -> bool:
-    """Return True if the cases are simulated phantoms."""
-    return _PHANTOM in str(contents.settings.get("data.source._target_", contents.choices.get("data", "")))
 
 
 def verdict(contents: Contents) -> str:

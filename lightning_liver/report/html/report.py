@@ -70,6 +70,7 @@ def page(contents: Contents) -> str:
         name=run_name(contents.folder),
         date=_date(contents),
         advice=advice(contents),
+        warnings=contents.warnings,
         title=verdict(contents),
         headlines=headlines(contents),
         caveat=caveat(contents),

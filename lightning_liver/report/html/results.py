@@ -8,6 +8,7 @@ from lightning_liver.metrics.case_metric import CaseMetric, case_metrics
 from lightning_liver.metrics.intervals import Mean, mean_over_patients
 from lightning_liver.report.html.blocks import Block, Cell, Column, Folded, Section, Table, Text, missing, note
 from lightning_liver.report.numbers import counted, number_text, range_text
+from lightning_liver.report.patients import patients_are_known
 from lightning_liver.run_folder import NAMES
 from lightning_liver.runs.contents import Contents, Line, mode_of, number
 from lightning_liver.tables import MISSING
@@ -44,12 +45,8 @@ def results_section(contents: Contents) -> Section:
     cases = contents.cases
     if not cases:
         return Section("results", "Results", [missing("This run has no test cases and so no scores.")])
-    patients, scans = (len({line[name] for line in cases}) for name in ("patient", "case"))
     blocks: list[Block] = [
-        Text(
-            f"{counted(scans, 'scan')} of {counted(patients, 'patient')} that the network was not trained on, "
-            "scored on the scan's own grid."
-        ),
+        Text(_scored(contents)),
         _means(cases, mode_of(contents)),
         note(
             "Mean over patients, below it the 95 % interval (Student's t, with Hall's correction for skewness). "
@@ -59,6 +56,18 @@ def results_section(contents: Contents) -> Section:
         *_further(contents),
     ]
     return Section("results", "Results", blocks)
+
+
+def _scored(contents: Contents) -> str:
+    """Say which scans were scored; that their patients are new to the network only where it is known."""
+    patients, scans = (len({line[name] for line in contents.cases}) for name in ("patient", "case"))
+    if patients_are_known(contents):
+        whose = f"{counted(scans, 'scan')} of {counted(patients, 'patient')} that the network was not trained on"
+    else:
+        whose = (
+            f"{counted(scans, 'scan')} that the network was not trained on, counted as {counted(patients, 'patient')}"
+        )
+    return f"{whose}, scored on the scan's own grid."
 
 
 def mean_cell(mean: Mean, decimals: int = 3) -> Cell:

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from lightning_liver.report.html.data import data_section
 from lightning_liver.report.html.decisions import decision_section
 from lightning_liver.report.html.lesions import lesions_section
 from lightning_liver.report.html.literature import caveat, verdict
+from lightning_liver.report.html.report import page as page_of
 from lightning_liver.report.html.report import write_report
 from lightning_liver.report.html.results import results_section
 from lightning_liver.report.html.setup import configuration_section, reproduction_section
@@ -209,3 +211,11 @@ def test_a_run_that_is_ending_passes_its_own_metrics(run: Path) -> None:
     (run / "metrics.json").unlink()
     assert read_contents(run, {"test/burden/rmse": 0.01234}).metrics == {"test/burden/rmse": 0.01234}
     assert read_contents(run).metrics == {}
+
+
+def test_every_warning_stands_in_the_report(whole_run: Path) -> None:
+    contents = read_contents(whole_run)
+    text = page_of(replace(contents, warnings=["scans 0-1 count as <one> patient each"]))
+    assert "scans 0-1 count as &lt;one&gt; patient each" in text
+    assert "warnings-title" in text
+    assert "warnings-title" not in page_of(contents)

@@ -153,6 +153,7 @@ def data_rows() -> list[Row]:
             "part": part,
             "case": case,
             "patient": f"patient-{case}",
+            "patient_known": True,
             "slices": 60 + int(case),
             "rows": 512,
             "columns": 512,
