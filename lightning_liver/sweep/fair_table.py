@@ -85,7 +85,7 @@ def fair_text(result: FairResult) -> str:
         f"{result.trials} trials of {result.budget} for each contender{where}, scored on validation patients alone; "
         "the chosen setting then ran with every seed and fold.",
         "Still rising: tested runs whose last quarter of validations scored higher than the quarter before by more "
-        "than the standard error: longer training may rank them otherwise. Needs 8 validations and logger=tensorboard.",
+        "than the standard error: longer training may rank them otherwise. Needs 8 validations.",
     ]
     if any(each.at_end for each in ranked):
         notes.append(f"{AT_END} the lowest or highest that the contender tried: a wider range may suit it better.")
