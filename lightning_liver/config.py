@@ -89,7 +89,7 @@ _LIBRARIES = re.compile(
 )
 _REFUSED = "lightning_liver.config.refuse"
 _ENVIRONMENT = "oc.env"  # a resolver that may be trusted; others could name code
-_OF_OTHER_FOLDERS = ("format", "hydra")  # groups that no run folder names
+_BORROWED = {"test_losses": ("loss",)}  # groups whose objects are those of another one, too
 
 # Earlier names of the options of a group, with the present ones; no other group has an option of either name.
 _RENAMED = {
@@ -203,13 +203,13 @@ def read_options(path: Path) -> dict[str, Any]:
 
 def is_library(target: str) -> bool:
     """Return whether a `_target_` is of a package that conf/ names, and therefore never of the user's own files."""
-    return target.partition(".")[0] in {"torch", *(name.partition(".")[0] for name in _targets_of_conf())}
+    return target.partition(".")[0] in {"torch", *(name.partition(".")[0] for name in _targets_of(""))}
 
 
 @cache
-def _targets_of_conf() -> frozenset[str]:
-    groups = [path for path in folder().iterdir() if path.is_dir() and path.name not in _OF_OTHER_FOLDERS]
-    files = [file for group in groups for file in group.rglob("*.yaml")]
+def _targets_of(group: str) -> frozenset[str]:
+    """Return what the yamls of a group of conf/ name by `_target_`; without a group, those of all groups."""
+    files = [file for name in (group, *_BORROWED.get(group, ())) for file in (folder() / name).rglob("*.yaml")]
     return frozenset(name for file in files for name in re.findall(r"\b_target_: *([\w.]+)", file.read_text()))
 
 
@@ -217,7 +217,7 @@ def _guarded(value: Any, path: Path, trust: frozenset[str], place: str = "") -> 
     """Return a config in which every `_target_` that is not allowed raises LiverError when it is built."""
     if isinstance(value, dict):
         target = value.get("_target_")
-        if target is not None and not _is_allowed(target, trust):
+        if target is not None and not _is_allowed(target, place.partition(".")[0], trust):
             message = f"{path}: {place}._target_={target}: {_refusal(str(target))}".replace("${", "$ {")
             return {"_target_": _REFUSED, "message": message}
         return {name: _guarded(each, path, trust, f"{place}.{name}".lstrip(".")) for name, each in value.items()}
@@ -233,8 +233,9 @@ def _guarded(value: Any, path: Path, trust: frozenset[str], place: str = "") -> 
     return value
 
 
-def _is_allowed(target: object, trust: frozenset[str]) -> bool:
-    known = isinstance(target, str) and (target in _targets_of_conf() or _LIBRARIES.fullmatch(target) is not None)
+def _is_allowed(target: object, group: str, trust: frozenset[str]) -> bool:
+    ours = _targets_of(group) if group.isidentifier() else frozenset()  # a path would be another folder
+    known = isinstance(target, str) and (target in ours or _LIBRARIES.fullmatch(target) is not None)
     return known or _module(target) in trust
 
 

@@ -223,6 +223,7 @@ STRANGE = {  # what a stranger's run folder may hold -> what refuses it
     "{_target_: torch.hub.load}": "torch.hub.load: expected code of this package",
     "{_target_: lightning_liver.config.Path.cwd}": "lightning_liver.config.Path.cwd: expected code of this package",
     "{_target_: lightning_liver.formats.onnx.write}": "onnx.write: expected code of this package",
+    "{_target_: lightning_liver.data.prepare.prepare}": "prepare.prepare: expected code of this package",
     "{_target_: mine.Net}": "mine.Net: expected code of this package .* 'trust=.mine.'",
     "{_target_: mine.Net, _partial_: true}": "mine.Net: expected code of this package",
     "{_target_: torch.nn.Sequential, _args_: [{_target_: mine.Net}]}": "model._args_.0._target_=mine.Net: expected",
@@ -257,6 +258,14 @@ def test_ours_torch_and_trusted_modules_of_a_run_folder_are_built(tmp_path: Path
     assert callable(build(read_config(saved).loss))
     assert read_config(saved).root.endswith("phantom")
     assert build(read_config(saved, ["fractions"]).mine) == Fraction(1, 2)
+
+
+@pytest.mark.parametrize("group", ["..", "../conf/data", "/", "", "elsewhere"])
+def test_a_key_that_is_no_group_names_nothing_of_ours(tmp_path: Path, group: str) -> None:
+    saved = tmp_path / "config.yaml"
+    saved.write_text(f"'{group}': {{_target_: lightning_liver.data.prepare.prepare}}\n")
+    with pytest.raises(LiverError, match="expected code of this package"):
+        build(next(iter(read_config(saved).values())))
 
 
 def test_trainer_of_earlier_versions_is_read_by_lightnings_names(tmp_path: Path) -> None:
