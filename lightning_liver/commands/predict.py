@@ -70,6 +70,7 @@ def predict(cfg: DictConfig, folder: Path) -> None:
     except OSError as error:
         raise LiverError(f"output={output}: {error.strerror}; choose another folder") from error
     batch, failures = Batch(output, " ".join(map(str, runs))), []
+    batch.refuse_others(scans)
     for number, scan in enumerate(scans, start=1):
         if asked.skip_done and batch.has(scan):
             log.info(f"{scan.name}: has a mask, skipped")
