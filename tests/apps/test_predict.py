@@ -172,6 +172,23 @@ def test_scans_with_a_mask_are_skipped_with_continue(tmp_path: Path, predict: Pr
     assert sorted((tmp_path / "out" / "summary.csv").read_text().split()) == sorted(before.split())
 
 
+def test_masks_and_maps_have_both_forms_of_a_scan_whose_forms_disagree(tmp_path: Path, predict: Predict) -> None:
+    image = nib.Nifti1Image(scan(), np.diag([-2.0, -2, 3, 1]))
+    image.header.set_sform(np.diag([-2.0, -2, 3, 1]), "mni")
+    image.header.set_qform(np.diag([2.0, 2, 3, 1]), "aligned")
+    nib.save(image, tmp_path / "a.nii")
+    assert "sform and qform give different places" in predict(
+        f"input={tmp_path / 'a.nii'}", "options.probabilities=true"
+    )
+    for name in ("segmentation", "segmentation-liver-probability"):
+        header = nib.load(tmp_path / "out" / f"a-{name}.nii.gz").header
+        for form in ("sform", "qform"):
+            wanted, code = getattr(image.header, f"get_{form}")(coded=True)
+            found, found_code = getattr(header, f"get_{form}")(coded=True)
+            np.testing.assert_array_equal(found, wanted)
+            assert found_code == code
+
+
 def test_the_mask_of_another_scan_is_neither_overwritten_nor_taken_for_done(tmp_path: Path, predict: Predict) -> None:
     for patient in ("p1", "p2"):
         (tmp_path / patient).mkdir()
