@@ -1,5 +1,6 @@
 """CT volumes in canonical orientation, and conversion from and to a file's own voxels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,11 +21,13 @@ class Volume:
         hu: Hounsfield units.
         spacing_mm: distance between voxel centres along z, y and x.
         affine: from the file's voxel indices (i, j, k) to millimetres, as nibabel gives it (RAS+).
+        forms: geometry of a NIfTI header whose sform and qform disagree, by the names of its fields: masks get it, too.
     """
 
     hu: Int16[np.ndarray, "z y x"]
     spacing_mm: tuple[float, float, float]
     affine: Float[np.ndarray, "4 4"]
+    forms: Mapping[str, Any] | None = None
 
 
 class Slice(NamedTuple):

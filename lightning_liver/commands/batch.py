@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from lightning_liver.errors import LiverError
 from lightning_liver.imageio.scans import Scan
 from lightning_liver.metrics.lesion_places import LesionPlace
 from lightning_liver.metrics.volumetry import Volumetry
@@ -39,6 +40,20 @@ class Batch:
         """Return True for a scan that was predicted and has a mask."""
         row = self.scans.get(scan.name)
         return row is not None and row["status"] == PREDICTED and (self.output / scan.mask).exists()
+
+    def refuse_others(self, scans: Sequence[Scan]) -> None:
+        """Refuse to write over the mask of another scan that has the same name.
+
+        Raises:
+            LiverError: an earlier call predicted a scan of the same name from another path.
+        """
+        for scan in scans:
+            row = self.scans.get(scan.name, {})
+            if self.has(scan) and row.get("path") and Path(row["path"]).resolve() != scan.path.resolve():
+                raise LiverError(
+                    f"output={self.output}: {scan.mask} there is of {row['path']}, not of {scan.path.absolute()}; give "
+                    "another output, or move that mask away"
+                )
 
     def add(self, scan: Scan, found: Mapping[str, Any], lesions: Sequence[LesionPlace], remarks: Sequence[str]) -> None:
         """Add a predicted scan and its lesions, in place of earlier rows."""

@@ -22,6 +22,7 @@ from lightning_liver.types.options import Millimetres, Switch, Workers, check
 
 log = logging.getLogger(__name__)
 
+_MOST_LISTED = 8
 _OF_RUNS = ("data", "inference", "trainer", "uncertainty=", "passes=")
 
 
@@ -39,7 +40,7 @@ def evaluate_masks(cfg: DictConfig, folder: Path) -> Figures:
     matched = match_files(Path(str(cfg.truth)).expanduser(), Path(str(cfg.predictions)).expanduser())
     _report_unmatched(matched, skip_missing=cfg.skip_missing)
     check_shapes(matched.pairs)
-    patients = {} if cfg.patients is None else read_patients(cfg.patients)
+    patients = _patients(cfg.patients, [pair.case for pair in matched.pairs])
     values = PairValues(*(label_values(_plain(cfg[name]), name) for name in ("truth_labels", "prediction_labels")))
     outcomes = score_pairs(
         matched.pairs, mode=cfg.mode, tolerance_mm=cfg.tolerance_mm, workers=cfg.workers, values=values
@@ -59,6 +60,30 @@ def evaluate_masks(cfg: DictConfig, folder: Path) -> Figures:
         f"To compare with another tool's masks, score them too: liver-compare {folder} OTHER_FOLDER"
     )
     return figures
+
+
+def _patients(table: str | None, cases: Sequence[str]) -> dict[str, str]:
+    """Read the patient of each listed case; a case that is not listed is its own patient, with a warning.
+
+    Raises:
+        LiverError: the table is invalid, or lists none of the cases.
+    """
+    if table is None:
+        return {}
+    patients = read_patients(table)
+    alone = [case for case in cases if case not in patients]
+    if len(alone) == len(cases):
+        raise LiverError(
+            f"patients={table}: expected cases among {_some(cases)}, found {_some(list(patients)) or 'none'}; write "
+            "them as they are here, or leave it out"
+        )
+    if alone:
+        log.warning(f"patients={table}: unlisted cases count as separate patients: {', '.join(alone)}")
+    return {case: f"case-{case}" for case in alone if case in patients.values()} | patients
+
+
+def _some(cases: Sequence[str]) -> str:
+    return ", ".join(cases[:_MOST_LISTED]) + (f" and {len(cases) - _MOST_LISTED} more" * (len(cases) > _MOST_LISTED))
 
 
 def _plain(value: Any) -> Any:

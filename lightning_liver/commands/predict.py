@@ -70,6 +70,7 @@ def predict(cfg: DictConfig, folder: Path) -> None:
     except OSError as error:
         raise LiverError(f"output={output}: {error.strerror}; choose another folder") from error
     batch, failures = Batch(output, " ".join(map(str, runs))), []
+    batch.refuse_others(scans)
     for number, scan in enumerate(scans, start=1):
         if asked.skip_done and batch.has(scan):
             log.info(f"{scan.name}: has a mask, skipped")
@@ -130,7 +131,7 @@ def _predict_one(
     if writing.preview is not None:
         title = preview_title(scan.name, found)
         writing.preview(preview_of(writing.output, scan.name), volume.hu, made.labels, volume.spacing_mm, title=title)
-    write_labels(writing.output / scan.mask, made.labels, volume.affine)
+    write_labels(writing.output / scan.mask, made.labels, volume.affine, volume.forms)
     uncertainty = made.mean_uncertainty(options.uncertainty)
     extra = {} if uncertainty is None else {"mean_uncertainty": uncertainty}
     batch.add(scan, found._asdict() | extra, lesion_places(made.labels, volume.spacing_mm, volume.affine), remarks)
@@ -155,10 +156,10 @@ def _read(scan: Scan) -> tuple[Volume, list[str]]:
 def _write_maps(scan: Scan, made: Prediction, options: VolumeOptions, volume: Volume, output: Path) -> None:
     stem = scan.mask.removesuffix(".nii.gz")
     for name, probability in made.probabilities.items():
-        write_map(output / f"{stem}-{name}-probability.nii.gz", probability, volume.affine, largest=1.0)
+        write_map(output / f"{stem}-{name}-probability.nii.gz", probability, volume.affine, volume.forms, largest=1.0)
     if made.uncertainty is not None and options.uncertainty:
         path = output / f"{stem}-{options.uncertainty}.nii.gz"
-        write_map(path, made.uncertainty, volume.affine, largest=SCALE[options.uncertainty])
+        write_map(path, made.uncertainty, volume.affine, volume.forms, largest=SCALE[options.uncertainty])
 
 
 def _report_outcome(output: Path, count: int, failures: Sequence[str]) -> None:

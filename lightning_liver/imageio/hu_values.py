@@ -31,7 +31,7 @@ def doubtful_values(hu: Int16[np.ndarray, "z y x"]) -> Doubt | None:
     if low < 0:
         return None
     seen = f"the values go from {low} to {high}"
-    if high <= _BYTE and _has_few_values(hu):
+    if high <= _LABELS or (low == 0 and high <= _BYTE and _has_few_values(hu)):
         return Doubt(f"{seen}, as those of a label map; give the scan, in HU", True)
     if high <= _BYTE:
         return Doubt(f"{seen}, as those of a picture of 8 bits; give the scan, in HU", False)

@@ -1,11 +1,11 @@
 """Reading and writing of NIfTI files in canonical orientation, in bounded memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from warnings import warn
 
 import nibabel as nib
@@ -26,6 +26,7 @@ _GZIP_LEVEL = 2  # of isal's 0 to 3
 _INT16 = np.iinfo(np.int16)
 _MOST_LISTED = 8
 
+Forms: TypeAlias = Mapping[str, Any] | None
 Slab = Shaped[np.ndarray, " n"]
 
 
@@ -73,7 +74,7 @@ def read_volume(path: Path) -> Volume:
     _warn_all(layout.path, geometry.notes)
     voxels = _read(layout, np.int16, lambda stored: _to_hu(layout, stored))
     hu = _contiguous(to_canonical(voxels, geometry.affine))
-    return Volume(hu, _spacing_mm(geometry.affine), geometry.affine)
+    return Volume(hu, _spacing_mm(geometry.affine), geometry.affine, geometry.forms)
 
 
 def read_labels(path: Path, volume: Volume, values: LabelValues = LITS) -> UInt8[np.ndarray, "z y x"]:
@@ -100,32 +101,39 @@ def read_labels(path: Path, volume: Volume, values: LabelValues = LITS) -> UInt8
     return _contiguous(to_canonical(reorient(voxels, order.turn), volume.affine))
 
 
-def write_labels(path: Path, labels: UInt8[np.ndarray, "z y x"], affine: Affine) -> None:
+def write_labels(path: Path, labels: UInt8[np.ndarray, "z y x"], affine: Affine, forms: Forms = None) -> None:
     """Write a canonical label map on the grid and in the orientation of the file that has this affine.
+
+    Args:
+        forms: of the volume, see Volume.
 
     The file is written under a temporary name and renamed, so `path` is always complete.
 
     Raises:
         LiverError: a name that ends neither in .nii nor in .nii.gz; a folder that is missing, full or not writable.
     """
-    _write(Path(path), labels, affine, slope=1.0)
+    _write(Path(path), labels, affine, forms, slope=1.0)
 
 
-def write_map(path: Path, bytes_: UInt8[np.ndarray, "z y x"], affine: Affine, *, largest: float) -> None:
+def write_map(
+    path: Path, bytes_: UInt8[np.ndarray, "z y x"], affine: Affine, forms: Forms = None, *, largest: float
+) -> None:
     """Write a map of bytes that NIfTI readers scale to 0 to `largest`.
 
     Raises:
         LiverError: as write_labels.
     """
-    _write(Path(path), bytes_, affine, slope=largest / 255)
+    _write(Path(path), bytes_, affine, forms, slope=largest / 255)
 
 
-def _write(path: Path, canonical: UInt8[np.ndarray, "z y x"], affine: Affine, *, slope: float) -> None:
+def _write(path: Path, canonical: UInt8[np.ndarray, "z y x"], affine: Affine, forms: Forms, *, slope: float) -> None:
     if not path.name.endswith((".nii", ".nii.gz")):
         raise LiverError(f"{path}: expected a name that ends in .nii or .nii.gz")
     voxels = from_canonical(canonical, affine)
     with _replacing(path) as stream:
-        stream.write(_byte_header(voxels.shape, affine, slope).binaryblock + bytes(4))  # four zeros: no extensions
+        stream.write(
+            _byte_header(voxels.shape, affine, slope, forms).binaryblock + bytes(4)
+        )  # four zeros: no extensions
         for plane in voxels:
             stream.write(plane.tobytes())
 
@@ -229,7 +237,7 @@ def _refuse_other_shape(layout: Layout, order: MaskOrder, volume_shape: tuple[in
         )
 
 
-def _byte_header(shape: tuple[int, ...], affine: Affine, slope: float) -> Any:
+def _byte_header(shape: tuple[int, ...], affine: Affine, slope: float, forms: Forms) -> Any:
     header = nib.Nifti1Header()
     header.set_data_dtype(np.uint8)
     header.set_data_shape(shape[::-1])
@@ -237,6 +245,8 @@ def _byte_header(shape: tuple[int, ...], affine: Affine, slope: float) -> Any:
     if not np.allclose(header.get_qform(), affine, atol=1e-3):  # a qform cannot shear
         header.set_qform(affine, code="unknown")
     header.set_sform(affine, code="scanner")
+    for name, value in (forms or {}).items():
+        header[name] = value
     header.set_xyzt_units("mm")
     header.set_slope_inter(slope, 0)
     header["vox_offset"] = header.single_vox_offset

@@ -1,5 +1,6 @@
 """Geometry of NIfTI files, and comparison of a mask's header with its volume's."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -17,12 +18,18 @@ Affine = Float[np.ndarray, "4 4"]
 
 # One text per kind, without numbers: callers group warnings by the text after the file's name.
 PIXDIM_TRUSTED = "the affine is the identity although pixdim gives a spacing; pixdim is used"
+FORMS_DISAGREE = "sform and qform give different places; the sform is used, and masks are written with both"
 PIXDIM_DISAGREES = "spacing of the affine and of pixdim differ by more than 1 %; the affine is used"
 MASK_SAYS_NOTHING = "the mask's header gives no spacing or orientation; the volume's are used"
 MASK_SAYS_NO_ORIGIN = "the mask's header has no origin; the volume's is used"
 MASK_TURNED = "the mask is stored in another orientation; its own header gives the volume's grid and is followed"
 MASK_ORIENTED_OTHERWISE = "the mask's header gives another orientation than the volume's; the volume's is used"
 
+FORMS = (  # of a header, pixdim with the sign of the qform
+    *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("srow_x", "srow_y", "srow_z", "pixdim"),
+)
+_SAME_MM = 1e-3
 _MASK_SPACING_MM = 0.01
 _TURNED_BY = 0.1  # largest entry of a rotation between axes that are parallel but for rounding, 6 degrees
 _FAR_MM = 50.0  # a mask so far from its volume belongs to another scan
@@ -34,10 +41,14 @@ _CURE = "write the header again from the DICOM series or another copy of the fil
 
 @dataclass(frozen=True)
 class Geometry:
-    """Affine from voxel indices (i, j, k) to millimetres (RAS+), and notes for the user."""
+    """Affine from voxel indices (i, j, k) to millimetres (RAS+), and notes for the user.
+
+    `forms` has the fields of a header whose sform and qform differ, as they are; None if they agree.
+    """
 
     affine: Affine
     notes: tuple[str, ...]
+    forms: Mapping[str, Any] | None = None
 
 
 def read_geometry(path: Path, header: Any) -> Geometry:
@@ -53,7 +64,9 @@ def read_geometry(path: Path, header: Any) -> Geometry:
         affine[:3, :3] = np.sign(affine[:3, :3].round()) * pixdim_mm
         return Geometry(affine, (PIXDIM_TRUSTED,))
     agrees = np.allclose(voxel_sizes(affine), pixdim_mm, rtol=0.01, atol=0)
-    return Geometry(affine, () if agrees else (PIXDIM_DISAGREES,))
+    differ, contradict = _compare_forms(header)
+    notes = (FORMS_DISAGREE,) * contradict + (PIXDIM_DISAGREES,) * (not agrees)
+    return Geometry(affine, notes, {name: header[name].copy() for name in FORMS} if differ else None)
 
 
 def is_uninformative(affine: Affine) -> bool:
@@ -195,6 +208,32 @@ def _affine(path: Path, header: Any) -> Affine:
     if not np.isfinite(affine).all() or _is_singular(affine[:3, :3]):
         raise LiverError(f"{path}: the affine is singular or not finite: {affine[:3].tolist()}; {_CURE}")
     return affine
+
+
+def _compare_forms(header: Any) -> tuple[bool, bool]:
+    """Return whether sform and qform differ, and whether in direction or origin.
+
+    A qform cannot have shear, and its spacing is that of pixdim, which is compared apart.
+    """
+    sform, qform = header.get_sform(coded=True)[0], _qform(header)
+    if sform is None or qform is None or np.allclose(sform, qform, rtol=0, atol=_SAME_MM):
+        return False, False
+    nearest = header.copy()
+    nearest.set_qform(sform, "scanner", strip_shears=True)
+    return True, not np.allclose(_unscaled(nearest.get_qform()), _unscaled(qform), rtol=0, atol=_SAME_MM)
+
+
+def _unscaled(affine: Affine) -> Affine:
+    return np.asarray(affine / [*voxel_sizes(affine), 1])
+
+
+def _qform(header: Any) -> Affine | None:
+    """Return the affine of the qform; None if the header has none, or an invalid one."""
+    try:
+        affine: Affine | None = header.get_qform(coded=True)[0]
+    except (HeaderDataError, ValueError):
+        return None
+    return affine if affine is not None and np.isfinite(affine).all() else None
 
 
 def _is_singular(linear: Float[np.ndarray, "3 3"]) -> bool:

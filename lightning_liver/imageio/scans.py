@@ -13,13 +13,13 @@ from lightning_liver.imageio.dicom_facts import SeriesFacts, series_facts
 from lightning_liver.imageio.nifti import read_volume
 from lightning_liver.volume import Volume
 
-_NIFTI = (".nii", ".nii.gz")
+_NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _MAPS = r"(-(liver-probability|tumour-probability|entropy|mutual_information|variance))?"  # beside masks
 _MASK = re.compile(rf"(test-)?segmentation-\d+{_MAPS}|.*-segmentation{_MAPS}|labels?-\d+", re.IGNORECASE)
 
 
 class Scan(NamedTuple):
-    """A file or a folder of a series, and its name."""
+    """A file or a folder of a series, and its name, unique in a batch."""
 
     path: Path
     name: str
@@ -47,23 +47,26 @@ class Scan(NamedTuple):
 def find_scans(path: Path, *, output: Path | None = None) -> list[Scan]:
     """Find a NIfTI file, a DICOM series, or all of them below a folder, without masks and their maps.
 
+    A scan is named as its file or folder; where several would share a name, as its path below the input: p1-ct, p2-ct.
+
     Args:
         output: a folder whose contents are left out, unless the path lies in it.
 
     Raises:
-        LiverError: no scan is found, or two scans would have the same mask name.
+        LiverError: no scan is found, or two scans would have the same mask name even so.
     """
     if path.is_file():
         return [_nifti(path)]
     if not path.is_dir():
         raise LiverError(f"input={path}: no such file or folder")
-    files = [file for file in visible_files(path) if file.name.endswith(_NIFTI)]
+    files = [file for file in visible_files(path) if _NIFTI.search(file.name)]
     scans = [scan for scan in map(_nifti, files) if not _MASK.fullmatch(scan.name)]
-    scans += [Scan(folder, folder.name, True) for folder in series_folders(path)]
+    scans += [Scan(folder, _folder_name(folder), True) for folder in series_folders(path)]
     if output is not None and not _is_in(path, output):
         scans = [scan for scan in scans if not _is_in(scan.path, output)]
     if not scans:
         raise LiverError(f"input={path}: expected NIfTI files (.nii, .nii.gz) or a DICOM series, found neither")
+    scans = _told_apart(scans, path)
     _refuse_equal_names(scans)
     return sorted(scans, key=lambda scan: (len(scan.name), scan.name))
 
@@ -73,14 +76,29 @@ def _is_in(path: Path, folder: Path) -> bool:
 
 
 def _nifti(file: Path) -> Scan:
-    if not file.name.endswith(_NIFTI):
+    if not _NIFTI.search(file.name):
         raise LiverError(f"input={file}: expected .nii or .nii.gz; for a DICOM series give the folder")
-    return Scan(file, file.name.removesuffix(".gz").removesuffix(".nii"), False)
+    return Scan(file, _NIFTI.sub("", file.name), False)
+
+
+def _folder_name(folder: Path) -> str:
+    return folder.resolve().name if folder.name in ("", "..") else folder.name
+
+
+def _told_apart(scans: Sequence[Scan], root: Path) -> list[Scan]:
+    """Name scans whose masks would have the same name by their path below the input."""
+    counted = Counter(scan.mask.lower() for scan in scans)  # some file systems ignore the case
+    return [scan._replace(name=_below(scan, root)) if counted[scan.mask.lower()] > 1 else scan for scan in scans]
+
+
+def _below(scan: Scan, root: Path) -> str:
+    folders = scan.path.relative_to(root).parent.parts
+    return "-".join([*folders, scan.name])
 
 
 def _refuse_equal_names(scans: Sequence[Scan]) -> None:
-    counted = Counter(scan.mask for scan in scans)
+    counted = Counter(scan.mask.lower() for scan in scans)
     for name, count in counted.items():
         if count > 1:
-            these = ", ".join(str(scan.path) for scan in scans if scan.mask == name)
+            these = ", ".join(str(scan.path) for scan in scans if scan.mask.lower() == name)
             raise LiverError(f"{these} would all have the mask {name}; rename them, or predict them one by one")

@@ -49,6 +49,21 @@ def test_files_get_the_figures_that_the_official_scorer_printed(place: Path) -> 
     assert f"F1                   {metrics['test/lesion/f1_0']:7.3f}" in output
 
 
+def test_patients_of_no_case_are_refused_and_unlisted_cases_told(
+    place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (place / "patients.csv").write_text("case,patient\nvolume-0,A\nvolume-1,A\n")
+    code, output = call("evaluate", *TYPED, "patients=patients.csv", folder=place, capfd=capfd)
+    assert code == 2, output
+    assert "patients=patients.csv: expected cases among 0, 1, 2, found volume-0, volume-1" in output
+    assert not (place / "out" / "metrics.json").exists()
+    (place / "patients.csv").write_text("case,patient\n0,2\n")
+    code, output = call("evaluate", *TYPED, "patients=patients.csv", folder=place, capfd=capfd)
+    assert code == 0, output
+    assert "unlisted cases count as separate patients: 1, 2" in output
+    assert "3 cases of 3 patients" in output
+
+
 def test_tables_have_a_row_a_case_and_structure_and_a_row_a_lesion(
     place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -172,6 +172,36 @@ def test_scans_with_a_mask_are_skipped_with_continue(tmp_path: Path, predict: Pr
     assert sorted((tmp_path / "out" / "summary.csv").read_text().split()) == sorted(before.split())
 
 
+def test_masks_and_maps_have_both_forms_of_a_scan_whose_forms_disagree(tmp_path: Path, predict: Predict) -> None:
+    image = nib.Nifti1Image(scan(), np.diag([-2.0, -2, 3, 1]))
+    image.header.set_sform(np.diag([-2.0, -2, 3, 1]), "mni")
+    image.header.set_qform(np.diag([2.0, 2, 3, 1]), "aligned")
+    nib.save(image, tmp_path / "a.nii")
+    assert "sform and qform give different places" in predict(
+        f"input={tmp_path / 'a.nii'}", "options.probabilities=true"
+    )
+    for name in ("segmentation", "segmentation-liver-probability"):
+        header = nib.load(tmp_path / "out" / f"a-{name}.nii.gz").header
+        for form in ("sform", "qform"):
+            wanted, code = getattr(image.header, f"get_{form}")(coded=True)
+            found, found_code = getattr(header, f"get_{form}")(coded=True)
+            np.testing.assert_array_equal(found, wanted)
+            assert found_code == code
+
+
+def test_the_mask_of_another_scan_is_neither_overwritten_nor_taken_for_done(tmp_path: Path, predict: Predict) -> None:
+    for patient in ("p1", "p2"):
+        (tmp_path / patient).mkdir()
+        nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / patient / "ct.nii.gz")
+    predict(f"input={tmp_path / 'p1' / 'ct.nii.gz'}")
+    for more in ((), ("continue=true",)):
+        output = predict(f"input={tmp_path / 'p2' / 'ct.nii.gz'}", *more, expected=2)
+        assert f"ct-segmentation.nii.gz there is of {tmp_path / 'p1' / 'ct.nii.gz'}, not of" in output
+    predict(f"input={tmp_path / 'p1' / 'ct.nii.gz'}")
+    output = predict(f"input={tmp_path}")
+    assert {"p1-ct", "p2-ct"} <= summary(tmp_path / "out").keys()
+
+
 def test_rows_of_an_earlier_version_stay_with_their_burden_in_percent(tmp_path: Path, predict: Predict) -> None:
     nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / "volume-1.nii.gz")
     (tmp_path / "out").mkdir()

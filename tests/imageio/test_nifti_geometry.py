@@ -9,7 +9,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.imageio import nifti_geometry as geometry
-from lightning_liver.imageio.nifti import read_header, read_labels, read_volume
+from lightning_liver.imageio.nifti import read_header, read_labels, read_volume, write_labels
 from tests.imageio.nifti_files import (
     LPS,
     ORIENTATIONS,
@@ -215,3 +215,37 @@ def test_turned_mask_of_another_shape_is_refused(tmp_path):
     mask = turned(tmp_path / "s.nii", labels_of((5, 6, 8)), affine, "PLS")
     with pytest.raises(LiverError, match="give the pair that belongs together"):
         read_labels(mask, volume_at(tmp_path, affine))
+
+
+def forms_of(path: Path) -> dict[str, object]:
+    header = nib.load(path).header
+    return {name: np.asarray(header[name]).tolist() for name in geometry.FORMS}
+
+
+@pytest.mark.parametrize("name", ["m.nii", "m.nii.gz"])
+@pytest.mark.parametrize("endianness", ["<", ">"])
+@pytest.mark.parametrize("sform", [affine_of((0, 1, 2), (-1, -1, 1)), oblique(0.1, 0.2, 0.3) + 5 * np.eye(4, k=3)])
+def test_sform_and_qform_that_disagree_are_told_and_written_back_as_they_were(tmp_path, name, endianness, sform):
+    other = dict(zip(("srow_x", "srow_y", "srow_z"), sform, strict=False)) | {"sform_code": 4, "qform_code": 2}
+    path = save(tmp_path / "v.nii", numbers(), oblique(0.1, 0.2, 0.3), endianness=endianness, **other)
+    with pytest.warns(LiverWarning, match=f"v.nii: {geometry.FORMS_DISAGREE}$") as seen:
+        volume = read_volume(path)
+    assert len(seen) == 1
+    np.testing.assert_allclose(volume.affine, nib.load(path).header.get_sform(), atol=1e-5)
+    labels = np.zeros(volume.hu.shape, np.uint8)
+    labels[0, 0, 0] = 1
+    write_labels(tmp_path / name, labels, volume.affine, volume.forms)
+    assert forms_of(tmp_path / name) == forms_of(path)
+    np.testing.assert_array_equal(oracle(tmp_path / name), labels)
+    np.testing.assert_array_equal(read_labels(tmp_path / name, volume), labels)
+
+
+def test_qform_that_only_lacks_the_shear_of_the_sform_is_written_back_without_a_warning(tmp_path):
+    path = save(tmp_path / "v.nii", numbers(), oblique(0.1, 0.0, 0.0, shear=0.5))
+    volume = read_volume(path)
+    write_labels(tmp_path / "m.nii", np.zeros(volume.hu.shape, np.uint8), volume.affine, volume.forms)
+    assert forms_of(tmp_path / "m.nii") == forms_of(path)
+
+
+def test_forms_that_agree_need_no_copy(tmp_path):
+    assert volume_at(tmp_path).forms is None
