@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from omegaconf import DictConfig, ListConfig
@@ -29,6 +30,8 @@ from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
 
+_Result = TypeVar("_Result")
+
 
 @dataclass(frozen=True)
 class Writing:
@@ -49,7 +52,7 @@ def predict(cfg: DictConfig, folder: Path) -> None:
 
     Raises:
         LiverError: nothing could be predicted.
-        PartlyDone: some scans could not be read; the others are predicted.
+        PartlyDone: some scans could not be read, or some DICOM segmentations made; all else is written.
     """
     runs = [required_run(run) for run in (cfg.run if isinstance(cfg.run, ListConfig) else [cfg.run])]
     given = required_path("input", cfg.input, "a NIfTI file, a DICOM series, or a folder of them")
@@ -69,7 +72,7 @@ def predict(cfg: DictConfig, folder: Path) -> None:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LiverError(f"output={output}: {error.strerror}; choose another folder") from error
-    batch, failures = Batch(output, " ".join(map(str, runs))), []
+    batch, failures, lacking = Batch(output, " ".join(map(str, runs))), [], []
     batch.refuse_others(scans)
     for number, scan in enumerate(scans, start=1):
         if asked.skip_done and batch.has(scan):
@@ -77,13 +80,16 @@ def predict(cfg: DictConfig, folder: Path) -> None:
             continue
         try:
             _predict_one(scan, f"{number}/{len(scans)}", batch, networks=networks, options=options, writing=writing)
+        except PartlyDone as error:
+            lacking.append(f"{scan.name}: {error}")
+            log.error(lacking[-1])
         except LiverError as error:
             failures.append(f"{scan.name}: {error}")
             log.error(failures[-1])
             batch.add_failed(scan, str(error))
     if asked.report:
         log.info(f"Report: {write_batch_report(output, batch.scans, batch.lesions)}")
-    _report_outcome(output, len(scans), failures)
+    _report_outcome(output, len(scans), failures, lacking)
 
 
 def _refuse_dicom_seg(cfg: DictConfig, scans: Sequence[Scan], output: Path) -> None:
@@ -104,7 +110,11 @@ def _predict_one(
     options: VolumeOptions,
     writing: Writing,
 ) -> None:
-    """Write all files of a scan; the mask comes last, so a scan that has one is complete."""
+    """Write all files of a scan, and its row in the table last, so a scan that has one is complete.
+
+    Raises:
+        PartlyDone: no DICOM segmentation could be made; all else is written.
+    """
     volume, remarks = _read(scan)
     if doubt := doubtful_values(volume.hu):
         if doubt.is_label_map:
@@ -125,16 +135,34 @@ def _predict_one(
     for remark in remarks:
         log.warning(f"{scan.name}: {remark}")
     _write_maps(scan, made, options, volume, writing.output)
-    if writing.dicom_seg is not None and scan.is_dicom:
-        path = (writing.output / scan.mask).with_suffix("").with_suffix(".dcm")
-        writing.dicom_seg(path, made.labels, volume.affine, scan.path)
     if writing.preview is not None:
         title = preview_title(scan.name, found)
         writing.preview(preview_of(writing.output, scan.name), volume.hu, made.labels, volume.spacing_mm, title=title)
     write_labels(writing.output / scan.mask, made.labels, volume.affine, volume.forms)
+    problem = _write_dicom_seg(scan, made, volume, writing, remarks)
     uncertainty = made.mean_uncertainty(options.uncertainty)
     extra = {} if uncertainty is None else {"mean_uncertainty": uncertainty}
     batch.add(scan, found._asdict() | extra, lesion_places(made.labels, volume.spacing_mm, volume.affine), remarks)
+    if problem:
+        raise PartlyDone(problem)
+
+
+def _write_dicom_seg(
+    scan: Scan, made: Prediction, volume: Volume, writing: Writing, remarks: list[str]
+) -> LiverError | None:
+    """Write the DICOM segmentation if wanted, add remarks about it, and return why it could not be made."""
+    if writing.dicom_seg is None or not scan.is_dicom:
+        return None
+    path = (writing.output / scan.mask).with_suffix("").with_suffix(".dcm")
+    try:
+        _, found = _noting(partial(writing.dicom_seg, path, made.labels, volume.affine, scan.path))
+    except LiverError as error:
+        remarks.append(f"no DICOM segmentation: {error}")
+        return error
+    for remark in found:
+        log.warning(f"{scan.name}: {remark}")
+    remarks += found
+    return None
 
 
 def _read(scan: Scan) -> tuple[Volume, list[str]]:
@@ -142,15 +170,20 @@ def _read(scan: Scan) -> tuple[Volume, list[str]]:
 
     Whatever a library raises becomes a LiverError, so that the other scans are predicted.
     """
+    try:
+        return _noting(scan.read)
+    except LiverError:
+        raise
+    except Exception as error:
+        raise LiverError(f"{scan.path}: {type(error).__name__}: {error}") from error
+
+
+def _noting(work: Callable[[], _Result]) -> tuple[_Result, list[str]]:
+    """Return the result of some work and the texts of its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LiverWarning)
-        try:
-            volume = scan.read()
-        except LiverError:
-            raise
-        except Exception as error:
-            raise LiverError(f"{scan.path}: {type(error).__name__}: {error}") from error
-    return volume, [str(warning.message) for warning in caught if issubclass(warning.category, LiverWarning)]
+        result = work()
+    return result, [str(warning.message) for warning in caught if issubclass(warning.category, LiverWarning)]
 
 
 def _write_maps(scan: Scan, made: Prediction, options: VolumeOptions, volume: Volume, output: Path) -> None:
@@ -162,11 +195,21 @@ def _write_maps(scan: Scan, made: Prediction, options: VolumeOptions, volume: Vo
         write_map(path, made.uncertainty, volume.affine, volume.forms, largest=SCALE[options.uncertainty])
 
 
-def _report_outcome(output: Path, count: int, failures: Sequence[str]) -> None:
-    if not failures:
+def _report_outcome(output: Path, count: int, failures: Sequence[str], lacking: Sequence[str]) -> None:
+    """Say what was written, and raise if something is missing.
+
+    Args:
+        failures: scans without a mask, and why.
+        lacking: scans with a mask, but without the DICOM segmentation, and why.
+    """
+    if not failures and not lacking:
         log.info(f"{count} scan{'s' * (count > 1)} in {output}")
         return
-    listed = "\n".join(f"  {text}" for text in failures)
+    listed, absent = ("\n".join(f"  {text}" for text in texts) for texts in (failures, lacking))
+    without = f"{len(lacking)} of {count} scans have a mask in {output}, but no DICOM segmentation:\n{absent}"
+    if not failures:
+        raise PartlyDone(without)
     if len(failures) == count:
         raise LiverError(failures[0] if count == 1 else f"None of {count} scans could be predicted:\n{listed}")
-    raise PartlyDone(f"{len(failures)} of {count} scans could not be predicted, the others are in {output}:\n{listed}")
+    failed = f"{len(failures)} of {count} scans could not be predicted, the others are in {output}:\n{listed}"
+    raise PartlyDone("\n".join([failed] + [without] * bool(lacking)))

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from pydicom import Dataset
 
+from lightning_liver.errors import LiverError
 from tests.apps.commands import call, run, small_run
 from tests.conftest import write_scan
 from tests.imageio.dicom_files import ORIGIN_MM, PIXEL_MM, SHAPE, STEP_MM, write_series
@@ -116,6 +117,23 @@ def test_a_dicom_series_gets_a_mask_on_its_grid(tmp_path: Path, predict: Predict
     assert np.array_equal(np.asarray(mask.dataobj).T, expected(hu))
     x, y, z = ORIGIN_MM
     assert np.allclose(mask.affine @ (3, 0, 2, 1), (-x - 3 * PIXEL_MM[1], -y, z + 2 * STEP_MM, 1))
+
+
+def test_the_mask_stays_where_no_dicom_segmentation_can_be_made(tmp_path: Path, predict: Predict) -> None:
+    """The table has the scan and the reason, and the command ends as after any piece that is missing."""
+    write_series(tmp_path / "in" / "thorax", (scan(SHAPE) + 1024).astype(np.uint16))
+    arguments = (f"input={tmp_path / 'in'}", "options.coarse_mm=null", "options.dicom_seg=true")
+    output = predict(*arguments, "dicom_seg._target_=tests.apps.test_predict.fail", expected=1)
+    assert "1 of 1 scans have a mask" in output
+    assert "no segmentation of this" in output
+    assert (tmp_path / "out" / "thorax-segmentation.nii.gz").exists()
+    row = summary(tmp_path / "out")["thorax"]
+    assert row["status"] == "predicted"
+    assert "no DICOM segmentation: no segmentation of this" in row["remarks"]
+
+
+def fail(*_: object) -> None:
+    raise LiverError("no segmentation of this")
 
 
 @pytest.mark.slow
