@@ -58,7 +58,7 @@ def build_loggers(cfg: DictConfig, state: RunState) -> list[Logger]:
     """
     node: Any = cfg.get("logger") or {}
     # in earlier runs there was one, without a name
-    nodes = {"logger": node} if "_target_" in node else named_nodes("logger", node)
+    nodes = {"logger": node} if "_target_" in node else named_nodes("logger", node or None)
     known, tags = state.loggers, _tags(cfg.get("tags"))
     loggers = [_logger(each, LoggedRun(state.folder, tags, known.get(name))) for name, each in nodes.items()]
     options = hyperparameters(cfg)
