@@ -111,6 +111,7 @@ def test_term_of_the_guide_is_added_to_the_loss(mine: Path, scans: Path, capfd: 
     assert read_scalars(mine / "run" / "tensorboard")["train/confidence"][0].value > 0
 
 
+@pytest.mark.slow
 def test_callback_of_the_guide_logs(mine: Path, scans: Path, capfd: pytest.CaptureFixture[str]) -> None:
     trained("A callback", mine, scans, capfd)
     assert read_scalars(mine / "run" / "tensorboard")["train/largest_weight"][0].value > 0

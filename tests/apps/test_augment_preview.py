@@ -67,6 +67,7 @@ def test_blended_slices_and_untouched_ones_say_so(
     assert sum("% blended in" in text for text in said(drawn[0])) == 2
 
 
+@pytest.mark.slow
 def test_one_policy_is_drawn_several_times_with_the_options_typed(
     tmp_path: Path, drawn: list[Figure], capfd: pytest.CaptureFixture[str]
 ) -> None:

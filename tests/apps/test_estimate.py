@@ -49,6 +49,7 @@ def test_a_study_brings_its_own_sweep_and_runs_in_parallel(estimate) -> None:
     assert "90 runs, 0 of them done; 2 at a time" in output
 
 
+@pytest.mark.slow
 def test_a_folder_of_yamls_is_searched_as_in_training(scans: Path, tmp_path: Path, estimate) -> None:
     (tmp_path / "mine" / "loss").mkdir(parents=True)
     (tmp_path / "mine" / "loss" / "own.yaml").write_text("defaults: [bce]\n")

@@ -257,6 +257,7 @@ def test_a_bundle_runs_in_monai_alone_and_labels_as_the_run(
     assert own.any()
 
 
+@pytest.mark.slow
 def test_a_file_that_differs_is_not_left_and_what_was_there_stays(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -178,6 +178,7 @@ def test_frozen_stages_change_by_no_bit_and_have_no_group(place: Path, tune: Cal
     assert groups(place / "frozen") == ["head", "decoder.1", "decoder.0", "encoder.2"]
 
 
+@pytest.mark.slow
 def test_gradual_unfreezes_from_the_logits_to_the_image(place: Path, tune: Callable[..., str]) -> None:
     tune("thawing", "gradual", "trainer.max_epochs=2")  # of six parts, two an epoch
     before, after = weights(place / "source", "best"), weights(place / "thawing")

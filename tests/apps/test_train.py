@@ -268,6 +268,7 @@ def test_minutes_that_hold_no_epoch_train_and_validate_a_part_of_one(
     assert (trained / name / "checkpoints" / "best.ckpt").is_file()
 
 
+@pytest.mark.slow
 def test_steps_are_counted_in_groups_of_accumulated_batches(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """An epoch of ten batches has four steps, the last of one batch; the run ends within its second epoch."""
     options = ("data.slices_per_epoch=40", "data.batch_size=4", "trainer.accumulate_grad_batches=3")
@@ -361,6 +362,7 @@ def test_debug_overfits_one_batch(trained: Path, capfd: pytest.CaptureFixture[st
     assert OmegaConf.load(trained / "debug" / ".hydra" / "config.yaml").data.overfit
 
 
+@pytest.mark.slow
 def test_25d_context_trains(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     arguments = small_run(trained / "scans", "context", "data.context=2", "trainer.max_epochs=1")
     code, output = call("train", *arguments, folder=trained, capfd=capfd)
@@ -372,7 +374,10 @@ def test_25d_context_trains(trained: Path, capfd: pytest.CaptureFixture[str]) ->
     "options",
     [
         ("data.split={train:[20,21],val:[22],test:[]}", "logger=none"),
-        ("data.size=[32,48]", "data.standardise=false", "augment=none", "loss=focal", "loss.balanced=false"),
+        pytest.param(
+            ("data.size=[32,48]", "data.standardise=false", "augment=none", "loss=focal", "loss.balanced=false"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ("optimizer=sgd", "scheduler=polynomial", *STOPPING, "trainer.max_epochs=6", "data.folds=3"),
             marks=pytest.mark.slow,

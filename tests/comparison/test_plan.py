@@ -89,6 +89,7 @@ def test_single_seed_is_refused_with_what_to_run(augmentation: Study) -> None:
         plans(study(runs, ("liver",)), 0.02)
 
 
+@pytest.mark.slow
 def test_command_ends_with_the_plan_and_draws_it(tmp_path: Path) -> None:
     text = comparison([str(STUDY)], "liver", "augment=none", [], False, 0.02, None, str(tmp_path), "liver-compare")
     assert text.rpartition("Plan to tell a difference of 0.02 in liver Dice per case")[2].count("cheapest") == 1
