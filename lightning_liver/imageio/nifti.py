@@ -25,6 +25,7 @@ _SLAB = 2**20  # voxels converted at once: 8 MiB of float64
 _GZIP_LEVEL = 2  # of isal's 0 to 3
 _INT16 = np.iinfo(np.int16)
 _MOST_LISTED = 8
+_ROUNDING = 0.01  # of labels
 
 Forms: TypeAlias = Mapping[str, Any] | None
 Slab = Shaped[np.ndarray, " n"]
@@ -207,11 +208,17 @@ def _scale(layout: Layout, stored: Slab) -> Float[np.ndarray, " n"]:
 def _to_labels(layout: Layout, stored: Slab, meant: LabelValues, strange: set[float]) -> UInt8[np.ndarray, " n"]:
     if meant == LITS and stored.dtype == np.uint8 and not layout.scaled and stored.max() <= 2:
         return stored
-    values = stored if stored.dtype.kind in "iu" and not layout.scaled else _scale(layout, stored)
+    values = stored if stored.dtype.kind in "iu" and not layout.scaled else _rounded(_scale(layout, stored))
     liver, tumour, unknown = meant.meanings(values)
     if len(strange) < _MOST_LISTED and unknown.any():
         strange.update(np.unique(values[unknown].astype(np.float64)).tolist())
     return liver.view(np.uint8) + 2 * tumour.view(np.uint8)
+
+
+def _rounded(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Round values that are whole but for a header's scale or another program's float32; keep interpolated ones."""
+    whole: np.ndarray = np.rint(values)
+    return np.where(np.abs(values - whole) <= _ROUNDING, whole, values)
 
 
 def _refuse_strange(path: Path, strange: set[float], meant: LabelValues) -> None:

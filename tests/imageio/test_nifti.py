@@ -12,6 +12,7 @@ from nibabel.affines import voxel_sizes
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from lightning_liver.errors import LiverError
+from lightning_liver.imageio.label_values import label_values
 from lightning_liver.imageio.nifti import read_header, read_labels, read_volume, write_labels
 from tests.imageio.nifti_files import (
     AFFINES,
@@ -166,12 +167,25 @@ def test_labels_of_any_type_are_accepted_where_they_are_whole(tmp_path, dtype):
     np.testing.assert_array_equal(labels, canonical_labels(LPS, tmp_path))
 
 
-def test_scaled_labels_are_unscaled_before_they_are_judged(tmp_path):
-    mask = save(tmp_path / "s.nii", labels_of() * 100, scl_slope=0.01)
-    with pytest.raises(LiverError, match="interpolation"):  # 0.01 in float32 gives 0.99999998
-        read_labels(mask, volume_at(tmp_path))
-    mask = save(tmp_path / "s.nii", labels_of() * 64, scl_slope=1 / 64)
+@pytest.mark.parametrize(("factor", "slope"), [(100, 0.01), (64, 1 / 64), (85, 1.0002 / 85)])
+def test_scaled_labels_are_unscaled_before_they_are_judged(tmp_path, factor, slope):
+    """A slope of 0.01 in float32 gives 0.99999998."""
+    mask = save(tmp_path / "s.nii", labels_of() * factor, scl_slope=slope)
     np.testing.assert_array_equal(read_labels(mask, volume_at(tmp_path)), canonical_labels(LPS, tmp_path))
+
+
+@pytest.mark.parametrize("off", [2e-5, -1e-7, 0.0099, -0.0099])
+@pytest.mark.parametrize("given", [None, {"liver": [1], "tumour": [2], "background": "others"}])
+def test_labels_are_whole_but_for_rounding(tmp_path, off, given):
+    mask = save(tmp_path / "s.nii", labels_of().astype("f4") + off)
+    labels = read_labels(mask, volume_at(tmp_path), label_values(given, "data.labels"))
+    np.testing.assert_array_equal(labels, canonical_labels(LPS, tmp_path))
+
+
+@pytest.mark.parametrize("off", [0.02, -0.02])
+def test_labels_beyond_rounding_are_interpolated(tmp_path, off):
+    with pytest.raises(LiverError, match="without interpolation"):
+        read_labels(save(tmp_path / "s.nii", labels_of() + off), volume_at(tmp_path))
 
 
 def test_interpolated_labels_are_refused(tmp_path):
