@@ -23,6 +23,7 @@ from pydicom.uid import (
 )
 
 from lightning_liver.errors import LiverError
+from lightning_liver.imageio.dicom_files import Headers, has_pixels, image_type, is_ct, syntax_of
 
 _MOST_LISTED = 4
 # gdcm instead of pylibjpeg-libjpeg, which reads the same but is GPL
@@ -41,7 +42,6 @@ _CURES = dict.fromkeys(_GDCM, "pip install python-gdcm") | dict.fromkeys(
     _OPENJPEG, "pip install pylibjpeg pylibjpeg-openjpeg"
 )
 
-Headers = Mapping[Path, Dataset]
 Predicate = Callable[[Dataset], bool]
 Text = Callable[[Dataset], str]
 
@@ -51,13 +51,14 @@ def refuse_mixture(folder: Path, headers: Headers) -> None:
 
     Raises:
         LiverError: files of another modality, without pixels, of several patients or series, localizers, images of
-            another size or in colour, compressed images without an installed decoder.
+            another size, in colour or in the upper bits, compressed images without an installed decoder.
     """
-    _refuse_where(folder, headers, lambda header: header.get("Modality") != "CT", "not CT", _modality)
-    _refuse_where(folder, headers, lambda header: not _has_pixels(header), "without pixel data", _kind)
+    _refuse_where(folder, headers, lambda header: not is_ct(header), "not CT", _modality)
+    _refuse_where(folder, headers, lambda header: not has_pixels(header), "without pixel data", _kind)
     _refuse_several(folder, headers, "patients", _patient, _patient)
-    _refuse_where(folder, headers, lambda header: "LOCALIZER" in _image_type(header), "localizers", _series_name)
+    _refuse_where(folder, headers, lambda header: "LOCALIZER" in image_type(header), "localizers", _series_name)
     _refuse_several(folder, headers, "series", _series, _series_name)
+    _refuse_where(folder, headers, _has_upper_bits, "stored in the upper bits of their pixels", _bits)
     refuse_minority(folder, {path.name: _size(header) for path, header in headers.items()}, "size")
     _refuse_undecodable(folder, headers)
 
@@ -112,7 +113,7 @@ def _refuse_several(folder: Path, headers: Headers, what: str, key: Text, descri
 
 
 def _refuse_undecodable(folder: Path, headers: Headers) -> None:
-    for uid, names in _groups({path.name: _syntax(header) for path, header in headers.items()}).items():
+    for uid, names in _groups({path.name: str(syntax_of(header)) for path, header in headers.items()}).items():
         if not _is_decodable(uid):
             cure = _CURES.get(UID(uid), "decompress the files with a DICOM tool")
             raise LiverError(
@@ -128,12 +129,14 @@ def _is_decodable(syntax: str) -> bool:
         return False
 
 
-def _syntax(header: Dataset) -> str:
-    return str(header.file_meta.get("TransferSyntaxUID") or "unknown")
+def _has_upper_bits(header: Dataset) -> bool:
+    """Return True for pixels elsewhere than in the lowest bits; PS3.5 section 8.1.1 forbids it, pydicom ignores it."""
+    stored, high = header.get("BitsStored"), header.get("HighBit")
+    return bool(stored) and high is not None and int(high) != int(stored) - 1
 
 
-def _has_pixels(header: Dataset) -> bool:
-    return bool(header.get("Rows")) and bool(header.get("Columns"))
+def _bits(header: Dataset) -> str:
+    return f"HighBit {header.HighBit} of {header.BitsStored} bits stored"
 
 
 def _modality(header: Dataset) -> str:
@@ -143,10 +146,6 @@ def _modality(header: Dataset) -> str:
 def _kind(header: Dataset) -> str:
     sop_class = header.get("SOPClassUID")
     return sop_class.name if sop_class else "no SOP class"
-
-
-def _image_type(header: Dataset) -> str:
-    return str(header.get("ImageType") or "").upper()
 
 
 def _patient(header: Dataset) -> str:

@@ -4,9 +4,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from pydicom import dcmread
-
-from lightning_liver.imageio.dicom_header import is_scan_file, list_entries
+from lightning_liver.imageio.dicom_files import is_slice_file, list_entries, read_dicom
 
 _TAGS = ["PatientID", "StudyDate", "SeriesDate", "AcquisitionDate", "SeriesInstanceUID", "SeriesDescription"]
 _DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")  # the first that is known
@@ -27,10 +25,10 @@ class SeriesFacts(NamedTuple):
 
 
 def series_facts(folder: Path) -> SeriesFacts:
-    """Return the facts that the first image in a folder tells; none where it cannot be read."""
+    """Return the facts that the first slice in a folder tells; none where it cannot be read."""
     try:
-        path = next(path for path in list_entries(folder) if is_scan_file(path))
-        header = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+        path = next(path for path in list_entries(folder) if is_slice_file(path))
+        header = read_dicom(path, stop_before_pixels=True, specific_tags=_TAGS)
         dates = (_date(str(header.get(name) or "")) for name in _DATES)
         names = ("PatientID", "SeriesDescription", "SeriesInstanceUID")
         patient, series, uid = (str(header.get(name) or "").strip() for name in names)

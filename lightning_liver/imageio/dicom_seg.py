@@ -24,6 +24,7 @@ from pydicom.valuerep import DA, TM
 
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.files import replacing
+from lightning_liver.imageio.dicom_files import read_dicom
 from lightning_liver.imageio.dicom_header import read_headers
 from lightning_liver.imageio.nifti_geometry import Affine
 from lightning_liver.volume import LABELS, from_canonical
@@ -87,9 +88,7 @@ def _quiet() -> Iterator[None]:
 
 def _read_sources(series: Path, affine: Affine) -> list[Dataset]:
     """Read the headers of the images that read_series reads, and mend them."""
-    images: list[Dataset] = [
-        pydicom.dcmread(path, stop_before_pixels=True, force=True) for path in read_headers(series)
-    ]
+    images: list[Dataset] = [read_dicom(path, stop_before_pixels=True) for path in read_headers(series)]
     mended = [name for image in images for name in _mend(image, affine)]
     mended += _mend_uids(images)
     if mended:

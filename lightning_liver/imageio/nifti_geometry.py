@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +19,7 @@ Affine = Float[np.ndarray, "4 4"]
 # One text per kind, without numbers: callers group warnings by the text after the file's name.
 PIXDIM_TRUSTED = "the affine is the identity although pixdim gives a spacing; pixdim is used"
 FORMS_DISAGREE = "sform and qform give different places; the sform is used, and masks are written with both"
+PIXDIM_INVALID = "pixdim is zero or negative; the sform's is used"
 PIXDIM_DISAGREES = "spacing of the affine and of pixdim differ by more than 1 %; the affine is used"
 MASK_SAYS_NOTHING = "the mask's header gives no spacing or orientation; the volume's are used"
 MASK_SAYS_NO_ORIGIN = "the mask's header has no origin; the volume's is used"
@@ -55,11 +56,19 @@ def read_geometry(path: Path, header: Any) -> Geometry:
     """Read the affine: sform, else qform, else pixdim; pixdim's spacing if the affine is the identity.
 
     Raises:
-        LiverError: spacing that is not finite and positive, an affine that is singular or not finite.
+        LiverError: spacing that is not finite and positive without an sform that gives one, an affine that is singular
+            or not finite.
     """
-    pixdim_mm = _pixdim_mm(path, header)
+    pixdim_mm: np.ndarray = header["pixdim"][1:4].astype(np.float64)
+    is_valid = bool((pixdim_mm > 0).all())
+    if not np.isfinite(pixdim_mm).all() or (not is_valid and header["sform_code"] <= 0):
+        _refuse_pixdim(path, pixdim_mm)
     affine = _affine(path, header)
     _refuse_other_units(path, header, voxel_sizes(affine))
+    if not is_valid:
+        if is_uninformative(affine):
+            _refuse_pixdim(path, pixdim_mm)
+        return Geometry(affine, (PIXDIM_INVALID,))
     if is_uninformative(affine) and not np.allclose(pixdim_mm, 1, rtol=0, atol=1e-3):
         affine[:3, :3] = np.sign(affine[:3, :3].round()) * pixdim_mm
         return Geometry(affine, (PIXDIM_TRUSTED,))
@@ -191,11 +200,8 @@ def _refuse_other_units(path: Path, header: Any, spacing_mm: Float[np.ndarray, "
         )
 
 
-def _pixdim_mm(path: Path, header: Any) -> Float[np.ndarray, "3"]:
-    pixdim_mm: np.ndarray = header["pixdim"][1:4].astype(np.float64)
-    if not (np.isfinite(pixdim_mm) & (pixdim_mm > 0)).all():
-        raise LiverError(f"{path}: the spacing (pixdim) is {format_mm(pixdim_mm)}; {_CURE}")
-    return pixdim_mm
+def _refuse_pixdim(path: Path, pixdim_mm: Float[np.ndarray, "3"]) -> NoReturn:
+    raise LiverError(f"{path}: the spacing (pixdim) is {format_mm(pixdim_mm)}; {_CURE}")
 
 
 def _affine(path: Path, header: Any) -> Affine:

@@ -1,4 +1,5 @@
 import tracemalloc
+import warnings
 from pathlib import Path
 
 import nibabel as nib
@@ -8,16 +9,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.orientations import aff2axcodes
 from pydicom import dcmread
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
+from pydicom.pixels import get_decoder
 from pydicom.uid import (
+    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
+    EncapsulatedPDFStorage,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    MediaStorageDirectoryStorage,
+    MRImageStorage,
     RLELossless,
+    SecondaryCaptureImageStorage,
     SegmentationStorage,
+    TwelveLeadECGWaveformStorage,
+    XRayRadiationDoseSRStorage,
 )
 
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.imageio.dicom import read_series, series_folders
 from lightning_liver.imageio.nifti import read_labels, read_volume, write_labels
 from lightning_liver.volume import from_canonical, to_canonical
@@ -236,7 +247,7 @@ def test_memory_is_the_volume_and_a_few_slices(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("modality", ["SEG", "RTSTRUCT", "SR", "PR", "KO"])
-def test_derived_objects_are_ignored(tmp_path: Path, modality: str) -> None:
+def test_derived_objects_are_left_out(tmp_path: Path, modality: str) -> None:
     """Archives put segmentations, reports and presentation states beside the slices, or into folders of their own."""
     write_series(tmp_path / "study")
     alone = read_series(tmp_path / "study")
@@ -246,9 +257,164 @@ def test_derived_objects_are_ignored(tmp_path: Path, modality: str) -> None:
         (tmp_path / folder).mkdir(exist_ok=True)
         made.save_as(tmp_path / folder / "0-made.dcm", enforce_file_format=True)
     assert series_folders(tmp_path) == [tmp_path / "study"]
-    np.testing.assert_array_equal(read_series(tmp_path / "study").hu, alone.hu)
+    with pytest.warns(LiverWarning, match=rf"left out \(Segmentation Storage, {modality}: 0-made.dcm\)"):
+        np.testing.assert_array_equal(read_series(tmp_path / "study").hu, alone.hu)
     with pytest.raises(LiverError, match=f"not CT \\({modality}"):
         read_series(tmp_path / "derived")
+
+
+def beside(path: Path, sop_class: str, *, pixels: bool, **elements: object) -> None:
+    """Write a DICOM file that is no slice."""
+    made = image(stored()[0], sop_class, "1.2.3.4")
+    if not pixels:
+        del made.PixelData, made.Rows, made.Columns
+    for name, value in elements.items():
+        setattr(made, name, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.save_as(path, enforce_file_format=True)
+
+
+OTHERS: dict[str, tuple[str, bool, dict[str, object]]] = {
+    "table of contents": (MediaStorageDirectoryStorage, False, {"Modality": ""}),
+    "report": (EncapsulatedPDFStorage, False, {"Modality": "DOC"}),
+    "dose": (XRayRadiationDoseSRStorage, False, {"Modality": "SR"}),
+    "heart": (TwelveLeadECGWaveformStorage, False, {"Modality": "ECG"}),
+    "screenshot": (SecondaryCaptureImageStorage, True, {}),
+    "scout": (CTImageStorage, True, {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}),
+    "resonance": (MRImageStorage, True, {"Modality": "MR"}),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_files_that_are_no_ct_are_left_out_and_folders_below_are_read(tmp_path: Path, kind: str) -> None:
+    """As in exports of Philips, whose table of contents is called DIRFILE, and stands above the series."""
+    sop_class, pixels, elements = OTHERS[kind]
+    write_series(tmp_path / "export" / "series")
+    beside(tmp_path / "export" / "DIRFILE", sop_class, pixels=pixels, **elements)
+    beside(tmp_path / "export" / "series" / "other", sop_class, pixels=pixels, **elements)
+    if pixels:
+        with pytest.warns(LiverWarning, match="other DICOM images than slices of a CT are left out: .*export"):
+            found = series_folders(tmp_path)
+    else:
+        found = series_folders(tmp_path)
+    assert found == [tmp_path / "export" / "series"]
+    with pytest.warns(LiverWarning, match=r"1 DICOM files are no slices of a CT and are left out \(.*: other\)"):
+        volume = read_series(tmp_path / "export" / "series")
+    np.testing.assert_array_equal(volume.hu, stored().astype(int) - 1024)
+
+
+def test_a_series_above_another_hides_it_not(tmp_path: Path) -> None:
+    write_series(tmp_path)
+    write_series(tmp_path / "late", uid="1.2.3.9")
+    assert series_folders(tmp_path) == [tmp_path, tmp_path / "late"]
+
+
+def test_folders_of_another_modality_alone_are_found_to_be_refused(tmp_path: Path) -> None:
+    beside(tmp_path / "a" / "b", MRImageStorage, pixels=True, Modality="MR")
+    assert series_folders(tmp_path) == [tmp_path / "a"]
+
+
+def test_folders_that_link_to_each_other_are_read_once(tmp_path: Path) -> None:
+    """Three folders with links to both others have no end of paths."""
+    names = ("a", "b", "c")
+    for name in names:
+        write_series(tmp_path / name)
+    for name in names:
+        for other in names:
+            (tmp_path / name / f"to {other}").symlink_to(tmp_path / other)
+    assert series_folders(tmp_path) == [tmp_path / name for name in names]
+
+
+@pytest.mark.parametrize("start", [132, None])
+def test_files_without_preamble_are_read(tmp_path: Path, start: int | None) -> None:
+    """With the meta information, and without, as old archives have it; the ending is then any."""
+    paths = write_series(tmp_path)
+    for path in paths:
+        content = path.read_bytes()
+        begin = content.index(b"\x08\x00\x08\x00CS") if start is None else start
+        path.with_suffix("").write_bytes(content[begin:])
+        path.unlink()
+    (tmp_path / "notes").write_bytes(b"\x08\x00 no DICOM" * 20)
+    assert series_folders(tmp_path) == [tmp_path]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LiverWarning)
+        np.testing.assert_array_equal(read_series(tmp_path).hu, stored().astype(int) - 1024)
+    assert ["name no transfer syntax" in str(each.message) for each in caught] == [True] * (start is None)
+
+
+def test_a_missing_transfer_syntax_is_found_from_the_bytes(tmp_path: Path) -> None:
+    for path in write_series(tmp_path):
+        header = dcmread(path)
+        del header.file_meta.TransferSyntaxUID
+        header.save_as(path, enforce_file_format=False, implicit_vr=False, little_endian=True)
+    with pytest.warns(LiverWarning, match="5 files, such as IM.*Explicit VR Little Endian is assumed"):
+        np.testing.assert_array_equal(read_series(tmp_path).hu, stored().astype(int) - 1024)
+
+
+@pytest.mark.parametrize("unit", ["hu", "Hounsfield", "HOUNSFIELD UNITS ", "US"])
+def test_hounsfield_units_have_many_spellings(tmp_path: Path, unit: str) -> None:
+    write_series(tmp_path, edit=lambda k, header: setattr(header, "RescaleType", unit))
+    np.testing.assert_array_equal(read_series(tmp_path).hu, stored().astype(int) - 1024)
+
+
+def test_an_empty_sequence_of_frames_is_none(tmp_path: Path) -> None:
+    write_series(tmp_path, edit=lambda k, header: setattr(header, "PerFrameFunctionalGroupsSequence", []))
+    np.testing.assert_array_equal(read_series(tmp_path).hu, stored().astype(int) - 1024)
+
+
+def test_a_ct_without_modality_is_known_by_its_kind(tmp_path: Path) -> None:
+    write_series(tmp_path, edit=lambda k, header: setattr(header, "Modality", ""))
+    assert series_folders(tmp_path) == [tmp_path]
+    np.testing.assert_array_equal(read_series(tmp_path).hu, stored().astype(int) - 1024)
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [(16, np.uint16), (16, np.int16), (12, np.uint16), (13, np.int16)])
+@pytest.mark.parametrize("limit", [None, 63540])
+def test_padding_becomes_air(tmp_path: Path, bits: int, dtype: type, limit: int | None) -> None:
+    """63536 is -2000 in 16 bits, as some scanners fill the corners outside of their round field of view."""
+    pixels = stored()
+    pixels[:, :2] = 63536
+    pixels[0, 3, 3] = 2096  # what is left of 63536 in 12 bits: a value of its own here
+
+    def edit(k: int, header: Dataset) -> None:
+        header.BitsStored, header.HighBit = bits, bits - 1
+        header.add_new("PixelPaddingValue", "US", 63536)
+        if limit is not None:
+            header.add_new("PixelPaddingRangeLimit", "US", limit)
+
+    write_series(tmp_path, pixels.view(dtype), edit=edit)
+    expected = pixels.astype(int) - 1024
+    expected[:, :2] = -1024
+    np.testing.assert_array_equal(read_series(tmp_path).hu, expected)
+
+
+def test_padding_that_tissue_can_have_is_left_alone(tmp_path: Path) -> None:
+    """Some headers declare 0 where 0 is water."""
+    pixels = (np.arange(np.prod(SHAPE)) - 150).reshape(SHAPE).astype(np.int16)
+
+    def declare(k: int, header: Dataset) -> None:
+        header.RescaleIntercept = 0
+        header.add_new("PixelPaddingValue", "SS", 0)
+
+    write_series(tmp_path, pixels, edit=declare)
+    np.testing.assert_array_equal(read_series(tmp_path).hu, pixels)
+
+
+def test_jpeg_2000_whose_signs_the_header_has_wrong_is_read(tmp_path: Path) -> None:
+    """A file of pydicom's own tests; a second slice is made of it."""
+    source = get_testdata_file("J2K_pixelrep_mismatch.dcm", download=False)
+    if source is None or not get_decoder(JPEG2000Lossless).is_available:
+        pytest.skip("pydicom's test file, or a decoder of JPEG 2000, is missing")
+    header = dcmread(source)
+    expected = header.pixel_array.astype(int)
+    first, (*along, yx, yy, yz) = np.array(header.ImagePositionPatient, float), header.ImageOrientationPatient
+    for k in range(2):
+        header.ImagePositionPatient = (first + k * np.cross(np.array(along, float), (yx, yy, yz))).tolist()
+        header.save_as(tmp_path / f"{k}.dcm")
+    volume = read_series(tmp_path)
+    hu = from_canonical(volume.hu, volume.affine)
+    np.testing.assert_array_equal(hu[0], expected)
+    np.testing.assert_array_equal(hu[1], expected)
 
 
 def test_folders_of_series_are_found_and_sorted(tmp_path: Path) -> None:

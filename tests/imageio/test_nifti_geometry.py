@@ -29,7 +29,22 @@ from tests.imageio.nifti_files import (
 
 @pytest.mark.parametrize("spacing", [(0.7, 0, 2.5), (0.7, -0.8, 2.5), (0.7, np.nan, 2.5), (0.7, np.inf, 2.5)])
 def test_invalid_spacing_is_refused(tmp_path, spacing):
+    refused(save(tmp_path / "v.nii", numbers(), pixdim=spacing, sform_code=0), "spacing")
+    refused(save(tmp_path / "v.nii", numbers(), UNIT, pixdim=spacing), "spacing")
+
+
+@pytest.mark.parametrize("spacing", [(0.7, np.nan, 2.5), (0.7, np.inf, 2.5)])
+def test_spacing_that_is_not_finite_is_refused_beside_a_good_sform(tmp_path, spacing):
     refused(save(tmp_path / "v.nii", numbers(), pixdim=spacing), "spacing")
+
+
+@pytest.mark.parametrize("spacing", [(0.7, 0, 2.5), (0.7, -0.8, 2.5), (0, 0, 0)])
+def test_zero_or_negative_pixdim_beside_a_good_sform_is_a_warning(tmp_path, spacing):
+    with pytest.warns(LiverWarning, match="pixdim is zero or negative; the sform's is used"):
+        volume = read_volume(save(tmp_path / "v.nii", numbers(), pixdim=spacing))
+    np.testing.assert_allclose(volume.affine, LPS, atol=1e-6)
+    assert volume.spacing_mm == pytest.approx(SPACING_MM[::-1])
+    np.testing.assert_array_equal(volume.hu, oracle(save(tmp_path / "o.nii", numbers())))
 
 
 @pytest.mark.parametrize("row", [[0, 0, 0, 5], [-0.7, 0, 0, 5], [np.nan, 0, 2.5, 0], [0, 0, 2.5, np.inf]])
