@@ -21,7 +21,8 @@ Pairs = Int32[np.ndarray, "_ 2"]
 Mask = Bool[np.ndarray, "z y x"]
 
 _AT_ONCE = 2**18  # runs processed at a time, to bound memory
-_FEW = 12  # runs whose corners are compared in one step
+_FEW = 12  # runs of slices that are measured together, corner by corner
+_PAIRS = 2**20  # of corners, compared at a time
 
 SPECK: Box = (slice(0, 1),) * 3  # box of an empty mask, chosen arbitrarily
 LPS: Affine = np.diag((-1.0, -1.0, 1.0, 1.0))  # of a file stored in the order of Volume
@@ -151,18 +152,32 @@ def axial_diameters_mm(parts: Components, spacing_mm: tuple[float, float, float]
         spacing_mm: distance between voxel centres along z, y and x.
     """
     y_mm, x_mm = spacing_mm[1:]
-    first = parts.runs[parts.starts[:-1]]
-    longest = np.hypot(y_mm, (first[:, 3] - first[:, 2]) * x_mm)  # right for a single run, as in most specks
-    for number in np.flatnonzero(np.diff(parts.starts) > 1).tolist():
+    longest = np.zeros(len(parts.voxels))
+    of_part = np.repeat(np.arange(len(parts.voxels)), np.diff(parts.starts))
+    begins = _slices_begin(parts, of_part)
+    counts = np.diff(begins, append=len(parts.runs))
+    for count in range(2, _FEW + 1):
+        same = begins[counts == count]
+        for some in np.array_split(same, 1 + len(same) * (4 * count) ** 2 // _PAIRS):
+            runs = parts.runs[some[:, None] + np.arange(count)]
+            np.maximum.at(longest, of_part[some], _small_diameters_mm(runs, (y_mm, x_mm)))
+    lengths = (parts.runs[:, 3] - parts.runs[:, 2])[begins[counts == 1]]
+    np.maximum.at(longest, of_part[begins[counts == 1]], np.hypot(y_mm, lengths * x_mm))
+    for number in np.unique(of_part[begins[counts > _FEW]]).tolist():
         longest[number] = _diameter_mm(parts.runs_of(number + 1), (y_mm, x_mm))
     return longest
+
+
+def _slices_begin(parts: Components, of_part: Int64[np.ndarray, " run"]) -> Int64[np.ndarray, " piece"]:
+    """Return the index of the first run of each part in each of its slices."""
+    return np.flatnonzero(np.diff(of_part, prepend=-1) | np.diff(parts.runs[:, 0], prepend=-1))
 
 
 def largest_slices(parts: Components) -> Int64[np.ndarray, " parts"]:
     """Return the index in z of the axial slice with most of each part; of equal ones the lowest."""
     of_part = np.repeat(np.arange(len(parts.voxels)), np.diff(parts.starts))
     z, lengths = parts.runs[:, 0].astype(np.int64), parts.runs[:, 3] - parts.runs[:, 2]
-    begins = np.flatnonzero(np.diff(of_part, prepend=-1) | np.diff(z, prepend=-1))  # of the slices of each part
+    begins = _slices_begin(parts, of_part)
     if not begins.size:
         return np.zeros(0, np.int64)
     areas, owners = np.add.reduceat(lengths, begins), of_part[begins]
@@ -206,15 +221,27 @@ def _stored_index(places: Sequence[np.ndarray], shape: tuple[int, ...], affine: 
     return index
 
 
+def _corners_mm(runs: Shaped[np.ndarray, "*parts run 4"], pixel_mm: tuple[float, float]) -> np.ndarray:
+    """Return y and x of the four corners of each run: (*parts, run, 4, 2)."""
+    _, y, first, last = np.moveaxis(runs, -1, 0)
+    corners = [np.stack((side, x), axis=-1) for side in (y, y + 1) for x in (first, last)]
+    return np.asarray(np.stack(corners, axis=-2) * pixel_mm)
+
+
+def _small_diameters_mm(
+    runs: Shaped[np.ndarray, "slice run 4"], pixel_mm: tuple[float, float]
+) -> Float[np.ndarray, " slice"]:
+    """Return the diameters of slices of parts that have equally many runs."""
+    corners = _corners_mm(runs, pixel_mm).reshape(len(runs), 4 * runs.shape[1], 2)
+    apart = ((corners[:, :, None] - corners[:, None]) ** 2).sum(axis=-1)
+    longest: np.ndarray = np.sqrt(apart.max(axis=(1, 2), initial=0))
+    return longest
+
+
 def _diameter_mm(runs: Runs, pixel_mm: tuple[float, float]) -> float:
     """Return the diameter of one part; the farthest points of a slice are among the outer corners of its runs."""
-    z, y, first, last = runs.T
-    corners = np.stack([np.stack((side, x), axis=-1) for side in (y, y + 1) for x in (first, last)], axis=1) * pixel_mm
-    if len(runs) <= _FEW:
-        apart = corners.reshape(-1, 1, 2) - corners.reshape(1, -1, 2)
-        slices = np.repeat(z, 4)
-        return float(np.sqrt(((apart**2).sum(axis=-1) * (slices[:, None] == slices)).max()))
-    of_slices = [points.reshape(-1, 2) for points in np.split(corners, np.flatnonzero(np.diff(z)) + 1)]
+    corners = _corners_mm(runs, pixel_mm)
+    of_slices = [points.reshape(-1, 2) for points in np.split(corners, np.flatnonzero(np.diff(runs[:, 0])) + 1)]
     bounds = [float(np.linalg.norm(np.ptp(points, axis=0))) for points in of_slices]
     longest = 0.0
     for n in np.argsort(bounds)[::-1]:  # the largest bound first, so that most slices are skipped

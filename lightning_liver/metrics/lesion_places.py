@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
+from nibabel.affines import apply_affine
 
-from lightning_liver.metrics.components import Affine, axial_diameters_mm, components
+from lightning_liver.metrics.components import Affine, axial_diameters_mm, centroids, components, largest_slices
 from lightning_liver.metrics.voxel_counts import SpacingMm, voxel_ml
 from lightning_liver.volume import axial_axis, file_index
 
@@ -38,13 +39,13 @@ def lesion_places(labels: UInt8[np.ndarray, "z y x"], spacing_mm: SpacingMm, aff
         affine: of the file, as in Volume.
     """
     parts = components(labels == 2, affine)
-    diameters_mm, places = axial_diameters_mm(parts, spacing_mm), []
-    for lesion, part in enumerate(np.argsort(-parts.voxels, kind="stable"), start=1):
-        voxels = parts.part(int(part) + 1)
-        widest = voxels[voxels[:, 0] == np.bincount(voxels[:, 0]).argmax()][:1]
-        centre = file_index(voxels.mean(axis=0, keepdims=True), labels.shape, affine)[0]
-        x, y, z = (affine @ [*centre, 1.0])[:3].tolist()
-        index = int(file_index(widest.astype(float), labels.shape, affine)[0][axial_axis(affine)])
-        volume_ml = len(voxels) * voxel_ml(spacing_mm)
-        places.append(LesionPlace(lesion, index, x, y, z, float(volume_ml), float(diameters_mm[part])))
-    return places
+    axial = np.column_stack((largest_slices(parts), np.zeros((len(parts.voxels), 2))))
+    slices = file_index(axial, labels.shape, affine)[:, axial_axis(affine)].astype(int).tolist()
+    places_mm = apply_affine(affine, file_index(centroids(parts), labels.shape, affine)).tolist()
+    volumes_ml = (parts.voxels * voxel_ml(spacing_mm)).tolist()
+    diameters_mm = axial_diameters_mm(parts, spacing_mm).tolist()
+    return [
+        LesionPlace(lesion, slices[part], x, y, z, volumes_ml[part], diameters_mm[part])
+        for lesion, part in enumerate(np.argsort(-parts.voxels, kind="stable").tolist(), start=1)
+        for x, y, z in [places_mm[part]]
+    ]

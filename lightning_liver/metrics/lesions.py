@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from nibabel.affines import apply_affine
 
-from lightning_liver.metrics.case_metric import MaskPair
+from lightning_liver.metrics.case_metric import Mask, MaskPair
 from lightning_liver.metrics.components import (
     Affine,
     Components,
@@ -25,6 +25,7 @@ from lightning_liver.volume import axial_axis, file_index
 
 THRESHOLDS = {"0": 0.0, "50": 0.5}  # of intersection over union: a lesion is detected above it
 KINDS = ("reference", "predicted")
+_SPECK_VOXELS = 512  # of the box around a pair
 
 
 class MaskPlace(NamedTuple):
@@ -106,11 +107,26 @@ def score_lesions(tumours: MaskPair, affine: Affine, place: MaskPlace) -> Lesion
     detections = {name: mode.match(shared, threshold) for name, threshold in THRESHOLDS.items()}
     lesions = [lesion for kind in KINDS for lesion in _lesions(kind, parts[kind], detections, spacing_mm, place)]
     strict, found = detections["50"], []
+    score = _EqualScoredOnce(tumours)
     for pair in strict.detected if strict.tp > 0 else ():
-        truth, prediction = _masks(pair, parts)
-        score = score_mask(replace(tumours, truth=truth, prediction=prediction))
-        found += [score] * (1 if mode.is_official else len(pair.reference))
+        found += [score(*_masks(pair, parts))] * (1 if mode.is_official else len(pair.reference))
     return LesionScore(tuple(lesions), detections, tuple(found))
+
+
+class _EqualScoredOnce:
+    """Score of a pair of masks; small ones of equal form, such as thousands of specks, are scored once."""
+
+    def __init__(self, like: MaskPair) -> None:
+        self._like = like
+        self._scores: dict[tuple[tuple[int, ...], bytes, bytes], MaskScore] = {}
+
+    def __call__(self, truth: Mask, prediction: Mask) -> MaskScore:
+        if truth.size > _SPECK_VOXELS:
+            return score_mask(replace(self._like, truth=truth, prediction=prediction))
+        form = (truth.shape, truth.tobytes(), prediction.tobytes())
+        if form not in self._scores:
+            self._scores[form] = score_mask(replace(self._like, truth=truth, prediction=prediction))
+        return self._scores[form]
 
 
 def _lesions(
@@ -139,6 +155,6 @@ def _mine(pair: LesionPair, kind: str) -> tuple[int, ...]:
     return pair.reference if kind == "reference" else pair.predicted
 
 
-def _masks(pair: LesionPair, parts: Mapping[str, Components]) -> list[Bool[np.ndarray, "z y x"]]:
+def _masks(pair: LesionPair, parts: Mapping[str, Components]) -> list[Mask]:
     """Return truth and prediction of a pair, in the box around both."""
     return masks_of(*(np.concatenate([parts[kind].part(n) for n in _mine(pair, kind)]) for kind in KINDS))

@@ -89,6 +89,8 @@ def _nearest_mm(start: Mask, target: Mask, spacing_mm: SpacingMm) -> Float[np.nd
     places = np.argwhere(start)
     shared = target[tuple(places.T)]
     distances, apart = np.zeros(len(places)), places[~shared]
+    if not len(apart):
+        return distances
     if len(apart) * _MANY > target.size:
         distances[~shared] = _by_transform(apart, target, spacing_mm)
     else:

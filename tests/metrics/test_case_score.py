@@ -1,5 +1,9 @@
 """Every row of the table in evaluation/README.md, and input that is refused."""
 
+import math
+import subprocess
+import sys
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -11,9 +15,12 @@ from nibabel.affines import apply_affine
 from nibabel.orientations import axcodes2ornt
 
 from lightning_liver.errors import LiverError
+from lightning_liver.metrics import lesions as lesions_module
 from lightning_liver.metrics.aggregate import data_set_figures
 from lightning_liver.metrics.case_score import CaseScore, score_case
-from lightning_liver.metrics.mask_score import MaskScore
+from lightning_liver.metrics.components import LPS, components
+from lightning_liver.metrics.lesion_matching import overlaps
+from lightning_liver.metrics.mask_score import MaskScore, score_mask
 from lightning_liver.volume import canonical_spacing_mm, to_canonical
 
 SHAPE = (4, 6, 8)
@@ -190,3 +197,49 @@ def test_a_lesion_has_its_slice_and_its_place_in_the_files_millimetres(codes: tu
     np.testing.assert_allclose(lesion.centroid_ras_mm, apply_affine(affine, (4, 12, 21.5)))
     axial = next(n for n, code in enumerate(codes) if code in "SI")
     assert lesion.slice_index in ((3, 5), (10, 14), (20, 23))[axial]  # all slices are equal: an end of them
+
+
+def specks(count: int) -> np.ndarray:
+    """Label map of a liver with tumours of one voxel each."""
+    side = math.ceil(count ** (1 / 3))
+    labels = np.ones((2 * side, 2 * side, 2 * side), np.uint8)
+    places = np.argwhere(np.ones((side, side, side), bool))[:count] * 2
+    labels[tuple(places.T)] = 2
+    return labels
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_specks_of_equal_form_are_scored_once(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    labels, scored = specks(200), []
+    monkeypatch.setattr(lesions_module, "score_mask", lambda masks: scored.append(masks) or score_mask(masks))
+    score = score_case(labels, labels, spacing_mm=SPACING_MM, mode=mode, tolerance_mm=2.0)
+    assert score.lesions.detections["50"].tp == len(score.lesions.found) == 200
+    assert {found.metrics["dice"] for found in score.lesions.found} == {1.0}
+    assert len(scored) == 1
+
+
+def test_memory_does_not_grow_with_the_square_of_lesions() -> None:
+    """A full table of 10,000 predicted by 10,000 true lesions has 800 MB."""
+    labels = specks(10_000)
+    parts = components(labels == 2, LPS)
+    tracemalloc.start()
+    assert overlaps(parts, parts, labels.shape).shared.sum() == 10_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_a_hundred_thousand_specks_take_less_than_thirty_seconds_and_two_gigabytes(mode: str) -> None:
+    """In a process of its own, as types are checked at every call in tests."""
+    code = f"""
+import resource
+from lightning_liver.metrics.case_score import score_case
+from tests.metrics.test_case_score import specks
+labels = specks(100_000)
+score = score_case(labels, labels, spacing_mm=(2.0, 0.8, 0.8), mode="{mode}", tolerance_mm=2.0)
+assert score.lesions.detections["50"].tp == 100_000
+assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2e6
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=40)  # of which 10 to import the tests

@@ -36,7 +36,7 @@ def counts(pair: Pair, match: lesion_matching.Match, threshold: float) -> tuple[
 
 
 def has_ties(lesions: Overlaps) -> bool:
-    rows = [row[row > 0] for row in (*lesions.shared, *lesions.shared.T)]
+    rows = [row[row > 0] for row in (*lesions.shared.toarray(), *lesions.shared.toarray().T)]
     return any(len(set(row.tolist())) < len(row) for row in rows)
 
 
