@@ -101,7 +101,10 @@ def _write(
     made_from: dict[str, Any],
 ) -> CaseRecord:
     native = volume.hu.shape
-    shape = grid_shape(native, volume.spacing_mm, spacing_mm)
+    try:
+        shape = grid_shape(native, volume.spacing_mm, spacing_mm)
+    except LiverError as error:
+        raise LiverError(f"{case.volume}: {error}") from None
     hu_counts = _write_hu(staged / "hu.b2nd", volume.hu, shape)
     counts, has_tumour = np.zeros((2, 0), np.int64), False
     if labels is not None:

@@ -166,10 +166,11 @@ def _announce(stale: Sequence[Case], total: int, folder: Path, making: Making, w
     for case in stale:
         try:
             header = read_header(case.volume)
+            shape = grid_shape(header.shape, header.spacing_mm, making.spacing_mm)
         except LiverError:
             continue  # preparing it will report the file's error
         voxels += header.voxels
-        stored += float(np.prod(grid_shape(header.shape, header.spacing_mm, making.spacing_mm)))
+        stored += float(np.prod(shape))
     seconds, needed = voxels / VOXELS_PER_SECOND / max(workers, 1), stored * BYTES_PER_VOXEL
     free = shutil.disk_usage(folder).free
     log.info(

@@ -4,14 +4,27 @@ import cv2
 import numpy as np
 from jaxtyping import Int16, UInt8
 
+from lightning_liver.errors import LiverError
+from lightning_liver.imageio.limits import MOST_PIXELS
+
 
 def grid_shape(
     shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], target_mm: float | None
 ) -> tuple[int, int, int]:
-    """Return the shape (z, y, x) of the grid with in-plane spacing nearest to `target_mm`; None keeps the grid."""
+    """Return the shape (z, y, x) of the grid with in-plane spacing nearest to `target_mm`; None keeps the grid.
+
+    Raises:
+        LiverError: slices of more pixels than are read.
+    """
     if target_mm is None:
         return shape
     height, width = (max(1, round(n * s / target_mm)) for n, s in zip(shape[1:], spacing_mm[1:], strict=True))
+    if height * width > MOST_PIXELS:
+        field = " x ".join(f"{n * s:g}" for n, s in zip(shape[1:], spacing_mm[1:], strict=True))
+        raise LiverError(
+            f"data.spacing_mm={target_mm:g}: expected slices of at most {MOST_PIXELS:,} pixels, a field of view of "
+            f"{field} mm has {height} x {width}; correct the spacing in the scan's header, or choose a larger one"
+        )
     return (shape[0], height, width)
 
 

@@ -23,7 +23,7 @@ from pydicom.uid import (
 )
 
 from lightning_liver.errors import LiverError
-from lightning_liver.imageio.dicom_files import Headers, has_pixels, image_type, is_ct, syntax_of
+from lightning_liver.imageio.dicom_files import Headers, has_pixels, image_type, is_ct, kind_of, syntax_of
 
 _MOST_LISTED = 4
 # gdcm instead of pylibjpeg-libjpeg, which reads the same but is GPL
@@ -54,7 +54,7 @@ def refuse_mixture(folder: Path, headers: Headers) -> None:
             another size, in colour or in the upper bits, compressed images without an installed decoder.
     """
     _refuse_where(folder, headers, lambda header: not is_ct(header), "not CT", _modality)
-    _refuse_where(folder, headers, lambda header: not has_pixels(header), "without pixel data", _kind)
+    _refuse_where(folder, headers, lambda header: not has_pixels(header), "without pixel data", kind_of)
     _refuse_several(folder, headers, "patients", _patient, _patient)
     _refuse_where(folder, headers, lambda header: "LOCALIZER" in image_type(header), "localizers", _series_name)
     _refuse_several(folder, headers, "series", _series, _series_name)
@@ -141,11 +141,6 @@ def _bits(header: Dataset) -> str:
 
 def _modality(header: Dataset) -> str:
     return str(header.get("Modality") or "no modality")
-
-
-def _kind(header: Dataset) -> str:
-    sop_class = header.get("SOPClassUID")
-    return sop_class.name if sop_class else "no SOP class"
 
 
 def _patient(header: Dataset) -> str:

@@ -66,7 +66,7 @@ def read_dicom(path: Path, **reading: Any) -> Dataset:
 def syntax_of(header: Dataset) -> UID:
     """Return the transfer syntax of a file; where it names none, the one that its bytes show."""
     if named := header.file_meta.get("TransferSyntaxUID"):
-        return UID(named)
+        return UID(str(named))
     is_implicit, is_little_endian = header.original_encoding
     if is_implicit:
         return ImplicitVRLittleEndian
@@ -128,7 +128,7 @@ def kind_of(header: Dataset) -> str:
     if "LOCALIZER" in image_type(header):
         return "localizer"
     sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
-    name = UID(sop_class).name if sop_class else "no SOP class"
+    name = str(getattr(sop_class, "name", sop_class) or "no SOP class")  # a damaged one has several values
     return f"{name}, {header.get('Modality') or 'no modality'}"
 
 
@@ -159,8 +159,19 @@ def find_folders(root: Path) -> tuple[list[Path], list[Path]]:
     return sorted(slices), sorted(others)
 
 
-def warn_left_out(folder: Path, headers: Headers) -> None:
-    """Warn of files beside the slices of a CT."""
+def warn_left_out(folder: Path, headers: Headers, slices: Headers) -> None:
+    """Warn of files beside the slices of a CT.
+
+    Raises:
+        LiverError: a file of the slices' own series that is neither a slice nor a scout, as a damaged slice is.
+    """
+    series = {str(header.get("SeriesInstanceUID") or "") for header in slices.values()} - {""}
+    for path, header in headers.items():
+        if str(header.get("SeriesInstanceUID")) in series and "LOCALIZER" not in image_type(header):
+            raise LiverError(
+                f"{path}: of the CT's series, but no slice ({kind_of(header)}); copy or export the file again, or "
+                "remove it if it is none"
+            )
     by_kind: dict[str, list[str]] = {}
     for path, header in headers.items():
         by_kind.setdefault(kind_of(header), []).append(path.name)

@@ -110,7 +110,7 @@ def read_headers(folder: Path) -> dict[Path, Dataset]:
     slices = {path: header for path, header in found.items() if is_slice(header)}
     if not slices:
         return found
-    warn_left_out(folder, {path: header for path, header in found.items() if path not in slices})
+    warn_left_out(folder, {path: header for path, header in found.items() if path not in slices}, slices)
     _warn_no_syntax(folder, slices)
     return slices
 

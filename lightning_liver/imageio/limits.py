@@ -7,6 +7,7 @@ from lightning_liver.errors import LiverError
 MOST_VOXELS = 900_000_000  # 1.8 GB as int16: 3,400 slices of 512 x 512
 MOST_PIXELS = 4096**2  # of a slice; scanners have up to 1024 x 1024
 MOST_FRAMES = 10_000  # of a file; parsing 100,000 takes minutes
+MOST_BESIDE = 1 << 26  # bytes before the voxels of a NIfTI file, and after them
 MOST_UNPACKED = 1 << 30  # bytes of a deflated DICOM file
 
 

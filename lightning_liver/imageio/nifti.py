@@ -18,7 +18,14 @@ from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.files import replacing
 from lightning_liver.imageio.label_values import LITS, LabelValues
 from lightning_liver.imageio.nifti_geometry import Affine, MaskOrder, mask_order, read_geometry
-from lightning_liver.imageio.nifti_header import Layout, open_stream, read_layout, refuse_short_stream
+from lightning_liver.imageio.nifti_header import (
+    Layout,
+    open_stream,
+    read_layout,
+    refuse_hollow,
+    refuse_more,
+    refuse_short_stream,
+)
 from lightning_liver.volume import Volume, canonical_spacing_mm, from_canonical, reorient, to_canonical
 
 _SLAB = 2**20  # voxels converted at once: 8 MiB of float64
@@ -73,6 +80,7 @@ def read_volume(path: Path) -> Volume:
     layout = read_layout(Path(path))
     geometry = read_geometry(layout.path, layout.header)
     _warn_all(layout.path, geometry.notes)
+    refuse_hollow(layout)
     voxels = _read(layout, np.int16, lambda stored: _to_hu(layout, stored))
     hu = _contiguous(to_canonical(voxels, geometry.affine))
     return Volume(hu, _spacing_mm(geometry.affine), geometry.affine, geometry.forms)
@@ -170,8 +178,7 @@ def _read(layout: Layout, dtype: type, convert: Callable[[Slab], Slab]) -> Shape
         for start in range(0, layout.voxels, _SLAB):
             stop = min(start + _SLAB, layout.voxels)
             voxels[start:stop] = convert(_slab(layout, stream, start, stop))
-        while stream.read(_SLAB):  # gzip's checksum is at the end
-            pass
+        refuse_more(layout, stream)
     return voxels.reshape(layout.shape)
 
 

@@ -17,11 +17,15 @@ from isal.igzip import IGzipFile
 from nibabel.spatialimages import HeaderDataError
 
 from lightning_liver.errors import LiverError
+from lightning_liver.imageio.limits import MOST_BESIDE, refuse_large
 
 AGAIN = "the file is damaged or incomplete: download or copy it again"
 _EXPORT_AGAIN = "export the scan again as one 3-D NIfTI"
 _LONGEST_HEADER = 540  # NIfTI-2; NIfTI-1 has 348
 _DEFLATE_AT_MOST = 1032  # largest ratio of decompressed to compressed bytes
+_SCAN_AT_MOST = 250  # of scans, whose noise is compressed 2 to 10 times
+_CHUNK = 1 << 20
+_LARGE = 1 << 28  # bytes of voxels from which on the ratio is asked for
 _DAMAGE = (BadGzipFile, zlib.error, cast(type[Exception], igzip_lib.error))
 
 
@@ -59,7 +63,8 @@ def read_layout(path: Path) -> Layout:
     """Parse and check a .nii or .nii.gz header (NIfTI-1 or NIfTI-2, either byte order); no voxel is read.
 
     Raises:
-        LiverError: not a readable single-file NIfTI with one 3-D volume of real numbers, or too short for its header.
+        LiverError: not a readable single-file NIfTI with one 3-D volume of real numbers, too short for its header, or
+            with more voxels than are read.
     """
     refuse_pair_name(path)
     with open_stream(path) as stream:
@@ -68,6 +73,7 @@ def read_layout(path: Path) -> Layout:
         path, header, _shape(path, header), _dtype(path, header), _offset(path, header), *_scale(path, header)
     )
     _refuse_short(layout)
+    refuse_large(path, layout.shape)
     return layout
 
 
@@ -101,6 +107,26 @@ def refuse_short_stream(layout: Layout, held: int) -> None:
             f"{layout.path}: the header promises {promised} bytes of voxels ({i} x {j} x {k}, {layout.dtype.name}), "
             f"the file holds {max(held, 0)}; {AGAIN}"
         )
+
+
+def refuse_hollow(layout: Layout) -> None:
+    """Refuse a small file whose voxels can only be nearly all equal, before its memory is taken: it is no scan."""
+    promised, size = layout.voxels * layout.dtype.itemsize, layout.path.stat().st_size
+    if promised > _LARGE and size * _SCAN_AT_MOST < promised:
+        raise LiverError(
+            f"{layout.path}: {size} bytes for {promised} bytes of voxels, which are nearly all equal then; give a scan"
+        )
+
+
+def refuse_more(layout: Layout, stream: BufferedIOBase) -> None:
+    """Read a stream to its end, where gzip has its checksum, and refuse one that goes on and on."""
+    surplus = 0
+    while more := stream.read(_CHUNK):
+        surplus += len(more)
+        if surplus > MOST_BESIDE:
+            raise LiverError(
+                f"{layout.path}: more than {MOST_BESIDE} bytes follow the voxels that the header promises; {AGAIN}"
+            )
 
 
 def refuse_pair_name(path: Path) -> None:
@@ -160,8 +186,8 @@ def _offset(path: Path, header: Any) -> int:
     offset, least = float(header["vox_offset"]), header.single_vox_offset
     if offset == 0:  # some writers omit it and mean the first possible byte
         return int(least)
-    if not least <= offset < 2**62:
-        raise LiverError(f"{path}: voxels said to start at byte {offset:g}, {least} at the earliest; {AGAIN}")
+    if not least <= offset <= MOST_BESIDE:
+        raise LiverError(f"{path}: voxels said to start at byte {offset:g}, expected {least} to {MOST_BESIDE}; {AGAIN}")
     return int(offset)
 
 

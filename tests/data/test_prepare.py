@@ -57,6 +57,12 @@ def test_resampling_keeps_the_field_of_view_and_the_slices(scans: Path, tmp_path
     np.testing.assert_allclose(np.multiply(record.shape, record.spacing_mm), (36, 60, 72))
 
 
+def test_a_scan_of_a_huge_field_of_view_is_refused_by_name(tmp_path: Path) -> None:
+    write_scan(tmp_path / "scans", 20, shape=(12, 160, 160), spacing_mm=45.0)
+    with pytest.raises(LiverError, match=r"volume-20\.nii\.gz: data\.spacing_mm=1: expected slices of at most"):
+        prepared(tmp_path / "scans", tmp_path / "store", spacing_mm=1.0)
+
+
 def test_resampled_store_keeps_native_labels(scans: Path, tmp_path: Path) -> None:
     store = prepared(scans, tmp_path / "store", spacing_mm=2.0)
     labels = read_labels(scans / "segmentation-20.nii.gz", read_volume(scans / "volume-20.nii.gz"))

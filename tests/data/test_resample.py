@@ -5,8 +5,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lightning_liver.data.resample import grid_shape, resample_hu, resample_labels
+from lightning_liver.errors import LiverError
 
 SIZES = st.tuples(st.integers(4, 40), st.integers(4, 40))
+
+
+def test_slices_of_more_pixels_than_are_read_are_refused() -> None:
+    """A header with pixels of 25 mm makes a field of view of 13 m, and slices of 328 MB each."""
+    with pytest.raises(LiverError, match=r"12800 x 12800 mm has 12800 x 12800; correct the spacing"):
+        grid_shape((3, 512, 512), (2.0, 25.0, 25.0), 1.0)
+    assert grid_shape((3, 512, 512), (2.0, 25.0, 25.0), 4.0) == (3, 3200, 3200)
 
 
 def test_grid_keeps_slices_and_takes_the_nearest_spacing() -> None:

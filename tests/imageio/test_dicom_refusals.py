@@ -1,21 +1,25 @@
 """Anything but one CT series is refused, with a message that says what was seen, where, and what to do."""
 
 import re
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import Decoder
-from pydicom.uid import HTJ2K, JPEGLosslessSV1, SecondaryCaptureImageStorage
+from pydicom.uid import HTJ2K, DeflatedExplicitVRLittleEndian, JPEGLosslessSV1, SecondaryCaptureImageStorage
 
 from lightning_liver.errors import LiverError
 from lightning_liver.imageio.dicom import read_series, series_folders
+from lightning_liver.imageio.dicom_files import read_dicom
 from tests.imageio.dicom_files import SHAPE, STEP_MM, position_mm, stored, write_enhanced, write_series
 
 OTHER_UID = "1.2.826.0.1.3680043.8.498.9"
@@ -179,6 +183,16 @@ def test_files_without_pixels_are_named(tmp_path: Path) -> None:
     assert min(paths).name in message
 
 
+@pytest.mark.parametrize(
+    "elements", [{"Rows": 0}, {"Modality": "MR"}, {"SOPClassUID": ["1.2.3", "1.2.4"], "Modality": "OT"}]
+)
+def test_a_file_of_the_series_that_is_no_slice_is_not_left_out(tmp_path: Path, elements: dict[str, object]) -> None:
+    """A damaged slice at the end of a scan would be missed by no other check."""
+    paths = write_series(tmp_path, edit=only(4, **elements))
+    message = refusal(tmp_path)
+    assert f"{paths[4].name}: of the CT's series, but no slice" in message
+
+
 def test_a_file_whose_pixels_were_removed_is_named(tmp_path: Path) -> None:
     paths = write_series(tmp_path, edit=without("PixelData"))
     assert f"{paths[2].name}: the pixels cannot be decoded" in refusal(tmp_path)
@@ -257,6 +271,47 @@ def test_the_package_that_decodes_a_compressed_series_is_named(
     message = refusal(tmp_path)
     assert "5 files (IM" in message
     assert package in message
+
+
+@pytest.mark.parametrize(
+    ("elements", "said"),
+    [
+        ({"NumberOfFrames": 100_000}, "100000 frames, at most 10000 of a file are read"),
+        ({"NumberOfFrames": 9000}, "9000 frames need 1134000 bytes, the file has"),
+        ({"Rows": 20_000, "Columns": 20_000}, "5 x 20000 x 20000 voxels, at most 900,000,000 are read"),
+        ({"Rows": 10_000, "Columns": 10_000}, "slices of 5 x 10000 x 10000 pixels, at most 16,777,216 are read"),
+    ],
+)
+def test_promises_beyond_the_file_are_refused_before_its_frames_are_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elements: dict[str, int], said: str
+) -> None:
+    write_enhanced(tmp_path / "all.dcm", places=(0, 1, 2, 3, 4), edit=every(**elements))
+    asked: list[str] = []
+
+    def read(path: Path, **reading: Any) -> Dataset:
+        asked.extend(reading["specific_tags"])
+        return read_dicom(path, **reading)
+
+    monkeypatch.setattr("lightning_liver.imageio.dicom_header.read_dicom", read)
+    assert said in refusal(tmp_path)
+    assert "NumberOfFrames" in asked
+    assert "PerFrameFunctionalGroupsSequence" not in asked
+
+
+def test_a_deflated_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 3 MB pydicom would make 3 GB and more, before the header is known."""
+    monkeypatch.setattr("lightning_liver.imageio.dicom_files.MOST_UNPACKED", 1 << 24)
+    syntax = DeflatedExplicitVRLittleEndian
+    paths = write_series(tmp_path, edit=lambda k, header: setattr(header.file_meta, "TransferSyntaxUID", syntax))
+    read_series(tmp_path)
+    header = dcmread(paths[2])
+    header.add_new(0x00091001, "OB", bytes(1 << 27))
+    header.save_as(paths[2])
+    del header
+    tracemalloc.start()
+    assert "unpack to more than 16777216 (deflated)" in refusal(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 40e6
+    tracemalloc.stop()
 
 
 def test_a_folder_without_dicom_is_refused(tmp_path: Path) -> None:

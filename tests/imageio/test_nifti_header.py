@@ -1,4 +1,5 @@
 import gzip
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -111,6 +112,48 @@ def test_pairs_are_refused_by_content(tmp_path):
 @pytest.mark.parametrize("offset", [100, -1, np.nan, np.inf])
 def test_voxels_that_start_inside_the_header_or_nowhere_are_refused(tmp_path, offset):
     refused(save(tmp_path / "v.nii", numbers(), vox_offset=offset), "said to start")
+
+
+def promising(path, shape, *, held, zipped=True):
+    """Write an int16 header of this shape, and as many bytes as a file of it can have on the disk."""
+    save(path.with_suffix(".small"), numbers())
+    block = bytearray(path.with_suffix(".small").read_bytes()[:352])
+    block[42:48] = np.array(shape, "<i2").tobytes()
+    start = gzip.compress(bytes(block)) if zipped else bytes(block)
+    path.write_bytes(start)
+    with path.open("r+b") as file:
+        file.truncate(held)  # the rest has no blocks on the disk
+    return path
+
+
+@pytest.mark.parametrize("shape", [(1024, 1024, 1000), (32767, 32767, 1)])
+def test_more_voxels_than_are_read_are_refused_before_memory_is_taken(tmp_path, shape):
+    path = promising(tmp_path / "v.nii", shape, held=352 + 2 * shape[0] * shape[1] * shape[2], zipped=False)
+    refused(path, "at most 900,000,000 are read; cut the scan")
+
+
+def test_slices_of_more_pixels_than_are_read_are_refused(tmp_path):
+    path = promising(tmp_path / "v.nii", (8192, 8192, 2), held=352 + 2 * 2 * 8192**2, zipped=False)
+    refused(path, "slices of 2 x 8192 x 8192 pixels, at most 16,777,216 are read")
+
+
+def test_a_small_file_that_unpacks_to_a_large_scan_is_refused_before_memory_is_taken(tmp_path):
+    """1.5 MB that become 1.5 GB: only voxels that are nearly all equal are packed so."""
+    path = promising(tmp_path / "v.nii.gz", (512, 512, 2900), held=1_500_000)
+    tracemalloc.start()
+    refused(path, "1500000 bytes for 1520435200 bytes of voxels, which are nearly all equal")
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+
+
+def test_a_stream_that_goes_on_after_its_voxels_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("lightning_liver.imageio.nifti_header.MOST_BESIDE", 1 << 21)
+    plain = save(tmp_path / "v.nii", numbers()).read_bytes()
+    path = tmp_path / "v.nii.gz"
+    path.write_bytes(gzip.compress(plain + bytes(1 << 20)))
+    read_volume(path)
+    path.write_bytes(gzip.compress(plain + bytes(1 << 23)))
+    refused(path, "more than 2097152 bytes follow the voxels")
 
 
 def test_intercept_that_is_not_finite_is_refused(tmp_path):
