@@ -26,7 +26,7 @@ from lightning_liver.errors import Interrupted, LiverError, PartlyDone, Pruned
 from lightning_liver.help.flags import refuse_flags
 from lightning_liver.help.mistakes import answer
 from lightning_liver.help.screen import help_text
-from lightning_liver.help.unread import refuse_unread
+from lightning_liver.help.unread import adds_options, refuse_unread
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,8 @@ def run_job(config_name: str, load: Callable[[], Job], cfg: DictConfig) -> objec
             f"out: a run writes into its own folder, {HydraConfig.get().runtime.output_dir}, without it"
         )
     try:
-        refuse_unread(config_name, cfg, HydraConfig.get().runtime.choices)
+        if adds_options(HydraConfig.get()):
+            refuse_unread(config_name, cfg, HydraConfig.get().runtime.choices)
         job = _loaded(load)
         return job(cfg, Path(HydraConfig.get().runtime.output_dir))
     except Pruned:  # not a failure

@@ -9,6 +9,7 @@ import hydra
 from hydra.utils import get_object
 from omegaconf import DictConfig
 
+from lightning_liver import config
 from lightning_liver.errors import LiverError
 from lightning_liver.help import options
 from lightning_liver.help.mistakes import names_of, no_such_option
@@ -34,6 +35,18 @@ def refuse_unread(command: str, cfg: DictConfig, choices: Mapping[str, Any]) -> 
     if unread := [name for name in _unknown(cfg, known) if name not in referred]:
         names = list(names_of(known, ""))
         raise LiverError("\n".join(no_such_option(name, names) for name in unread))
+
+
+def adds_options(job: Any) -> bool:
+    """Return True if a command line can have options that conf/ lacks: by +OPTION=VALUE, or yamls of another folder.
+
+    Without either, Hydra itself refuses them, and the comparison's second composition is spared.
+
+    Args:
+        job: Hydra's own part of the config, with `overrides` and `runtime`.
+    """
+    folders = (source.path for source in job.runtime.config_sources if source.schema == "file")
+    return any(typed.startswith("+") for typed in job.overrides.task) or set(folders) != {str(config.folder())}
 
 
 def _own_choices(command: str, choices: Mapping[str, Any]) -> dict[str, Any]:

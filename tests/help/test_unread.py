@@ -9,7 +9,7 @@ from omegaconf import DictConfig, open_dict
 from lightning_liver.config import folder
 from lightning_liver.errors import LiverError
 from lightning_liver.help import options
-from lightning_liver.help.unread import refuse_unread
+from lightning_liver.help.unread import adds_options, refuse_unread
 
 
 def check(command: str, *overrides: str, own: Path | None = None) -> DictConfig:
@@ -100,3 +100,18 @@ def test_option_of_a_choice_of_ones_own_is_checked(tmp_path: Path) -> None:
     mine.write_text("defaults: [base, _self_]\nmax_epoch: 3\n")
     with pytest.raises(LiverError, match=r"did you mean trainer\.max_epochs\?"):
         check("train", "trainer=mine", own=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("typed", "added"),
+    [
+        (["loss=focal", "data=lits", "data.batch_size=2"], False),
+        (["experiment=losses"], False),
+        (["+seeds=1"], True),
+        (["++seed=1"], True),
+        (["hydra.searchpath=[file:///tmp]"], True),
+    ],
+)
+def test_only_command_lines_that_can_add_options_are_compared(typed: list[str], added: bool) -> None:
+    with hydra.initialize_config_dir(str(folder()), version_base="1.3"):
+        assert adds_options(hydra.compose("train", typed, return_hydra_config=True).hydra) is added
