@@ -78,6 +78,7 @@ def test_loss_of_the_guide_equals_its_oracle(mine: Path) -> None:
     assert loss(logits, target, power=3.0, class_weights=None).item() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_weight_of_the_guide_is_switched_on(mine: Path, scans: Path, capfd: pytest.CaptureFixture[str]) -> None:
     trained("A sum of losses", mine, scans, capfd)
     weights = [point.value for point in read_scalars(mine / "run" / "tensorboard")["train/weight/second"]]
@@ -145,6 +146,7 @@ def run_in(tree: Path, arguments: list[str]) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_metric_of_the_guide_is_in_every_table(tmp_path: Path, scans: Path) -> None:
     tree = copied_tree(tmp_path)
     write_files("A metric of a case", tree)

@@ -116,6 +116,7 @@ def house(run: Path, case: str) -> tuple[Tensor, np.ndarray]:
         return to_grid(logits, store.cases[case].native_shape[1:]), np.array(store.cases[case].affine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "tie"),
     [

@@ -14,7 +14,7 @@ from PIL import Image
 from pydicom import Dataset
 
 from lightning_liver.errors import LiverError
-from tests.apps.commands import call, run, small_run
+from tests.apps.commands import call, called, run, small_run
 from tests.conftest import write_scan
 from tests.imageio.dicom_files import ORIGIN_MM, PIXEL_MM, SHAPE, STEP_MM, write_series
 
@@ -30,8 +30,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("predict")
     for number in range(20, 25):
         write_scan(root / "scans", number)
-    code, output = run("train", *small_run(root / "scans", "trained", "model.dropout=0.3"), folder=root)
-    assert code == 0, output
+    assert called("train", *small_run(root / "scans", "trained", "model.dropout=0.3"), folder=root) == 0
     for name, liver in (("marked", LIVER_HU), ("shy", LIVER_HU + 40)):
         mark(root / "trained", root / name, liver)
     return root

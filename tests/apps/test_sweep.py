@@ -46,6 +46,7 @@ def test_the_same_sweep_again_skips_what_is_complete_and_runs_the_rest(
     assert json.loads((runs[0] / "metrics.json").read_text()) == kept
 
 
+@pytest.mark.slow
 def test_a_failed_job_does_not_stop_the_others_and_the_end_names_the_best_and_what_follows(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

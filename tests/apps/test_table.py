@@ -10,6 +10,7 @@ import pytest
 from tests.apps.commands import call, small_run
 
 
+@pytest.mark.slow
 def test_scans_of_a_table_train_and_are_scored_with_their_own_labels(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

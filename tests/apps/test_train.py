@@ -111,6 +111,7 @@ def test_tensorboard_has_scalars_pictures_and_hyperparameters(trained: Path) -> 
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
+@pytest.mark.slow
 def test_panels_are_of_slices_that_validation_looks_at(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Of twelve slices the fourth and the tenth, neither of which is the one with most tumour."""
     arguments = small_run(trained / "scans", "thinned", "data.val_slices=2", "trainer.max_epochs=1")
@@ -122,8 +123,10 @@ def test_panels_are_of_slices_that_validation_looks_at(trained: Path, capfd: pyt
     assert events.Tags()["images"] == [f"val/case {case} slice 3: CT, truth, prediction, error"]
 
 
-def test_same_command_makes_the_same_weights_and_metrics(trained: Path) -> None:
-    code, output = run("train", *small_run(trained / "scans", "again", "trainer.max_epochs=3"), folder=trained)
+def test_same_command_makes_the_same_weights_and_metrics(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The first run was another process."""
+    arguments = small_run(trained / "scans", "again", "trainer.max_epochs=3")
+    code, output = call("train", *arguments, folder=trained, capfd=capfd)
     assert code == 0, output
     assert equal(weights(trained / "run"), weights(trained / "again"))
     assert (trained / "run" / "metrics.json").read_text() == (trained / "again" / "metrics.json").read_text()
@@ -173,6 +176,7 @@ def test_resuming_a_complete_run_leaves_it_alone(trained: Path, capfd: pytest.Ca
     assert not (trained / "outputs").exists(), "it stays in its folder"
 
 
+@pytest.mark.slow
 def test_resume_takes_a_longer_budget_and_the_config_of_the_run(
     trained: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,19 +246,19 @@ def test_resume_refuses_what_would_change_the_run(
 
 
 def test_minutes_fix_the_number_of_steps_and_keep_it(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    minutes = ("trainer.max_minutes=0.1", "data.slices_per_epoch=40", "data.batch_size=4")
+    minutes = ("trainer.max_minutes=0.04", "data.slices_per_epoch=40", "data.batch_size=4")
     code, output = call("train", *small_run(trained / "scans", "timed", *minutes), folder=trained, capfd=capfd)
     assert code == 0, output
-    assert "for 0.1 minutes" in output
+    assert "for 0.04 minutes" in output
     chosen = json.loads((trained / "timed" / "chosen.json").read_text())
     metrics = json.loads((trained / "timed" / "metrics.json").read_text())
     assert metrics["steps"] == chosen["steps"]
     assert metrics["epochs"] == math.ceil(chosen["steps"] / 10)
     fit_s = json.loads((trained / "timed" / "timing.json").read_text())["fit_s"]
-    assert 0.3 * 6 < fit_s < 6 * 6, "a busy machine may take longer, the steps are fixed"
+    assert 0.3 * 2.4 < fit_s < 9 * 2.4, "a busy machine may take longer, the steps are fixed"
 
 
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("every", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_minutes_that_hold_no_epoch_train_and_validate_a_part_of_one(
     trained: Path, every: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -295,6 +299,7 @@ def test_fast_dev_run_writes_a_whole_run_folder(trained: Path, capfd: pytest.Cap
     assert "optimizer_step" in (trained / "fast" / "fit-profile.txt").read_text()
 
 
+@pytest.mark.slow
 def test_average_of_weights_is_what_is_scored_and_tested(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options = ("callbacks=[early_stopping,ema]", "callbacks.ema.decay=0.9", "logger=many")
     code, output = call("train", *small_run(trained / "scans", "averaged", *options), folder=trained, capfd=capfd)
@@ -382,7 +387,15 @@ def test_25d_context_trains(trained: Path, capfd: pytest.CaptureFixture[str]) ->
             ("optimizer=sgd", "scheduler=polynomial", *STOPPING, "trainer.max_epochs=6", "data.folds=3"),
             marks=pytest.mark.slow,
         ),
-        ("data.spacing_mm=null", "scheduler=constant", "trainer.precision=32-true", "trainer.gradient_clip_val=null"),
+        pytest.param(
+            (
+                "data.spacing_mm=null",
+                "scheduler=constant",
+                "trainer.precision=32-true",
+                "trainer.gradient_clip_val=null",
+            ),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ("data.spacing_mm=2.2", "loss=dice", "model.norm=instance", "trainer.check_val_every_n_epoch=2"),
             marks=pytest.mark.slow,

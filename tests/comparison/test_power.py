@@ -38,6 +38,7 @@ def test_simulated_studies_tell_the_smallest_difference_in_four_of_five_cases(si
     assert np.mean(np.array(p) <= 0.05) == pytest.approx(0.8, abs=0.06)  # 0.016 is the standard error
 
 
+@pytest.mark.slow
 def test_holms_correction_and_the_usual_variance_of_seeds_are_in_the_power() -> None:
     random = np.random.default_rng(1)
     size = StudySize(8, 1, 3, configurations=6, tests=15)

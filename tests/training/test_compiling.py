@@ -86,6 +86,7 @@ class Counted(nn.Module):
         return self.network(images)
 
 
+@pytest.mark.slow
 def test_training_steps_use_it_and_weights_keep_their_names(
     scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

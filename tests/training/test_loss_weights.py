@@ -51,6 +51,7 @@ def test_resumed_run_goes_on_with_the_weights_of_the_whole_one(
         assert curve(tmp_path / name, "train/weight/dice") == pytest.approx([1.0, *ratios[:-1]], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_best_checkpoint_has_the_weights_of_its_epoch(
     scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

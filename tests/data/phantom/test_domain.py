@@ -74,7 +74,7 @@ def test_the_patient_is_the_same_in_every_domain(version: int) -> None:
         assert volumes[0] == pytest.approx(volumes[1], rel=0.1 if label != LABELS["tumour"] else 0.35)
 
 
-@pytest.mark.parametrize("case", range(4))
+@pytest.mark.parametrize("case", [0, *(pytest.param(case, marks=pytest.mark.slow) for case in (1, 2, 3))])
 def test_native_is_darker_and_keeps_some_contrast(case: int) -> None:
     plain, native = (seen(case, Domain(phase=phase, noise_hu=[1, 1], slice_mm=3)) for phase in ("portal", "native"))
     contrast = [median_hu(scan, "liver") - median_hu(scan, "tumour") for scan in (plain, native)]
@@ -100,7 +100,7 @@ def test_noise_has_the_requested_strength(sd_hu: float) -> None:
     assert (sd_hu - 1) * 0.85 < difference.std() < (sd_hu - 1) * 1.15
 
 
-@pytest.mark.parametrize("slice_mm", [1.3, 7.5, 8])
+@pytest.mark.parametrize("slice_mm", [pytest.param(1.3, marks=pytest.mark.slow), 7.5, 8])
 def test_slices_have_the_requested_distance(slice_mm: float) -> None:
     (volume, labels), (plain, _) = seen(0, Domain(slice_mm=slice_mm)), seen(0, Domain())
     assert volume.spacing_mm == (float(np.float32(slice_mm)), *plain.spacing_mm[1:])
