@@ -8,14 +8,30 @@ import tests.typecheck
 _hook = install_import_hook("lightning_liver", f"{tests.typecheck.__name__}.check")
 _hook.__enter__()
 
+import functools  # noqa: E402
 import os  # noqa: E402
-from collections.abc import Iterator  # noqa: E402
+from collections.abc import Iterator, Sequence  # noqa: E402
+from copy import deepcopy  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import hypothesis  # noqa: E402
 import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from omegaconf import DictConfig  # noqa: E402
+
+from lightning_liver import config  # noqa: E402
+
+_compose = functools.cache(config.compose)
+
+
+@functools.wraps(config.compose)
+def compose(name: str, overrides: Sequence[str], *, return_hydra_config: bool = False) -> DictConfig:
+    """Compose a command line once for all tests that ask for it."""
+    return deepcopy(_compose(name, tuple(overrides), return_hydra_config=return_hydra_config))
+
+
+config.compose = compose
 
 # a busy machine is not a failure
 hypothesis.settings.register_profile("fast", deadline=None, max_examples=40)

@@ -189,11 +189,11 @@ def test_every_choice_composes_and_its_targets_exist(group: str, name: str) -> N
     if group in OF_OTHER_COMMANDS:
         cfg = compose(OF_OTHER_COMMANDS[group], [f"{group}={name}"])
     else:
-        cfg = compose("train", [f"{group}={name}"] + ([] if group == "data" else ["data.root=/somewhere"]))
+        cfg = compose("train", [f"{group}={name}"] + ([] if group == "data" else ["data.root=/lits"]))
     if (group, name) == ("data", "csv"):
-        cfg.data.table = "/somewhere/cases.csv"
+        cfg.data.table = "/lits/cases.csv"
     elif "data" in cfg and cfg.data.source._target_ != "lightning_liver.data.phantom.cases":
-        cfg.data.root = "/somewhere"
+        cfg.data.root = "/lits"
     for target in targets(cfg):
         needs(target.split(".")[0])
         get_object(target)
