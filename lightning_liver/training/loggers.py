@@ -20,12 +20,13 @@ from lightning_liver.build import build, named_nodes
 from lightning_liver.errors import LiverError, first_line
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.scalars import append_scalars
+from lightning_liver.runs.settings import flat
 from lightning_liver.training.run_state import RunState
 from lightning_liver.types import Metrics
 from lightning_liver.types.options import check
 
 _GROUPS = ("loss", "model", "augment", "finetune", "optimizer", "scheduler")
-_OF_DATA = ("fold", "spacing_mm", "size", "context", "window_hu")
+_OF_DATA = ("fold", "spacing_mm", "size", "context", "window_hu", "batch_size", "slices_per_epoch")
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,10 @@ def build_loggers(cfg: DictConfig, state: RunState) -> list[Logger]:
     loggers = [_logger(each, LoggedRun(state.folder, tags, known.get(name))) for name, each in nodes.items()]
     options = hyperparameters(cfg)
     for name, logger in zip(nodes, loggers, strict=True):
+        has_options = name in known  # MLflow refuses another value, as an earlier version may have written
         if isinstance(logger, WandbLogger | MLFlowLogger):
             known[name] = str(logger.version if isinstance(logger, WandbLogger) else logger.run_id)
-        if not isinstance(logger, TensorBoardLogger):  # whose table of runs has options beside the metrics
+        if not has_options and not isinstance(logger, TensorBoardLogger):  # whose table has options beside the metrics
             logger.log_hyperparams(options)  # type: ignore[arg-type]
     if known:
         state.record(loggers=known)
@@ -171,17 +173,20 @@ def log_picture(loggers: Sequence[Logger], tag: str, picture: UInt8[np.ndarray, 
             logger.experiment.add_image(tag, picture, step, dataformats="HWC")
         elif isinstance(logger, MLFlowLogger):
             key = re.sub(r"[^\w./ -]", "", tag)
-            logger.experiment.log_image(logger.run_id, picture, key=key, step=step)  # type: ignore[arg-type]
+            square = np.concatenate(np.array_split(picture, 2, axis=1))  # its page shrinks pictures to 256 pixels
+            logger.experiment.log_image(logger.run_id, square, key=key, step=step)  # type: ignore[arg-type]
         elif hasattr(logger, "log_image"):  # as of W&B, and of others in its likeness
             logger.log_image(key=tag, images=[picture], step=step)
 
 
 def finish_loggers(loggers: Sequence[Logger], cfg: DictConfig, metrics: Metrics) -> None:
-    """Log options and metrics for TensorBoard's table of runs, and close every logger."""
+    """Log options and final metrics for the tables of runs, and close every logger."""
+    known = {name: value for name, value in metrics.items() if value is not None and "/" in name}
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            known = {name: value for name, value in metrics.items() if value is not None and "/" in name}
             logger.log_hyperparams(hyperparameters(cfg), known)
+        elif not isinstance(logger, ScalarRecord):  # whose folder has metrics.json
+            logger.log_metrics(known, int(metrics.get("steps") or 0))
         logger.finalize("success")
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()
@@ -190,15 +195,14 @@ def finish_loggers(loggers: Sequence[Logger], cfg: DictConfig, metrics: Metrics)
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
     """Return the options that define a run, by dotted names, as plain values."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    chosen = {
-        f"{group}.{name}".removesuffix("._target_"): value
-        for group in _GROUPS
-        for name, value in (plain.get(group) or {}).items()
-        if name != "_partial_"
-    }
-    chosen |= {f"data.{name}": plain["data"][name] for name in _OF_DATA}
+    chosen = flat({group: plain.get(group) or {} for group in _GROUPS})
+    chosen |= {f"data.{name}": plain["data"].get(name) for name in _OF_DATA}
     chosen["seed"] = plain["seed"]
-    return {name: _short(value) for name, value in chosen.items()}
+    return {
+        name.removesuffix("._target_"): _short(value)
+        for name, value in chosen.items()
+        if not name.endswith("._partial_")
+    }
 
 
 def _short(value: Any) -> Any:

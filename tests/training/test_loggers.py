@@ -1,5 +1,6 @@
 """Loggers: every choice is built, gets options, scalars, pictures and tags, and a run continues what it logged."""
 
+import csv
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,15 @@ def test_tensorboard_gets_scalars_pictures_and_options(tmp_path: Path) -> None:
 
 def test_table_gets_scalars_and_options(tmp_path: Path) -> None:
     log_everything(begun(tmp_path / "run", "logger=csv"))
-    assert "0.5" in (tmp_path / "run" / "csv" / "metrics.csv").read_text()
-    assert OmegaConf.load(tmp_path / "run" / "csv" / "hparams.yaml")["optimizer.lr"] == config().optimizer.lr
+    rows = list(csv.DictReader((tmp_path / "run" / "csv" / "metrics.csv").open()))
+    assert [(row["step"], row["val/loss"], row["test/liver/dice_per_case"]) for row in rows] == [
+        ("3", "0.5", ""),
+        ("4", "", "0.9"),
+    ]
+    options = OmegaConf.load(tmp_path / "run" / "csv" / "hparams.yaml")
+    assert options["optimizer.lr"] == config().optimizer.lr
+    assert options["augment.basic"] == "augment.compound.basic"
+    assert options["augment.basic.rotation_degrees"] == 15
 
 
 def test_logger_of_an_earlier_run_has_no_name_of_its_own(tmp_path: Path) -> None:
@@ -138,7 +146,7 @@ def test_mlflow_gets_scalars_pictures_options_and_tags_in_a_local_store_and_cont
     assert logger.run_id == loggers[0].run_id  # type: ignore[attr-defined]
     assert (tmp_path / "mlruns").is_dir()
     run = logger.experiment.get_run(logger.run_id)
-    assert run.data.metrics["val/loss"] == 0.5
+    assert run.data.metrics == {"val/loss": 0.5, "test/liver/dice_per_case": 0.9}
     assert run.data.params["loss"] == "losses.compound.dice_bce"
     assert run.data.tags["baseline"] == "true"
     assert [each.path for each in logger.experiment.list_artifacts(logger.run_id)] == ["images"]
