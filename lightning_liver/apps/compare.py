@@ -85,13 +85,13 @@ def _parser() -> ArgumentParser:
         help="show last which differences of Dice the study can tell, and how many patients, folds and seeds, and what "
         "time, it takes to tell this one, such as 0.02",
     )
-    for form in ("latex", "markdown"):
+    for form, name in (("latex", "LaTeX"), ("markdown", "Markdown")):
         parser.add_argument(
             f"--{form}",
             dest="paper",
             action="store_const",
             const=form,
-            help=f"print the means and the paired differences as tables in {form.capitalize()} alone, for a paper",
+            help=f"print only the means and the paired differences, as tables for a paper in {name}",
         )
     parser.add_argument(
         "--status",
@@ -107,8 +107,8 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--figures",
         metavar="FOLDER",
-        help="write a forest plot there, as PNG and, at the width of a journal's column, as PDF and SVG; the heat map "
-        "of a two-option sweep and, if losses were measured, loss_by_metric.csv and its picture",
+        help="write figures there as PNG and, for a paper, as PDF and SVG: a forest plot, at the width of a journal's "
+        "column as PDF, the heat map of a two-option sweep and, if losses were measured, loss_by_metric",
     )
     return parser
 

@@ -42,9 +42,7 @@ def paper(
     """
     runs, options = results.gather(map(Path, places)), tuple(dict.fromkeys(within))
     compared = study(runs, STRUCTURES[metric], baseline=baseline, within=options)
-    _write_figures([figures], compared, loss_scores(runs, options), [])
-    if figures:
-        write_paper_figures(Path(figures), compared)
+    _write_figures(figures, None, compared, loss_scores(runs, options), [])
     return paper_tables(compared, form)
 
 
@@ -87,9 +85,7 @@ def comparison(
     parts = [effects_text(runs, structures) if effects else "", study_text(compared), loss_metric_text(*losses)]
     fair = _fair_results([*places, *([str(Path(readme).parent)] if readme else [])])
     text = "\n\n".join(filter(None, [*parts, *map(fair_text, fair), *map(plan_text, planned)]))
-    images = _write_figures([figures, str(Path(readme).parent) if readme else None], compared, losses, planned)
-    if figures:
-        write_paper_figures(Path(figures), compared)
+    images = _write_figures(figures, str(Path(readme).parent) if readme else None, compared, losses, planned)
     if readme:
         results.write_results(Path(readme).with_name(results.NAME), runs, options)
         if fair:
@@ -110,13 +106,19 @@ def _fair_results(places: Sequence[str]) -> list[FairResult]:
 
 
 def _write_figures(
-    folders: Sequence[str | None], compared: Study, losses: LossScores, planned: Sequence[StudyPlan]
+    figures: str | None, study_folder: str | None, compared: Study, losses: LossScores, planned: Sequence[StudyPlan]
 ) -> list[str]:
-    """Write figures and tables into the folders that are given, each once; return the lines that show the figures."""
-    targets = {Path(folder).resolve() for folder in folders if folder}
+    """Write figures and tables into the folders that are given, each once; return the lines that show the figures.
+
+    Args:
+        figures: a folder that gets them for a paper, too.
+    """
+    targets = {Path(folder).resolve() for folder in (figures, study_folder) if folder}
     pictures = draw(compared, losses, planned) if targets else {}
     for folder in targets:
         write_figures(folder, pictures, losses.matrix)
         if pairs := pair_rows(compared):
             write_csv(folder / PAIRS, pairs)
+    if figures:
+        write_paper_figures(Path(figures), compared, pictures)
     return image_lines(list(pictures))

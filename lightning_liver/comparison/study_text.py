@@ -50,7 +50,9 @@ def _section(section: StudySection, study: Study) -> str:
         )
     if pairs:
         family = f"against {baseline}" if baseline else "all pairs"
-        shown = text_table([_pair_row(pair) for pair in pairs]) if not _are_many(section) else _letter_table(section)
+        shown = (
+            _letter_table(section) if has_letters(section, study) else text_table([_pair_row(pair) for pair in pairs])
+        )
         parts.append(
             f"Paired differences, {family}; p of {_test_of(pairs)} after Holm's correction over "
             f"{counted(tests, 'test')}\n\n{shown}"
@@ -68,25 +70,31 @@ def _lesions(study: Study) -> dict[str, Mapping[str, float]]:
 
 
 def pair_rows(study: Study) -> list[Row]:
-    """Return the tested pairs of the sections with too many for a table; for a CSV."""
+    """Return the tested pairs of the sections with too many for a table of pairs; for a CSV."""
     return [
         {"structure": section.structure, "stratum": section.stratum, **_pair_row(pair), "p": pair.p}
         for section in study.sections
-        if _are_many(section)
+        if has_letters(section, study)
         for pair in section.pairs
     ]
 
 
-def _are_many(section: StudySection) -> bool:
-    return len(section.pairs) > _MOST_SHOWN
+def has_letters(section: StudySection, study: Study) -> bool:
+    """Return True if letters stand in place of a table of all pairs, which would be too long."""
+    return study.baseline is None and len(section.pairs) > _MOST_SHOWN
+
+
+def letters_of(section: StudySection) -> Mapping[str, str]:
+    """Return the letters of each configuration, the best mean first; two that share one are not told apart."""
+    means = {name: sum(patients.values()) / len(patients) for name, patients in section.table.items()}
+    return letter_display(sorted(means, key=lambda name: -means[name]), section.pairs)
 
 
 def _letter_table(section: StudySection) -> str:
     """Return a line for each configuration with its letters, in place of a table of pairs."""
     means = {name: sum(patients.values()) / len(patients) for name, patients in section.table.items()}
-    names = sorted(means, key=lambda name: -means[name])
-    letters = letter_display(names, section.pairs)
-    table = text_table([{"configuration": name, "mean": means[name], "letters": letters[name]} for name in names])
+    letters = letters_of(section)
+    table = text_table([{"configuration": name, "mean": means[name], "letters": letters[name]} for name in letters])
     return (
         f"{table}\n\nConfigurations that share a letter cannot be told apart. All {len(section.pairs)} pairs are in "
         f"{PAIRS}, which --write and --figures write."
