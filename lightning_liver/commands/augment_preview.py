@@ -139,7 +139,7 @@ class PreviewSlices:
         self.plain = self._batch(none(), 0)
 
     def untouched(self) -> SheetBlock:
-        about = ", ".join(f"case {index.case} slice {index.z}" for index in self.indices)
+        about = ", ".join(f"case {index.case} slice {index.z + 1}" for index in self.indices)
         return SheetBlock("untouched", about, self._tiles(self.plain))
 
     def draws(self, policy: DrawnPolicy, count: int) -> list[SheetBlock]:

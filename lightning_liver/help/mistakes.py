@@ -11,8 +11,9 @@ from omegaconf import DictConfig
 from lightning_liver.config import RENAMED
 from lightning_liver.help import options
 
-# Options of earlier versions, and arguments of Lightning's Trainer, that something else stands for.
+# Options of earlier versions, of lightning-hydra-template and of Lightning's Trainer that something else stands for.
 NOT_OPTIONS = {
+    "ckpt_path": "a run is named by its folder; continue it with resume=RUN, score it with liver-evaluate run=RUN",
     "trainer.patience": "early stopping is a callback; callbacks=early_stopping callbacks.early_stopping.patience=N",
     "trainer.callbacks": "callbacks are a group; use callbacks=early_stopping, or a yaml of your own",
     "trainer.logger": "loggers are a group; use logger=csv, or logger=[tensorboard,wandb] for several",
@@ -31,7 +32,12 @@ NOT_OPTIONS = {
 }
 
 
-_RENAMED_CHOICES = {"trainer=debug": "debug=overfit"}
+_RENAMED_CHOICES = {  # of earlier versions, and of lightning-hydra-template
+    "trainer=debug": "debug=overfit",
+    "debug=fdr": "debug=fast_dev_run",
+    "debug=profiler": "debug=profile",
+    "logger=many_loggers": "logger=many",
+}
 
 
 def proposal(typed: str, known: Iterable[str]) -> str:
@@ -81,7 +87,7 @@ def no_such_option(typed: str, present: Iterable[str]) -> str:
 def _wrong_choice(typed: str, known: Iterable[str]) -> str:
     group, _, choice = typed.rpartition("/")
     if new := _RENAMED_CHOICES.get(f"{group}={choice}"):
-        return f"{group}={choice}: this choice has another name now; use {new}"
+        return f"{group}={choice}: this choice has another name here; use {new}"
     names = [name for name in known if not name.startswith("base")]
     near = proposal(choice, names).replace("mean ", f"mean {group}=")
     return f"{group}={choice}: expected one of {', '.join(names)}{near}"

@@ -53,7 +53,7 @@ class PictureSlice:
 
     Args:
         case: its name.
-        z: index of the slice in the volume.
+        z: index of the slice in the volume, from 0; the title counts from 1, as ITK-SNAP and the viewer do.
         hu: Hounsfield units.
         truth, prediction: label maps 0, 1, 2 on the same grid.
         spacing_mm: distance between pixel centres along y and x; None if unknown, then pixels are drawn square and
@@ -293,7 +293,7 @@ def _field_mm(shown: PictureSlice) -> float | None:
 
 def _title(shown: PictureSlice) -> str:
     scores = ", ".join(f"{name} {number_text(value)}" for name, value in shown.dice.items())
-    return f"{shown.case}, slice {shown.z}" + (f"; Dice of the case: {scores}" if scores else "")
+    return f"{shown.case}, slice {shown.z + 1}" + (f"; Dice of the case: {scores}" if scores else "")
 
 
 def _legend(ink: Ink) -> list[Line2D]:

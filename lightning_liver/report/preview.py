@@ -60,7 +60,7 @@ def write_preview(
     for number, z in enumerate(places, start=1):
         row = len(hu) - 1 - z
         figure.axes[-1].axhline(row, **_LINE)
-        figure.axes[-1].text(2, row, str(number), color="white", fontsize=7, va="bottom")
+        figure.axes[-1].text(0.08 * hu.shape[2], row, str(number), color="white", fontsize=7, va="bottom")
         figure.axes[number - 1].set_title(f"{number}: {views[number - 1].title}", fontsize=8, color="white")
     with replacing(path) as partial:
         figure.savefig(partial, format="png", dpi=_DPI)

@@ -40,7 +40,7 @@ class ValidationPanels(Callback):
         for c, prediction in self.kept.items():
             name, z = self.data.split.val[c], self.wanted[c]
             picture = self._panel(name, z, prediction)
-            tag = f"val/case {name} slice {z}: CT, truth, prediction, error"
+            tag = f"val/case {name} slice {z + 1}: CT, truth, prediction, error"
             log_picture(trainer.loggers, tag, picture, trainer.global_step)
         self.kept = {}
 

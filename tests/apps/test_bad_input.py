@@ -26,6 +26,8 @@ from tests.apps.commands import call, run, small_run
         (("loss=dice", "loss.gamma=1"), ["loss.gamma: no such option of the present choice", "loss=focal,"]),
         (("nothing_like_it=1",), ["nothing_like_it: no such option; --help lists"]),
         (("data.loaders=2",), ["data.loaders", "data.num_workers"]),
+        (("ckpt_path=last.ckpt",), ["ckpt_path: a run is named by its folder", "resume=RUN"]),
+        (("debug=fdr",), ["debug=fdr", "use debug=fast_dev_run"]),
         (("data.shares.tumour=1",), ["data.shares.tumour", "data.sampling.tumour"]),
         (("data.window_huu=[0,1]",), ["data.window_huu", "did you mean data.window_hu?"]),
         (("data.window_hu=[200,-100]",), ["data.window_hu=[200, -100]", "below the second"]),

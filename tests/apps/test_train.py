@@ -120,7 +120,7 @@ def test_panels_are_of_slices_that_validation_looks_at(trained: Path, capfd: pyt
     events = EventAccumulator(str(trained / "thinned" / "tensorboard"))
     events.Reload()
     case = json.loads((trained / "thinned" / "split.json").read_text())["val"][0]
-    assert events.Tags()["images"] == [f"val/case {case} slice 3: CT, truth, prediction, error"]
+    assert events.Tags()["images"] == [f"val/case {case} slice 4: CT, truth, prediction, error"]
 
 
 def test_same_command_makes_the_same_weights_and_metrics(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:

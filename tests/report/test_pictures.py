@@ -64,14 +64,14 @@ def test_vector_mask_has_four_named_contours_and_no_raster(tmp_path: Path, shown
 
 def test_title_names_case_slice_and_dice(tmp_path: Path, shown: PictureSlice) -> None:
     title = texts(written(tmp_path, shown)["worst-mask.svg"])
-    assert "volume-3, slice 57; Dice of the case: liver 0.947, tumour -" in title
+    assert "volume-3, slice 58; Dice of the case: liver 0.947, tumour -" in title
 
 
 def test_every_picture_has_a_description(tmp_path: Path, shown: PictureSlice) -> None:
     for name, path in written(tmp_path, shown).items():
         if name.endswith(".png"):
             with Image.open(path) as picture:
-                assert picture.info[DESCRIPTION] == "volume-3, slice 57; Dice of the case: liver 0.947, tumour -"
+                assert picture.info[DESCRIPTION] == "volume-3, slice 58; Dice of the case: liver 0.947, tumour -"
 
 
 def test_error_picture_is_grey_where_masks_agree(tmp_path: Path, shown: PictureSlice) -> None:

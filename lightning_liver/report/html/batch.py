@@ -137,7 +137,7 @@ def _lesions_section(rows: Lines, lesions: Mapping[str, Lines]) -> Section:
         [
             Cell(str(row["case"]), key=str(row["case"])),
             _number(lesion.get("lesion"), 0),
-            *(_number(lesion.get(name), decimals) for name, _, decimals in _PLACES),
+            *(_number(value, decimals) for value, (_, _, decimals) in zip(_shown(lesion), _PLACES, strict=True)),
         ]
         for row in rows
         for lesion in lesions.get(str(row["case"]), ())
@@ -146,11 +146,17 @@ def _lesions_section(rows: Lines, lesions: Mapping[str, Lines]) -> Section:
         return Section("tumours", "Tumours", [Text("No tumour was found.")] if rows else [])
     table = Table("Places and sizes of tumours", columns, cells, sortable=True)
     more = note(
-        "The slice with the largest area, counted from 0 in the mask's file; the centroid in the file's world frame "
-        "(RAS+, as NIfTI has it; in DICOM's coordinates the first two have the other sign); the longest axial "
-        f"diameter. Also in {NAMES.lesions}."
+        "The slice with the largest area, counted from 1 as in pictures and viewers; the centroid in the file's world "
+        "frame (RAS+, as NIfTI has it; in DICOM's coordinates the first two have the other sign); the longest axial "
+        f"diameter. Also in {NAMES.lesions}, where slices count from 0, as programs do."
     )
     return Section("tumours", "Tumours", [Folded(counted(len(cells), "tumour"), [table]), more])
+
+
+def _shown(lesion: Mapping[str, Any]) -> list[Any]:
+    """Return the values of _PLACES, the slice counted from 1."""
+    values = [lesion.get(name) for name, *_ in _PLACES]
+    return [int(values[0]) + 1 if values[0] not in (None, "") else None, *values[1:]]
 
 
 def _number(value: Any, decimals: int) -> Cell:
