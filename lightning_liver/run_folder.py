@@ -33,6 +33,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
+        self.epochs = self.checkpoints / "epochs"  # of callbacks=last_epochs
         self.scalars = path / "scalars.csv"
         self.tensorboard = path / "tensorboard"  # of logger=tensorboard
 

@@ -20,7 +20,7 @@ FLOORS = (
     ("runs",),
     ("sweep",),
     ("report",),
-    ("training", "comparison", "clustering"),
+    ("training", "comparison", "clustering", "active"),
     ("commands",),
     ("apps", "plugins", "api"),
 )

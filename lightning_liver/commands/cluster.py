@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from lightning_liver.build import prepared
 from lightning_liver.clustering.co_clustering import binned_counts, co_cluster
-from lightning_liver.clustering.features import find_part, pool_features
 from lightning_liver.clustering.figure import Clustering, clusters_figure, clusters_text
 from lightning_liver.clustering.kmeans import (
     Agreement,
@@ -35,6 +34,7 @@ from lightning_liver.data.splits import Split
 from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError, explain
 from lightning_liver.files import required_run
+from lightning_liver.inference.features import find_part, pool_features
 from lightning_liver.inference.label_maps import whole_slice_logits
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.report.drawing import write_png

@@ -1,8 +1,9 @@
 """Batches of slices for training, validating and testing."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import blosc2
@@ -15,6 +16,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from lightning_liver.augment.policy import none
+from lightning_liver.data.labelled_slices import read_labelled_slices
 from lightning_liver.data.sampling import Companion, EpochSampler, Kind, Pools
 from lightning_liver.data.slices import Augment, CaseBatches, Normalization, TrainingSlices, WholeSlices
 from lightning_liver.data.splits import Split
@@ -45,6 +47,7 @@ class SliceOptions:
         num_workers: worker processes that load slices; 0 loads in the training process.
         val_slices: approximate number of slices of a validation while training, equal for each case; None is all.
         overfit: repeat the first epoch, sample for sample.
+        labelled_slices: CSV with columns case and z, the only slices that train; None trains on all.
     """
 
     window_hu: Window
@@ -58,6 +61,7 @@ class SliceOptions:
     num_workers: Natural
     val_slices: Count | None
     overfit: bool
+    labelled_slices: Path | None = None  # earlier runs have none
 
     @property
     def size_yx(self) -> tuple[int, int]:
@@ -106,9 +110,13 @@ class SliceDataModule(pl.LightningDataModule):
         # On resume Lightning makes the iterator, whose workers draw ahead, before it sets the sampler's epoch; its
         # current_epoch is still one behind the epoch in which the checkpoint was saved
         epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0  # type: ignore[attr-defined]
-        pools = Pools.of([self.store.cases[name] for name in self.split.train])
+        pools = Pools.of([self.store.cases[name] for name in self.split.train], self._labelled_slices())
         weights, left = self.options.sampling, self._left
         return self._drawn(self.store, pools, weights, epoch, left=left, target=self.target, source=self.source)
+
+    def _labelled_slices(self) -> Mapping[str, Collection[int]] | None:
+        path = self.options.labelled_slices
+        return None if path is None else read_labelled_slices(path, [self.store.cases[n] for n in self.split.train])
 
     def unlabelled_dataloader(self, epoch: int) -> DataLoader[Any]:
         """Return slices of any kind of the target, else of the training cases, from an epoch on; ignore labels."""

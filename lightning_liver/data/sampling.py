@@ -5,7 +5,7 @@ neither the number of workers nor an interruption changes what is drawn.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -34,14 +34,26 @@ class Pools:
     kinds: Mapping[Kind, Mapping[str, np.ndarray]]
 
     @staticmethod
-    def of(records: Sequence[CaseRecord]) -> "Pools":
-        """Return the slices of the kinds `tumour`, `liver` and `any`."""
+    def of(records: Sequence[CaseRecord], labelled: Mapping[str, Collection[int]] | None = None) -> "Pools":
+        """Return the slices of the kinds `tumour`, `liver` and `any`.
+
+        Args:
+            labelled: the slices of each case that have labels; None is all of them.
+        """
         kinds: dict[Kind, dict[str, np.ndarray]] = {"tumour": {}, "liver": {}, "any": {}}
         for record in records:
-            kinds["tumour"][record.name] = np.flatnonzero(record.tumour_pixels)
-            kinds["liver"][record.name] = np.flatnonzero(record.liver_pixels)
-            kinds["any"][record.name] = np.arange(record.shape[0])
+            own = np.arange(record.shape[0])
+            known = np.ones(len(own), bool) if labelled is None else np.isin(own, list(labelled.get(record.name, ())))
+            kinds["tumour"][record.name] = np.flatnonzero(
+                known[: len(record.tumour_pixels)] & _any(record.tumour_pixels)
+            )
+            kinds["liver"][record.name] = np.flatnonzero(known[: len(record.liver_pixels)] & _any(record.liver_pixels))
+            kinds["any"][record.name] = own[known]
         return Pools({kind: {c: zs for c, zs in cases.items() if len(zs)} for kind, cases in kinds.items()})
+
+
+def _any(pixels: Sequence[int]) -> np.ndarray:
+    return np.asarray(pixels, int) > 0
 
 
 class EpochSampler(Sampler[Draw]):

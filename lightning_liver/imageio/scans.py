@@ -14,7 +14,7 @@ from lightning_liver.imageio.nifti import read_volume
 from lightning_liver.volume import Volume
 
 _NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
-_MAPS = r"(-(liver-probability|tumour-probability|entropy|mutual_information|variance))?"  # beside masks
+_MAPS = r"(-(liver-probability|tumour-probability|entropy|margin|mutual_information|variance))?"  # beside masks
 _MASK = re.compile(rf"(test-)?segmentation-\d+{_MAPS}|.*-segmentation{_MAPS}|labels?-\d+", re.IGNORECASE)
 
 

@@ -25,7 +25,12 @@ from lightning_liver.types.tensors import Images, Masks
 from lightning_liver.volume import Volume
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16, "32-true": None}  # by trainer.precision
-SCALE = {"entropy": 1.0, "mutual_information": 1.0, "variance": 0.25}  # the largest value of each uncertainty
+SCALE = {
+    "entropy": 1.0,
+    "margin": 1.0,
+    "mutual_information": 1.0,
+    "variance": 0.25,
+}  # the largest value of each uncertainty
 
 Bytes = UInt8[np.ndarray, "z y x"]
 
@@ -150,6 +155,23 @@ def predict_volume(
     predict_slices(near)
     progress(shape[0] - len(first) - len(near))
     return made._replace(labels=options.post_process(made.labels, volume.spacing_mm))
+
+
+def slice_uncertainty(
+    volume: Volume, networks: Sequence[TrainedNetwork], options: VolumeOptions
+) -> Float[np.ndarray, " z"]:
+    """Return the mean uncertainty of each slice of a scan, of the kind that the options name; all slices are processed.
+
+    The mean is of the exact map: the bytes of Prediction.uncertainty are too coarse for small values.
+    """
+    assert options.uncertainty is not None, "name an uncertainty"
+    means = []
+    for start in range(0, len(volume.hu), options.batch_size):
+        places = range(start, min(start + options.batch_size, len(volume.hu)))
+        _, uncertainty = _predict_batch(volume, places, networks, options)
+        assert uncertainty is not None
+        means.append(uncertainty.double().mean(dim=(1, 2)).cpu().numpy())
+    return np.concatenate(means)
 
 
 def _predict_batch(

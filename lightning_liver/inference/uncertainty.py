@@ -13,7 +13,7 @@ from lightning_liver.errors import LiverError
 from lightning_liver.types.tensors import Masks
 
 Map = Float[Tensor, "batch height width"]
-Kind = Literal["entropy", "mutual_information", "variance"]
+Kind = Literal["entropy", "margin", "mutual_information", "variance"]
 
 KINDS = get_args(Kind)
 
@@ -43,14 +43,18 @@ class Members:
         """Return the larger uncertainty of liver and tumour.
 
         - entropy of the mean probability, in bits, 0 to 1: the total uncertainty;
+        - margin: 1 - |2p - 1| of the mean probability, 0 where it is certain and 1 where it is one half;
         - mutual_information: that entropy less the members' mean entropy, their disagreement;
         - variance of the probability over members, 0 to 0.25.
 
-        Source: Gal 2016, "Uncertainty in Deep Learning", section 3.3; of one member only entropy is not zero.
+        Source: Gal 2016, "Uncertainty in Deep Learning", section 3.3; of one member only entropy and margin
+        are not zero.
         """
         mean = self.mean()
         if kind == "entropy":
             map_ = entropy_bits(mean)
+        elif kind == "margin":
+            map_ = 1 - (2 * mean - 1).abs()
         elif kind == "mutual_information":
             map_ = (entropy_bits(mean) - self._entropy / self.count).clamp_min(0)
         else:
@@ -78,10 +82,10 @@ def check_uncertainty(kind: Kind | None, passes: int, *, views: int, dropout: bo
         raise LiverError(f"passes={passes}: expected an uncertainty, too; name one of {', '.join(KINDS)}")
     if passes and not dropout:
         raise LiverError(f"passes={passes}: the network has no dropout; train one with model.dropout=0.3")
-    if kind not in (None, "entropy") and views == 1:
+    if kind not in (None, "entropy", "margin") and views == 1:
         raise LiverError(
             f"uncertainty={kind}: expected several views; set inference.flips=true, passes=10 or several runs, or "
-            "take uncertainty=entropy"
+            "take uncertainty=entropy or margin"
         )
 
 

@@ -3,7 +3,8 @@
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -125,6 +126,32 @@ def read_run(
             elsewhere = not elsewhere.resolve().is_relative_to(Path(str(config.data.get("root"))).resolve())
         chosen = _choose_statistics(network, DomainStatistics.of(checkpoint), run, statistics, elsewhere=elsewhere)
     return TrainedNetwork(network.eval(), _normalization(checkpoint, files.best), spacing_mm, multiple, config, chosen)
+
+
+def read_epochs(run: Path, trained: TrainedNetwork, count: int) -> list[TrainedNetwork]:
+    """Return networks with the weights after the last epochs of a run, which callbacks=last_epochs keeps.
+
+    Args:
+        trained: of the run.
+
+    Raises:
+        LiverError: fewer are there, or one is damaged.
+    """
+    files = sorted(RunFolder(run).epochs.glob("epoch=*.ckpt"), key=lambda path: int(path.stem.partition("=")[2]))
+    if len(files) < count:
+        raise LiverError(
+            f"{RunFolder(run).epochs}: expected the weights of {count} epochs, found {len(files)}; train with "
+            f"callbacks=last_epochs callbacks.last_epochs.count={count}, for as many epochs"
+        )
+    members = []
+    for path in files[-count:]:
+        member = replace(trained, network=deepcopy(trained.network))
+        try:
+            member.network.load_state_dict(network_weights(read_checkpoint(path)["state_dict"]))
+        except RuntimeError as error:
+            raise LiverError(f"{path}: the weights do not fit the run's model: {first_line(error)}") from error
+        members.append(member)
+    return members
 
 
 def trusted(cfg: DictConfig) -> tuple[str, ...]:

@@ -5,15 +5,19 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pydantic import validate_call
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from lightning_liver.losses.weighted import sums_in
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.training.stopwatch import now
+from lightning_liver.types.options import Count
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,25 @@ class EpochSeeds(Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         sequence = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank])
         torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+
+
+class LastEpochs(ModelCheckpoint):
+    """Keeps the weights after each of the last epochs, in checkpoints/epochs of the run folder."""
+
+    @validate_call
+    def __init__(self, count: Count) -> None:
+        super().__init__(
+            filename="{epoch}",
+            monitor="epoch",
+            mode="max",
+            save_top_k=count,
+            save_weights_only=True,
+            save_on_train_epoch_end=True,
+        )
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.dirpath = str(RunFolder(Path(trainer.default_root_dir)).epochs)
+        super().setup(trainer, pl_module, stage)
 
 
 class Throughput(Callback):

@@ -42,6 +42,11 @@ class RunState:
         return self._known.get("steps")
 
     @property
+    def machine(self) -> dict[str, Any]:
+        """Return what was chosen by measuring and stays: accelerator, precision, channels_last and threads."""
+        return {name: self._known.get(name) for name in _KEPT}
+
+    @property
     def loggers(self) -> dict[str, str]:
         """Identifiers of the run in tracking services, by the names of the loggers."""
         return dict(self._known.get("loggers") or {})

@@ -279,7 +279,10 @@ def test_a_run_scored_again_has_the_scores_that_it_had(
     for wrong, told in (
         (("run=nowhere",), "run=nowhere: no such folder; give a run folder"),
         (("run=scans",), "run=scans: not a run folder"),
-        (("run=source", "uncertainty=doubt"), "uncertainty='doubt': expected 'entropy', 'mutual_information' or"),
+        (
+            ("run=source", "uncertainty=doubt"),
+            "uncertainty='doubt': expected 'entropy', 'margin', 'mutual_information' or",
+        ),
     ):
         code, output = call("evaluate", *wrong, "trainer=cpu", folder=place, capfd=capfd)
         assert code == 2, output

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_liver.clustering.features import find_part, pool_features
 from lightning_liver.errors import LiverError
+from lightning_liver.inference.features import find_part, pool_features
 from lightning_liver.models.unet import UNet
 
 

@@ -1,0 +1,1 @@
+"""Active learning: which scans or slices are labelled next, at which effort, and what that brings."""
