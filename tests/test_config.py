@@ -28,7 +28,7 @@ from lightning_liver.errors import LiverError
 from lightning_liver.runs.settings import flat
 from tests.optional import needs
 
-OF_OTHER_COMMANDS = {"format": "export"}  # group -> the command that has it
+OF_OTHER_COMMANDS = {"format": "export", "strategy": "active"}  # group -> the command that has it
 GROUPS = {
     path.name: sorted(file.stem for file in path.glob("*.yaml") if not file.stem.startswith("base"))
     for path in folder().iterdir()

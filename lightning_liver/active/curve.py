@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from matplotlib.figure import Figure
 
-from lightning_liver.active.loop_state import Answer
+from lightning_liver.active.loop_state import Correction
 from lightning_liver.report.drawing import BLUE, FAINT, INK, RULE, SIZE, SMALL, VERMILION
 from lightning_liver.tables import Row, text_table
 
@@ -13,7 +13,7 @@ _COLOURS = {"liver": BLUE, "tumour": VERMILION}
 
 
 @dataclass(frozen=True)
-class Point:
+class RoundScore:
     """A round: what its training had, the effort of all corrections until then, and its scores.
 
     Args:
@@ -33,7 +33,7 @@ class Point:
     tumour: float | None
 
     @staticmethod
-    def of(number: int, answers: Sequence[Sequence[Answer]], metrics: Mapping[str, float | None]) -> "Point":
+    def of(number: int, answers: Sequence[Sequence[Correction]], metrics: Mapping[str, float | None]) -> "RoundScore":
         """Return the point of a round.
 
         Args:
@@ -41,7 +41,7 @@ class Point:
             metrics: of its run.
         """
         every = [answer for of_round in answers for answer in of_round]
-        return Point(
+        return RoundScore(
             number,
             len({answer.case for answer in every}),
             sum(answer.slices_shown for answer in every),
@@ -53,12 +53,12 @@ class Point:
         )
 
 
-def curve_rows(points: Sequence[Point]) -> list[Row]:
+def curve_rows(points: Sequence[RoundScore]) -> list[Row]:
     """Return a row for each round."""
     return [asdict(point) for point in points]
 
 
-def curve_table(points: Sequence[Point]) -> str:
+def curve_table(points: Sequence[RoundScore]) -> str:
     """Return the curve as text."""
     rows: list[Row] = [
         {
@@ -75,7 +75,7 @@ def curve_table(points: Sequence[Point]) -> str:
     return text_table(rows)
 
 
-def curve_figure(points: Sequence[Point]) -> Figure:
+def curve_figure(points: Sequence[RoundScore]) -> Figure:
     """Draw mean Dice of liver and tumour against the labelled slices, and against the contour that was drawn."""
     figure = Figure(figsize=(7.2, 3.1), facecolor="white", layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)

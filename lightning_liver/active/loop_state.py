@@ -17,7 +17,7 @@ FILE = "active.json"
 
 
 @dataclass(frozen=True)
-class Answer:
+class Correction:
     """A case, or one slice of it, that was asked for and labelled, and the effort of correcting its proposal.
 
     Args:
@@ -50,7 +50,7 @@ class LoopState:
     """
 
     config: str
-    answers: tuple[tuple[Answer, ...], ...] = ()
+    answers: tuple[tuple[Correction, ...], ...] = ()
     version: int = VERSION
 
     def labelled(self, rounds: int) -> list[Candidate]:
@@ -61,7 +61,7 @@ class LoopState:
             found.setdefault((answer.patient, answer.z, place), []).append(answer.case)
         return [Candidate(patient, tuple(cases), z) for (patient, z, _), cases in found.items()]
 
-    def with_answers(self, answers: Sequence[Answer]) -> "LoopState":
+    def with_answers(self, answers: Sequence[Correction]) -> "LoopState":
         return replace(self, answers=(*self.answers, tuple(answers)))
 
     def write(self, folder: Path) -> None:

@@ -6,9 +6,10 @@ from functools import partial
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from tqdm import tqdm
 
-from lightning_liver.active.pool import Candidate, Features, Scores
+from lightning_liver.active.pool import Candidate, Features, OtherFeatures, Scores
 from lightning_liver.inference.features import find_part, pool_features
 from lightning_liver.inference.label_maps import whole_slice_logits
 from lightning_liver.inference.network import TrainedNetwork
@@ -17,6 +18,7 @@ from lightning_liver.inference.uncertainty import Kind
 from lightning_liver.volume import Volume
 
 Reader = Callable[[], Volume]
+OfSlices = Float[np.ndarray, "slice channel"]
 
 
 class NetworkPool:
@@ -48,7 +50,7 @@ class NetworkPool:
         slices = self._of_cases(self.candidates, lambda volume: measure(volume)[:, None], kind.replace("_", " "))
         return _means(self.candidates, slices)[:, 0]
 
-    def features(self, part: str) -> tuple[Features, Features]:
+    def features(self, part: str) -> tuple[Features, OtherFeatures]:
         """Return the mean pooled output of a part of the network over each candidate's slices, and of the labelled.
 
         Raises:
@@ -60,15 +62,15 @@ class NetworkPool:
         return _means(self.candidates, slices), _means(self._labelled, slices)
 
     def _of_cases(
-        self, candidates: Sequence[Candidate], measure: Callable[[Volume], Features], what: str
-    ) -> dict[str, Features]:
+        self, candidates: Sequence[Candidate], measure: Callable[[Volume], OfSlices], what: str
+    ) -> dict[str, OfSlices]:
         """Return (slice, value) of each case."""
         cases = list(dict.fromkeys(case for each in candidates for case in each.cases))
         bar = tqdm(cases, desc=what, unit="case", dynamic_ncols=True, disable=None)
         return {case: measure(self._readers[case]()) for case in bar}
 
 
-def _means(candidates: Sequence[Candidate], slices: Mapping[str, Features]) -> Features:
+def _means(candidates: Sequence[Candidate], slices: Mapping[str, OfSlices]) -> Features:
     """Return the mean over each candidate's slices; slices of one case have equally many voxels."""
     means = [
         np.concatenate([slices[case] for case in each.cases]).mean(axis=0)
@@ -79,7 +81,7 @@ def _means(candidates: Sequence[Candidate], slices: Mapping[str, Features]) -> F
     return np.stack(means) if means else np.zeros((0, next(iter(slices.values())).shape[1] if slices else 0))
 
 
-def _slice_features(volume: Volume, *, trained: TrainedNetwork, part: str, options: VolumeOptions) -> Features:
+def _slice_features(volume: Volume, *, trained: TrainedNetwork, part: str, options: VolumeOptions) -> OfSlices:
     apply = partial(whole_slice_logits, trained.network, multiple=trained.multiple)
     rows = [
         pool_features(

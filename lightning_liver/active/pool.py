@@ -1,7 +1,7 @@
 """The pool: scans or slices without labels, of which some are asked for."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from lightning_liver.inference.uncertainty import Kind
 Unit = Literal["case", "slice"]
 Scores = Float[np.ndarray, " candidate"]
 Features = Float[np.ndarray, "candidate channel"]
+OtherFeatures = Float[np.ndarray, "labelled channel"]
 
 
 class Candidate(NamedTuple):
@@ -31,6 +32,7 @@ class Candidate(NamedTuple):
         return ",".join(self.cases) if self.z is None else f"{self.cases[0]} slice {self.z}"
 
 
+@runtime_checkable
 class Pool(Protocol):
     """Candidates in a fixed order, and what a trained network says about them."""
 
@@ -40,7 +42,7 @@ class Pool(Protocol):
         """Return the mean uncertainty of each candidate's voxels; of several networks, or `passes` with dropout."""
         ...
 
-    def features(self, part: str) -> tuple[Features, Features]:
+    def features(self, part: str) -> tuple[Features, OtherFeatures]:
         """Return the pooled outputs of a part of the network: of the candidates, and of what is labelled."""
         ...
 

@@ -1,6 +1,6 @@
 """Strategies of active learning: which candidates of a pool are asked for next.
 
-Each function takes the pool, the number of candidates and a generator, which breaks ties, and returns a Choice. Options
+Each function takes the pool, the number of candidates and a generator, which breaks ties, and returns a Query. Options
 are keyword-only. `passes` are passes with dropout (Gal & Ghahramani 2016, arXiv:1506.02142), `members` the networks
 trained in each round; the loop checks both before it trains.
 """
@@ -8,6 +8,7 @@ trained in each round; the loop checks both before it trains.
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from pydantic import Field
 
 from lightning_liver.active.pool import Features, Pool, Scores
@@ -17,19 +18,19 @@ Several = Annotated[int, Field(ge=2)]
 Members = Literal["runs", "checkpoints"]
 
 
-class Choice(NamedTuple):
+class Query(NamedTuple):
     """Positions of the chosen candidates, the first most wanted, and a score of each candidate; None without scores."""
 
     chosen: list[int]
     scores: Scores | None
 
 
-def random(pool: Pool, count: int, rng: np.random.Generator) -> Choice:
+def random(pool: Pool, count: int, rng: np.random.Generator) -> Query:
     """Choose at random: the baseline."""
-    return Choice(rng.permutation(len(pool.candidates))[:count].tolist(), None)
+    return Query(rng.permutation(len(pool.candidates))[:count].tolist(), None)
 
 
-def entropy(pool: Pool, count: int, rng: np.random.Generator) -> Choice:
+def entropy(pool: Pool, count: int, rng: np.random.Generator) -> Query:
     """Choose the highest mean entropy of the predicted probability.
 
     Source: Lewis & Gale 1994, arXiv:cmp-lg/9407020; Settles 2009, "Active Learning Literature Survey", section 3.1.
@@ -37,7 +38,7 @@ def entropy(pool: Pool, count: int, rng: np.random.Generator) -> Choice:
     return _highest(pool.uncertainty("entropy"), count, rng)
 
 
-def margin(pool: Pool, count: int, rng: np.random.Generator) -> Choice:
+def margin(pool: Pool, count: int, rng: np.random.Generator) -> Query:
     """Choose where the probabilities of the two answers are closest: the highest mean of 1 - |2p - 1|.
 
     Source: Scheffer et al. 2001, doi:10.1007/3-540-44816-0_31.
@@ -45,7 +46,7 @@ def margin(pool: Pool, count: int, rng: np.random.Generator) -> Choice:
     return _highest(pool.uncertainty("margin"), count, rng)
 
 
-def variance(pool: Pool, count: int, rng: np.random.Generator, *, passes: Several) -> Choice:
+def variance(pool: Pool, count: int, rng: np.random.Generator, *, passes: Several) -> Query:
     """Choose the highest mean variance of the probability over passes with dropout.
 
     Source: Gal et al. 2017, arXiv:1703.02910; the strategy of MONAI's tutorial liver_tumor_al.
@@ -53,7 +54,7 @@ def variance(pool: Pool, count: int, rng: np.random.Generator, *, passes: Severa
     return _highest(pool.uncertainty("variance", passes=passes), count, rng)
 
 
-def bald(pool: Pool, count: int, rng: np.random.Generator, *, passes: Several) -> Choice:
+def bald(pool: Pool, count: int, rng: np.random.Generator, *, passes: Several) -> Query:
     """Choose the highest mean mutual information of prediction and weights, over passes with dropout.
 
     Source: Houlsby et al. 2011, arXiv:1112.5745; Gal et al. 2017, arXiv:1703.02910.
@@ -61,7 +62,7 @@ def bald(pool: Pool, count: int, rng: np.random.Generator, *, passes: Several) -
     return _highest(pool.uncertainty("mutual_information", passes=passes), count, rng)
 
 
-def disagreement(pool: Pool, count: int, rng: np.random.Generator, *, members: Several, of: Members) -> Choice:
+def disagreement(pool: Pool, count: int, rng: np.random.Generator, *, members: Several, of: Members) -> Query:
     """Choose the highest mean mutual information over an ensemble: several runs, or the last checkpoints of one.
 
     The loop trains or keeps the members; the pool measures all of them.
@@ -71,7 +72,7 @@ def disagreement(pool: Pool, count: int, rng: np.random.Generator, *, members: S
     return _highest(pool.uncertainty("mutual_information"), count, rng)
 
 
-def core_set(pool: Pool, count: int, rng: np.random.Generator, *, part: str) -> Choice:
+def core_set(pool: Pool, count: int, rng: np.random.Generator, *, part: str) -> Query:
     """Choose the candidates that, with what is labelled, cover the features best: k-centre greedy.
 
     Each in turn is the one farthest from all that are labelled or chosen. The score is that distance before the first.
@@ -90,12 +91,12 @@ def core_set(pool: Pool, count: int, rng: np.random.Generator, *, part: str) -> 
         free = [i for i in order if i not in chosen]
         chosen.append(int(free[int(np.argmax(nearest[free]))]))
         nearest = np.minimum(nearest, _distances(features, features[chosen[-1:]])[:, 0])
-    return Choice(chosen, scores)
+    return Query(chosen, scores)
 
 
 def suggestive(
     pool: Pool, count: int, rng: np.random.Generator, *, passes: Several, part: str, considered: Count
-) -> Choice:
+) -> Query:
     """Choose, among the most uncertain candidates, those that together represent the pool best.
 
     Greedily the one is taken that raises most the sum, over the pool, of the cosine similarity to the most similar
@@ -119,14 +120,14 @@ def suggestive(
         gains[chosen] = -np.inf
         chosen.append(int(np.argmax(gains)))  # of equal ones the more uncertain
         covered = np.maximum(covered, similarity[:, chosen[-1]])
-    return Choice([likely[i] for i in chosen], uncertainty)
+    return Query([likely[i] for i in chosen], uncertainty)
 
 
-def _highest(scores: Scores, count: int, rng: np.random.Generator) -> Choice:
+def _highest(scores: Scores, count: int, rng: np.random.Generator) -> Query:
     """Choose the highest scores; equal ones in random order."""
     order = rng.permutation(len(scores))
-    return Choice(order[np.argsort(-scores[order], kind="stable")][:count].tolist(), scores)
+    return Query(order[np.argsort(-scores[order], kind="stable")][:count].tolist(), scores)
 
 
-def _distances(points: Features, others: Features) -> np.ndarray:
+def _distances(points: Features, others: Float[np.ndarray, "other channel"]) -> Float[np.ndarray, "candidate other"]:
     return np.linalg.norm(points[:, None] - others[None], axis=2)

@@ -15,11 +15,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 
-from lightning_liver.active.curve import Point, curve_figure, curve_rows, curve_table
-from lightning_liver.active.loop_state import Answer, LoopState, read_state
+from lightning_liver.active.curve import RoundScore, curve_figure, curve_rows, curve_table
+from lightning_liver.active.loop_state import Correction, LoopState, read_state
 from lightning_liver.active.network_pool import NetworkPool
 from lightning_liver.active.pool import Candidate, Unit, candidates_of
-from lightning_liver.active.strategies import Choice
+from lightning_liver.active.strategies import Query
 from lightning_liver.build import build, prepared
 from lightning_liver.commands.train import train
 from lightning_liver.config import budget_of, compose, identity
@@ -95,7 +95,7 @@ class LoopOptions:
         return [self.initial, *later]
 
 
-def active(cfg: DictConfig, folder: Path) -> list[Point]:
+def active(cfg: DictConfig, folder: Path) -> list[RoundScore]:
     """Train, ask for labels of a part of the pool, and train again; the masks of the data set answer.
 
     Each round is a run folder in `rounds/`. What was asked for stands in active.json, its effort in effort.csv, the
@@ -151,16 +151,16 @@ class Loop:
                 f"expected at most {known}, as in rounds={max(rounds, 1)}"
             )
 
-    def run(self) -> list[Point]:
+    def run(self) -> list[RoundScore]:
         state = read_state(self.folder, _identity(self.cfg))
-        points: list[Point] = []
+        points: list[RoundScore] = []
         for number, count in enumerate(self.options.asked, start=1):
             if len(state.answers) < number:
                 state = state.with_answers(self._answers(state, number, count))
                 state.write(self.folder)
             log.info(self._described(state, number))
             metrics, *_ = [train(cfg, run) for run, cfg in self._runs(state, number)]
-            points.append(Point.of(number, state.answers[:number], metrics))
+            points.append(RoundScore.of(number, state.answers[:number], metrics))
             self._write_tables(state, points)
         log.info(f"{curve_table(points)}\n\n{self.folder / 'curve.png'}")
         return points
@@ -169,7 +169,7 @@ class Loop:
         names = ", ".join(candidate.name for candidate in state.labelled(number))
         return f"Round {number} of {self.options.rounds} trains on {names}"
 
-    def _answers(self, state: LoopState, number: int, count: int) -> list[Answer]:
+    def _answers(self, state: LoopState, number: int, count: int) -> list[Correction]:
         """Return the labelled candidates that are added before a round, and their effort."""
         labelled = state.labelled(number - 1)
         known = {(candidate.patient, candidate.cases, candidate.z) for candidate in labelled}
@@ -182,7 +182,7 @@ class Loop:
         readers = {name: partial(read_volume, Path(self.store.cases[name].volume)) for name in self.split.train}
         pool = NetworkPool(left, labelled, readers, networks, options)
         torch.manual_seed(int(rng.integers(2**63)))  # of the passes with dropout
-        choice: Choice = self.strategy(pool, count, rng)
+        choice: Query = self.strategy(pool, count, rng)
         asked = [(left[i], None if choice.scores is None else float(choice.scores[i])) for i in choice.chosen]
 
         def propose(case: str) -> Labels:
@@ -192,7 +192,7 @@ class Loop:
 
     def _corrected(
         self, candidate: Candidate, score: float | None, propose: Callable[[str], Labels] | None
-    ) -> list[Answer]:
+    ) -> list[Correction]:
         """Return the answer of each case of a candidate; without a network its proposal is empty."""
         answers = []
         for name in candidate.cases:
@@ -203,7 +203,7 @@ class Loop:
                 truth, proposal = truth[candidate.z, None], proposal[candidate.z, None]
             effort = correction_effort(truth, proposal, record.native_spacing_mm)
             found = (None, None) if propose is None else [_dice(truth >= label, proposal >= label) for label in (1, 2)]
-            answers.append(Answer(candidate.patient, name, candidate.z, score, len(truth), *effort, *found))
+            answers.append(Correction(candidate.patient, name, candidate.z, score, len(truth), *effort, *found))
         return answers
 
     def _runs(self, state: LoopState, number: int) -> list[tuple[Path, DictConfig]]:
@@ -275,9 +275,9 @@ class Loop:
             network.network.to(device)
         return networks, options
 
-    def _write_tables(self, state: LoopState, points: Sequence[Point]) -> None:
+    def _write_tables(self, state: LoopState, points: Sequence[RoundScore]) -> None:
         rows = [
-            {"round": number, **{name: getattr(answer, name) for name in Answer.__dataclass_fields__}}
+            {"round": number, **{name: getattr(answer, name) for name in Correction.__dataclass_fields__}}
             for number, answers in enumerate(state.answers, start=1)
             for answer in answers
         ]

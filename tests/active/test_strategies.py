@@ -24,7 +24,8 @@ class Known:
     def __init__(self, scores: Any, features: Any = None, labelled: Any = ()) -> None:
         self.candidates = [Candidate(str(n), (str(n),)) for n in range(len(scores))]
         self.scores = np.asarray(scores, float)
-        self.points = np.asarray(features if features is not None else np.eye(max(len(scores), 1))[: len(scores)], float)
+        points = np.eye(max(len(scores), 1))[: len(scores)] if features is None else features
+        self.points = np.asarray(points, float)
         self.labelled = np.asarray(labelled, float).reshape(-1, self.points.shape[1] if len(self.points) else 1)
         self.asked: list[tuple[str, int]] = []
 
@@ -36,7 +37,7 @@ class Known:
         return self.points, self.labelled
 
 
-def of_yaml(name: str) -> Callable[..., strategies.Choice]:
+def of_yaml(name: str) -> Callable[..., strategies.Query]:
     options = yaml.safe_load((folder() / "strategy" / f"{name}.yaml").read_text())
     assert options.pop("_target_") == f"lightning_liver.active.strategies.{name}"
     assert options.pop("_partial_") is True
@@ -96,7 +97,7 @@ def test_random_takes_each_equally_often() -> None:
 def test_core_set_takes_what_is_farthest_from_all_labelled_and_chosen() -> None:
     line = [[0.0], [1.0], [5.0], [9.0], [10.0]]
     choice = strategies.core_set(Known(np.ones(5), line, [[0.5]]), 3, rng(), part="encoder.*")
-    assert choice.chosen == [4, 2, 0] or choice.chosen == [4, 2, 1]
+    assert choice.chosen == [4, 2, 3]
     assert choice.scores is not None
     assert choice.scores.tolist() == [0.5, 0.5, 4.5, 8.5, 9.5]
 

@@ -20,7 +20,7 @@ KILLS = 10
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with seven scans, of which four are the pool, and a loop of two rounds in `loop`."""
+    """A folder with seven scans, of which three are the pool, and a loop of two rounds in `loop`."""
     root = tmp_path_factory.mktemp("active")
     for number in range(20, 27):
         write_scan(root / "scans", number, shape=(8, 40, 48))
@@ -53,7 +53,10 @@ def results(workspace: Path) -> dict[str, str]:
 
 
 def test_each_round_is_a_run_on_what_was_asked_for(place: Path) -> None:
-    asked = [{answer["case"] for answer in answers} for answers in json.loads((place / "loop/active.json").read_text())["answers"]]
+    asked = [
+        {answer["case"] for answer in answers}
+        for answers in json.loads((place / "loop/active.json").read_text())["answers"]
+    ]
     assert [len(each) for each in asked] == [1, 1]
     assert not asked[0] & asked[1]
     for number, labelled in ((1, asked[0]), (2, asked[0] | asked[1])):
@@ -75,6 +78,7 @@ def test_effort_and_curve_are_written(place: Path) -> None:
     assert (place / "loop" / "curve.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_further_round_goes_on_and_another_config_is_refused(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(place / "loop", place / "longer")
     before = (place / "longer" / "rounds" / "2" / "metrics.json").stat().st_mtime_ns
@@ -117,7 +121,9 @@ def test_every_strategy_runs(place: Path, options: tuple[str, ...], capfd: pytes
 def test_a_loop_killed_ten_times_ends_as_one_left_alone(place: Path) -> None:
     moments = random.Random(0)
     typed = arguments("killed", "strategy=variance", "strategy.passes=3", "rounds=3")
-    assert called("active", *arguments("whole", "strategy=variance", "strategy.passes=3", "rounds=3"), folder=place) == 0
+    assert (
+        called("active", *arguments("whole", "strategy=variance", "strategy.passes=3", "rounds=3"), folder=place) == 0
+    )
     killed = 0
     while True:
         process = start("active", *typed, folder=place)
@@ -136,7 +142,7 @@ def test_a_loop_killed_ten_times_ends_as_one_left_alone(place: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("rounds=9",), ["rounds=9", "9 of 5 patients", "rounds=5"]),
+        (("rounds=9",), ["rounds=9", "9 of 3 patients", "rounds=3"]),
         (("initial=0",), ["initial=0"]),
         (("per_round=[1,1]",), ["per_round=[1, 1]: expected 1 numbers"]),
         (("start=elsewhere",), ["start=elsewhere: expected scratch or last_round"]),
@@ -161,8 +167,13 @@ def test_mistakes_are_refused_before_anything_trains(
 
 def test_scans_without_masks_cannot_answer(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_scan(tmp_path / "scans", 20)
-    (tmp_path / "scans" / "segmentation-20.nii.gz").unlink()
-    code, output = call("active", *arguments("w"), folder=tmp_path, capfd=capfd)
+    (tmp_path / "scans" / "cases.csv").write_text("image\nvolume-20.nii.gz\n")
+    typed = [
+        "data=csv",
+        "data.table=scans/cases.csv",
+        *(each for each in arguments("w") if not each.startswith("data")),
+    ]
+    code, output = call("active", *typed, folder=tmp_path, capfd=capfd)
     assert code == 2, output
     assert "expected scans with masks" in output
 

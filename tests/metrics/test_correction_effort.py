@@ -13,7 +13,7 @@ Labels = arrays(np.uint8, (2, 5, 4), elements=st.integers(0, 2))
 
 def contour(mask: np.ndarray) -> set[tuple[int, int, int]]:
     """Return the pixels with one of four neighbours in the slice outside of the mask, written out."""
-    depth, height, width = mask.shape
+    _, height, width = mask.shape
     found = set()
     for z, y, x in zip(*np.nonzero(mask), strict=True):
         around = [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
