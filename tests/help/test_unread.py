@@ -10,6 +10,7 @@ from lightning_liver.config import folder
 from lightning_liver.errors import LiverError
 from lightning_liver.help import options
 from lightning_liver.help.unread import adds_options, refuse_unread
+from tests.test_config import command_of
 
 
 def check(command: str, *overrides: str, own: Path | None = None) -> DictConfig:
@@ -81,7 +82,7 @@ def test_added_options_that_something_reads_are_accepted(typed: tuple[str, ...])
 @pytest.mark.slow
 @pytest.mark.parametrize("study", [choice.name for choice in options.choices("experiment")])
 def test_studies_set_options_that_exist(study: str) -> None:
-    check("train", f"experiment={study}")
+    check(command_of(study), f"experiment={study}")
 
 
 def test_option_of_an_experiment_of_ones_own_is_checked(tmp_path: Path) -> None:
