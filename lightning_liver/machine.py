@@ -1,9 +1,16 @@
-"""Processor and memory of this machine."""
+"""Processor and memory of this machine, and worker processes."""
 
+import multiprocessing
 import os
 import platform
 import re
+import sys
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+_WATCH_S = 1.0  # between two looks at the parent
 
 
 def threads() -> int:
@@ -32,3 +39,29 @@ def processor() -> str:
     info = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.*)", info.read_text(errors="replace")) if info.exists() else []
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def process_pool(workers: int) -> ProcessPoolExecutor:
+    """Make a pool of processes that end with this one, however it ends."""
+    # spawn: a forked child would inherit locks held by the caller's threads
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=end_with, initargs=(os.getpid(),))
+
+
+def end_with(parent: int) -> None:
+    """Begin to watch the parent process, whose id is given, and end this process when it has ended.
+
+    A pool's worker waits for work for ever after its parent was killed, since it holds both ends of the queue.
+    """
+    threading.Thread(target=_wait_and_leave, args=(parent,), name="parent", daemon=True).start()
+
+
+def _wait_and_leave(parent: int) -> None:
+    if sys.platform == "win32":  # the id of the parent stays there
+        if (process := multiprocessing.parent_process()) is not None:
+            process.join()
+            os._exit(1)
+        return
+    while os.getppid() == parent:
+        time.sleep(_WATCH_S)
+    os._exit(1)

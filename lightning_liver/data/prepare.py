@@ -1,12 +1,11 @@
 """Preparation of the store, one case per worker process: find stale cases, convert them, report."""
 
 import logging
-import multiprocessing
 import shutil
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,7 +31,7 @@ from lightning_liver.data.store import (
 from lightning_liver.errors import LiverError, LiverWarning, first_line
 from lightning_liver.imageio.label_values import LabelValues, label_values
 from lightning_liver.imageio.nifti import read_header
-from lightning_liver.machine import cores
+from lightning_liver.machine import cores, process_pool
 from lightning_liver.tables import duration
 from lightning_liver.types.options import Natural, Positive
 
@@ -206,8 +205,7 @@ def _outcomes(stale: Sequence[Case], folder: Path, making: Making, workers: int)
 
 def _pooled(cases: Sequence[Case], folder: Path, making: Making, workers: int) -> Iterator[tuple[Case, Outcome | None]]:
     """Yield outcomes as they complete; None for cases whose worker or pool was killed."""
-    # spawn: a forked child would inherit locks held by the caller's threads
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = process_pool(workers)
     try:
         futures = {pool.submit(_attempt, case, folder, making): case for case in cases}
         for future in as_completed(futures):

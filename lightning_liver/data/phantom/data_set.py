@@ -16,10 +16,9 @@ Scores on it show that a program works, and say nothing about patients.
 
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ from lightning_liver.data.phantom.domain import AS_MEASURED, NOISE_HU, Domain
 from lightning_liver.data.sources import Case
 from lightning_liver.errors import LiverError
 from lightning_liver.files import clear_partials, write_whole
-from lightning_liver.machine import cores
+from lightning_liver.machine import cores, process_pool
 from lightning_liver.types.options import check, number, whole_number
 from lightning_liver.volume import Volume, from_canonical
 
@@ -183,8 +182,7 @@ def _results(save: "partial[None]", missing: list[int], workers: int) -> Iterato
     if workers == 0:
         yield from map(save, missing)
         return
-    # spawn: a forked child would inherit locks held by the caller's threads
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with process_pool(workers) as pool:
         try:
             for future in as_completed([pool.submit(save, case) for case in missing]):
                 yield future.result()
