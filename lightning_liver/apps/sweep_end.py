@@ -1,8 +1,6 @@
 """Last words of a sweep: its table, its best run and the commands that go on from it; after Ctrl-C how to continue."""
 
-import os
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,6 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_liver.errors import LiverError
-from lightning_liver.machine import end_with
 
 _sweep: list[Path] = []  # folder of the sweep that this process runs
 
@@ -21,7 +18,9 @@ class SweepEnd(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         _sweep[:] = [Path(str(OmegaConf.select(config, "hydra.sweep.dir")))]
         if "joblib" in str(OmegaConf.select(config, "hydra.launcher._target_")):
-            _watch_over_parent()
+            from lightning_liver.commands.sweep_workers import end_with_the_sweep  # here: other sweeps need no joblib
+
+            end_with_the_sweep()
 
 
 def print_sweep_end() -> None:
@@ -38,12 +37,3 @@ def how_to_continue() -> str:
     if not _sweep:
         return ""
     return f"The same command continues the sweep and skips its complete runs; liver-runs {_sweep.pop()} lists them."
-
-
-def _watch_over_parent() -> None:
-    """Give joblib's workers an initialiser: Hydra's launcher passes on none."""
-    from joblib import register_parallel_backend
-    from joblib._parallel_backends import LokyBackend
-
-    backend = partial(LokyBackend, initializer=end_with, initargs=(os.getpid(),))
-    register_parallel_backend("loky", backend)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from lightning_liver.apps.console import forgiving_streams
 from lightning_liver.apps.main import EXPECTED, Job, command, stop, with_home
 from lightning_liver.config import BUDGET
 from lightning_liver.errors import LiverError
@@ -17,6 +18,7 @@ _OF_RESUMING = (*(f"{option}=" for option in BUDGET), "trust=")
 _YES = ("true", "yes", "on", "1")  # as YAML has them, and what people type
 
 
+@forgiving_streams()
 def main() -> None:
     """Train, test and draw; resume=RUN_FOLDER continues that run; estimate=true only says how many runs the command
     means and how long they take."""

@@ -154,14 +154,14 @@ def _train_on(run: TrainingRun, state: RunState) -> None:
 
 @contextmanager
 def _interruptible(folder: Path) -> Iterator[None]:
-    """Say how to continue after Ctrl-C.
+    """Say how to continue after Ctrl-C, or another signal that ends the run.
 
     Raises:
         Interrupted: in place of Lightning's SystemExit.
     """
     try:
         yield
-    except SystemExit:
+    except (SystemExit, KeyboardInterrupt):
         raise Interrupted(f"Interrupted. Continue with: python train.py resume={folder}") from None
 
 

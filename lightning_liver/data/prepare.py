@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from pydantic import ConfigDict, validate_call
 from tqdm import tqdm
 
@@ -29,6 +29,7 @@ from lightning_liver.data.store import (
     write_manifest,
 )
 from lightning_liver.errors import LiverError, LiverWarning, first_line
+from lightning_liver.files import held_lock
 from lightning_liver.imageio.label_values import LabelValues, label_values
 from lightning_liver.imageio.nifti import read_header
 from lightning_liver.machine import cores, process_pool
@@ -120,16 +121,14 @@ def _bring_up_to_date(cases: Sequence[Case], folder: Path, making: Making, worke
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, waiting while another process prepares in it."""
-    lock = FileLock(folder / "prepare.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info(f"Waiting for another process that prepares in {folder}")
-        lock.acquire()
-    try:
+    with ExitStack() as stack:
+        path = folder / "prepare.lock"
+        try:
+            stack.enter_context(held_lock(path, timeout_s=0))
+        except Timeout:
+            log.info(f"Waiting for another process that prepares in {folder}")
+            stack.enter_context(held_lock(path))
         yield
-    finally:
-        lock.release()
 
 
 def _find_prepared(cases: Sequence[Case], folder: Path, making: Making) -> list[Outcome]:

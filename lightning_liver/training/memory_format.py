@@ -10,10 +10,9 @@ from copy import deepcopy
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from torch import Tensor, nn
 
-from lightning_liver.files import write_whole
+from lightning_liver.files import held_lock, write_whole
 from lightning_liver.inference.predict_volume import autocast_of
 from lightning_liver.machine import processor
 from lightning_liver.training.settings import TrainerOptions
@@ -51,7 +50,7 @@ def channels_last_is_quicker(network: nn.Module, options: TrainerOptions, shape:
     path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lightning_liver" / "layout.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
+        with held_lock(path.with_suffix(".lock")):
             known = _read(path)
             if name not in known:
                 ratio = _ratio(network, options.precision, threads, shape)

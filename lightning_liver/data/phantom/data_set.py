@@ -25,7 +25,6 @@ from typing import Any
 import cv2
 import nibabel as nib
 import numpy as np
-from filelock import FileLock
 from isal import igzip
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.random import Generator, default_rng
@@ -38,7 +37,7 @@ from lightning_liver.data.phantom.canvas import Array, Labels
 from lightning_liver.data.phantom.domain import AS_MEASURED, NOISE_HU, Domain
 from lightning_liver.data.sources import Case
 from lightning_liver.errors import LiverError
-from lightning_liver.files import clear_partials, write_whole
+from lightning_liver.files import clear_partials, held_lock, write_whole
 from lightning_liver.machine import cores, process_pool
 from lightning_liver.types.options import check, number, whole_number
 from lightning_liver.volume import Volume, from_canonical
@@ -92,7 +91,7 @@ def cases(
     wanted = [_case(root, case) for case in range(count)]
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / ".phantom.lock"):
+        with held_lock(root / ".phantom.lock"):
             _claim(root, {**drawing, "version": _MARKED[version], **domain.given()})
             clear_partials(root)
             missing = [case for case in range(count) if not all(path.exists() for path in _paths(root, case))]
