@@ -1,6 +1,5 @@
 """What ends a command from outside, and what is left of it."""
 
-import os
 import signal
 import subprocess
 import time
@@ -39,7 +38,7 @@ def ended(process: subprocess.Popen[str], number: int) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_of_a_preparation_is_left_behind(tmp_path: Path, number: int) -> None:
     mark = new_mark()
-    given = ["data=phantom", "data.cases=40", "data.matrix=256", "data.workers=3"]
+    given = ["data=phantom", "data.cases=12", "data.matrix=128", "data.workers=3"]
     process = started("prepare", *given, folder=tmp_path, mark=mark)
     wait_for(lambda: list(tmp_path.rglob("*.nii.gz")), process)
     assert len(marked(mark)) >= 4
