@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -39,6 +40,16 @@ def processor() -> str:
     info = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.*)", info.read_text(errors="replace")) if info.exists() else []
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def user_cache() -> Path:
+    """Return this package's folder in the user's cache, or in the temporary folder for a user without a home."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "lightning_liver"
+    try:
+        return Path.home() / ".cache" / "lightning_liver"
+    except RuntimeError:  # a container's nameless user
+        return Path(tempfile.gettempdir()) / "lightning_liver"
 
 
 def process_pool(workers: int) -> ProcessPoolExecutor:

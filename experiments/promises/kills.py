@@ -166,7 +166,7 @@ def _life(name: str, folder: Path, seconds: float, chance: random.Random, faults
         shutil.copytree(whole / part, here / part, copy_function=shutil.copy2)
     if name == "export":
         (here / "run" / "network.onnx").unlink()
-    sent = []
+    sent: list[int] = []
     for _ in range(chance.randint(1, 3)):
         number = chance.choice([signal.SIGKILL, signal.SIGTERM])
         after = chance.uniform(0, seconds)

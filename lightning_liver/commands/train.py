@@ -1,6 +1,7 @@
 """liver-train: a training run from its config to metrics.json, to be read from top to bottom."""
 
 import logging
+import shlex
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_liver.build import build
 from lightning_liver.commands.report import finish, wants_report
 from lightning_liver.config import folder as conf
-from lightning_liver.config import identity, read_config, refuse_other_code
+from lightning_liver.config import identity, read_config, refuse_other_code, values_of
 from lightning_liver.errors import Interrupted, LiverError
 from lightning_liver.files import write_whole
 from lightning_liver.inference.decision import write_decision
@@ -89,10 +90,12 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
 def resume(cfg: DictConfig, folder: Path) -> Metrics:
     """Continue the run of a folder with its own config; `cfg` has the budget, if another one was typed."""
     saved = read_config(RunFolder(folder).config, trusted(cfg))
-    typed = [override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")]
+    typed = values_of([override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")])
     budget = OmegaConf.create({"trainer": RunState(folder).budget, "trial": None})  # resumed by hand it is no trial
     scores = {"scores": OmegaConf.load(conf() / "train.yaml").scores}  # runs of earlier versions have none
-    whole = DictConfig(OmegaConf.merge(scores, saved, budget, OmegaConf.from_dotlist(typed)))
+    whole = DictConfig(OmegaConf.merge(scores, saved, budget))
+    for option, value in typed.items():
+        OmegaConf.update(whole, option, value)
     refuse_other_code(whole)
     return train(whole, folder)
 
@@ -162,7 +165,7 @@ def _interruptible(folder: Path) -> Iterator[None]:
     try:
         yield
     except (SystemExit, KeyboardInterrupt):
-        raise Interrupted(f"Interrupted. Continue with: python train.py resume={folder}") from None
+        raise Interrupted(f"Interrupted. Continue with: python train.py {shlex.quote(f'resume={folder}')}") from None
 
 
 def _validate(run: TrainingRun, folder: Path, trust: Sequence[str]) -> Metrics:

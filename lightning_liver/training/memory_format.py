@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import statistics
 import time
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from lightning_liver.files import held_lock, write_whole
 from lightning_liver.inference.predict_volume import autocast_of
-from lightning_liver.machine import processor
+from lightning_liver.machine import processor, user_cache
 from lightning_liver.training.settings import TrainerOptions
 from lightning_liver.training.stopwatch import seconds_of
 
@@ -47,7 +46,7 @@ def channels_last_is_quicker(network: nn.Module, options: TrainerOptions, shape:
     what = hashlib.sha256(f"{network} {shape}".encode()).hexdigest()[:12]
     threads = options.threads or torch.get_num_threads()
     name = f"{processor()}, {threads} threads, torch {torch.__version__}, {options.precision}, network and batch {what}"
-    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lightning_liver" / "layout.json"
+    path = user_cache() / "layout.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with held_lock(path.with_suffix(".lock")):
