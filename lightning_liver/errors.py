@@ -46,15 +46,22 @@ def first_line(message: object) -> str:
     return next(lines, type(message).__name__ if isinstance(message, BaseException) else "")
 
 
-def cannot_write(error: BaseException) -> str | None:
-    """Return what a full disk or a read-only folder did not take, and what to do; None for another error."""
-    found = system_error(error)
+def cannot_write(
+    error: BaseException, where: object = "a file", go_on: str = "type the same command again"
+) -> str | None:
+    """Return what a full disk or a read-only folder did not take, and what to do; None for another error.
+
+    Args:
+        where: the folder that is written to, for a system error that names no file.
+        go_on: what to do once there is space.
+    """
+    found = None if isinstance(error, LiverError) else system_error(error)
     if found is None:
         return None
+    path = found.filename or where
     if found.errno in _FULL:
-        what = f"{found.filename}: does not fit" if found.filename else "a file does not fit"
-        return f"{what} ({found.strerror}); free space and type the same command again, which keeps what is complete"
-    return f"{found.filename}: cannot be written ({found.strerror}); make it writable, or choose another folder"
+        return f"{path}: does not fit ({found.strerror}); free space and {go_on}"
+    return f"{path}: cannot be written ({found.strerror}); make it writable, or choose another folder"
 
 
 def system_error(error: BaseException | None) -> OSError | None:

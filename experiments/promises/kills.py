@@ -84,6 +84,7 @@ def _scored(folder: Path) -> Results:
     return {"cases.csv": paths[-1].read_bytes()} if paths else {}
 
 
+_FOLDERS = {"train": "run/", "sweep": "multirun/"}
 _RUN = ["hydra.run.dir=run"]
 COMMANDS = {
     "prepare": Command("prepare", _SCANS, ("scans",), _bytes("store/**/*.b2nd", "store/**/case.json", "store/**/man*")),
@@ -186,9 +187,9 @@ def _life(name: str, folder: Path, seconds: float, chance: random.Random, faults
     if remains := [str(path.relative_to(here)) for path in here.rglob(".*") if _is_temporary(path)]:
         faults.append(f"{where}: left {remains}")
     wanted, got = command.results(whole), command.results(here)
-    if name in ("train", "sweep"):  # the folder of the undisturbed runs holds both
-        wanted = {path: value for path, value in wanted.items() if path.startswith("run/") == (name == "train")}
-    if name == "prepare":
+    if name in _FOLDERS:  # the folder of the undisturbed runs holds them all
+        wanted = {path: value for path, value in wanted.items() if path.startswith(_FOLDERS[name])}
+    if name in ("prepare", "predict"):
         wanted, got = _relative(wanted, whole), _relative(got, here)
     if not wanted:
         faults.append(f"{name}: the undisturbed run has no results")

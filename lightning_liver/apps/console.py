@@ -1,5 +1,6 @@
-"""What a command hears and says: signals that end it, and a console that takes what can be shown."""
+"""Signals that end a command, and what its console shows."""
 
+import logging
 import os
 import signal
 import sys
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TextIO
+
+from lightning_liver.errors import system_error
 
 # a stopped job, a closed terminal, Slurm's warning before the end of its time; Windows has the first alone
 _ENDING = ("SIGTERM", "SIGHUP", "SIGUSR1")
@@ -53,6 +56,22 @@ def forgiving_streams() -> Iterator[None]:
             with suppress(OSError, ValueError):
                 stream.flush()
         sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def silent_about_full_disks() -> Iterator[None]:
+    """Print no traceback of a log, or of a logger's thread, that does not fit: the command itself says so."""
+    raises, hook = logging.raiseExceptions, threading.excepthook
+
+    def unless_full(arguments: Any) -> None:
+        if system_error(arguments.exc_value) is None:
+            hook(arguments)
+
+    logging.raiseExceptions, threading.excepthook = False, unless_full
+    try:
+        yield
+    finally:
+        logging.raiseExceptions, threading.excepthook = raises, hook
 
 
 def _forgiving(stream: TextIO) -> Any:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_liver import config
-from lightning_liver.apps.console import ending_as_by_ctrl_c, forgiving_streams
+from lightning_liver.apps.console import ending_as_by_ctrl_c, forgiving_streams, silent_about_full_disks
 from lightning_liver.apps.new_folder import note_failure, remove_new_folder
 from lightning_liver.apps.sweep_end import how_to_continue, print_sweep_end
 from lightning_liver.errors import Interrupted, LiverError, PartlyDone, Pruned, cannot_write
@@ -54,6 +54,7 @@ def command(config_name: str) -> Callable[[Callable[[], Job]], Callable[[], None
 
 
 @forgiving_streams()
+@silent_about_full_disks()
 @ending_as_by_ctrl_c()
 def launch(config_name: str, load: Callable[[], Job]) -> None:
     """Print the help that is asked for, else run the job with the composed config and its run folder."""
@@ -71,7 +72,8 @@ def launch(config_name: str, load: Callable[[], Job]) -> None:
         else:
             main()
     except EXPECTED as error:
-        remove_new_folder()
+        if not isinstance(error, Interrupted):  # its message names the folder
+            remove_new_folder()
         note_failure(error)
         print_sweep_end()
         stop(error)
@@ -134,7 +136,7 @@ def run_job(config_name: str, load: Callable[[], Job], cfg: DictConfig) -> objec
             raise KeyboardInterrupt from error  # Hydra goes on with the next job after an Exception
         raise
     except Exception as error:
-        if told := cannot_write(error):
+        if told := cannot_write(error, HydraConfig.get().runtime.output_dir):
             error = LiverError(told)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             kind = "" if isinstance(error, LiverError) else f"{type(error).__name__}: "

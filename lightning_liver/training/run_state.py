@@ -149,5 +149,8 @@ def _longer(options: TrainerOptions, earlier: dict[str, Any]) -> bool:
 
 
 def _copy(source: Path, target: Path) -> None:
+    """Copy the files of a folder, if it exists; shutil.copytree would hide why one could not be written."""
     if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
+        target.mkdir(exist_ok=True)
+        for path in source.iterdir():
+            shutil.copy2(path, target / path.name)
