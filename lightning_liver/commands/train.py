@@ -170,7 +170,7 @@ def _resumable(folder: Path) -> Iterator[None]:
     except Exception as error:
         if _ONE_PIXEL in str(error):
             raise LiverError(
-                "data.batch_size=1: expected at least 2 here, since a norm of the network sees one pixel of each slice; "
+                "data.batch_size=1: expected at least 2 here, since batch norm sees one pixel of a slice; "
                 "set data.batch_size=2, a larger data.size, a smaller model.depth, or model.norm=none"
             ) from error
         if not (told := cannot_write(error, folder, f"continue with: {command}")):
