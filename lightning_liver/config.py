@@ -363,6 +363,11 @@ def sweep_dir(whole: DictConfig, task: Sequence[str]) -> str:
     return str(whole.hydra.sweep.dir)
 
 
+def values_of(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the values of a command line's options by their dotted names."""
+    return {override.key_or_group: override.value() for override in _parsed(overrides)}
+
+
 def _parsed(overrides: Sequence[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(list(overrides))
 

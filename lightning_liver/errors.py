@@ -1,10 +1,14 @@
 """Errors that the user can fix, and warnings."""
 
+import errno
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 _COMPARISONS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
@@ -40,6 +44,33 @@ def first_line(message: object) -> str:
     """Return the first line of a text, or of an error's message; of an error without one its kind."""
     lines = (line.strip() for line in str(message).splitlines() if line.strip())
     return next(lines, type(message).__name__ if isinstance(message, BaseException) else "")
+
+
+def cannot_write(
+    error: BaseException, where: object = "a file", go_on: str = "type the same command again"
+) -> str | None:
+    """Return what a full disk or a read-only folder did not take, and what to do; None for another error.
+
+    Args:
+        where: the folder that is written to, for a system error that names no file.
+        go_on: what to do once there is space.
+    """
+    found = None if isinstance(error, LiverError) else system_error(error)
+    if found is None:
+        return None
+    path = found.filename or where
+    if found.errno in _FULL:
+        return f"{path}: does not fit ({found.strerror}); free space and {go_on}"
+    return f"{path}: cannot be written ({found.strerror}); make it writable, or choose another folder"
+
+
+def system_error(error: BaseException | None) -> OSError | None:
+    """Return the error of a full disk or a read-only folder that an error is, or that it came from."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL | _REFUSED:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def explain(error: "ValidationError", group: str = "") -> str:

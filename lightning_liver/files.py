@@ -1,5 +1,6 @@
 """Files written whole or not at all, locks, and files below a folder."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -7,10 +8,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from warnings import warn
 
-from lightning_liver.errors import LiverError, LiverWarning
+from filelock import FileLock
+
+from lightning_liver.errors import LiverError, LiverWarning, system_error
 
 if sys.platform != "win32":
     import fcntl
+
+
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 
 
 def required_path(option: str, given: object, wanted: str) -> Path:
@@ -53,13 +59,22 @@ def required_run(given: object) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a hidden name beside `path` to write to; on success flush it to the disk and rename it to `path`."""
+    """Yield a hidden name beside `path` to write to; on success flush it to the disk and rename it to `path`.
+
+    Raises:
+        OSError: with `path` as its file name, where a library met it and hides or does not name it.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
-        with partial.open("rb") as file:
+        with partial.open("r+b") as file:  # Windows flushes what is open for writing alone
             os.fsync(file.fileno())
         partial.replace(path)
+    except Exception as error:
+        found = system_error(error)
+        if found is None or found.filename not in (None, str(partial)):
+            raise
+        raise OSError(found.errno, found.strerror, str(path)) from error
     finally:
         with suppress(OSError):
             partial.unlink()
@@ -75,6 +90,34 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write text (UTF-8) or bytes under `path`, whole or not at all."""
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def held_lock(path: Path, *, timeout_s: float = -1) -> Iterator[None]:
+    """Hold the lock of a file; where the file system has no locks, warn and go on without.
+
+    Args:
+        timeout_s: seconds to wait for another process; -1 waits for ever.
+
+    Raises:
+        filelock.Timeout: another process has held it for so long.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=timeout_s)
+    except OSError as error:
+        if isinstance(error, TimeoutError) or error.errno not in _NO_LOCKS:
+            raise
+        warn(
+            f"{path.parent}: the file system has no locks ({error.strerror}); let no other command write there "
+            "at the same time",
+            LiverWarning,
+            stacklevel=3,
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def is_held(lock: Path) -> bool:

@@ -1,9 +1,17 @@
-"""Processor and memory of this machine."""
+"""Processor and memory of this machine, and worker processes."""
 
+import multiprocessing
 import os
 import platform
 import re
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+_WATCH_S = 1.0  # between two looks at the parent
 
 
 def threads() -> int:
@@ -32,3 +40,39 @@ def processor() -> str:
     info = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.*)", info.read_text(errors="replace")) if info.exists() else []
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def user_cache() -> Path:
+    """Return this package's folder in the user's cache, or in the temporary folder for a user without a home."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "lightning_liver"
+    try:
+        return Path.home() / ".cache" / "lightning_liver"
+    except RuntimeError:  # a container's nameless user
+        return Path(tempfile.gettempdir()) / "lightning_liver"
+
+
+def process_pool(workers: int) -> ProcessPoolExecutor:
+    """Make a pool of processes that end with this one, however it ends."""
+    # spawn: a forked child would inherit locks held by the caller's threads
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=end_with, initargs=(os.getpid(),))
+
+
+def end_with(parent: int) -> None:
+    """Begin to watch the parent process, whose id is given, and end this process when it has ended.
+
+    A pool's worker waits for work for ever after its parent was killed, since it holds both ends of the queue.
+    """
+    threading.Thread(target=_wait_and_leave, args=(parent,), name="parent", daemon=True).start()
+
+
+def _wait_and_leave(parent: int) -> None:
+    if sys.platform == "win32":  # the id of the parent stays there
+        if (process := multiprocessing.parent_process()) is not None:
+            process.join()
+            os._exit(1)
+        return
+    while os.getppid() == parent:
+        time.sleep(_WATCH_S)
+    os._exit(1)

@@ -3,8 +3,9 @@
 import shlex
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from functools import partial
 
-from lightning_liver.apps.main import show, stop
+from lightning_liver.apps.main import say
 from lightning_liver.errors import LiverError
 
 _ABOUT = """Compare runs: the mean of each configuration with its 95 % interval, paired tests with Holm's correction, a
@@ -25,10 +26,7 @@ _EXAMPLES = """examples:
 def main() -> None:
     """Print a comparison of runs, or with --status the state of each."""
     given = _parser().parse_args()
-    try:
-        show(_answer(given))
-    except LiverError as error:
-        stop(error)
+    say(partial(_answer, given))
 
 
 def _answer(given: Namespace) -> str:

@@ -20,9 +20,10 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_liver import config
+from lightning_liver.apps.console import ending_as_by_ctrl_c, forgiving_streams, silent_about_full_disks
 from lightning_liver.apps.new_folder import note_failure, remove_new_folder
 from lightning_liver.apps.sweep_end import how_to_continue, print_sweep_end
-from lightning_liver.errors import Interrupted, LiverError, PartlyDone, Pruned
+from lightning_liver.errors import Interrupted, LiverError, PartlyDone, Pruned, cannot_write
 from lightning_liver.help.flags import refuse_flags
 from lightning_liver.help.mistakes import answer
 from lightning_liver.help.screen import help_text
@@ -52,6 +53,9 @@ def command(config_name: str) -> Callable[[Callable[[], Job]], Callable[[], None
     return entry
 
 
+@forgiving_streams()
+@silent_about_full_disks()
+@ending_as_by_ctrl_c()
 def launch(config_name: str, load: Callable[[], Job]) -> None:
     """Print the help that is asked for, else run the job with the composed config and its run folder."""
     sys.argv[1:] = with_home(sys.argv[1:])
@@ -64,11 +68,12 @@ def launch(config_name: str, load: Callable[[], Job]) -> None:
     try:
         refuse_flags(config_name, sys.argv[1:])
         if text := help_text(config_name, sys.argv[1:]):
-            show(text)
+            print(text)
         else:
             main()
     except EXPECTED as error:
-        remove_new_folder()
+        if not isinstance(error, Interrupted):  # its message names the folder
+            remove_new_folder()
         note_failure(error)
         print_sweep_end()
         stop(error)
@@ -77,7 +82,10 @@ def launch(config_name: str, load: Callable[[], Job]) -> None:
         sys.exit(130)
     except Exception as error:
         note_failure(error)
-        raise
+        if not (told := cannot_write(error)):
+            raise
+        print_sweep_end()
+        stop(LiverError(told))
     print_sweep_end()
 
 
@@ -90,12 +98,17 @@ def _home(found: re.Match[str]) -> str:
     return f"{found[1]}={config.typed(str(Path(found[2]).expanduser()))}"
 
 
-def show(text: str) -> None:
-    """Print a text, though its reader may have left."""
+@forgiving_streams()
+def say(answer: Callable[[], str]) -> None:
+    """Print an answer, or what is wrong."""
     try:
-        print(text, flush=True)
-    except BrokenPipeError:  # of `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(answer())
+    except LiverError as error:
+        stop(error)
+    except OSError as error:
+        if not (told := cannot_write(error)):
+            raise
+        stop(LiverError(told))
 
 
 def run_job(config_name: str, load: Callable[[], Job], cfg: DictConfig) -> object:
@@ -123,10 +136,12 @@ def run_job(config_name: str, load: Callable[[], Job], cfg: DictConfig) -> objec
             raise KeyboardInterrupt from error  # Hydra goes on with the next job after an Exception
         raise
     except Exception as error:
+        if told := cannot_write(error, HydraConfig.get().runtime.output_dir):
+            error = LiverError(told)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             kind = "" if isinstance(error, LiverError) else f"{type(error).__name__}: "
             log.error(f"FAILED: {kind}{error}")
-        raise
+        raise error
 
 
 def _loaded(load: Callable[[], Job]) -> Job:

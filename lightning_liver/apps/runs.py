@@ -1,9 +1,9 @@
 """liver-runs multirun/losses"""
 
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from functools import partial
 
-from lightning_liver.apps.main import show, stop
-from lightning_liver.errors import LiverError
+from lightning_liver.apps.main import say
 
 _ABOUT = """List training runs, newest first: when they ended, status, data, Dice of liver and tumour of test cases, the
 options in which the listed runs differ, and the folder. Of an incomplete run, how far it is or why it failed."""
@@ -18,10 +18,7 @@ _EXAMPLES = """examples:
 def main() -> None:
     """Print a table of training runs."""
     given = _parser().parse_args()
-    try:
-        show(_answer(given))
-    except LiverError as error:
-        stop(error)
+    say(partial(_answer, given))
 
 
 def _answer(given: Namespace) -> str:

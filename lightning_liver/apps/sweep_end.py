@@ -13,10 +13,14 @@ _sweep: list[Path] = []  # folder of the sweep that this process runs
 
 
 class SweepEnd(Callback):
-    """Notes the folder of a sweep as it begins."""
+    """Notes the folder of a sweep as it begins, and has joblib's workers end with this process."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         _sweep[:] = [Path(str(OmegaConf.select(config, "hydra.sweep.dir")))]
+        if "joblib" in str(OmegaConf.select(config, "hydra.launcher._target_")):
+            from lightning_liver.commands.sweep_workers import end_with_the_sweep  # here: other sweeps need no joblib
+
+            end_with_the_sweep()
 
 
 def print_sweep_end() -> None:

@@ -6,17 +6,22 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from lightning_liver.apps.console import forgiving_streams
 from lightning_liver.apps.main import EXPECTED, Job, command, stop, with_home
-from lightning_liver.config import BUDGET
+from lightning_liver.config import BUDGET, typed
 from lightning_liver.errors import LiverError
 from lightning_liver.help.changes import told_once
 from lightning_liver.help.screen import FLAGS
 from lightning_liver.run_folder import NAMES, RunFolder
 
-_OF_RESUMING = (*(f"{option}=" for option in BUDGET), "trust=")
+_PLACES = ("data.root", "data.store", "data.table")  # scans may be moved while a run waits
+_PROCESSES = ("data.workers", "data.num_workers")
+_OF_RESUMING = tuple(f"{option}=" for option in (*BUDGET, *_PLACES, *_PROCESSES, "trust"))
+_QUOTES = "'\""
 _YES = ("true", "yes", "on", "1")  # as YAML has them, and what people type
 
 
+@forgiving_streams()
 def main() -> None:
     """Train, test and draw; resume=RUN_FOLDER continues that run; estimate=true only says how many runs the command
     means and how long they take."""
@@ -31,11 +36,14 @@ def main() -> None:
         return _train()
     try:
         folder = _run_folder(resumed[-1])
-        _refuse_changes([argument for argument in given if not argument.startswith("resume=")])
+        others = [argument for argument in given if not argument.startswith("resume=")]
+        _refuse_changes(others)
     except LiverError as error:
         stop(error)
+    here = typed(str(folder))
     # the folder's own .hydra stays as it is
-    sys.argv += [f"hydra.run.dir='{folder}'", "hydra.output_subdir=null"]
+    own = [f"resume={here}", f"hydra.run.dir={here}", "hydra.output_subdir=null"]
+    sys.argv[1:] = [*map(_as_of_another_folder, others), *own]
     _change_to_start_folder(folder)
     return _resume()
 
@@ -63,8 +71,8 @@ def _estimate(arguments: list[str]) -> None:
         stop(error)
 
 
-def _run_folder(typed: str) -> Path:
-    folder = Path(typed.strip("'\"")).expanduser().resolve()
+def _run_folder(given: str) -> Path:
+    folder = Path(given.strip(_QUOTES)).expanduser().resolve()
     if not RunFolder(folder).config.is_file():
         raise LiverError(f"resume={folder}: not a run folder, it has no {NAMES.config}")
     return folder
@@ -73,9 +81,17 @@ def _run_folder(typed: str) -> Path:
 def _refuse_changes(others: list[str]) -> None:
     if changed := [argument for argument in others if not argument.startswith(_OF_RESUMING)]:
         raise LiverError(
-            f"resume= continues a run with its own config; only a longer {' or '.join(BUDGET)} may "
-            f"be given, not {' '.join(changed)}"
+            f"resume= continues a run with its own config; only a longer {' or '.join(BUDGET)}, and "
+            f"where its data lie now ({', '.join(_PLACES)}), may be given, not {' '.join(changed)}"
         )
+
+
+def _as_of_another_folder(argument: str) -> str:
+    """Return an override that holds in the run's start folder, and for data that the default config does not have."""
+    option, _, value = argument.partition("=")
+    if option not in _PLACES:
+        return argument
+    return f"++{option}={typed(str(Path(value.strip(_QUOTES)).expanduser().absolute()))}"
 
 
 def _change_to_start_folder(folder: Path) -> None:

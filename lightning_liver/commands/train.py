@@ -1,6 +1,7 @@
 """liver-train: a training run from its config to metrics.json, to be read from top to bottom."""
 
 import logging
+import shlex
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_liver.build import build
 from lightning_liver.commands.report import finish, wants_report
 from lightning_liver.config import folder as conf
-from lightning_liver.config import identity, read_config, refuse_other_code
-from lightning_liver.errors import Interrupted, LiverError
+from lightning_liver.config import identity, read_config, refuse_other_code, values_of
+from lightning_liver.errors import Interrupted, LiverError, cannot_write
 from lightning_liver.files import write_whole
 from lightning_liver.inference.decision import write_decision
 from lightning_liver.report.cases import result_table, run_figures, write_cases
@@ -39,6 +40,8 @@ from lightning_liver.types import Metrics
 
 log = logging.getLogger(__name__)
 
+_ONE_PIXEL = "Expected more than 1 value per channel"  # in the message of torch.nn.functional.batch_norm
+
 
 def train(cfg: DictConfig, folder: Path) -> Metrics:
     """Prepare, train, test and draw into a run folder; the metrics are also in its metrics.json, written last.
@@ -54,7 +57,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
     if not cfg.trial and is_listed(folder.name, cfg.results, cfg.trainer):
         log.info(f"{folder.name} is skipped: {cfg.results} lists it. results=null repeats it.")
         return {}
-    with locked(folder) as state, keeping_warnings(folder):
+    with locked(folder) as state, keeping_warnings(folder), _resumable(folder):
         quieten()
         options = state.bind(_trainer_options(cfg), identity(cfg))
         _keep_config(cfg, state.files)
@@ -65,18 +68,15 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         with_report, watch = wants_report(cfg), Stopwatch()
         run = assemble(cfg, options, state)
         prepare_s = watch.lap()
-        with _interruptible(folder):
-            timing = _fit(run, state, prepare_s)
+        timing = _fit(run, state, prepare_s)
         _raise_if_pruned(cfg, state)
         state.record(fitted=True, validated=None)
         watch.lap()
-        with _interruptible(folder):
-            metrics = _validate(run, folder, trusted(cfg))
+        metrics = _validate(run, folder, trusted(cfg))
         if cfg.trial and not cfg.trial.tested:
             state.record(validated=f"{cfg.trial.metric} {number_text(metrics.get(cfg.trial.metric), 4)}")
             return metrics
-        with _interruptible(folder):
-            metrics |= _test(run, folder)
+        metrics |= _test(run, folder)
         rows = _write_cases(run, folder)
         write_timing(folder, replace(timing, test_s=watch.lap()))
         finish_loggers(run.loggers, cfg, metrics)
@@ -89,10 +89,12 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
 def resume(cfg: DictConfig, folder: Path) -> Metrics:
     """Continue the run of a folder with its own config; `cfg` has the budget, if another one was typed."""
     saved = read_config(RunFolder(folder).config, trusted(cfg))
-    typed = [override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")]
+    typed = values_of([override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")])
     budget = OmegaConf.create({"trainer": RunState(folder).budget, "trial": None})  # resumed by hand it is no trial
     scores = {"scores": OmegaConf.load(conf() / "train.yaml").scores}  # runs of earlier versions have none
-    whole = DictConfig(OmegaConf.merge(scores, saved, budget, OmegaConf.from_dotlist(typed)))
+    whole = DictConfig(OmegaConf.merge(scores, saved, budget))
+    for option, value in typed.items():
+        OmegaConf.update(whole, option, value)
     refuse_other_code(whole)
     return train(whole, folder)
 
@@ -153,16 +155,27 @@ def _train_on(run: TrainingRun, state: RunState) -> None:
 
 
 @contextmanager
-def _interruptible(folder: Path) -> Iterator[None]:
-    """Say how to continue after Ctrl-C.
+def _resumable(folder: Path) -> Iterator[None]:
+    """Say how to continue after Ctrl-C, another signal that ends the run, or a full disk.
 
     Raises:
-        Interrupted: in place of Lightning's SystemExit.
+        Interrupted: in place of KeyboardInterrupt, and of Lightning's SystemExit.
+        LiverError: a file does not fit, the folder is read-only, or a batch is too small for batch norm.
     """
+    command = f"python train.py {shlex.quote(f'resume={folder}')}"
     try:
         yield
-    except SystemExit:
-        raise Interrupted(f"Interrupted. Continue with: python train.py resume={folder}") from None
+    except (SystemExit, KeyboardInterrupt):
+        raise Interrupted(f"Interrupted. Continue with: {command}") from None
+    except Exception as error:
+        if _ONE_PIXEL in str(error):
+            raise LiverError(
+                "data.batch_size=1: expected at least 2 here, since batch norm sees one pixel of a slice; "
+                "set data.batch_size=2, a larger data.size, a smaller model.depth, or model.norm=none"
+            ) from error
+        if not (told := cannot_write(error, folder, f"continue with: {command}")):
+            raise
+        raise LiverError(told) from error
 
 
 def _validate(run: TrainingRun, folder: Path, trust: Sequence[str]) -> Metrics:

@@ -1,20 +1,19 @@
 """Preparation of the store, one case per worker process: find stale cases, convert them, report."""
 
 import logging
-import multiprocessing
 import shutil
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from pydantic import ConfigDict, validate_call
 from tqdm import tqdm
 
@@ -30,9 +29,10 @@ from lightning_liver.data.store import (
     write_manifest,
 )
 from lightning_liver.errors import LiverError, LiverWarning, first_line
+from lightning_liver.files import held_lock
 from lightning_liver.imageio.label_values import LabelValues, label_values
 from lightning_liver.imageio.nifti import read_header
-from lightning_liver.machine import cores
+from lightning_liver.machine import cores, process_pool
 from lightning_liver.tables import duration
 from lightning_liver.types.options import Natural, Positive
 
@@ -121,16 +121,14 @@ def _bring_up_to_date(cases: Sequence[Case], folder: Path, making: Making, worke
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, waiting while another process prepares in it."""
-    lock = FileLock(folder / "prepare.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info(f"Waiting for another process that prepares in {folder}")
-        lock.acquire()
-    try:
+    with ExitStack() as stack:
+        path = folder / "prepare.lock"
+        try:
+            stack.enter_context(held_lock(path, timeout_s=0))
+        except Timeout:
+            log.info(f"Waiting for another process that prepares in {folder}")
+            stack.enter_context(held_lock(path))
         yield
-    finally:
-        lock.release()
 
 
 def _find_prepared(cases: Sequence[Case], folder: Path, making: Making) -> list[Outcome]:
@@ -206,8 +204,7 @@ def _outcomes(stale: Sequence[Case], folder: Path, making: Making, workers: int)
 
 def _pooled(cases: Sequence[Case], folder: Path, making: Making, workers: int) -> Iterator[tuple[Case, Outcome | None]]:
     """Yield outcomes as they complete; None for cases whose worker or pool was killed."""
-    # spawn: a forked child would inherit locks held by the caller's threads
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = process_pool(workers)
     try:
         futures = {pool.submit(_attempt, case, folder, making): case for case in cases}
         for future in as_completed(futures):

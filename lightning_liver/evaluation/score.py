@@ -1,9 +1,8 @@
 """Scoring of pairs of masks, in several processes if faster. Nothing here imports torch, so that workers start fast."""
 
-import multiprocessing
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +18,7 @@ from lightning_liver.imageio.label_values import LITS, LabelValues
 from lightning_liver.imageio.nifti import Header, read_header, read_labels
 from lightning_liver.imageio.nifti_geometry import is_uninformative
 from lightning_liver.imageio.nifti_header import read_layout
-from lightning_liver.machine import available_bytes, cores
+from lightning_liver.machine import available_bytes, cores, process_pool
 from lightning_liver.metrics.case_score import CaseScore, score_case
 from lightning_liver.volume import Volume
 
@@ -152,8 +151,7 @@ def _count_workers(pairs: Sequence[CasePair]) -> int:
 
 
 def _pooled(attempt: "partial[Scored]", pairs: Sequence[CasePair], workers: int) -> Iterator[Scored]:
-    # spawn: a forked child would inherit locks held by the caller's threads
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = process_pool(workers)
     try:
         futures = {pool.submit(attempt, pair): pair for pair in pairs}
         for future in as_completed(futures):

@@ -1,8 +1,8 @@
 """Choices that mean something else than in an earlier version: told once to a user who types one."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
+
+from lightning_liver.machine import user_cache
 
 _TRAINER_GPU = (
     "trainer=gpu is only the device now: network, learning rate, pixel size, crop and batch are the usual ones. The "
@@ -19,7 +19,7 @@ def told_once(arguments: Sequence[str]) -> str | None:
     has_recipe = any(argument.lstrip("+").startswith("experiment=full_resolution") for argument in arguments)
     if "trainer=gpu" not in arguments or has_recipe:
         return None
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lightning_liver"
+    cache = user_cache()
     try:
         cache.mkdir(parents=True, exist_ok=True)
         (cache / "told-trainer-gpu").touch(exist_ok=False)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import optuna
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
@@ -22,6 +22,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lightning_liver.errors import LiverError
+from lightning_liver.files import held_lock
 
 JOURNAL = "optuna.log"
 
@@ -45,7 +46,7 @@ def locked_study(folder: Path, *, direction: Direction, settings: Mapping[str, A
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        with FileLock(folder / _LOCK, timeout=0):
+        with held_lock(folder / _LOCK, timeout_s=0):
             _drop_torn_line(folder / JOURNAL)
             storage = _storage(folder / JOURNAL)
             names = optuna.get_all_study_names(storage)  # the folder may have been renamed

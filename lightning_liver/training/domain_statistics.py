@@ -161,8 +161,8 @@ def _say(files: RunFolder, text: str) -> None:
 
 def _add(path: Path, kept: DomainStatistics) -> None:
     checkpoint = torch.load(path, weights_only=True, map_location="cpu")
-    with replacing(path) as partial:
-        torch.save(checkpoint | {STATISTICS: kept.as_entry()}, partial)
+    with replacing(path) as partial, partial.open("wb") as file:
+        torch.save(checkpoint | {STATISTICS: kept.as_entry()}, file)
 
 
 def _network(pl_module: pl.LightningModule) -> nn.Module:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import statistics
 import time
 from collections.abc import Mapping
@@ -10,12 +9,11 @@ from copy import deepcopy
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from torch import Tensor, nn
 
-from lightning_liver.files import write_whole
+from lightning_liver.files import held_lock, write_whole
 from lightning_liver.inference.predict_volume import autocast_of
-from lightning_liver.machine import processor
+from lightning_liver.machine import processor, user_cache
 from lightning_liver.training.settings import TrainerOptions
 from lightning_liver.training.stopwatch import seconds_of
 
@@ -48,10 +46,10 @@ def channels_last_is_quicker(network: nn.Module, options: TrainerOptions, shape:
     what = hashlib.sha256(f"{network} {shape}".encode()).hexdigest()[:12]
     threads = options.threads or torch.get_num_threads()
     name = f"{processor()}, {threads} threads, torch {torch.__version__}, {options.precision}, network and batch {what}"
-    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lightning_liver" / "layout.json"
+    path = user_cache() / "layout.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
+        with held_lock(path.with_suffix(".lock")):
             known = _read(path)
             if name not in known:
                 ratio = _ratio(network, options.precision, threads, shape)

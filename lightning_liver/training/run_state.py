@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from lightning_liver.config import budget_of
 from lightning_liver.errors import LiverError, Pruned, Unfinished
-from lightning_liver.files import clear_partials, write_whole
+from lightning_liver.files import clear_partials, held_lock, write_whole
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.tables import write_json_whole
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
@@ -133,7 +133,7 @@ def locked(folder: Path) -> Iterator[RunState]:
     """
     try:
         files = RunFolder(folder)
-        with FileLock(files.lock, timeout=_PATIENCE_S):
+        with held_lock(files.lock, timeout_s=_PATIENCE_S):
             for place in (folder, files.checkpoints):
                 clear_partials(place)
             yield RunState(folder)
@@ -154,5 +154,8 @@ def _longer(options: TrainerOptions, earlier: dict[str, Any]) -> bool:
 
 
 def _copy(source: Path, target: Path) -> None:
+    """Copy the files of a folder, if it exists; shutil.copytree would hide why one could not be written."""
     if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
+        target.mkdir(exist_ok=True)
+        for path in source.iterdir():
+            shutil.copy2(path, target / path.name)

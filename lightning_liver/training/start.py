@@ -237,5 +237,5 @@ def pretrain(
     begun = int(torch.load(last, weights_only=True, map_location="cpu")["epoch"]) + 1 if last.exists() else 0
     log.info(f"Pre-training on slices without masks: {pretraining.epochs} epochs, {begun} of them done")
     trainer.fit(module, data.unlabelled_dataloader(begun), ckpt_path=last if last.exists() else None, weights_only=True)
-    with replacing(done) as partial_file:
-        torch.save({name: tensor.cpu() for name, tensor in network.state_dict().items()}, partial_file)
+    with replacing(done) as partial_file, partial_file.open("wb") as file:
+        torch.save({name: tensor.cpu() for name, tensor in network.state_dict().items()}, file)

@@ -171,8 +171,9 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial:
-            torch.save(checkpoint, partial)
+        # through Python's file, which says why it cannot be written
+        with replacing(path) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 def summary_table(network: torch.nn.Module, channels: int, size: tuple[int, int]) -> str:

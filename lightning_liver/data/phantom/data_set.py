@@ -16,17 +16,15 @@ Scores on it show that a program works, and say nothing about patients.
 
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import cv2
 import nibabel as nib
 import numpy as np
-from filelock import FileLock
 from isal import igzip
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.random import Generator, default_rng
@@ -39,8 +37,8 @@ from lightning_liver.data.phantom.canvas import Array, Labels
 from lightning_liver.data.phantom.domain import AS_MEASURED, NOISE_HU, Domain
 from lightning_liver.data.sources import Case
 from lightning_liver.errors import LiverError
-from lightning_liver.files import clear_partials, write_whole
-from lightning_liver.machine import cores
+from lightning_liver.files import clear_partials, held_lock, write_whole
+from lightning_liver.machine import cores, process_pool
 from lightning_liver.types.options import check, number, whole_number
 from lightning_liver.volume import Volume, from_canonical
 
@@ -93,7 +91,7 @@ def cases(
     wanted = [_case(root, case) for case in range(count)]
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / ".phantom.lock"):
+        with held_lock(root / ".phantom.lock"):
             _claim(root, {**drawing, "version": _MARKED[version], **domain.given()})
             clear_partials(root)
             missing = [case for case in range(count) if not all(path.exists() for path in _paths(root, case))]
@@ -183,8 +181,7 @@ def _results(save: "partial[None]", missing: list[int], workers: int) -> Iterato
     if workers == 0:
         yield from map(save, missing)
         return
-    # spawn: a forked child would inherit locks held by the caller's threads
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with process_pool(workers) as pool:
         try:
             for future in as_completed([pool.submit(save, case) for case in missing]):
                 yield future.result()
