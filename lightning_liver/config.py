@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.grammar_parser import parse
 
 from lightning_liver.errors import LiverError
+from lightning_liver.machine import cache_folder
 
 # What an option is for; every other one changes what a run learns. An entry stands for the options below it, too.
 COMMAND = ("resume", "results", "report", "estimate", "trial", "trust")  # what the command does beside the run
@@ -87,6 +87,16 @@ _LIBRARIES = re.compile(
     r"(torch\.nn|torch\.optim|torch\.optim\.lr_scheduler|monai\.networks\.nets|segmentation_models_pytorch"
     r"|pytorch_lightning\.callbacks)\.[A-Z]\w*"
 )
+# Classes of these that write to a folder or read from an address that their options name
+_REACHING_OUT = re.compile(
+    r"pytorch_lightning\.callbacks\.(\w*Checkpoint|SpikeDetection)|monai\.networks\.nets\.((?i:hovernet)|Transchex)"
+)
+_ADDRESSES = {"lightning_liver.training.loggers.mlflow": "tracking_uri"}  # options with a server that gets pictures
+_WRITING = (  # into the folder of an option
+    "lightning_liver.data.prepare.prepare",
+    "lightning_liver.data.phantom.cases",
+)
+_STORE = "data.store"  # may be trusted: such folders are then written wherever they are
 _REFUSED = "lightning_liver.config.refuse"
 _ENVIRONMENT = "oc.env"  # a resolver that may be trusted; others could name code
 _BORROWED = {"test_losses": ("loss",)}  # groups whose objects are those of another one, too
@@ -174,14 +184,24 @@ def read_config(path: Path, trust: Sequence[str] = ()) -> DictConfig:
     The run may be a stranger's. What its config names by `_target_` can be built if conf/ names it, too, or if it is a
     class of torch.nn, torch.optim and their like; anything else raises LiverError when it is built.
 
+    What writes prepared scans or phantoms gets the option `confined`: into the cache, or where such files are already.
+
     Args:
-        trust: modules of which everything may be built; oc.env lets values of the environment be read.
+        trust: modules of which everything may be built; oc.env lets values of the environment be read, data.store lets
+            prepared scans be written anywhere.
 
     Raises:
         OSError, yaml.YAMLError, OmegaConfBaseException, ValueError: the file is missing or not a config.
-        LiverError: a value calls a resolver that is not ours, such as oc.env.
+        LiverError: a value calls a resolver that is not ours, such as oc.env, or points to a part that is built.
     """
-    return OmegaConf.create(_guarded(read_options(path), path, frozenset(trust)))
+    config = OmegaConf.create(_guarded(read_options(path), path, frozenset(trust)))
+    for node in _pointers(config):
+        if _names_target(node._maybe_dereference_node(throw_on_resolution_failure=False)):
+            raise LiverError(
+                f"{path}: {node._get_full_key('')}: expected a value, not the part of another group, since a run "
+                "folder may come from a stranger; write the part itself"
+            )
+    return config
 
 
 def read_options(path: Path) -> dict[str, Any]:
@@ -217,10 +237,12 @@ def _guarded(value: Any, path: Path, trust: frozenset[str], place: str = "") -> 
     """Return a config in which every `_target_` that is not allowed raises LiverError when it is built."""
     if isinstance(value, dict):
         target = value.get("_target_")
-        if target is not None and not _is_allowed(target, place.partition(".")[0], trust):
+        address = value.get(_ADDRESSES.get(str(target), "")) if _module(target) not in trust else None
+        if target is not None and (address or not is_allowed(target, place.partition(".")[0], trust)):
             message = f"{path}: {place}._target_={target}: {_refusal(str(target))}".replace("${", "$ {")
             return {"_target_": _REFUSED, "message": message}
-        return {name: _guarded(each, path, trust, f"{place}.{name}".lstrip(".")) for name, each in value.items()}
+        inner = {name: _guarded(each, path, trust, f"{place}.{name}".lstrip(".")) for name, each in value.items()}
+        return inner | ({"confined": _STORE not in trust} if target in _WRITING else {})
     if isinstance(value, list):
         return [_guarded(each, path, trust, f"{place}.{n}") for n, each in enumerate(value)]
     allowed = {*_RESOLVERS, *({_ENVIRONMENT} & trust)}
@@ -233,13 +255,42 @@ def _guarded(value: Any, path: Path, trust: frozenset[str], place: str = "") -> 
     return value
 
 
-def _is_allowed(target: object, group: str, trust: frozenset[str]) -> bool:
+def is_allowed(target: object, group: str, trust: frozenset[str] = frozenset()) -> bool:
+    """Return True if a stranger's config may name this in a group of conf/."""
     ours = _targets_of(group) if group.isidentifier() else frozenset()  # a path would be another folder
-    known = isinstance(target, str) and (target in ours or _LIBRARIES.fullmatch(target) is not None)
+    known = isinstance(target, str) and (target in ours or _is_harmless(target))
     return known or _module(target) in trust
 
 
+def _is_harmless(target: str) -> bool:
+    return _LIBRARIES.fullmatch(target) is not None and _REACHING_OUT.fullmatch(target) is None
+
+
+def _pointers(node: Any) -> Iterator[Any]:
+    """Yield the interpolations of a config."""
+    if node._is_interpolation():
+        yield node
+    elif OmegaConf.is_config(node) and not node._is_none():
+        for key in node if OmegaConf.is_dict(node) else range(len(node)):
+            yield from _pointers(node._get_node(key))
+
+
+def _names_target(node: Any) -> bool:
+    trees: list[Any] = [OmegaConf.to_container(node)] if OmegaConf.is_config(node) else []
+    while trees:
+        tree = trees.pop()
+        if isinstance(tree, dict) and "_target_" in tree:
+            return True
+        trees += tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    return False
+
+
 def _refusal(target: str) -> str:
+    if target in _ADDRESSES or _REACHING_OUT.fullmatch(target):
+        return (
+            "expected nothing that reads or writes where its options say, since a run folder may come from a stranger; "
+            f"if you know and trust these, add 'trust=[{_module(target)}]'"
+        )
     expected = "expected code of this package or of torch.nn, since a run folder may come from a stranger"
     known = is_library(target) or target.partition(".")[0] in sys.stdlib_module_names
     if known or not re.fullmatch(r"\w+(\.\w+)+", target):
@@ -412,7 +463,7 @@ def _digest(text: str) -> str:
 
 
 def _cached(name: str) -> str:
-    return str(Path(os.environ.get("LIVER_CACHE", ".cache")) / name)
+    return str(cache_folder() / name)
 
 
 def cache_of(root: str) -> str:

@@ -11,6 +11,7 @@ from warnings import warn
 from filelock import FileLock
 
 from lightning_liver.errors import LiverError, LiverWarning, system_error
+from lightning_liver.machine import cache_folder
 
 if sys.platform != "win32":
     import fcntl
@@ -140,6 +141,39 @@ def is_held(lock: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def refuse_elsewhere(option: str, folder: Path, mark: Path) -> None:
+    """Refuse to write into a folder that a run folder names, which may come from a stranger.
+
+    Args:
+        option: by which it is named.
+        mark: a file that a folder of this kind has; such a folder may be anywhere.
+
+    Raises:
+        LiverError: the folder is neither in the cache nor has the file.
+    """
+    if not folder.resolve().is_relative_to(cache_folder().resolve()) and not mark.is_file():
+        raise LiverError(
+            f"{option}={folder}: expected a folder in the cache, {cache_folder()}, or one with a {mark.name}, since a "
+            "run folder may come from a stranger; if you know that this one may be written, add 'trust=[data.store]'"
+        )
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse to write into a folder with links that lead out of it, as a stranger's may have.
+
+    Raises:
+        LiverError: the first such link.
+    """
+    real = folder.resolve()
+    for place, below, names in os.walk(real):
+        for path in (Path(place, name) for name in (*below, *names)):
+            if path.is_symlink() and not path.resolve().is_relative_to(real):
+                raise LiverError(
+                    f"{path}: expected no link out of the folder, since what is written would go to {path.resolve()}; "
+                    "put the file or folder itself there"
+                )
 
 
 def visible_files(root: Path) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""Processor and memory of this machine, and worker processes."""
+"""Processor, memory and cache of this machine, and worker processes."""
 
 import multiprocessing
 import os
@@ -24,6 +24,11 @@ def cores() -> int:
     """Return the number of processor cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be made again: $LIVER_CACHE, else .cache where the command runs."""
+    return Path(os.environ.get("LIVER_CACHE", ".cache"))
 
 
 def available_bytes() -> int | None:

@@ -112,7 +112,7 @@ def test_start_of_commands_imports_hydra_alone() -> None:
             for alias in node.names
         }
         assert not names & heavy, path
-        assert imports_at_start(path) <= {"apps", "help", "config", "errors", "run_folder"}, path
+        assert imports_at_start(path) <= {"apps", "help", "config", "errors", "machine", "run_folder"}, path
 
 
 def test_a_public_class_has_a_name_of_its_own() -> None:
@@ -167,3 +167,26 @@ def test_preparing_starts_without_torch() -> None:
     command = [sys.executable, "-c", f"{imported}; import sys; print('torch' in sys.modules)"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     assert subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout == "False\n"
+
+
+def test_one_module_reads_a_run_folder_s_config_to_build_from_it() -> None:
+    """A new command cannot forget that the folder may be a stranger's."""
+
+    def using(pattern: str) -> set[str]:
+        return {str(path.relative_to(PACKAGE)) for path in MODULES if re.search(pattern, path.read_text())}
+
+    assert using(r"\bread_config\(") == {"config.py", "runs/trained.py"}
+    assert using(r"\binstantiate\(") == {"build/__init__.py"}
+    assert using(r"hydra\.utils\b(?! import instantiate)|\bget_(method|class|object)\(") == {
+        "help/unread.py"
+    }  # what was typed
+    loading = {"config.py", "apps/train.py", "runs/differences.py", "commands/train.py"}  # the last three: not to build
+    assert using(r"OmegaConf\.load\(") == loading
+    calls = [node for path in MODULES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    checkpoints = [each for each in calls if re.search(r"(torch\.load|\.load_checkpoint)$", ast.unparse(each.func))]
+    assert checkpoints
+    assert not [text for each in checkpoints if "weights_only=True" not in (text := ast.unparse(each))]
+    assert (
+        using(r"allow_pickle=True|weights_only=False|\bpickle\.|import pickle|joblib\.load|torch\.hub|yaml\.(unsafe|full)_load")
+        == set()
+    )

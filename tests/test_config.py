@@ -274,6 +274,13 @@ def test_a_key_that_is_no_group_names_nothing_of_ours(tmp_path: Path, group: str
         build(next(iter(read_config(saved).values())))
 
 
+def test_what_writes_prepared_scans_is_confined_whatever_a_run_folder_says(tmp_path: Path) -> None:
+    saved = tmp_path / "config.yaml"
+    saved.write_text("data: {prepare: {_target_: lightning_liver.data.prepare.prepare, confined: false}}\n")
+    assert read_config(saved).data.prepare.confined is True
+    assert read_config(saved, ["data.store"]).data.prepare.confined is False
+
+
 def test_trainer_of_earlier_versions_is_read_by_lightnings_names(tmp_path: Path) -> None:
     saved = tmp_path / "config.yaml"
     saved.write_text("trainer: {gradient_clip: 2, validate_every: 3, log_every: 5, progress: false, patience: null}\n")

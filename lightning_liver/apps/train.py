@@ -3,8 +3,11 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from lightning_liver.apps.console import forgiving_streams
 from lightning_liver.apps.main import EXPECTED, Job, command, stop, with_home
@@ -96,9 +99,12 @@ def _as_of_another_folder(argument: str) -> str:
 
 def _change_to_start_folder(folder: Path) -> None:
     """Change to the folder in which the run began, if it still exists: relative paths in the config start there."""
-    saved = RunFolder(folder).hydra_config
-    began = OmegaConf.select(OmegaConf.load(saved), "hydra.runtime.cwd") if saved.exists() else None
-    if began and Path(began).is_dir():
+    try:  # as it is written: nothing of the file is resolved, which may be a stranger's
+        saved: Any = OmegaConf.to_container(OmegaConf.load(RunFolder(folder).hydra_config))
+        began = Path(saved["hydra"]["runtime"]["cwd"])
+    except (OSError, YAMLError, OmegaConfBaseException, KeyError, TypeError, ValueError):
+        return
+    if began.is_dir():
         os.chdir(began)
 
 

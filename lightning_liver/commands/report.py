@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from lightning_liver.errors import LiverError, first_line
-from lightning_liver.files import required_run, write_whole
+from lightning_liver.files import refuse_links, required_run, write_whole
 from lightning_liver.report.html.report import write_report
 from lightning_liver.report.methods import study_text
 from lightning_liver.run_folder import RunFolder
@@ -29,7 +29,9 @@ def report(cfg: DictConfig, folder: Path) -> Path:
     Raises:
         LiverError: there is no run, or one of its files is damaged.
     """
-    path = write_report(required_run(cfg.run))
+    run = required_run(cfg.run)
+    refuse_links(run)
+    path = write_report(run)
     log.info(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return path
 

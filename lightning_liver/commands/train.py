@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_liver.build import build
 from lightning_liver.commands.report import finish, wants_report
 from lightning_liver.config import folder as conf
-from lightning_liver.config import identity, read_config, refuse_other_code, values_of
+from lightning_liver.config import identity, refuse_other_code, values_of
 from lightning_liver.errors import Interrupted, LiverError, cannot_write
 from lightning_liver.files import write_whole
 from lightning_liver.inference.decision import write_decision
@@ -24,7 +24,7 @@ from lightning_liver.report.numbers import number_text
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.listing import is_listed
 from lightning_liver.runs.timing import Timing, read_timing, write_timing
-from lightning_liver.runs.trained import trusted
+from lightning_liver.runs.trained import read_run_config, trusted
 from lightning_liver.runs.warning_log import keeping_warnings
 from lightning_liver.tables import Row, or_none
 from lightning_liver.training.assembly import TrainingRun, assemble
@@ -88,7 +88,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
 
 def resume(cfg: DictConfig, folder: Path) -> Metrics:
     """Continue the run of a folder with its own config; `cfg` has the budget, if another one was typed."""
-    saved = read_config(RunFolder(folder).config, trusted(cfg))
+    saved = read_run_config(folder, trusted(cfg))
     typed = values_of([override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")])
     budget = OmegaConf.create({"trainer": RunState(folder).budget, "trial": None})  # resumed by hand it is no trial
     scores = {"scores": OmegaConf.load(conf() / "train.yaml").scores}  # runs of earlier versions have none

@@ -21,6 +21,7 @@ from lightning_liver.data.convert import fingerprint, prepare_case
 from lightning_liver.data.resample import grid_shape
 from lightning_liver.data.sources import Case
 from lightning_liver.data.store import (
+    MANIFEST,
     CaseRecord,
     RefusedCase,
     Store,
@@ -29,7 +30,7 @@ from lightning_liver.data.store import (
     write_manifest,
 )
 from lightning_liver.errors import LiverError, LiverWarning, first_line
-from lightning_liver.files import held_lock
+from lightning_liver.files import held_lock, refuse_elsewhere
 from lightning_liver.imageio.label_values import LabelValues, label_values
 from lightning_liver.imageio.nifti import read_header
 from lightning_liver.machine import cores, process_pool
@@ -71,6 +72,7 @@ def prepare(
     workers: Natural | None,
     skip_bad: bool,
     labels: dict[str, Any] | None = None,  # earlier runs have none
+    confined: bool = False,
 ) -> Store:
     """Bring the store up to date with the cases and return it.
 
@@ -80,11 +82,14 @@ def prepare(
         workers: processes; None is one per core, 0 works in this process.
         labels: values of liver and tumour in the masks, see imageio.label_values; None is LiTS's.
         skip_bad: leave out cases that cannot be read, with a warning, instead of raising.
+        confined: refuse a store that is neither in the cache nor there already: the options are of a run folder.
 
     Raises:
         LiverError: a case cannot be read (after all others were prepared), or the disk is full.
     """
     folder, making = folder_of(store, spacing_mm), Making(spacing_mm, label_values(labels, "data.labels"))
+    if confined:
+        refuse_elsewhere("data.store", store.expanduser(), folder / MANIFEST)
     outcomes = _find_prepared(cases, folder, making)
     try:
         if len(outcomes) < len(cases):

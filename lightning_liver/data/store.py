@@ -28,6 +28,7 @@ from lightning_liver.files import write_whole
 
 FORMAT = 3  # since 3 a mask follows its own header where that gives the scan's grid
 HU_RANGE = (-1024, 3071)
+MANIFEST = "manifest.json"
 _PROBE = 2**24  # bytes, more than a compressed slice
 HU_BIN = 4  # width of a bin of CaseRecord.hu_counts
 HU_BINS = (HU_RANGE[1] - HU_RANGE[0]) // HU_BIN + 1
@@ -173,7 +174,7 @@ def replace_case(folder: Path, staged: Path, record: CaseRecord) -> None:
 def write_manifest(folder: Path, records: Iterable[CaseRecord]) -> None:
     """Write manifest.json whole, and only if it changes."""
     text = json.dumps({"format": FORMAT, "cases": {record.name: vars(record) for record in records}})
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     if path.exists() and path.read_text() == text:
         return
     write_whole(path, text)
@@ -185,7 +186,7 @@ def open_store(folder: Path) -> Store:
     Raises:
         LiverError: there is no manifest, or it has another format.
     """
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     if not path.exists():
         raise LiverError(f"{folder}: expected a store with a manifest.json; make one with liver-prepare")
     manifest = json.loads(path.read_text())

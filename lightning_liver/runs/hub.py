@@ -1,13 +1,11 @@
 """Folders of `liver-export format=hub`: a network rebuilt from files of a stranger, without running code of theirs."""
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from lightning_liver.build import build
-from lightning_liver.config import folder as conf
+from lightning_liver.config import is_allowed
 from lightning_liver.data.slices import Normalization
 from lightning_liver.errors import LiverError, explain, first_line
 from lightning_liver.formats.hub import CONFIG, WEIGHTS
@@ -26,10 +24,6 @@ from lightning_liver.types.options import Count, Finite, Natural, Positive, Prob
 
 BUILT = ("model", "loss", "optimizer", "scheduler")  # groups of the config that are built
 
-# Classes, and no functions: a name below a module of these could be any function that the module imports.
-_CLASSES = re.compile(
-    r"(torch\.nn|torch\.optim|torch\.optim\.lr_scheduler|monai\.networks\.nets|segmentation_models_pytorch)\.[A-Z]\w*"
-)
 _TARGET = "_target_"
 _BESIDE = ("normalization", "document")  # parts of config.json that are no part of a config
 _MOST_CONTEXT, _MOST_MULTIPLE = 64, 1024  # larger ones would fill the memory
@@ -134,19 +128,12 @@ def _content(folder: Path) -> _Content:
 
 
 def _refuse_unknown(tree: Any, group: str) -> None:
-    known = _known(group)
     for place, target in _targets(tree, group):
-        if not isinstance(target, str) or not (target in known or _CLASSES.fullmatch(target)):
+        if not isinstance(target, str) or not is_allowed(target, group):
             raise LiverError(
                 f"{CONFIG}: {place}={target!r}: expected a {group} of lightning_liver, torch, MONAI or "
                 "segmentation_models_pytorch, since such a folder may come from anyone; format=onnx takes any network"
             )
-
-
-def _known(group: str) -> set[str]:
-    """Return the targets of our own yamls of a group."""
-    texts = [path.read_text() for path in (conf() / group).glob("**/*.yaml")]
-    return {target for text in texts for _, target in _targets(yaml.safe_load(text), group) if isinstance(target, str)}
 
 
 def _targets(tree: Any, place: str) -> Iterator[tuple[str, Any]]:

@@ -107,8 +107,8 @@ def read_run(
         return read_hub(run)
     if not files.config.is_file():
         raise LiverError(f"{option}={run}: not a run folder, it has no {NAMES.config}")
+    config = read_run_config(run, trust)
     try:
-        config = read_config(files.config, trust)
         network: nn.Module = build(config.model)
         multiple = math.lcm(config.inference.multiple, getattr(network, "multiple", 1))
         spacing_mm = config.data.get("spacing_mm")
@@ -152,6 +152,19 @@ def read_epochs(run: Path, trained: TrainedNetwork, count: int) -> list[TrainedN
             raise LiverError(f"{path}: the weights do not fit the run's model: {first_line(error)}") from error
         members.append(member)
     return members
+
+
+def read_run_config(run: Path, trust: Sequence[str]) -> DictConfig:
+    """Read the config of a run folder, to build from it; see config.read_config.
+
+    Raises:
+        LiverError: it is missing, damaged, or calls a resolver that is not ours.
+    """
+    path = RunFolder(run).config
+    try:
+        return read_config(path, trust)
+    except (OSError, OmegaConfBaseException, YAMLError, AttributeError, ValueError, RecursionError) as error:
+        raise LiverError(f"{path}: not the config of a training run ({first_line(error)})") from error
 
 
 def trusted(cfg: DictConfig) -> tuple[str, ...]:

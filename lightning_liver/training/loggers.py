@@ -83,7 +83,13 @@ def _logger(node: DictConfig, run: LoggedRun) -> Logger:
     made: Any = build(node)
     if not callable(made):
         raise LiverError(f"{node._get_full_key('')}: expected a logger with _target_ and _partial_: true; correct it")
-    return made(run=run) if "run" in signature(made).parameters else made(save_dir=run.folder)
+    if "run" in signature(made).parameters:
+        return made(run=run)
+    logger = made(save_dir=run.folder)
+    place = getattr(logger, "log_dir", None)
+    if place and not Path(place).resolve().is_relative_to(run.folder.resolve()):
+        raise LiverError(f"{node._get_full_key('')}: expected a folder in {run.folder}, not {place}; correct its name")
+    return logger
 
 
 def wandb(*, project: str, group: str | None, offline: bool, run: LoggedRun) -> WandbLogger:

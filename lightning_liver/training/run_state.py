@@ -12,7 +12,7 @@ from filelock import Timeout
 
 from lightning_liver.config import budget_of
 from lightning_liver.errors import LiverError, Pruned, Unfinished
-from lightning_liver.files import clear_partials, held_lock, write_whole
+from lightning_liver.files import clear_partials, held_lock, refuse_links, write_whole
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.tables import write_json_whole
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
@@ -130,7 +130,9 @@ def locked(folder: Path) -> Iterator[RunState]:
 
     Raises:
         Unfinished: another process runs in it.
+        LiverError: a link in it leads out of it.
     """
+    refuse_links(folder)
     try:
         files = RunFolder(folder)
         with held_lock(files.lock, timeout_s=_PATIENCE_S):

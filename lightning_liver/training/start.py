@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
 from lightning_liver.build import build, prepared
-from lightning_liver.config import cache_of, read_config
+from lightning_liver.config import cache_of
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
 from lightning_liver.data.sampling import Companion, Pools
 from lightning_liver.data.sources import unlabelled
@@ -28,6 +28,7 @@ from lightning_liver.finetune.strategy import Groups, Scratch, Strategy
 from lightning_liver.finetune.terms.base import Start, Term
 from lightning_liver.finetune.transfer import Transfer, plan
 from lightning_liver.run_folder import RunFolder
+from lightning_liver.runs.trained import read_run_config
 from lightning_liver.training.callbacks import EpochSeeds
 from lightning_liver.training.domain_statistics import target_statistics
 from lightning_liver.training.forgetting import source_run
@@ -135,7 +136,7 @@ def source_slices(strategy: Strategy, cfg: DictConfig, options: SliceOptions, tr
     if not strategy.names_of_terms("needs_source_data"):
         return None
     files = RunFolder(source_run(str(strategy.source_data)))
-    data = DictConfig(OmegaConf.merge(read_config(files.config, trust).data, {"spacing_mm": cfg.spacing_mm}))
+    data = DictConfig(OmegaConf.merge(read_run_config(files.path, trust).data, {"spacing_mm": cfg.spacing_mm}))
     store = prepared(data)
     pools = Pools.of([store.cases[name] for name in Split.read(files.split).train])
     return Companion(store, pools, options.sampling)

@@ -47,6 +47,9 @@ def test_optimizer_scheduler_and_trainer_of_an_earlier_run_are_rebuilt(config: D
 
 def test_phantoms_of_an_earlier_run_are_made_again(config: DictConfig, tmp_path: Path) -> None:
     config.data.root, config.data.cases, config.data.matrix, config.data.workers = str(tmp_path), 1, 32, 0
+    with pytest.raises(LiverError, match="expected a folder in the cache"):
+        build(config.data.source)
+    config.data.source.confined = False  # as trust=[data.store] reads it
     assert len(build(config.data.source)) == 1
 
 

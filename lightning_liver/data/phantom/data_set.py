@@ -37,7 +37,7 @@ from lightning_liver.data.phantom.canvas import Array, Labels
 from lightning_liver.data.phantom.domain import AS_MEASURED, NOISE_HU, Domain
 from lightning_liver.data.sources import Case
 from lightning_liver.errors import LiverError
-from lightning_liver.files import clear_partials, held_lock, write_whole
+from lightning_liver.files import clear_partials, held_lock, refuse_elsewhere, write_whole
 from lightning_liver.machine import cores, process_pool
 from lightning_liver.types.options import check, number, whole_number
 from lightning_liver.volume import Volume, from_canonical
@@ -61,6 +61,7 @@ def cases(
     noise_hu: Sequence[float] | None = None,
     slice_mm: float | None = None,
     version: int = 1,
+    confined: bool = False,
 ) -> list[Case]:
     """Return cases 0 to count - 1 of a folder, after drawing those that are missing.
 
@@ -71,6 +72,7 @@ def cases(
         phase, noise_hu, slice_mm: of the Domain, fixed for a folder.
         version: of the drawing, fixed for a folder: 2, or 1 as in earlier studies.
         workers: processes that draw; None is one per core, 0 draws in this one.
+        confined: refuse a folder that is neither in the cache nor a phantom's: the options are of a run folder.
 
     Raises:
         LiverError: a number out of range; a folder with other scans or another phantom, or that cannot be written.
@@ -89,6 +91,8 @@ def cases(
     drawing: dict[str, Any] = {"seed": seed, "matrix": matrix, "tumour_fraction": tumour_fraction}
     root = Path(root).expanduser()
     wanted = [_case(root, case) for case in range(count)]
+    if confined:
+        refuse_elsewhere("data.root", root, root / _MARKER)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with held_lock(root / ".phantom.lock"):
