@@ -12,7 +12,6 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
-from yaml import YAMLError
 
 from lightning_liver.build import build
 from lightning_liver.config import read_config
@@ -24,9 +23,10 @@ from lightning_liver.inference.decision import post_process_of, read_decision, t
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.inference.thresholds import HALF, Thresholds
+from lightning_liver.readers import parsing
 from lightning_liver.run_folder import NAMES, RunFolder
 from lightning_liver.runs.hub import is_hub, read_hub
-from lightning_liver.types.options import check
+from lightning_liver.types.options import Positive, check
 
 Weights = Literal["best", "pretrained"]
 Domain = Literal["training", "target"]
@@ -107,13 +107,11 @@ def read_run(
         return read_hub(run)
     if not files.config.is_file():
         raise LiverError(f"{option}={run}: not a run folder, it has no {NAMES.config}")
-    try:
+    with parsing(files.config, also=(OmegaConfBaseException,)):
         config = read_config(files.config, trust)
         network: nn.Module = build(config.model)
         multiple = math.lcm(config.inference.multiple, getattr(network, "multiple", 1))
-        spacing_mm = config.data.get("spacing_mm")
-    except (OmegaConfBaseException, YAMLError, AttributeError, ValueError) as error:
-        raise LiverError(f"{files.config}: not the config of a training run ({first_line(error)})") from error
+        spacing_mm = check("data.spacing_mm", config.data.get("spacing_mm"), Positive | None)
     checkpoint = read_checkpoint(files.best)
     state = network_weights(checkpoint["state_dict"]) if weights == "best" else _loaded(files.pretrained)
     try:
