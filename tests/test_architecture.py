@@ -88,7 +88,11 @@ def test_files_of_runs_and_stores_are_read_by_readers_alone() -> None:
 
 
 def test_tensors_are_read_where_damage_is_named() -> None:
-    known = {"runs/checkpoints.py", "finetune/source.py", "formats/bundle.py"}  # the last one reads what was just exported
+    known = {
+        "runs/checkpoints.py",
+        "finetune/source.py",
+        "formats/bundle.py",
+    }
     found = {path.relative_to(PACKAGE).as_posix() for path in MODULES if "torch.load(" in path.read_text()}
     assert found == known
 

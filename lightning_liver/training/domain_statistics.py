@@ -18,7 +18,8 @@ from lightning_liver.files import replacing, write_whole
 from lightning_liver.finetune.statistics import Statistics, estimate, norms, statistics_of, use_statistics
 from lightning_liver.readers import read_text
 from lightning_liver.run_folder import RunFolder
-from lightning_liver.runs.trained import STATISTICS, Domain, DomainStatistics, network_weights, read_checkpoint
+from lightning_liver.runs.checkpoints import load_weights, read_checkpoint
+from lightning_liver.runs.trained import STATISTICS, Domain, DomainStatistics, network_weights
 from lightning_liver.training.task import SegmentationTask
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ def remember_target(
         root: finetune.target_root.
     """
     network = deepcopy(task.network)
-    network.load_state_dict(network_weights(read_checkpoint(files.best)["state_dict"]))
+    load_weights(network, network_weights(read_checkpoint(files.best)["state_dict"]), files.best)
     if not norms(network):
         _say(files, "none, the network has no batch normalisation: both domains are treated alike")
         return
