@@ -9,6 +9,7 @@ from lightning_liver.errors import LiverError, first_line
 from lightning_liver.tables import write_csv
 
 _COLUMNS = ("case", "z")
+_DIGITS = 9  # of a slice number; Python refuses to parse thousands
 
 
 def write_labelled_slices(path: Path, slices: Iterable[tuple[str, int]]) -> None:
@@ -37,7 +38,7 @@ def read_labelled_slices(path: Path, records: Sequence[CaseRecord]) -> Mapping[s
         case, z = (str(line.get(column) or "").strip() for column in _COLUMNS)
         if case not in depths:
             raise LiverError(f"data.labelled_slices={path}: line {number} names case {case!r}, which does not train")
-        if not z.isdecimal() or int(z) >= depths[case]:
+        if not z.isdecimal() or len(z) > _DIGITS or int(z) >= depths[case]:
             raise LiverError(
                 f"data.labelled_slices={path}: line {number}: expected z from 0 to {depths[case] - 1}, not {z!r}"
             )

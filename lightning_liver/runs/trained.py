@@ -146,10 +146,7 @@ def read_epochs(run: Path, trained: TrainedNetwork, count: int) -> list[TrainedN
     members = []
     for path in files[-count:]:
         member = replace(trained, network=deepcopy(trained.network))
-        try:
-            member.network.load_state_dict(network_weights(read_checkpoint(path)["state_dict"]))
-        except RuntimeError as error:
-            raise LiverError(f"{path}: the weights do not fit the run's model: {first_line(error)}") from error
+        load_weights(member.network, network_weights(read_checkpoint(path)["state_dict"]), path)
         members.append(member)
     return members
 
