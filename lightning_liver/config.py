@@ -15,10 +15,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 from omegaconf.grammar_parser import parse
 
 from lightning_liver.errors import LiverError
 from lightning_liver.machine import cache_folder
+from lightning_liver.readers import parse_yaml, parsing, read_text
 
 # What an option is for; every other one changes what a run learns. An entry stands for the options below it, too.
 COMMAND = ("resume", "results", "report", "estimate", "trial", "trust")  # what the command does beside the run
@@ -191,34 +193,35 @@ def read_config(path: Path, trust: Sequence[str] = ()) -> DictConfig:
             prepared scans be written anywhere.
 
     Raises:
-        OSError, yaml.YAMLError, OmegaConfBaseException, ValueError: the file is missing or not a config.
-        LiverError: a value calls a resolver that is not ours, such as oc.env, or points to a part that is built.
+        LiverError: the file is missing or not a config, or a value calls a resolver that is not ours, such as oc.env,
+            or points to a part that is built.
     """
-    config = OmegaConf.create(_guarded(read_options(path), path, frozenset(trust)))
-    for node in _pointers(config):
-        if _names_target(node._maybe_dereference_node(throw_on_resolution_failure=False)):
-            raise LiverError(
-                f"{path}: {node._get_full_key('')}: expected a value, not the part of another group, since a run "
-                "folder may come from a stranger; write the part itself"
-            )
-    return config
+    with parsing(path, also=(OmegaConfBaseException,)):
+        config = OmegaConf.create(_guarded(read_options(path), path, frozenset(trust)))
+        for node in _pointers(config):
+            if _names_target(node._maybe_dereference_node(throw_on_resolution_failure=False)):
+                raise LiverError(
+                    f"{path}: {node._get_full_key('')}: expected a value, not the part of another group, since a run "
+                    "folder may come from a stranger; write the part itself"
+                )
+        return config
 
 
 def read_options(path: Path) -> dict[str, Any]:
     """Read the config that a run saved as plain containers, to compare it; read_config is for building from it.
 
     Raises:
-        OSError, yaml.YAMLError, OmegaConfBaseException, ValueError: the file is missing or not a config.
+        LiverError: the file is missing or not a config.
     """
-    saved = OmegaConf.load(path)
-    if not isinstance(saved, DictConfig):
-        raise ValueError("a mapping is needed")
-    plain: Any = OmegaConf.to_container(saved)
-    present = renamed(plain)
-    if present.get("trainer"):
-        later = {name.partition(".")[2]: value for name, value in FIRST_VALUES.items() if name.startswith("trainer.")}
-        present["trainer"] = later | present["trainer"]
-    return present
+    with parsing(path, also=(OmegaConfBaseException,)):
+        # OmegaConf's numbers: 1e-4 is one
+        present = renamed(
+            parse_yaml(read_text(path), path, load=lambda text: OmegaConf.to_container(OmegaConf.create(text)))
+        )
+        if present.get("trainer"):
+            later = {name.partition(".")[2]: v for name, v in FIRST_VALUES.items() if name.startswith("trainer.")}
+            present["trainer"] = later | present["trainer"]
+        return present
 
 
 def is_library(target: str) -> bool:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
-
+_OF_WORKER, _IN_TRACEBACK = "Caught LiverError in DataLoader worker", "lightning_liver.errors.LiverError: "
 _COMPARISONS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
@@ -18,6 +18,11 @@ class LiverError(Exception):
 
     The message says what was wrong, what was seen and what to do.
     """
+
+    def __init__(self, message: object = "") -> None:
+        # PyTorch hands on the error of a loading process as one whose message is a traceback that ends in the message
+        text = str(message)
+        super().__init__(text.rpartition(_IN_TRACEBACK)[2].strip() if text.startswith(_OF_WORKER) else text)
 
 
 class LiverWarning(UserWarning):

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from warnings import warn
 
 from filelock import FileLock
 
-from lightning_liver.errors import LiverError, LiverWarning, system_error
+from lightning_liver.errors import LiverError, LiverWarning, first_line, system_error
 from lightning_liver.machine import cache_folder
 
 if sys.platform != "win32":
@@ -119,6 +120,16 @@ def held_lock(path: Path, *, timeout_s: float = -1) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def fault_of_zip(path: Path) -> str | None:
+    """Return what is wrong with a zip archive, as of torch.save, whose checksums torch.load does not compare."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()
+    except Exception as error:  # a damaged archive raises whatever its bytes spell
+        return first_line(error)
+    return None if wrong is None else f"the checksum of {wrong} is wrong"
 
 
 def is_held(lock: Path) -> bool:

@@ -4,13 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from lightning_liver.active.pool import Candidate
-from lightning_liver.errors import LiverError, first_line
+from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
+from lightning_liver.readers import parsing, read_json
 
 VERSION = 1
 FILE = "active.json"
@@ -77,14 +77,13 @@ def read_state(folder: Path, config: str) -> LoopState:
     path = folder / FILE
     if not path.exists():
         return LoopState(config)
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    cure = "give another workspace="
+    content = read_json(path, cure)
+    with parsing(path, cure):
         version = content["version"]
         if version != VERSION:
-            raise LiverError(f"{path}: expected version {VERSION}, found {version}; give another workspace=")
+            raise LiverError(f"{path}: expected version {VERSION}, found {version}; {cure}")
         state = TypeAdapter(LoopState).validate_python(content)
-    except (OSError, UnicodeDecodeError, ValueError, TypeError, KeyError, RecursionError, ValidationError) as error:
-        raise LiverError(f"{path} is damaged ({first_line(error)}); give another workspace=") from error
     if state.config != config:
         raise LiverError(f"{folder} holds a loop with another config; give another workspace=")
     return state

@@ -3,11 +3,6 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any
-
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from lightning_liver.apps.console import forgiving_streams
 from lightning_liver.apps.main import EXPECTED, Job, command, stop, with_home
@@ -15,6 +10,7 @@ from lightning_liver.config import BUDGET, typed
 from lightning_liver.errors import LiverError
 from lightning_liver.help.changes import told_once
 from lightning_liver.help.screen import FLAGS
+from lightning_liver.readers import parsing, read_yaml
 from lightning_liver.run_folder import NAMES, RunFolder
 
 _PLACES = ("data.root", "data.store", "data.table")  # scans may be moved while a run waits
@@ -41,13 +37,13 @@ def main() -> None:
         folder = _run_folder(resumed[-1])
         others = [argument for argument in given if not argument.startswith("resume=")]
         _refuse_changes(others)
+        here = typed(str(folder))
+        # the folder's own .hydra stays as it is
+        own = [f"resume={here}", f"hydra.run.dir={here}", "hydra.output_subdir=null"]
+        sys.argv[1:] = [*map(_as_of_another_folder, others), *own]
+        _change_to_start_folder(folder)
     except LiverError as error:
         stop(error)
-    here = typed(str(folder))
-    # the folder's own .hydra stays as it is
-    own = [f"resume={here}", f"hydra.run.dir={here}", "hydra.output_subdir=null"]
-    sys.argv[1:] = [*map(_as_of_another_folder, others), *own]
-    _change_to_start_folder(folder)
     return _resume()
 
 
@@ -99,13 +95,12 @@ def _as_of_another_folder(argument: str) -> str:
 
 def _change_to_start_folder(folder: Path) -> None:
     """Change to the folder in which the run began, if it still exists: relative paths in the config start there."""
-    try:  # as it is written: nothing of the file is resolved, which may be a stranger's
-        saved: Any = OmegaConf.to_container(OmegaConf.load(RunFolder(folder).hydra_config))
-        began = Path(saved["hydra"]["runtime"]["cwd"])
-    except (OSError, YAMLError, OmegaConfBaseException, KeyError, TypeError, ValueError):
-        return
-    if began.is_dir():
-        os.chdir(began)
+    saved = RunFolder(folder).hydra_config
+    whole = read_yaml(saved) if saved.exists() else {}
+    with parsing(saved):
+        began = ((whole.get("hydra") or {}).get("runtime") or {}).get("cwd")
+        if began and Path(began).is_dir():
+            os.chdir(began)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Tables of a batch of predicted scans: summary.csv with a row a scan, lesions.csv with a row a lesion."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -10,10 +9,12 @@ from lightning_liver.errors import LiverError
 from lightning_liver.imageio.scans import Scan
 from lightning_liver.metrics.lesion_places import LesionPlace
 from lightning_liver.metrics.volumetry import Volumetry
+from lightning_liver.readers import parsing, read_rows
 from lightning_liver.run_folder import NAMES
 from lightning_liver.tables import write_csv
 
 SUMMARY, LESIONS = "summary.csv", NAMES.lesions.name
+_CURE = "remove it, which forgets the scans in it, or give another output"
 PREDICTED, FAILED = "predicted", "failed"
 
 _FACTS = ("case", "status", "patient_id", "date", "series", "series_uid")
@@ -31,7 +32,8 @@ class Batch:
 
     def __init__(self, output: Path, model: str) -> None:
         self.output, self.model = output, model
-        self.scans = {row["case"]: _present(row) for row in _read(output / SUMMARY)}
+        with parsing(output / SUMMARY, _CURE):
+            self.scans = {row["case"]: _present(row) for row in _read(output / SUMMARY)}
         self.lesions: dict[str, list[dict[str, Any]]] = {}
         for row in _read(output / LESIONS):
             self.lesions.setdefault(row["case"], []).append(row)
@@ -80,8 +82,7 @@ class Batch:
 def _read(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [dict(row) for row in csv.DictReader(file) if row.get("case")]
+    return [row for row in read_rows(path, ("case",), _CURE) if row["case"]]
 
 
 def _present(row: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from lightning_liver.inference.tta import flips_for
 from lightning_liver.inference.uncertainty import Kind, check_uncertainty, has_dropout
 from lightning_liver.report.cases import draw_cases, run_figures, write_scores
 from lightning_liver.run_folder import RunFolder
-from lightning_liver.runs.trained import DomainStatistics, decision_of, read_checkpoint, read_run, tested_cases, trusted
+from lightning_liver.runs.checkpoints import read_checkpoint
+from lightning_liver.runs.trained import DomainStatistics, decision_of, read_run, tested_cases, trusted
 from lightning_liver.tables import or_none, write_json_whole
 from lightning_liver.training.case_callbacks import Calibration, UncertaintyAgainstMistakes
 from lightning_liver.training.domain_statistics import StatisticsByDomain

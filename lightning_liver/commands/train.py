@@ -2,7 +2,6 @@
 
 import logging
 import shlex
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +21,7 @@ from lightning_liver.inference.decision import write_decision
 from lightning_liver.report.cases import result_table, run_figures, write_cases
 from lightning_liver.report.numbers import number_text
 from lightning_liver.run_folder import RunFolder
+from lightning_liver.runs.checkpoints import read_training
 from lightning_liver.runs.listing import is_listed
 from lightning_liver.runs.timing import Timing, read_timing, write_timing
 from lightning_liver.runs.trained import read_run_config, trusted
@@ -125,15 +125,12 @@ def _fit(run: TrainingRun, state: RunState, prepare_s: float) -> Timing:
 
     Raises:
         SystemExit: the user stopped it.
-        LiverError: the last checkpoint cannot be read.
+        LiverError: the last checkpoint is damaged.
     """
-    last = state.files.last
     state.reopen()
     if state.is_fitted:
         return read_timing(state.folder)
     watch = Stopwatch()
-    if last.exists() and not zipfile.is_zipfile(last):
-        raise LiverError(f"{last} is damaged: copy it again, or delete it to train from the beginning")
     if run.strategy.trains:
         _train_on(run, state)
     else:
@@ -149,7 +146,7 @@ def _fit(run: TrainingRun, state: RunState, prepare_s: float) -> Timing:
 def _train_on(run: TrainingRun, state: RunState) -> None:
     last = state.files.last
     if last.exists():
-        saved = run.trainer.strategy.load_checkpoint(last, weights_only=True)
+        saved = read_training(last, run.task)
         log.info(f"Continuing after epoch {saved['epoch'] + 1}, step {saved['global_step']}")
     run.trainer.fit(run.task, run.data, ckpt_path=last if last.exists() else None, weights_only=True)
 
@@ -186,7 +183,8 @@ def _validate(run: TrainingRun, folder: Path, trust: Sequence[str]) -> Metrics:
     files = RunFolder(folder)
     keep_weights(run.trainer)
     _remember_target(run, files)
-    progress = run.trainer.strategy.load_checkpoint(files.last, weights_only=True)
+    progress = read_training(files.last, run.task)
+    read_training(files.best, run.task)
     forgotten = forgetting(run.strategy, run.task, files.best, run.options, trust)
     [logged] = run.trainer.validate(run.task, run.data, ckpt_path=files.best, weights_only=True, verbose=False)
     tuning = run.measures.tuning

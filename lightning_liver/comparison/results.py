@@ -24,6 +24,7 @@ from lightning_liver.config import renamed
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
 from lightning_liver.metrics.intervals import patient_means
+from lightning_liver.readers import parsing, read_table
 from lightning_liver.run_folder import NAMES
 from lightning_liver.runs.scores import VOXELS
 from lightning_liver.runs.settings import learnt
@@ -36,7 +37,6 @@ _HEAD = ("run", "configuration", "seed", "fold", "epochs", "steps", "seconds", "
 _LOSS, _LESION, _CASES = "loss/", "lesion/", "cases"  # columns after the cases are settings
 _VOXELS = "_voxels"  # of a case: true, predicted and common
 _DECIMALS = 6
-_LONGEST_CELL = 2**31 - 1  # room for thousands of cases
 
 
 def gather(places: Iterable[Path]) -> list[Run]:
@@ -106,25 +106,20 @@ def read_results(path: Path) -> list[Run]:
     Raises:
         LiverError: the file is damaged, or not written by liver-compare.
     """
-    csv.field_size_limit(_LONGEST_CELL)
+    cure = (
+        f"correct the line, restore the committed file (git checkout -- {path}), or delete it and write it from the "
+        "run folders again with liver-compare --write"
+    )
+    header, rows = read_table(path, (*_HEAD, _CASES), cure)
+    with parsing(path, cure, line=1):
+        _check(header)
     runs: dict[str, Run] = {}
-    line = 1
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            _check(header)
-            for cells in reader:
-                line = reader.line_num
-                run = _run(header, cells)
-                if run.name in runs:
-                    raise ValueError(f"the run {run.name} is listed twice")
-                runs[run.name] = run
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
-        raise LiverError(
-            f"{path}, line {line}: not what liver-compare --write writes: {error}; correct the line, restore the "
-            f"committed file (git checkout -- {path}), or delete it and write it from the run folders again"
-        ) from error
+    for line, cells in rows:
+        with parsing(path, cure, line=line):
+            run = _run(header, cells)
+            if run.name in runs:
+                raise ValueError(f"the run {run.name} is listed twice")
+            runs[run.name] = run
     return list(runs.values())
 
 
@@ -159,16 +154,14 @@ def _cell(value: object) -> str:
 
 
 def _check(header: Sequence[str]) -> None:
-    if missing := [name for name in (*_HEAD, _CASES) if name not in header]:
-        raise ValueError(f"no column {', '.join(missing)}")
+    if not header:
+        raise ValueError("the file is empty")
     before = header[: header.index(_CASES)]
     if unknown := [name for name in before if name not in _HEAD and not name.startswith((_LOSS, _LESION))]:
         raise ValueError(f"unknown column {', '.join(unknown)} before {_CASES}")
 
 
 def _run(header: Sequence[str], cells: Sequence[str]) -> Run:
-    if len(cells) != len(header):
-        raise ValueError(f"{len(cells)} cells under {len(header)} columns")
     last = header.index(_CASES)
     row = dict(zip(header[: last + 1], cells, strict=False))
     options = zip(header[last + 1 :], cells[last + 1 :], strict=True)

@@ -16,7 +16,16 @@ from jaxtyping import Int16, Int64, UInt8
 
 from lightning_liver.data.resample import grid_shape, resample_hu, resample_labels
 from lightning_liver.data.sources import Case
-from lightning_liver.data.store import FORMAT, HU_BINS, HU_RANGE, CaseRecord, SliceWriter, hu_histogram, replace_case
+from lightning_liver.data.store import (
+    FORMAT,
+    HU_BINS,
+    HU_RANGE,
+    CaseRecord,
+    SliceWriter,
+    checksum,
+    hu_histogram,
+    replace_case,
+)
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.imageio.hu_values import doubtful_values
 from lightning_liver.imageio.label_values import LITS, LabelValues
@@ -128,6 +137,7 @@ def _write(
         has_tumour=has_tumour,
         hu_counts=hu_counts.tolist(),
         fingerprint=made_from,
+        checksums={path.name: checksum(path) for path in sorted(staged.glob("*.b2nd"))},
         part=case.part,
         patient_known=case.patient_known,
     )

@@ -1,14 +1,15 @@
 """Tables of labelled slices, for training on some slices of a case."""
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lightning_liver.data.store import CaseRecord
-from lightning_liver.errors import LiverError, first_line
+from lightning_liver.errors import LiverError
+from lightning_liver.readers import read_table
 from lightning_liver.tables import write_csv
 
 _COLUMNS = ("case", "z")
+_DIGITS = 9  # of a slice number; Python refuses to parse thousands
 
 
 def write_labelled_slices(path: Path, slices: Iterable[tuple[str, int]]) -> None:
@@ -27,17 +28,12 @@ def read_labelled_slices(path: Path, records: Sequence[CaseRecord]) -> Mapping[s
     """
     depths = {record.name: record.shape[0] for record in records}
     found: dict[str, set[int]] = {}
-    try:
-        lines = list(csv.DictReader(path.expanduser().read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LiverError(
-            f"data.labelled_slices={path}: expected a CSV; it cannot be read ({first_line(error)})"
-        ) from error
-    for number, line in enumerate(lines, start=2):
-        case, z = (str(line.get(column) or "").strip() for column in _COLUMNS)
+    header, rows = read_table(path.expanduser(), _COLUMNS)
+    for number, cells in rows:
+        case, z = (cells[header.index(column)].strip() for column in _COLUMNS)
         if case not in depths:
             raise LiverError(f"data.labelled_slices={path}: line {number} names case {case!r}, which does not train")
-        if not z.isdecimal() or int(z) >= depths[case]:
+        if not z.isdecimal() or len(z) > _DIGITS or int(z) >= depths[case]:
             raise LiverError(
                 f"data.labelled_slices={path}: line {number}: expected z from 0 to {depths[case] - 1}, not {z!r}"
             )

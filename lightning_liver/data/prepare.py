@@ -4,11 +4,12 @@ import logging
 import shutil
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from lightning_liver.data.store import (
     CaseRecord,
     RefusedCase,
     Store,
+    fault_of,
     forget_open_arrays,
     read_record,
     write_manifest,
@@ -101,7 +103,8 @@ def prepare(
         raise LiverError(f"{folder}: cannot be written ({error.strerror}); set data.store to another folder") from error
     _report(outcomes, skip_bad)
     refused = tuple(RefusedCase(o.case.name, o.case.patient, first_line(o.error)) for o in outcomes if o.error)
-    return Store(folder, {o.record.name: o.record for o in outcomes if o.record is not None}, refused)
+    prepared = {o.record.name: o.record for o in outcomes if o.record is not None}
+    return Store(folder, prepared, refused, partial(_heal, {case.name: case for case in cases}, folder, making))
 
 
 def folder_of(store: Path, spacing_mm: float | None) -> Path:
@@ -121,6 +124,33 @@ def _bring_up_to_date(cases: Sequence[Case], folder: Path, making: Making, worke
         forget_open_arrays()
     order = {case.name: position for position, case in enumerate(cases)}
     return sorted(outcomes, key=lambda outcome: order[outcome.case.name])
+
+
+def _heal(cases: Mapping[str, Case], folder: Path, making: Making, record: CaseRecord, fault: str) -> None:
+    """Prepare a damaged case anew, unless another process just did.
+
+    Raises:
+        LiverError: its scan is missing, unreadable or another one by now.
+    """
+    case = cases[record.name]
+    try:
+        with _lock(folder):
+            forget_open_arrays()
+            found = read_record(folder, case.name)
+            if found and found.fingerprint == record.fingerprint and fault_of(folder, found) is None:
+                return
+            if fingerprint(case, *making) != record.fingerprint:
+                raise LiverError(f"{case.volume}: the scan has changed")
+            log.warning(f"{fault}: case {case.name} is damaged and is prepared anew from {case.volume}")
+            made = prepare_case(case, folder, *making)
+            if again := fault_of(folder, made):
+                raise LiverError(f"{again} right after it was written: the disk or the memory may be broken")
+    except (LiverError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise LiverError(
+            f"{fault}: case {case.name} is damaged and cannot be prepared anew from {case.volume} ({reason}); bring "
+            "its files back and run liver-prepare verify=true with the same data options"
+        ) from error
 
 
 @contextmanager

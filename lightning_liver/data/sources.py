@@ -1,7 +1,6 @@
 """Cases of public data sets, found by their folder layouts. Nothing is ever written below a root."""
 
 import csv
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from warnings import warn
 
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.files import visible_files
+from lightning_liver.readers import parsing, read_json
 
 _LITS_LAYOUT = (
     "volume-N.nii and segmentation-N.nii (or .nii.gz) in any folders below it, as Kaggle and CodaLab have them"
@@ -243,14 +243,11 @@ def _repeats(root: Path, volumes: Numbered, masks: Numbered, listed: Mapping[str
 
 def _check_dataset_json(path: Path, *, own_labels: bool) -> set[int]:
     """Check the labels of a dataset.json and return the numbers of its training scans."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+    cure = f"download it again; data.root needs {_MSD_LAYOUT}"
+    content = read_json(path, cure)
+    with parsing(path, cure):
         labels = {int(number): str(name).lower() for number, name in content["labels"].items()}
         pairs = [(_number(pair["image"]), _number(pair["label"])) for pair in content["training"]]
-    except OSError as error:
-        raise LiverError(f"{path}: cannot be read ({error.strerror}); data.root needs {_MSD_LAYOUT}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LiverError(f"{path}: expected a Decathlon dataset.json ({error!r}); download it again") from None
     if labels != _MSD_LABELS and not own_labels:
         raise LiverError(
             f"{path}: expected labels {_MSD_LABELS}, found {labels}; say which are which, as in "

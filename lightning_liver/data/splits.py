@@ -1,6 +1,5 @@
 """Splits of cases for training, validation and testing, by patient, so that no patient is in two parts."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -9,6 +8,7 @@ from pathlib import Path
 from pydantic import validate_call
 
 from lightning_liver.errors import LiverError
+from lightning_liver.readers import parsing, read_json
 
 PARTS = ("train", "val", "test")
 
@@ -28,8 +28,16 @@ class Split:
 
     @staticmethod
     def read(path: Path) -> "Split":
-        """Read a run's split.json."""
-        return Split(**{part: tuple(names) for part, names in json.loads(path.read_text()).items()})
+        """Read a run's split.json.
+
+        Raises:
+            LiverError: it is missing or damaged.
+        """
+        content = read_json(path)
+        with parsing(path):
+            if set(content) != set(PARTS) or not all(isinstance(names, list) for names in content.values()):
+                raise ValueError(f"lists of cases are expected as {', '.join(PARTS)}")
+            return Split(**{part: tuple(map(str, names)) for part, names in content.items()})
 
 
 @validate_call

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_liver.errors import LiverError, first_line
+from lightning_liver.files import fault_of_zip
 from lightning_liver.run_folder import NAMES, RunFolder
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> Any:
+    if _is_zip(path) and (fault := fault_of_zip(path)):
+        raise LiverError(_damaged(path, f" ({fault})"))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice to developers; what matters is an error
@@ -93,9 +96,18 @@ def _why_not(path: Path, error: Exception) -> str:
             "that no file can execute code. If you trust whom it is from, load it where it was made, and write the "
             "tensors alone: torch.save(network.state_dict(), 'weights.pt')"
         )
+    return _damaged(path)
+
+
+def _damaged(path: Path, fault: str = "") -> str:
+    zipped = ", a zip archive" if _is_zip(path) else ""
+    size = f"{path.stat().st_size} bytes{zipped}"
+    return f"{path} ({size}) is damaged, or no checkpoint{fault}: copy it again, or give {WANTED}"
+
+
+def _is_zip(path: Path) -> bool:
     with path.open("rb") as file:
-        zipped = ", a zip archive" if file.read(4) == b"PK\3\4" else ""
-    return f"{path} ({path.stat().st_size} bytes{zipped}) is damaged, or no checkpoint: copy it again, or give {WANTED}"
+        return file.read(4) == b"PK\3\4"
 
 
 def _innermost(saved: Any) -> Any:

@@ -12,6 +12,7 @@ from lightning_liver.errors import LiverError, explain
 from lightning_liver.files import write_whole
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.inference.thresholds import HALF, Thresholds
+from lightning_liver.readers import read_json
 from lightning_liver.run_folder import NAMES, RunFolder
 from lightning_liver.types import STRUCTURES
 from lightning_liver.types.options import Probability, check
@@ -67,8 +68,9 @@ def read_decision(folder: Path) -> Decision | None:
     path = RunFolder(folder).decision
     if not path.exists():
         return None
+    content = read_json(path, "delete it, then the thresholds are one half")
     try:
-        decision: Decision = TypeAdapter(Decision).validate_json(path.read_bytes())
+        decision: Decision = TypeAdapter(Decision).validate_python(content)
         for name, thresholds in (("thresholds", decision["thresholds"]), ("tuned", decision["tuned"])):
             for structure in STRUCTURES:
                 _threshold(f"{name}.{structure}", thresholds.get(structure))

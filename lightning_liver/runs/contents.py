@@ -1,15 +1,12 @@
 """Contents of a run folder that a report shows; a run need not have all of them."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lightning_liver.data.splits import PARTS
-from lightning_liver.errors import LiverError
+from lightning_liver.readers import parsing, read_rows, read_text, read_yaml
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.scalars import Curve, read_curves
 from lightning_liver.runs.settings import Settings, read_settings
@@ -18,6 +15,8 @@ from lightning_liver.runs.timing import Timing, read_timing
 from lightning_liver.runs.warning_log import read_warnings
 
 Line = Mapping[str, str]
+
+_CURE = "remove it to have a report without it, or run again"
 
 _COLUMNS = {
     "cases": ("case", "patient", "structure", "dice"),
@@ -108,15 +107,7 @@ def read_lines(path: Path) -> tuple[Line, ...] | None:
     """
     if not path.exists():
         return None
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = csv.DictReader(file)
-            found = lines.fieldnames or _COLUMNS[path.stem]  # a run without test cases leaves an empty file
-            if missing := [name for name in _COLUMNS[path.stem] if name not in found]:
-                raise ValueError(f"no column {', '.join(missing)}")
-            return tuple(lines)
-    except (OSError, ValueError, csv.Error) as error:
-        raise _damaged(path, error) from error
+    return tuple(read_rows(path, _COLUMNS[path.stem], _CURE))  # a run without test cases leaves an empty file
 
 
 def number(text: str | None) -> float | None:
@@ -137,11 +128,11 @@ def mode_of(contents: Contents) -> str:
 def _hydra(folder: Path) -> dict[str, Any]:
     """Read Hydra's own part of the config; empty for a run that was not started by a command."""
     path = RunFolder(folder).hydra_config
-    text = _text(path)
-    try:
-        return dict(yaml.safe_load(text)["hydra"]) if text else {}
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
+    if not path.exists():
+        return {}
+    tree = read_yaml(path, _CURE)
+    with parsing(path, _CURE):
+        return dict(tree["hydra"])
 
 
 def _typed_folders(hydra: Mapping[str, Any]) -> list[str]:
@@ -153,20 +144,9 @@ def _split(path: Path) -> dict[str, list[str]] | None:
     content = json_of(path)
     if content is None:
         return None
-    try:
+    with parsing(path, _CURE):
         return {part: [str(name) for name in content[part]] for part in PARTS}
-    except (KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
 
 
 def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8") if path.exists() else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> LiverError:
-    return LiverError(
-        f"{path}: damaged ({type(error).__name__}: {error}). Remove it to have a report without it, or run again"
-    )
+    return read_text(path, _CURE) if path.exists() else None

@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightning_liver.config import COMMAND, compose, read_options
 from lightning_liver.run_folder import RunFolder
-from lightning_liver.runs.settings import flat
+from lightning_liver.runs.settings import flat, read_choices
 
 
 def differences(run: Path) -> dict[str, dict[str, list[Any]]] | None:
@@ -21,7 +21,7 @@ def differences(run: Path) -> dict[str, dict[str, list[Any]]] | None:
     saved, hydra = RunFolder(run).config, RunFolder(run).hydra_config
     if not (saved.is_file() and hydra.is_file()):
         return None
-    chosen: Any = OmegaConf.to_container(OmegaConf.load(hydra).hydra.runtime.choices)
+    chosen = read_choices(run)
     try:
         default = compose("train", [], return_hydra_config=True).hydra.runtime.choices
         changed = {

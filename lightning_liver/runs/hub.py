@@ -29,7 +29,9 @@ _BESIDE = ("normalization", "document")  # parts of config.json that are no part
 _MOST_CONTEXT, _MOST_MULTIPLE = 64, 1024  # larger ones would fill the memory
 
 
-class _Normalization(TypedDict):
+class StoredNormalization(TypedDict):
+    """Normalization of the input, as checkpoints and exported networks have it."""
+
     window_hu: Window
     context: Annotated[Natural, Field(le=_MOST_CONTEXT)]
     mean: Finite
@@ -57,7 +59,7 @@ class _Content(TypedDict):
     scheduler: dict[str, Any]
     data: _Data
     inference: _Inference
-    normalization: _Normalization
+    normalization: StoredNormalization
     document: dict[str, Any]
 
 

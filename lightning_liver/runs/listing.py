@@ -1,12 +1,11 @@
 """Runs of a study that need not be repeated: complete here, or listed in its results.csv."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning_liver.config import BUDGETS, budget_of
-from lightning_liver.errors import LiverError
+from lightning_liver.readers import parsing, read_rows
 from lightning_liver.run_folder import RunFolder
 
 
@@ -27,14 +26,10 @@ def is_listed(run: str, results: str | None, trainer: Any) -> bool:
     path = Path(results).expanduser() if results else None
     if path is None or not path.exists():
         return False
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return any(row["run"] == run and _is_long_enough(row, trainer) for row in csv.DictReader(file))
-    except (OSError, KeyError, ValueError, csv.Error) as error:  # ValueError: no UTF-8, or a budget that is no number
-        raise LiverError(
-            f"results={path}: expected a table of runs with a column `run` ({error}); write it again with "
-            "liver-compare --write, or set results=null to run everything"
-        ) from error
+    cure = "give a table of runs that liver-compare --write wrote, or set results=null to run everything"
+    rows = read_rows(path, ("run",), cure)
+    with parsing(path, cure):
+        return any(row["run"] == run and _is_long_enough(row, trainer) for row in rows)
 
 
 def _is_long_enough(row: Mapping[str, str], trainer: Any) -> bool:

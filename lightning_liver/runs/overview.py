@@ -1,6 +1,5 @@
 """Training runs in and below some folders, a line each: when, status, data, what differs, Dice."""
 
-import json
 import os
 import re
 from collections import Counter
@@ -172,8 +171,8 @@ def _when(folder: Path, *, is_complete: bool) -> datetime:
 
 def _environment(path: Path) -> Mapping[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return json_of(path) or {}
+    except LiverError:
         return {}
 
 

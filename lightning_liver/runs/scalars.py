@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lightning_liver.readers import parsing, read_rows
 from lightning_liver.run_folder import RunFolder
 
 _HEADER = ("step", "name", "value")
@@ -46,9 +47,9 @@ def _recorded(path: Path) -> dict[str, Curve]:
     if not path.exists():
         return {}
     curves: dict[str, dict[int, float]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["value"]:  # a run that was killed may have left a part of a row
+    with parsing(path):
+        for row in read_rows(path, _HEADER, ragged=True):  # a run that was killed may have left a part of a row
+            if row["value"]:
                 curves.setdefault(row["name"], {})[int(row["step"])] = float(row["value"])
     return {name: [Point(*each) for each in sorted(values.items())] for name, values in curves.items()}
 

@@ -1,17 +1,18 @@
 """Scores of a run's test cases, read from cases.csv and losses.csv."""
 
-import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from lightning_liver.errors import LiverError
 from lightning_liver.metrics.intervals import patient_means
+from lightning_liver.readers import parsing, read_rows
 from lightning_liver.run_folder import NAMES
 
 _DICE_DECIMALS = 6  # results.csv has so many: what is read from it equals what is read from the folders
 _LOSS_DIGITS = 6
+
+_CURE = f"remove {NAMES.metrics} beside it and run it again"
 
 VOXELS = ("true_voxels", "predicted_voxels", "common_voxels")
 
@@ -51,18 +52,9 @@ def read_losses(path: Path) -> dict[str, float]:
 
 
 def _read(path: Path, columns: Sequence[str], parse: Callable[[list[dict[str, str]]], _Read]) -> _Read:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = csv.DictReader(file)
-            found = lines.fieldnames or columns  # a run without test cases leaves an empty file
-            if missing := [name for name in columns if name not in found]:
-                raise ValueError(f"no column {', '.join(missing)}")
-            return parse(list(lines))
-    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
-        raise LiverError(
-            f"{path}: not the {path.stem} of a complete run ({error}). "
-            f"Remove {NAMES.metrics} beside it and run it again."
-        ) from error
+    rows = read_rows(path, columns, _CURE)  # a run without test cases leaves an empty file
+    with parsing(path, _CURE):
+        return parse(rows)
 
 
 def _cases(rows: Sequence[Mapping[str, str]]) -> tuple[ScoredCase, ...]:

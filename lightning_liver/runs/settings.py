@@ -7,14 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lightning_liver.config import SAME_CONFIGURATION, SCRATCH, is_first_value, is_one_of, renamed
-from lightning_liver.errors import LiverError
+from lightning_liver.readers import parse_yaml, parsing, read_text, read_yaml
 from lightning_liver.run_folder import RunFolder
 
 _CHOICE, _TARGET = "_choice_", "_target_"
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, in most builds of PyYAML
 _CHOICES = re.compile(r"^ {4}choices:\n((?: {6}.*\n)+)", re.MULTILINE)  # a tenth of the file that Hydra writes
 
 Settings = Mapping[str, object]
@@ -31,34 +28,39 @@ def read_settings(folder: Path) -> Settings:
     path = RunFolder(folder).config
     if not path.exists():
         return {}
-    try:
-        tree: Any = yaml.load(path.read_text(), _Loader)
-        choices = read_choices(folder)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LiverError(f"{path}: cannot be read. Remove the run's folder and run it again.\n{error}") from error
-    if not isinstance(tree, dict):
-        raise LiverError(f"{path}: not a config. Remove the run's folder and run it again.")
-    return flat(renamed(tree)) | {f"{name}.{_CHOICE}": choice for name, choice in choices.items() if tree.get(name)}
+    tree, choices = read_yaml(path), read_choices(folder)
+    with parsing(path):
+        return flat(renamed(tree)) | {f"{name}.{_CHOICE}": choice for name, choice in choices.items() if tree.get(name)}
 
 
 def read_choices(folder: Path) -> dict[str, str | None]:
     """Read which yaml a run chose of each group; empty if Hydra wrote no such file.
 
     Raises:
-        yaml.YAMLError, UnicodeDecodeError: the file is damaged.
+        LiverError: the file is damaged.
     """
-    try:
-        text = RunFolder(folder).hydra_config.read_text()
-        found = _CHOICES.search(text)
-        return dict(_parsed(found[1]) if found else yaml.load(text, _Loader)["hydra"]["runtime"]["choices"])
-    except (OSError, KeyError, TypeError):
+    path = RunFolder(folder).hydra_config
+    if not path.exists():
         return {}
+    text = read_text(path)
+    found = _CHOICES.search(text)
+    if found:
+        return dict(_parsed(found[1], path))
+    return {**_within(parse_yaml(text, path), path, "hydra", "runtime", "choices")}
+
+
+def _within(tree: Mapping[str, Any], path: Path, *names: str) -> Mapping[str, Any]:
+    """Return a mapping below some names; empty where one is missing."""
+    with parsing(path):
+        for name in names:
+            tree = tree.get(name) or {}
+        return {**tree}
 
 
 @lru_cache(maxsize=100)
-def _parsed(text: str) -> Mapping[str, str | None]:
+def _parsed(text: str, path: Path) -> Mapping[str, str | None]:
     """Parse choices; the runs of a sweep have the same ones."""
-    return dict(yaml.load(text, _Loader))
+    return parse_yaml(text, path)
 
 
 def learnt(settings: Settings) -> dict[str, object]:

@@ -1,13 +1,13 @@
 """Status of a run folder: complete, running, trial, pruned, failed, begun or empty, with reason and progress."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_liver.config import budget_of
-from lightning_liver.errors import LiverError, first_line
+from lightning_liver.errors import first_line
 from lightning_liver.files import is_held
+from lightning_liver.readers import read_json
 from lightning_liver.run_folder import RunFolder
 
 COMPLETE, RUNNING, PRUNED, FAILED = "complete", "running", "pruned", "failed"
@@ -57,17 +57,9 @@ def json_of(path: Path) -> dict[str, Any] | None:
     """Read the object in a JSON file of a run folder; None if the file is missing.
 
     Raises:
-        LiverError: the file cannot be read or holds something else.
+        LiverError: it is damaged.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise LiverError(f"{path}: cannot be read. Remove the run's folder and run it again.\n{error}") from error
-    if not isinstance(content, dict):
-        raise LiverError(f"{path}: not a JSON object. Remove the run's folder and run it again.")
-    return content
+    return read_json(path) if path.exists() else None
 
 
 def _progress(chosen: Mapping[str, Any]) -> str:

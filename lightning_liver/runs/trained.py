@@ -8,25 +8,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
-from yaml import YAMLError
 
 from lightning_liver.build import build
 from lightning_liver.config import read_config
-from lightning_liver.data.slices import KEPT_AS, Normalization
 from lightning_liver.data.splits import Split
-from lightning_liver.errors import LiverError, first_line
+from lightning_liver.errors import LiverError
 from lightning_liver.finetune.statistics import Statistics, use_statistics
 from lightning_liver.inference.decision import post_process_of, read_decision, thresholds_of
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.postprocess import PostProcess
 from lightning_liver.inference.thresholds import HALF, Thresholds
+from lightning_liver.readers import parsing
 from lightning_liver.run_folder import NAMES, RunFolder
+from lightning_liver.runs.checkpoints import load_weights, normalization_of, read_checkpoint, read_tensors
 from lightning_liver.runs.hub import is_hub, read_hub
-from lightning_liver.types.options import check
+from lightning_liver.types.options import Positive, check
 
 Weights = Literal["best", "pretrained"]
 Domain = Literal["training", "target"]
@@ -108,24 +107,25 @@ def read_run(
     if not files.config.is_file():
         raise LiverError(f"{option}={run}: not a run folder, it has no {NAMES.config}")
     config = read_run_config(run, trust)
-    try:
+    with parsing(files.config, also=(OmegaConfBaseException,)):
         network: nn.Module = build(config.model)
         multiple = math.lcm(config.inference.multiple, getattr(network, "multiple", 1))
-        spacing_mm = config.data.get("spacing_mm")
-    except (OmegaConfBaseException, YAMLError, AttributeError, ValueError) as error:
-        raise LiverError(f"{files.config}: not the config of a training run ({first_line(error)})") from error
+        spacing_mm = check("data.spacing_mm", config.data.get("spacing_mm"), Positive | None)
     checkpoint = read_checkpoint(files.best)
-    state = network_weights(checkpoint["state_dict"]) if weights == "best" else _loaded(files.pretrained)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise LiverError(f"{run}: the weights do not fit the model of its config: {first_line(error)}") from error
+    if weights == "best":
+        load_weights(network, network_weights(checkpoint["state_dict"]), files.best)
+    else:
+        load_weights(network, read_tensors(files.pretrained), files.pretrained)
     chosen = None
     if weights == "best":
         if isinstance(elsewhere, Path):
             elsewhere = not elsewhere.resolve().is_relative_to(Path(str(config.data.get("root"))).resolve())
-        chosen = _choose_statistics(network, DomainStatistics.of(checkpoint), run, statistics, elsewhere=elsewhere)
-    return TrainedNetwork(network.eval(), _normalization(checkpoint, files.best), spacing_mm, multiple, config, chosen)
+        with parsing(files.best, also=(RuntimeError,)):
+            known = DomainStatistics.of(checkpoint)
+            chosen = _choose_statistics(network, known, run, statistics, elsewhere=elsewhere)
+    return TrainedNetwork(
+        network.eval(), normalization_of(checkpoint, files.best), spacing_mm, multiple, config, chosen
+    )
 
 
 def read_epochs(run: Path, trained: TrainedNetwork, count: int) -> list[TrainedNetwork]:
@@ -146,10 +146,7 @@ def read_epochs(run: Path, trained: TrainedNetwork, count: int) -> list[TrainedN
     members = []
     for path in files[-count:]:
         member = replace(trained, network=deepcopy(trained.network))
-        try:
-            member.network.load_state_dict(network_weights(read_checkpoint(path)["state_dict"]))
-        except RuntimeError as error:
-            raise LiverError(f"{path}: the weights do not fit the run's model: {first_line(error)}") from error
+        load_weights(member.network, network_weights(read_checkpoint(path)["state_dict"]), path)
         members.append(member)
     return members
 
@@ -160,11 +157,7 @@ def read_run_config(run: Path, trust: Sequence[str]) -> DictConfig:
     Raises:
         LiverError: it is missing, damaged, or calls a resolver that is not ours.
     """
-    path = RunFolder(run).config
-    try:
-        return read_config(path, trust)
-    except (OSError, OmegaConfBaseException, YAMLError, AttributeError, ValueError, RecursionError) as error:
-        raise LiverError(f"{path}: not the config of a training run ({first_line(error)})") from error
+    return read_config(RunFolder(run).config, trust)
 
 
 def trusted(cfg: DictConfig) -> tuple[str, ...]:
@@ -198,21 +191,9 @@ def _choose_statistics(
     return chosen
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of training: `state_dict` of the task, and the normalization below the data module's name.
-
-    Raises:
-        LiverError: it is missing, damaged or of another kind.
-    """
-    checkpoint = _loaded(path)
-    if not isinstance(checkpoint.get("state_dict"), dict) or KEPT_AS not in checkpoint:
-        raise LiverError(f"{path}: not a checkpoint of a training run; give another run")
-    return checkpoint
-
-
 def network_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights of the network among those of a task."""
-    return {name.removeprefix("network."): tensor for name, tensor in state.items() if name.startswith("network.")}
+    return {name.removeprefix("network."): tensor for name, tensor in state.items() if str(name).startswith("network.")}
 
 
 def decision_of(typed: DictConfig, run: TrainedNetwork, folder: Path) -> tuple[Thresholds, PostProcess]:
@@ -258,23 +239,3 @@ def tested_cases(run: Path) -> tuple[str, ...]:
     """Return the cases that a run was tested on; empty if its folder has no split."""
     path = RunFolder(run).split
     return Split.read(path).test if path.exists() else ()
-
-
-def _normalization(checkpoint: dict[str, Any], path: Path) -> Normalization:
-    try:
-        kept = checkpoint[KEPT_AS]
-        return Normalization(**(kept | {"window_hu": tuple(kept["window_hu"])}))
-    except (TypeError, KeyError) as error:
-        raise LiverError(f"{path} lacks the normalization of its input ({error}); give another run") from error
-
-
-def _loaded(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise LiverError(f"{path} is missing: the run has not trained so long, or is of another kind; give another run")
-    try:
-        loaded = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise LiverError(f"{path} is damaged or no checkpoint: copy it again ({first_line(error)})") from error
-    if not isinstance(loaded, dict):
-        raise LiverError(f"{path}: not a checkpoint of a training run; give another run")
-    return loaded

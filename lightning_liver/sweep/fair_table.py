@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
+from lightning_liver.readers import parsing, read_json
 from lightning_liver.tables import MISSING, Row, duration, text_table
 
 NAME = "fair.json"
@@ -68,12 +68,11 @@ def read_fair(folder: Path) -> FairResult | None:
     path = folder / NAME
     if not path.is_file():
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+    cure = "run the same sweep again"
+    found = read_json(path, cure)
+    with parsing(path, cure):
         contenders = [ContenderResult(**each) for each in found.pop("contenders")]
         return FairResult(**found, contenders=contenders)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise LiverError(f"{path}: not what hydra/sweeper=fair writes ({error}); run the same sweep again") from error
 
 
 def fair_text(result: FairResult) -> str:

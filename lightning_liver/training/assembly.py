@@ -22,6 +22,7 @@ from lightning_liver.data.slices import Augment
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError, explain
+from lightning_liver.files import write_whole
 from lightning_liver.finetune.strategy import Strategy
 from lightning_liver.inference.decision import post_process_of, thresholds_of
 from lightning_liver.inference.tta import flips_for
@@ -156,7 +157,7 @@ def _components(cfg: DictConfig, folder: Path) -> RunComponents:
         check_optimizer_and_scheduler(optimizer, scheduler)
     except ValidationError as error:
         raise LiverError(explain(error, "scheduler")) from error
-    RunFolder(folder).model.write_text(summary_table(network, slices.channels, slices.size_yx) + "\n")
+    write_whole(RunFolder(folder).model, summary_table(network, slices.channels, slices.size_yx) + "\n")
     test_losses = {name: build(node) for name, node in named_nodes("test_losses", cfg.test_losses).items()}
     strategy = build_strategy(cfg.get("finetune"))
     _refuse_compiled_hooks(cfg.trainer.compile, strategy)
@@ -199,7 +200,7 @@ def _split(data: DictConfig, store: Store, slices: SliceOptions, options: Traine
         val=first_cases(split.val, batches, options.limit_val_batches),
         test=first_cases(split.test, batches, options.limit_test_batches),
     )
-    path.write_text(json.dumps(split.to_dict(), indent=1) + "\n")
+    write_whole(path, json.dumps(split.to_dict(), indent=1) + "\n")
     return split
 
 

@@ -16,8 +16,10 @@ from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.files import replacing, write_whole
 from lightning_liver.finetune.statistics import Statistics, estimate, norms, statistics_of, use_statistics
+from lightning_liver.readers import read_text
 from lightning_liver.run_folder import RunFolder
-from lightning_liver.runs.trained import STATISTICS, Domain, DomainStatistics, network_weights, read_checkpoint
+from lightning_liver.runs.checkpoints import load_weights, read_checkpoint
+from lightning_liver.runs.trained import STATISTICS, Domain, DomainStatistics, network_weights
 from lightning_liver.training.task import SegmentationTask
 
 log = logging.getLogger(__name__)
@@ -96,7 +98,7 @@ def remember_target(
         root: finetune.target_root.
     """
     network = deepcopy(task.network)
-    network.load_state_dict(network_weights(read_checkpoint(files.best)["state_dict"]))
+    load_weights(network, network_weights(read_checkpoint(files.best)["state_dict"]), files.best)
     if not norms(network):
         _say(files, "none, the network has no batch normalisation: both domains are treated alike")
         return
@@ -155,12 +157,12 @@ def _say(files: RunFolder, text: str) -> None:
     """Log the statistics that are used, and write them to transfer.txt in place of an earlier line."""
     line, path = f"{_MARK}: {text}", files.transfer
     log.info(line)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = read_text(path).splitlines() if path.exists() else []
     write_whole(path, "\n".join([*(each for each in lines if not each.startswith(_MARK)), line]) + "\n")
 
 
 def _add(path: Path, kept: DomainStatistics) -> None:
-    checkpoint = torch.load(path, weights_only=True, map_location="cpu")
+    checkpoint = read_checkpoint(path)
     with replacing(path) as partial, partial.open("wb") as file:
         torch.save(checkpoint | {STATISTICS: kept.as_entry()}, file)
 

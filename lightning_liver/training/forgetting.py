@@ -12,7 +12,8 @@ from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
 from lightning_liver.finetune.strategy import Strategy
 from lightning_liver.run_folder import RunFolder
-from lightning_liver.runs.trained import network_weights, read_checkpoint, read_run
+from lightning_liver.runs.checkpoints import load_weights, read_checkpoint
+from lightning_liver.runs.trained import network_weights, read_run
 from lightning_liver.training.settings import TrainerOptions
 from lightning_liver.training.task import SegmentationTask
 from lightning_liver.training.trainer import bare_trainer
@@ -39,7 +40,7 @@ def forgetting(
     source = read_run(run, option="finetune.source_data", trust=trust)
     store, split = prepared(source.config.data), Split.read(RunFolder(run).split)
     tuned, checkpoint = deepcopy(task.network), read_checkpoint(best)
-    tuned.load_state_dict(network_weights(checkpoint["state_dict"]))
+    load_weights(tuned, network_weights(checkpoint["state_dict"]), best)
     after = (tuned, checkpoint[SliceDataModule.__qualname__])
     scores: Metrics = {}
     before = (source.network, asdict(source.normalization))

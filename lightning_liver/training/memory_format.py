@@ -11,9 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from lightning_liver.errors import LiverError
 from lightning_liver.files import held_lock, write_whole
 from lightning_liver.inference.predict_volume import autocast_of
 from lightning_liver.machine import processor, user_cache
+from lightning_liver.readers import read_json
 from lightning_liver.training.settings import TrainerOptions
 from lightning_liver.training.stopwatch import seconds_of
 
@@ -61,8 +63,8 @@ def channels_last_is_quicker(network: nn.Module, options: TrainerOptions, shape:
 
 def _read(path: Path) -> Mapping[str, float]:
     try:
-        return dict(json.loads(path.read_text()))
-    except (FileNotFoundError, ValueError):
+        return {name: float(ratio) for name, ratio in read_json(path).items()}
+    except (LiverError, ValueError, TypeError):  # missing or damaged: measured anew
         return {}
 
 

@@ -13,6 +13,7 @@ from filelock import Timeout
 from lightning_liver.config import budget_of
 from lightning_liver.errors import LiverError, Pruned, Unfinished
 from lightning_liver.files import clear_partials, held_lock, refuse_links, write_whole
+from lightning_liver.readers import read_json
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.tables import write_json_whole
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
@@ -34,7 +35,7 @@ class RunState:
         self.folder = folder
         self.files = RunFolder(folder)
         chosen = self.files.chosen
-        self._known: dict[str, Any] = json.loads(chosen.read_text()) if chosen.exists() else {}
+        self._known: dict[str, Any] = read_json(chosen) if chosen.exists() else {}
 
     @property
     def steps(self) -> int | None:
@@ -67,7 +68,7 @@ class RunState:
 
     def metrics(self) -> Metrics:
         """Return the metrics of a complete run."""
-        return dict(json.loads(self.files.metrics.read_text()))
+        return read_json(self.files.metrics)
 
     def record(self, **known: Any) -> None:
         """Write what the run found out.

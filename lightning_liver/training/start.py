@@ -28,6 +28,7 @@ from lightning_liver.finetune.strategy import Groups, Scratch, Strategy
 from lightning_liver.finetune.terms.base import Start, Term
 from lightning_liver.finetune.transfer import Transfer, plan
 from lightning_liver.run_folder import RunFolder
+from lightning_liver.runs.checkpoints import load_weights, read_tensors, read_training
 from lightning_liver.runs.trained import read_run_config
 from lightning_liver.training.callbacks import EpochSeeds
 from lightning_liver.training.domain_statistics import target_statistics
@@ -229,13 +230,13 @@ def pretrain(
     """
     done, last = files.pretrained, files.last_pretraining
     if done.exists():
-        network.load_state_dict(torch.load(done, weights_only=True))
+        load_weights(network, read_tensors(done), done)
         return
     module = MaskedReconstruction(network, pretraining, example)
     trainer = pretraining_trainer(
         options, files.pretraining, epochs=pretraining.epochs, callbacks=[EpochSeeds(data.seed)]
     )
-    begun = int(torch.load(last, weights_only=True, map_location="cpu")["epoch"]) + 1 if last.exists() else 0
+    begun = int(read_training(last, module)["epoch"]) + 1 if last.exists() else 0
     log.info(f"Pre-training on slices without masks: {pretraining.epochs} epochs, {begun} of them done")
     trainer.fit(module, data.unlabelled_dataloader(begun), ckpt_path=last if last.exists() else None, weights_only=True)
     with replacing(done) as partial_file, partial_file.open("wb") as file:

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from lightning_liver.data.store import forget_open_arrays
 from tests.apps.commands import call, run, small_run
 
 
@@ -115,6 +116,20 @@ def test_preparing_does_not_care_for_folds(scans: Path, tmp_path: Path, capfd: p
     code, output = call("prepare", *arguments, folder=tmp_path, capfd=capfd)
     assert code == 0, output
     assert "5 cases are ready" in output
+
+
+def test_verifying_a_store_heals_what_it_can(scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ("data=lits", f"data.root={scans}", "data.workers=0", "data.store=store", "verify=true")
+    code, output = call("prepare", *arguments, folder=tmp_path, capfd=capfd)
+    assert code == 0, output
+    assert "All files are as they were written; 0 damaged cases" in output
+    for path in (tmp_path / "store").rglob("labels.b2nd"):
+        path.write_bytes(path.read_bytes()[:-1])
+    forget_open_arrays()
+    code, output = call("prepare", *arguments, folder=tmp_path, capfd=capfd)
+    assert code == 0, output
+    assert "5 damaged cases were prepared anew" in output
+    assert call("prepare", *arguments[:-1], "verify=maybe", folder=tmp_path, capfd=capfd)[0] == 2
 
 
 def processor_seconds() -> float:

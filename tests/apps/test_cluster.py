@@ -126,8 +126,8 @@ def test_a_run_is_asked_for(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
         ("missing", "best.ckpt is missing"),
         ("other", "not a checkpoint"),
         ("model", "do not fit"),
-        ("config", "not the config of a training run"),
-        ("yaml", "not the config of a training run"),
+        ("config", "config.yaml: damaged (Missing key model"),
+        ("yaml", "config.yaml: damaged (while parsing a flow node)"),
     ],
 )
 def test_a_spoilt_run_is_reported(trained: Path, spoilt: str, told: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ def test_a_written_decision_is_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "EOF"),
+        ("", "Expecting value"),
         ("{}", "thresholds"),
         ('{"thresholds": {"liver": 2, "tumour": 0.5}, "tuned": {}, "validation": []}', r"thresholds\.liver=2"),
         (

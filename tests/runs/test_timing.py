@@ -36,7 +36,7 @@ def test_what_an_earlier_run_did_not_measure_is_unknown(tmp_path: Path) -> None:
 
 def test_damaged_timing_is_refused(tmp_path: Path) -> None:
     RunFolder(tmp_path).timing.write_text('{"fit_s": 60')
-    with pytest.raises(LiverError, match=r"timing\.json: cannot be read"):
+    with pytest.raises(LiverError, match=r"timing\.json: damaged"):
         read_timing(tmp_path)
 
 

@@ -168,7 +168,7 @@ def test_table_is_read_back_and_says_what_was_chosen(tmp_path: Path) -> None:
     assert "wider range" in text
     assert "wider range" not in fair_text(replace(result, contenders=[other]))
     (tmp_path / NAME).write_text("{}")
-    with pytest.raises(LiverError, match=r"fair.json: not what hydra/sweeper=fair writes"):
+    with pytest.raises(LiverError, match=r"fair.json: damaged .*run the same sweep again"):
         read_fair(tmp_path)
 
 

@@ -39,6 +39,7 @@ from lightning_liver.data.sources import Case
 from lightning_liver.errors import LiverError
 from lightning_liver.files import clear_partials, held_lock, refuse_elsewhere, write_whole
 from lightning_liver.machine import cores, process_pool
+from lightning_liver.readers import read_json
 from lightning_liver.types.options import check, number, whole_number
 from lightning_liver.volume import Volume, from_canonical
 
@@ -153,10 +154,7 @@ def _draw_affine(shape: tuple[int, ...], spacing_mm: tuple[float, float, float],
 def _claim(root: Path, content: dict[str, Any]) -> None:
     """Mark the folder as this phantom's, or refuse a folder with anything else."""
     marker = root / _MARKER
-    try:
-        found = json.loads(marker.read_text()) if marker.exists() else None
-    except ValueError as error:
-        raise LiverError(f"{marker}: cannot be read ({error}); delete the folder or choose another data.root") from None
+    found = read_json(marker, "delete the folder or choose another data.root") if marker.exists() else None
     if found is None and (other := next((file for file in root.rglob("*.nii*")), None)):
         raise LiverError(f"{root}: holds {other.name} but no {_MARKER}, so it is no phantom; choose another data.root")
     if found not in (None, content):

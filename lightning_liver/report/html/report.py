@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
+from lightning_liver.readers import read_text
 from lightning_liver.report.html.advice import advice
 from lightning_liver.report.html.calibration import calibration_section
 from lightning_liver.report.html.cases import cases_section
@@ -109,6 +110,6 @@ def facts(contents: Contents) -> dict[str, str]:
 
 def _parameters(path: Path) -> str | None:
     """Return the number of parameters of the network from its layer table."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = read_text(path) if path.exists() else ""
     match = re.search(r"^([\d.,]+)\s*([KMB]?)\s+Total params$", text, re.MULTILINE)
     return f"({match[1]} {match[2]}".rstrip() + " parameters)" if match else None

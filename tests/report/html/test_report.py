@@ -172,7 +172,7 @@ def test_cases_of_an_earlier_version_are_shown_with_their_columns(run: Path) -> 
 @pytest.mark.parametrize("name", ["cases.csv", "lesions.csv", "calibration.csv", "data.csv"])
 def test_a_table_of_other_columns_is_named(run: Path, name: str) -> None:
     (run / name).write_text("colour\nred\n")
-    with pytest.raises(LiverError, match=rf"{name}: damaged .*no column"):
+    with pytest.raises(LiverError, match=rf"{name}, line 1: damaged .*no column"):
         write_report(run)
 
 
