@@ -5,6 +5,7 @@ import fcntl
 import os
 import resource
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,17 @@ def test_a_checkpoint_that_does_not_fit_is_named_and_leaves_the_earlier_one(tmp_
     assert told == f"{path}: does not fit (File too large); free space and continue with: it"
     assert torch.load(path, weights_only=True)["weights"].tolist() == [0, 1, 2, 3]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_of_a_file_is_removed_when_it_is_written_again(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / f".a[1].csv.{dead.pid}.partial").touch()
+    kept = [tmp_path / f".a[1].csv.{os.getppid()}.partial", tmp_path / f".b.csv.{dead.pid}.partial"]
+    for path in kept:
+        path.touch()
+    write_whole(tmp_path / "a[1].csv", "text")
+    assert {*tmp_path.iterdir()} == {*kept, tmp_path / "a[1].csv"}
 
 
 def test_only_errors_of_the_disk_are_told_as_such() -> None:

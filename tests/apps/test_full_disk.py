@@ -30,7 +30,7 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
 
     yield at
     for place in mounted:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def tmpfs(mount: Mount, kilobytes: int) -> Path:
