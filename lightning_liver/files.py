@@ -1,6 +1,7 @@
 """Files written whole or not at all, locks, and files below a folder."""
 
 import errno
+import glob
 import os
 import sys
 import zipfile
@@ -12,7 +13,7 @@ from warnings import warn
 from filelock import FileLock
 
 from lightning_liver.errors import LiverError, LiverWarning, first_line, system_error
-from lightning_liver.machine import cache_folder
+from lightning_liver.machine import cache_folder, is_running
 
 if sys.platform != "win32":
     import fcntl
@@ -67,6 +68,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: with `path` as its file name, where a library met it and hides or does not name it.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    _clear_partials_of_the_dead(path)
     try:
         yield partial
         with partial.open("r+b") as file:  # Windows flushes what is open for writing alone
@@ -80,6 +82,15 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def _clear_partials_of_the_dead(path: Path) -> None:
+    """Remove what processes that were killed while they wrote this file have left of it."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        process = partial.name.split(".")[-2]
+        if process.isdecimal() and not is_running(int(process)):
+            with suppress(OSError):
+                partial.unlink()
 
 
 def clear_partials(folder: Path) -> None:

@@ -57,6 +57,19 @@ def user_cache() -> Path:
         return Path(tempfile.gettempdir()) / "lightning_liver"
 
 
+def is_running(process: int) -> bool:
+    """Return True if a process of this id runs on this machine, or where that cannot be asked, as on Windows."""
+    if sys.platform == "win32":  # os.kill would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
+
+
 def process_pool(workers: int) -> ProcessPoolExecutor:
     """Make a pool of processes that end with this one, however it ends."""
     # spawn: a forked child would inherit locks held by the caller's threads

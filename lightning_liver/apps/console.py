@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any
 
 from lightning_liver.errors import system_error
 
@@ -74,7 +74,7 @@ def silent_about_full_disks() -> Iterator[None]:
         logging.raiseExceptions, threading.excepthook = raises, hook
 
 
-def _forgiving(stream: TextIO) -> Any:
+def _forgiving(stream: Any) -> Any:
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None and getattr(stream, "errors", None) == "strict":
         reconfigure(errors="backslashreplace")
@@ -84,7 +84,7 @@ def _forgiving(stream: TextIO) -> Any:
 class _Lasting:
     """A stream that goes on to nowhere once its reader has left."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:

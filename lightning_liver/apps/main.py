@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightning_liver import config
 from lightning_liver.apps.console import ending_as_by_ctrl_c, forgiving_streams, silent_about_full_disks
-from lightning_liver.apps.new_folder import note_failure, remove_new_folder
+from lightning_liver.apps.new_folder import new_folder, note_failure, remove_new_folder
 from lightning_liver.apps.sweep_end import how_to_continue, print_sweep_end
 from lightning_liver.errors import Interrupted, LiverError, PartlyDone, Pruned, cannot_write
 from lightning_liver.help.flags import refuse_flags
@@ -82,7 +82,7 @@ def launch(config_name: str, load: Callable[[], Job]) -> None:
         sys.exit(130)
     except Exception as error:
         note_failure(error)
-        if not (told := cannot_write(error)):
+        if not (told := cannot_write(error, new_folder() or "a file")):
             raise
         print_sweep_end()
         stop(LiverError(told))

@@ -25,6 +25,11 @@ class NewFolder(Callback):
             _missing.extend(path for path in (folder, *folder.parents) if not path.exists())
 
 
+def new_folder() -> Path | None:
+    """Return the run folder if it did not exist when the command began."""
+    return _missing[0] if _missing else None
+
+
 def remove_new_folder() -> None:
     """Remove the run folder if this command made it and it holds nothing but Hydra's files, an empty log and a lock."""
     if not _missing or not _missing[0].is_dir():

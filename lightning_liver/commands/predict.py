@@ -2,13 +2,15 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import torch
+from filelock import Timeout
 from omegaconf import DictConfig, ListConfig
 from tqdm import tqdm
 
@@ -16,7 +18,7 @@ from lightning_liver.build import build
 from lightning_liver.commands.batch import Batch
 from lightning_liver.commands.ensemble import PredictOptions, ensemble_of
 from lightning_liver.errors import LiverError, LiverWarning, PartlyDone
-from lightning_liver.files import required_path, required_run
+from lightning_liver.files import held_lock, required_path, required_run
 from lightning_liver.imageio.hu_values import doubtful_values
 from lightning_liver.imageio.nifti import write_labels, write_map
 from lightning_liver.imageio.scans import Scan, find_scans
@@ -72,7 +74,35 @@ def predict(cfg: DictConfig, folder: Path) -> None:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LiverError(f"output={output}: {error.strerror}; choose another folder") from error
-    batch, failures, lacking = Batch(output, " ".join(map(str, runs))), [], []
+    with _alone_in(output):
+        _predict_all(scans, asked, Batch(output, " ".join(map(str, runs))), networks, options, writing)
+
+
+@contextmanager
+def _alone_in(output: Path) -> Iterator[None]:
+    """Hold the output folder: two processes would write over each other's rows in its tables.
+
+    Raises:
+        LiverError: another process writes there.
+    """
+    try:
+        with held_lock(output / ".predict.lock", timeout_s=0):
+            yield
+    except Timeout:
+        raise LiverError(f"output={output}: another liver-predict writes there; wait for it, or give another") from None
+
+
+def _predict_all(
+    scans: Sequence[Scan],
+    asked: PredictOptions,
+    batch: Batch,
+    networks: Sequence[TrainedNetwork],
+    options: VolumeOptions,
+    writing: Writing,
+) -> None:
+    output = batch.output
+    failures: list[str] = []
+    lacking: list[str] = []
     batch.refuse_others(scans)
     for number, scan in enumerate(scans, start=1):
         if asked.skip_done and batch.has(scan):

@@ -18,7 +18,7 @@ from filelock import FileLock
 from lightning_liver.data import prepare as preparing
 from lightning_liver.data import sources
 from lightning_liver.data.prepare import prepare
-from lightning_liver.data.store import HU_BIN, HU_RANGE, SliceWriter, Store, intensity, open_store
+from lightning_liver.data.store import FORMAT, HU_BIN, HU_RANGE, SliceWriter, Store, intensity, open_store
 from lightning_liver.errors import LiverError
 from lightning_liver.imageio.nifti import read_labels, read_volume
 from tests.conftest import write_scan
@@ -375,3 +375,16 @@ def test_a_data_set_without_a_voxel_of_liver_is_told(
         rewrite(scans / f"segmentation-{number}.nii.gz", np.zeros_like)
     prepared(scans, tmp_path / "store")
     assert "No mask has a voxel of liver" in caplog.text
+
+
+@pytest.mark.parametrize("number", [1, FORMAT + 1])
+def test_a_store_of_another_version_is_prepared_again(scans: Path, tmp_path: Path, number: int) -> None:
+    before = prepared(scans, tmp_path / "store")
+    for path in before.folder.glob("cases/*/case.json"):
+        record = json.loads(path.read_text())
+        record["fingerprint"]["format"] = number
+        path.write_text(json.dumps(record | ({"curvature": 3} if number > FORMAT else {})))
+    manifest = before.folder / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": number}))
+    assert prepared(scans, tmp_path / "store") == before
+    assert json.loads(manifest.read_text())["format"] == FORMAT
