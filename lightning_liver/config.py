@@ -59,6 +59,11 @@ SAME_CONFIGURATION = (*COMMAND, *OUTPUT, *PLACES, *REPEATS, *MEASURED)
 # A study's folder is found again by a command line that differs in these.
 _SAME_STUDY = (*COMMAND, *OUTPUT, *PLACES, *SCORING)
 
+# Version of what options mean: 2 since augment=basic moves in mm and the known repeats of LiTS are one patient. Earlier
+# runs are not compared with present ones.
+VERSION = 2
+GROUPED = ("lightning_liver.data.sources.lits", "lightning_liver.data.sources.msd")  # sources with known repeats
+
 SCRATCH = "lightning_liver.finetune.strategy.Scratch"  # reads none of the options of finetune
 
 # Options that earlier runs lack, with the value that gives the same result: it counts as absent.
@@ -166,18 +171,26 @@ def identity(cfg: DictConfig) -> str:
 
     Paths, numbers of processes and the budget may differ when a run folder is used again. An option that is null
     or has its first value counts as absent, and a renamed option counts under its first name: earlier runs keep their
-    names.
+    names. Runs on LiTS without data.patients do not, as they were split before its known repeats were one patient.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     if (plain.get("finetune") or {}).get("_target_") in (None, SCRATCH):
         plain.pop("finetune", None)
     kept = _without(plain, REUSED_WITH_OTHER)
+    if groups_repeats(plain["data"]):
+        kept["data"]["patients"] = "known repeats"
     for group, names in _RENAMED.items():
         kept[group] = _renamed_value(kept[group], {new: old for old, new in names.items()})
     stopping = (kept.get("callbacks") or {}).get("early_stopping") or {}
     if {**stopping, "patience": None} == {**_EARLY_STOPPING, "patience": None}:
         kept["trainer"]["patience"] = kept["callbacks"].pop("early_stopping")["patience"]
     return hashlib.sha256(json.dumps(_without_nulls(kept), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def groups_repeats(data: Mapping[str, Any]) -> bool:
+    """Return True if the known repeats of LiTS decide the patients of a data config."""
+    source = data.get("source") or {}
+    return source.get("_target_") in GROUPED and source.get("patients") is None
 
 
 def read_config(path: Path, trust: Sequence[str] = ()) -> DictConfig:
@@ -505,6 +518,11 @@ _RESOLVERS: dict[str, Callable[..., object]] = {
 }
 for _name, _resolver in _RESOLVERS.items():
     OmegaConf.register_new_resolver(_name, _resolver, replace=True)
+
+
+def without_hash(run: str) -> str:
+    """Return the readable part of the name of a sweep's job, equal for runs of other versions of its options."""
+    return re.sub(r"-[0-9a-f]{8}$", "", run)
 
 
 def typed(value: Any) -> str:

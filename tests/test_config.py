@@ -19,6 +19,7 @@ from lightning_liver.config import (
     SCORING,
     compose,
     folder,
+    groups_repeats,
     identity,
     is_one_of,
     read_config,
@@ -71,7 +72,7 @@ FULL_RESOLUTION = "d1f32f9ef36ce654"
 
 
 def test_recipe_at_full_resolution_keeps_the_names_of_its_runs() -> None:
-    recipe = ["experiment=full_resolution", "trainer=gpu", "data=lits", "data.root=/lits"]
+    recipe = ["experiment=full_resolution", "trainer=gpu", "data=lits", "data.root=/lits", "data.patients=/p.csv"]
     assert identity(compose("train", recipe)) == FULL_RESOLUTION
 
 
@@ -180,7 +181,20 @@ EARLIER_RUNS = {
 
 @pytest.mark.parametrize(("study", "name"), EARLIER_RUNS.items())
 def test_runs_of_a_study_keep_their_names(study: str, name: str) -> None:
-    assert identity(compose("train", [f"experiment={study}", "data.root=/lits"])) == name
+    cfg = compose("train", [f"experiment={study}", "data.root=/lits"])
+    if "patients" in cfg.data:
+        cfg.data.patients = "/lits/patients.csv"
+    assert identity(cfg) == name
+
+
+def test_lits_without_patients_makes_other_runs_than_before_its_repeats_were_known() -> None:
+    cfg = compose("train", ["data=lits", "data.root=/lits"])
+    of_patients = compose("train", ["data=lits", "data.root=/lits", "data.patients=/lits/patients.csv"])
+    assert identity(cfg) != identity(of_patients)
+    other = compose("train", ["data=csv", "data.table=/lits/cases.csv"])
+    assert groups_repeats(cfg.data)
+    assert not groups_repeats(of_patients.data)
+    assert not groups_repeats(other.data)
 
 
 def targets(node: DictConfig) -> list[str]:

@@ -1,5 +1,6 @@
 """liver-compare: read runs, compare them, print, write and draw the result."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from lightning_liver.comparison.loss_scores import LossScores, loss_scores
 from lightning_liver.comparison.paper import paper_tables, write_paper_figures
 from lightning_liver.comparison.plan import StudyPlan, plan_text, plans
 from lightning_liver.comparison.readme import MarkedBlock, check_marks, write_block
-from lightning_liver.comparison.runs import status_rows
+from lightning_liver.comparison.runs import present_runs, status_rows
 from lightning_liver.comparison.study import Study, study
 from lightning_liver.comparison.study_text import PAIRS, pair_rows, study_text
 from lightning_liver.sweep.fair_table import FairResult, fair_text, read_fair, write_fair
 from lightning_liver.tables import text_table, write_csv
+
+log = logging.getLogger(__name__)
 
 STRUCTURES = {"tumour": ("tumour",), "liver": ("liver",), "both": ("tumour", "liver")}
 
@@ -40,7 +43,10 @@ def paper(
     Raises:
         LiverError: as comparison.
     """
-    runs, options = results.gather(map(Path, places)), tuple(dict.fromkeys(within))
+    runs, earlier = present_runs(results.gather(map(Path, places)))
+    options = tuple(dict.fromkeys(within))
+    if earlier:
+        log.warning(earlier)
     compared = study(runs, STRUCTURES[metric], baseline=baseline, within=options)
     _write_figures(figures, None, compared, loss_scores(runs, options), [])
     return paper_tables(compared, form)
@@ -78,16 +84,17 @@ def comparison(
     if readme:
         check_marks(Path(readme))
     structures, options = STRUCTURES[metric], tuple(dict.fromkeys(within))
-    runs = results.gather([*map(Path, places), *_results_beside(readme)])
+    found = results.gather([*map(Path, places), *_results_beside(readme)])
+    runs, earlier = present_runs(found)
     compared = study(runs, structures, baseline=baseline, within=options)
     losses = loss_scores(runs, options)
     planned = plans(compared, difference) if difference is not None else []
     parts = [effects_text(runs, structures) if effects else "", study_text(compared), loss_metric_text(*losses)]
     fair = _fair_results([*places, *([str(Path(readme).parent)] if readme else [])])
-    text = "\n\n".join(filter(None, [*parts, *map(fair_text, fair), *map(plan_text, planned)]))
+    text = "\n\n".join(filter(None, [earlier, *parts, *map(fair_text, fair), *map(plan_text, planned)]))
     images = _write_figures(figures, str(Path(readme).parent) if readme else None, compared, losses, planned)
     if readme:
-        results.write_results(Path(readme).with_name(results.NAME), runs, options)
+        results.write_results(Path(readme).with_name(results.NAME), found, options)
         if fair:
             write_fair(Path(readme).parent, fair[0])
         write_block(Path(readme), MarkedBlock(command, text, images))

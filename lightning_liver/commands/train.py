@@ -22,7 +22,7 @@ from lightning_liver.report.cases import result_table, run_figures, write_cases
 from lightning_liver.report.numbers import number_text
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.checkpoints import read_training
-from lightning_liver.runs.listing import is_listed
+from lightning_liver.runs.listing import is_listed, replaced_row
 from lightning_liver.runs.timing import Timing, read_timing, write_timing
 from lightning_liver.runs.trained import read_run_config, trusted
 from lightning_liver.runs.warning_log import keeping_warnings
@@ -57,6 +57,8 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
     if not cfg.trial and is_listed(folder.name, cfg.results, cfg.trainer):
         log.info(f"{folder.name} is skipped: {cfg.results} lists it. results=null repeats it.")
         return {}
+    if other := replaced_row(folder.name, cfg.results):
+        log.info(f"{folder.name} runs again: {cfg.results} lists {other}, of an earlier version of its options.")
     with locked(folder) as state, keeping_warnings(folder), _resumable(folder):
         quieten()
         options = state.bind(_trainer_options(cfg), identity(cfg))

@@ -3,7 +3,9 @@
 import csv
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +22,7 @@ from lightning_liver.comparison.runs import (
     configurations,
     read_runs,
 )
-from lightning_liver.config import renamed
+from lightning_liver.config import VERSION, renamed, without_hash
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
 from lightning_liver.metrics.intervals import patient_means
@@ -34,6 +36,7 @@ NAME = "results.csv"
 
 _DICE = tuple(f"{structure}_dice" for structure in STRUCTURES)
 _HEAD = ("run", "configuration", "seed", "fold", "epochs", "steps", "seconds", "patients", "scans", *_DICE)
+_VERSION = "version"  # of what options mean; tables of earlier versions lack it
 _LOSS, _LESION, _CASES = "loss/", "lesion/", "cases"  # columns after the cases are settings
 _VOXELS = "_voxels"  # of a case: true, predicted and common
 _DECIMALS = 6
@@ -42,6 +45,7 @@ _DECIMALS = 6
 def gather(places: Iterable[Path]) -> list[Run]:
     """Read the runs of run folders, folders above them, results.csv files and folders with one; each name once.
 
+    The only row that has the name of a complete run but for its hash is of an earlier version.
     Of equal names a complete run wins over an incomplete one, then a folder over a row, then the earlier place.
 
     Raises:
@@ -60,7 +64,13 @@ def gather(places: Iterable[Path]) -> list[Run]:
         rows.setdefault(run.name, run)
     complete = {run.name for run in complete_runs(runs)}
     kept = [run for run in runs if run.status == COMPLETE or run.name not in rows]
-    return kept + [run for name, run in rows.items() if name not in complete]
+    listed = Counter(map(without_hash, rows))  # several, where a study has several commands
+    again = {name for name in map(without_hash, complete) if listed[name] == 1}
+    return kept + [
+        replace(run, version=min(run.version, VERSION - 1)) if without_hash(name) in again else run
+        for name, run in rows.items()
+        if name not in complete
+    ]
 
 
 def write_results(path: Path, runs: Sequence[Run], within: Sequence[str] = ()) -> None:
@@ -78,7 +88,9 @@ def write_results(path: Path, runs: Sequence[Run], within: Sequence[str] = ()) -
             raise LiverError(
                 f"{run.folder} and {other.folder} have the same name, but {NAME} needs a name for each; rename one"
             )
-    names = configurations(done, within)
+    names: dict[Path, str] = {}
+    for version in {run.version for run in done}:
+        names |= configurations([run for run in done if run.version == version], within)
     losses = sorted({loss for run in done for loss in run.losses})
     lesions = [name for name in LESION_FIGURES if any(name in run.lesions for run in done)]
     options = sorted({option for run in done for option in run.settings})
@@ -86,12 +98,20 @@ def write_results(path: Path, runs: Sequence[Run], within: Sequence[str] = ()) -
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
-            [*_HEAD, *(f"{_LOSS}{loss}" for loss in losses), *(f"{_LESION}{n}" for n in lesions), _CASES, *options]
+            [
+                *_HEAD,
+                _VERSION,
+                *(f"{_LOSS}{loss}" for loss in losses),
+                *(f"{_LESION}{n}" for n in lesions),
+                _CASES,
+                *options,
+            ]
         )
         for run in done:
             writer.writerow(
                 [
                     *_head(run, names[run.folder]),
+                    run.version,
                     *(run.losses.get(loss) for loss in losses),
                     *(run.lesions.get(name) for name in lesions),
                     json.dumps(_by_case(run.cases), ensure_ascii=False, separators=(",", ":")),
@@ -157,7 +177,7 @@ def _check(header: Sequence[str]) -> None:
     if not header:
         raise ValueError("the file is empty")
     before = header[: header.index(_CASES)]
-    if unknown := [name for name in before if name not in _HEAD and not name.startswith((_LOSS, _LESION))]:
+    if unknown := [name for name in before if name not in (*_HEAD, _VERSION) and not name.startswith((_LOSS, _LESION))]:
         raise ValueError(f"unknown column {', '.join(unknown)} before {_CASES}")
 
 
@@ -180,6 +200,7 @@ def _run(header: Sequence[str], cells: Sequence[str]) -> Run:
         epochs=_whole(row["epochs"]),
         steps=_whole(row["steps"]),
         seconds=float(row["seconds"]) if row["seconds"] else None,
+        version=int(row.get(_VERSION) or 1),
     )
 
 

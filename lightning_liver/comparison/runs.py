@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from lightning_liver.config import REPEATS
+from lightning_liver.config import REPEATS, VERSION, groups_repeats
 from lightning_liver.errors import LiverError
 from lightning_liver.run_folder import NAMES, RunFolder
 from lightning_liver.runs.scores import ScoredCase as ScoredCase
@@ -55,6 +55,7 @@ class Run:
         lesions: recall and precision of lesions detected, by LESION_FIGURES.
         seconds: of training and testing.
         progress: how far it is.
+        version: of what its options mean, see config.VERSION.
     """
 
     folder: Path
@@ -70,6 +71,7 @@ class Run:
     steps: int | None = None
     seconds: float | None = None
     progress: str = ""
+    version: int = VERSION
 
     @property
     def name(self) -> str:
@@ -163,7 +165,9 @@ def _read_run(folder: Path, *, is_named: bool) -> Run | None:
         settings = {name: settings[name] for name in _OF_EVALUATION if settings.get(name)}
     status, reason, progress = status_of(folder)
     seed, fold = (_whole(settings.get(name)) or 0 for name in REPEATS)
-    run = Run(folder, status, reason, learnt(settings), seed, fold, progress=progress)
+    run = Run(
+        folder, status, reason, learnt(settings), seed, fold, progress=progress, version=_version(folder, settings)
+    )
     if status != COMPLETE:
         return run
     files = RunFolder(folder)
@@ -178,6 +182,25 @@ def _read_run(folder: Path, *, is_named: bool) -> Run | None:
         epochs=_whole(metrics.get("epochs")),
         steps=_whole(metrics.get("steps")),
         seconds=None if seconds is None else round(seconds, 1),
+    )
+
+
+def _version(folder: Path, settings: Settings) -> int:
+    """Return the version of a run; before runs kept theirs, only those on LiTS without data.patients differ."""
+    grouped = {"_target_": settings.get("data.source._target_"), "patients": settings.get("data.patients")}
+    kept = (json_of(RunFolder(folder).chosen) or {}).get("version")
+    return int(kept or (1 if groups_repeats({"source": grouped}) else VERSION))
+
+
+def present_runs(runs: Sequence[Run]) -> tuple[list[Run], str]:
+    """Return the runs of the latest version among the complete ones, and a line about those that are left out."""
+    latest = max((run.version for run in runs if run.status == COMPLETE), default=VERSION)
+    kept = [run for run in runs if run.version == latest]
+    if len(kept) == len(runs):
+        return kept, ""
+    return kept, (
+        f"{len(runs) - len(kept)} of {len(runs)} runs are of an earlier version of their options, and are left out; "
+        "liver-compare with their folders or results.csv alone compares them."
     )
 
 

@@ -84,7 +84,7 @@ def _read_torch(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice to developers; what matters is an error
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle raises whatever its bytes spell
+    except Exception as error:  # of a damaged file whatever its bytes spell
         raise LiverError(_why_not(path, error)) from error
 
 

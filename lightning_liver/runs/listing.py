@@ -1,12 +1,15 @@
 """Runs of a study that need not be repeated: complete here, or listed in its results.csv."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_liver.config import BUDGETS, budget_of
+from lightning_liver.config import BUDGETS, VERSION, budget_of, without_hash
 from lightning_liver.readers import parsing, read_rows
 from lightning_liver.run_folder import RunFolder
+
+
+_CURE = "give a table of runs that liver-compare --write wrote, or set results=null to run everything"
 
 
 def is_done(folder: Path, results: str | None, trainer: Any) -> bool:
@@ -23,13 +26,41 @@ def is_listed(run: str, results: str | None, trainer: Any) -> bool:
     Raises:
         LiverError: the file is no table of runs.
     """
-    path = Path(results).expanduser() if results else None
-    if path is None or not path.exists():
-        return False
-    cure = "give a table of runs that liver-compare --write wrote, or set results=null to run everything"
-    rows = read_rows(path, ("run",), cure)
-    with parsing(path, cure):
+    rows = _rows(results)
+    with parsing(Path(results or ""), _CURE):
         return any(row["run"] == run and _is_long_enough(row, trainer) for row in rows)
+
+
+def earlier_rows(results: str | None) -> str:
+    """Return a line about the rows of a results.csv that an earlier version listed; empty if there are none.
+
+    Raises:
+        LiverError: the file is no table of runs.
+    """
+    versions = [row.get("version") or "1" for row in _rows(results)]
+    earlier = sum(version != str(VERSION) for version in versions)
+    return (
+        f"{results}: {earlier} of {len(versions)} runs were listed by an earlier version of their options: they are not "
+        "recognised but where nothing changed, run again, and are not compared with new ones"
+        if earlier
+        else ""
+    )
+
+
+def replaced_row(run: str, results: str | None) -> str | None:
+    """Return the run that a results.csv lists under the same name but for its hash: other options made it.
+
+    Raises:
+        LiverError: the file is no table of runs.
+    """
+    alike = [row["run"] for row in _rows(results) if without_hash(row["run"]) == without_hash(run)]
+    return alike[0] if len(alike) == 1 and alike != [run] else None  # several, where a study has several commands
+
+
+def _rows(results: str | None) -> Sequence[Mapping[str, str]]:
+    """Return the rows of a results.csv; none without that file."""
+    path = Path(results).expanduser() if results else None
+    return read_rows(path, ("run",), _CURE) if path is not None and path.exists() else []
 
 
 def _is_long_enough(row: Mapping[str, str], trainer: Any) -> bool:

@@ -1,11 +1,15 @@
 """Names of a sweep's jobs, equal whichever launcher runs them."""
 
+import logging
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, flag_override
 
 from lightning_liver.config import job_names
+from lightning_liver.runs.listing import earlier_rows
+
+log = logging.getLogger(__name__)
 
 
 class JobNames(Callback):
@@ -13,6 +17,8 @@ class JobNames(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Add them to Hydra's own overrides, with which every job is composed."""
+        if earlier := earlier_rows(config.get("results")):
+            log.warning(earlier)
         own = job_names(config.hydra.overrides.task, str(config.hydra.sweep.dir))
         with flag_override(config, ["readonly", "struct"], False):
             config.hydra.overrides.hydra.extend(own)

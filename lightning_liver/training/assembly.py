@@ -208,18 +208,33 @@ def new_split(data: DictConfig, store: Store) -> Split:
     """Split the labelled cases of a store by patient, as a data config says.
 
     Raises:
-        LiverError: an invalid split, or not one voxel of liver in its training cases.
+        LiverError: an invalid split, the same scan in two parts, or not one voxel of liver in its training cases.
     """
     patients = {name: store.cases[name].patient for name in store.labelled()}
     with_tumour = [name for name in patients if store.cases[name].has_tumour]
     parts = {name: part for name in patients if (part := store.cases[name].part)}
     split: Split = build(data.splitting, patients, with_tumour, parts=parts)
+    _refuse_same_scan(split, store)
     if not any(any(store.cases[name].liver_pixels) for name in split.train):
         raise LiverError(
             f"data.root={data.get('root')}: expected a voxel of liver in the masks of the {len(split.train)} training "
             "cases; look at them, or say which values they have, as in 'data.labels={liver:[1,2],tumour:[2]}'"
         )
     return split
+
+
+def _refuse_same_scan(split: Split, store: Store) -> None:
+    """Refuse two cases of equal voxels in two parts, which no name or patient gives away: equal counts of every HU."""
+    first: dict[tuple[object, ...], tuple[str, str]] = {}
+    for part, names in split.to_dict().items():
+        for name in names:
+            record = store.cases[name]
+            seen = first.setdefault((record.native_shape, *record.hu_counts), (name, part))
+            if seen[1] != part and any(record.hu_counts):
+                raise LiverError(
+                    f"data.root: cases {seen[0]} in {seen[1]} and {name} in {part}: expected different scans, but all "
+                    "their intensities are equal; remove one, or give both one patient in data.patients or data.table"
+                )
 
 
 def _companion(parts: RunComponents, data: SliceDataModule, target: Store, options: TrainerOptions) -> Companion:

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import Timeout
 
-from lightning_liver.config import budget_of
+from lightning_liver.config import VERSION, budget_of
 from lightning_liver.errors import LiverError, Pruned, Unfinished
 from lightning_liver.files import clear_partials, held_lock, refuse_links, write_whole
 from lightning_liver.readers import read_json
@@ -108,11 +108,17 @@ class RunState:
         """
         if not self._known:
             resolved = resolve_auto(options)
-            self._known = {name: getattr(resolved, name) for name in (*_KEPT, *_BUDGETS)} | {"config": config}
+            self._known = {name: getattr(resolved, name) for name in (*_KEPT, *_BUDGETS)} | {
+                "config": config,
+                "version": VERSION,
+            }
             return resolved
         if self._known["config"] != config:
             _copy(self.files.hydra_kept, self.files.hydra)  # Hydra wrote the new config before anyone was asked
-            raise LiverError(f"{self.folder} holds a run with another config. Name another folder: hydra.run.dir=...")
+            raise LiverError(
+                f"{self.folder} holds a run with another config, or an earlier one on LiTS without data.patients, in "
+                "which scans of a patient may both train and test. Name another folder: hydra.run.dir=..."
+            )
         self._known.setdefault("max_steps", None)  # runs began before it was an option
         self._known.setdefault("channels_last", self._known["accelerator"] == "cuda")  # fixed before it was an option
         kept = {name: self._known[name] for name in (*_KEPT, "compile") if name in self._known}

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from lightning_liver.commands.estimate import plan_of, run_folder
 from lightning_liver.errors import LiverError
-from lightning_liver.runs.listing import is_listed
+from lightning_liver.runs.listing import earlier_rows, is_listed, replaced_row
 from tests.apps.commands import call, run, small_run, start
 
 
@@ -131,6 +132,26 @@ def test_results_of_a_shorter_run_are_not_those_of_a_longer_one(
     path.write_text("run,trainer.max_epochs,trainer.max_minutes\na,many,many\n")
     with pytest.raises(LiverError, match="expected a table of runs"):
         is_listed("a", str(path), trainer)
+
+
+def test_rows_of_an_earlier_version_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    assert earlier_rows(None) == earlier_rows(str(path)) == ""
+    path.write_text("run,version\nloss-bce-00000001,1\nloss-dice-00000001,2\n")
+    assert "1 of 2 runs were listed by an earlier version" in earlier_rows(str(path))
+    assert replaced_row("loss-dice-00000002", str(path)) == "loss-dice-00000001"
+    assert replaced_row("loss-dice-00000001", str(path)) is None
+    path.write_text("run\nseed-0-00000001\nseed-0-00000002\n")  # of two commands of a study
+    assert replaced_row("seed-0-00000003", str(path)) is None
+    assert "2 of 2 runs" in earlier_rows(str(path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", ["recipe", "recipe_augment"])
+def test_listed_runs_of_a_committed_study_are_recognised(study: str) -> None:
+    runs = plan_of([f"experiment={study}", "data.root=/lits", "data.patients=/patients.csv"]).runs
+    root = Path(__file__).parents[2] / "experiments" / study
+    assert all(is_listed(run_folder(cfg).name, str(root / "results.csv"), cfg.trainer) for cfg in runs)
 
 
 def test_a_damaged_table_of_results_is_reported(scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

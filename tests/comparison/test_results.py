@@ -13,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lightning_liver.comparison.results import gather, read_results, write_results
-from lightning_liver.comparison.runs import COMPLETE, Run, read_runs
+from lightning_liver.comparison.runs import COMPLETE, Run, present_runs, read_runs
 from lightning_liver.comparison.study import study
 from lightning_liver.comparison.study_text import study_text
-from lightning_liver.config import renamed
+from lightning_liver.config import VERSION, renamed
 from lightning_liver.errors import LiverError
 from tests.report.run_folders import scores_of, write_config, write_run
 
@@ -139,16 +139,16 @@ def run(tmp_path: Path) -> Path:
 def test_row_has_the_settings_and_scores_of_a_run(run: Path, tmp_path: Path) -> None:
     write_results(tmp_path / "results.csv", read_runs([run]))
     (row,) = rows_of(tmp_path / "results.csv")
-    assert list(row.values())[:13] == [
-        "run", "all", "4", "2", "3", "360", "61.5", "2", "3", "1.0", "0.500617", "1.5",
+    assert list(row.values())[:14] == [
+        "run", "all", "4", "2", "3", "360", "61.5", "2", "3", "1.0", "0.500617", "2", "1.5",
         '[{"case":"1","patient":"A","liver":1.0,"tumour":0.25},{"case":"2","patient":"A","liver":null,"tumour":0.751235}'
         ',{"case":"3","patient":"B","liver":null,"tumour":null}]',
     ]  # fmt: skip
-    assert list(row)[:13] == [
+    assert list(row)[:14] == [
         "run", "configuration", "seed", "fold", "epochs", "steps", "seconds", "patients", "scans", "liver_dice",
-        "tumour_dice", "loss/bce", "cases",
+        "tumour_dice", "version", "loss/bce", "cases",
     ]  # fmt: skip
-    assert {name: row[name] for name in list(row)[13:]} == {
+    assert {name: row[name] for name in list(row)[14:]} == {
         "data.size": "128",
         "loss._choice_": "bce",
         "loss._target_": "package.losses.bce",
@@ -265,3 +265,48 @@ def test_cells_are_plain_yaml(tmp_path: Path) -> None:
     (row,) = rows_of(tmp_path / "results.csv")
     assert [row[f"loss.{each}"] for each in "abc"] == ["'null'", "[1, x]", "null"]
     assert yaml.safe_load(row["loss.a"]) == "null"
+
+
+def row_of(name: str, version: int) -> Run:
+    return Run(Path(name), COMPLETE, "", {"loss.gamma": version}, 0, 0, version=version)
+
+
+def test_runs_of_an_earlier_version_keep_their_rows_and_are_not_compared_with_present_ones(tmp_path: Path) -> None:
+    write_run(tmp_path / "study" / "loss-bce-00000002", "bce", scores_of(0.5, 0.7))
+    write_results(tmp_path / "results.csv", [row_of("loss-bce-00000001", 1), row_of("loss-dice-00000001", 1)])
+    found = gather([tmp_path / "study", tmp_path / "results.csv"])
+    kept, text = present_runs(found)
+    assert [run.name for run in kept] == ["loss-bce-00000002"]
+    assert text.startswith("2 of 3 runs are of an earlier version")
+    write_results(tmp_path / "results.csv", found)
+    assert {row["run"]: row["version"] for row in rows_of(tmp_path / "results.csv")} == {
+        "loss-bce-00000001": "1", "loss-bce-00000002": "2", "loss-dice-00000001": "1"
+    }  # fmt: skip
+    alone, text = present_runs([row_of("loss-bce-00000001", 1), row_of("loss-dice-00000001", 1)])
+    assert (len(alone), text) == (2, "")
+
+
+def test_a_row_whose_run_was_made_again_with_other_options_is_of_an_earlier_version(tmp_path: Path) -> None:
+    write_run(tmp_path / "study" / "seed-0-00000002", "bce", scores_of(0.5, 0.7))
+    write_results(tmp_path / "results.csv", [row_of("seed-0-00000001", 2), row_of("seed-1-00000001", 2)])
+    kept, _ = present_runs(gather([tmp_path / "study", tmp_path / "results.csv"]))
+    assert [run.name for run in kept] == ["seed-0-00000002", "seed-1-00000001"]
+    several = [row_of(f"seed-0-0000000{n}", 2) for n in (1, 2, 3)]  # as of several commands
+    write_results(tmp_path / "results.csv", several)
+    kept, text = present_runs(gather([tmp_path / "study", tmp_path / "results.csv"]))
+    assert (len(kept), text) == (3, "")
+
+
+def test_committed_rows_say_their_version_and_a_table_without_one_is_of_the_first(tmp_path: Path) -> None:
+    tables = list((Path(__file__).parents[2] / "experiments").glob("*/results.csv"))
+    versions = {
+        path.parent.name: {run.version for run in read_results(path)} for path in tables if "first" not in str(path)
+    }
+    assert {name for name, found in versions.items() if found == {1}} == {"losses", "focal_grid", "losses_real"}
+    assert all(found == {VERSION} for name, found in versions.items() if not name.startswith(("losses", "focal_grid")))
+    write_results(tmp_path / "results.csv", [row_of("a", 2)])
+    text = (tmp_path / "results.csv").read_text()
+    (tmp_path / "results.csv").write_text(
+        text.replace("tumour_dice,version,", "tumour_dice,").replace(",,,2,[]", ",,,[]")
+    )
+    assert [run.version for run in read_results(tmp_path / "results.csv")] == [1]
