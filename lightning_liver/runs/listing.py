@@ -8,7 +8,6 @@ from lightning_liver.config import BUDGETS, VERSION, budget_of, without_hash
 from lightning_liver.readers import parsing, read_rows
 from lightning_liver.run_folder import RunFolder
 
-
 _CURE = "give a table of runs that liver-compare --write wrote, or set results=null to run everything"
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lightning_liver.build import build, prepared
 from lightning_liver.config import cache_of
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
+from lightning_liver.data.labelled_slices import read_labelled_slices
 from lightning_liver.data.sampling import Companion, Pools
 from lightning_liver.data.sources import unlabelled
 from lightning_liver.data.splits import Split
@@ -139,7 +140,9 @@ def source_slices(strategy: Strategy, cfg: DictConfig, options: SliceOptions, tr
     files = RunFolder(source_run(str(strategy.source_data)))
     data = DictConfig(OmegaConf.merge(read_run_config(files.path, trust).data, {"spacing_mm": cfg.spacing_mm}))
     store = prepared(data)
-    pools = Pools.of([store.cases[name] for name in Split.read(files.split).train])
+    records = [store.cases[name] for name in Split.read(files.split).train]
+    path = data.get("labelled_slices")
+    pools = Pools.of(records, read_labelled_slices(Path(path), records) if path else None)
     return Companion(store, pools, options.sampling)
 
 
