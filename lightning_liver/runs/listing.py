@@ -39,8 +39,8 @@ def earlier_rows(results: str | None) -> str:
     versions = [row.get("version") or "1" for row in _rows(results)]
     earlier = sum(version != str(VERSION) for version in versions)
     return (
-        f"{results}: {earlier} of {len(versions)} runs were listed by an earlier version of their options: they are not "
-        "recognised but where nothing changed, run again, and are not compared with new ones"
+        f"{results}: {earlier} of {len(versions)} runs were listed by an earlier version of their options: they are "
+        "not recognised but where nothing changed, run again, and are not compared with new ones"
         if earlier
         else ""
     )
