@@ -1,14 +1,15 @@
-# make demo | test | check | test-all | sweep | compare | summary | conf-readme | augment-preview | bench | tensorboard | clean
+# make demo | test | check | test-all | sweep | compare | summary | conf-readme | augment-preview | bench | audit | licences | tensorboard | clean
 PYTHON ?= python3
 BIN := .venv/bin
 AUGMENTATION_ENV := .cache/bench
 SCORER_ENV := .cache/scorer
 NNUNET_ENV := .cache/nnunet
+AUDIT_ENV := .cache/audit
 MODEL ?= unet
 STUDY ?= losses
 LOGDIR ?= # a folder of runs; without it outputs/ and multirun/
 
-.PHONY: install demo test test-all check format sweep compare summary conf-readme augment-preview bench tensorboard clean
+.PHONY: install demo test test-all check format sweep compare summary conf-readme augment-preview bench audit licences tensorboard clean
 
 install: .venv/installed
 
@@ -70,6 +71,19 @@ $(AUGMENTATION_ENV)/installed: pyproject.toml constraints.txt experiments/speed/
 
 augment-preview: install ## draw every policy of conf/augment on the same slices: outputs/augment-preview/sheet.png
 	$(BIN)/liver-augment-preview
+
+$(AUDIT_ENV)/installed: experiments/promises/requirements.txt
+	$(PYTHON) -m venv $(AUDIT_ENV)
+	$(AUDIT_ENV)/bin/python -m pip install --quiet -r experiments/promises/requirements.txt
+	touch $@
+
+audit: $(AUDIT_ENV)/installed ## known vulnerabilities of the packages of constraints.txt; a package that is not looked up fails, too
+	$(AUDIT_ENV)/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
+
+LICENCES := MIT;BSD;Apache;Python Software Foundation;PSF;Mozilla;MPL;ISC
+licences: install $(AUDIT_ENV)/installed ## every installed package has one of these licences, and none is GPL, LGPL or AGPL
+	$(AUDIT_ENV)/bin/pip-licenses --python=$(BIN)/python --partial-match --fail-on="GPL;GNU;Affero" --summary
+	$(AUDIT_ENV)/bin/pip-licenses --python=$(BIN)/python --partial-match --allow-only="$(LICENCES)" --summary
 
 comma := ,
 tensorboard: install ## curves of all runs, or of LOGDIR=multirun/losses alone

@@ -1,12 +1,14 @@
 """Names of a sweep's jobs, equal whichever launcher runs them."""
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, flag_override
 
 from lightning_liver.config import job_names
+from lightning_liver.errors import LiverError
 from lightning_liver.runs.listing import earlier_rows
 
 log = logging.getLogger(__name__)
@@ -17,8 +19,9 @@ class JobNames(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Add them to Hydra's own overrides, with which every job is composed."""
-        if earlier := earlier_rows(config.get("results")):
-            log.warning(earlier)
         own = job_names(config.hydra.overrides.task, str(config.hydra.sweep.dir))
         with flag_override(config, ["readonly", "struct"], False):
             config.hydra.overrides.hydra.extend(own)
+        with suppress(LiverError):  # of a damaged table: the first job says so
+            if earlier := earlier_rows(config.get("results")):
+                log.warning(earlier)
