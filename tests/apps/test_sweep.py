@@ -130,7 +130,7 @@ def test_results_of_a_shorter_run_are_not_those_of_a_longer_one(
     assert is_listed("a", str(path), trainer) == listed
     assert not is_listed("b", str(path), trainer)
     path.write_text("run,trainer.max_epochs,trainer.max_minutes\na,many,many\n")
-    with pytest.raises(LiverError, match="expected a table of runs"):
+    with pytest.raises(LiverError, match="give a table of runs"):
         is_listed("a", str(path), trainer)
 
 
@@ -158,7 +158,7 @@ def test_a_damaged_table_of_results_is_reported(scans: Path, tmp_path: Path, cap
     (tmp_path / "results.csv").write_text("name\nfirst\n")
     code, output = call("train", *sweep(scans, "loss=bce", "results=results.csv"), folder=tmp_path, capfd=capfd)
     assert code == 2
-    assert "results.csv: expected a table of runs with a column `run`" in output
+    assert "results.csv: damaged (no column run); give a table of runs" in output
 
 
 @pytest.mark.slow
