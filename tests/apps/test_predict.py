@@ -97,7 +97,7 @@ def test_all_scans_of_a_folder_are_predicted_and_its_masks_skipped(tmp_path: Pat
     for name in ("volume-3", "patient_b", "segmentation-3", "patient_c-segmentation"):
         nib.save(nib.Nifti1Image(hu, np.diag([4.5, 2.4, 2.0, 1])), tmp_path / f"{name}.nii.gz")
     predict(f"input={tmp_path}")
-    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    written = sorted(path.name for path in (tmp_path / "out").glob("[!.]*"))
     tables = ["lesions.csv", "report.html"]
     assert written == sorted([*tables, "patient_b-segmentation.nii.gz", "segmentation-3.nii.gz", "summary.csv"])
     row = summary(tmp_path / "out")["volume-3"]

@@ -426,3 +426,13 @@ def test_cases_without_liver_or_without_tumour_are_accepted(tmp_path: Path, capf
     rows = list(csv.DictReader((tmp_path / "run" / "cases.csv").open()))
     assert [row["true_voxels"] for row in rows] == ["0", "0"]
     assert all(float(row["dice"]) == (row["predicted_voxels"] == "0") for row in rows), "empty and left empty is 1"
+
+
+@pytest.mark.slow
+def test_a_batch_of_one_pixel_is_refused_by_its_option(
+    scans: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tiny = ("model.norm=batch", "model.depth=4", "data.size=16", "data.batch_size=1")
+    code, output = call("train", *small_run(scans, "run", *tiny), folder=tmp_path, capfd=capfd)
+    assert code == 2
+    assert "data.batch_size=1: expected at least 2 here" in output.splitlines()[-1]
