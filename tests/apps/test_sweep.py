@@ -158,7 +158,8 @@ def test_a_damaged_table_of_results_is_reported(scans: Path, tmp_path: Path, cap
     (tmp_path / "results.csv").write_text("name\nfirst\n")
     code, output = call("train", *sweep(scans, "loss=bce", "results=results.csv"), folder=tmp_path, capfd=capfd)
     assert code == 2
-    assert "results.csv: damaged (no column run); give a table of runs" in output
+    assert "results.csv" in output
+    assert "damaged (no column run); give a table of runs" in output
 
 
 @pytest.mark.slow
