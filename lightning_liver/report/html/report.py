@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
-from lightning_liver.readers import read_text
+from lightning_liver.readers import parsing, read_text
 from lightning_liver.report.html.advice import advice
 from lightning_liver.report.html.calibration import calibration_section
 from lightning_liver.report.html.cases import cases_section
@@ -26,6 +26,7 @@ from lightning_liver.run_folder import NAMES, RunFolder
 from lightning_liver.runs.contents import Contents, read_contents
 from lightning_liver.tables import duration
 
+_CURE = "a file of it has other values than a run writes; run it again"
 _SECTIONS = (
     results_section,
     cases_section,
@@ -58,7 +59,9 @@ def write_report(folder: Path, metrics: Mapping[str, Any] | None = None) -> Path
         )
     path = RunFolder(folder).report
     try:
-        write_whole(path, page(contents))
+        with parsing(folder, _CURE):
+            text = page(contents)
+        write_whole(path, text)
     except OSError as error:
         raise LiverError(f"{path}: cannot be written ({error.strerror or error}); check folder and space") from error
     return path

@@ -1,0 +1,28 @@
+"""Damaged files end in a message or are read; tests/fuzz/README.md has the counts of long campaigns."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.campaign import tried
+
+FAST = {"nifti": 60, "dicom": 25, "checkpoint": 12, "config": 20, "store": 40, "manifest": 60, "run": 40, "report": 1}
+SLOW = {**dict.fromkeys(FAST, 500), "report": 30}
+
+
+def check(kind: str, seeds: range, folder: Path) -> None:
+    outcomes = tried(kind, seeds, folder)
+    assert not outcomes.failures, "\n".join(f"seed {seed}: {why}" for seed, why in outcomes.failures.items())
+    assert outcomes.counts["refused"] > len(seeds) / 20, "hardly anything was damaged"
+
+
+@pytest.mark.parametrize("kind", FAST)
+def test_damaged_files_are_read_or_refused(kind: str, tmp_path: Path) -> None:
+    check(kind, range(FAST[kind]), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FAST)
+def test_many_damaged_files_are_read_or_refused(kind: str, tmp_path: Path) -> None:
+    check(kind, range(1000, 1000 + int(os.environ.get("LIVER_MUTATIONS", SLOW[kind]))), tmp_path)
