@@ -11,19 +11,12 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
+from tests.fuzz.campaign import answering
 from tests.fuzz.kinds import KINDS
 
 TABLE = Path(__file__).parent / "campaign.csv"
 _PART = 500
-
-
-def _run(kind: str, seeds: range, folder: str, answer: Any) -> None:
-    from tests.fuzz.campaign import tried
-
-    outcomes = tried(kind, seeds, Path(folder))
-    answer.put((outcomes.counts, outcomes.failures))
 
 
 def campaign(kind: str, seeds: range) -> tuple[Counter[str], dict[int, str]]:
@@ -34,7 +27,7 @@ def campaign(kind: str, seeds: range) -> tuple[Counter[str], dict[int, str]]:
     for first in range(seeds.start, seeds.stop, _PART):
         part = range(first, min(first + _PART, seeds.stop))
         folder, answer = tempfile.mkdtemp(prefix="fuzz-"), context.Queue()
-        process = context.Process(target=_run, args=(kind, part, folder, answer))
+        process = context.Process(target=answering, args=(kind, part, folder, answer))
         process.start()
         found = None
         while found is None and (process.is_alive() or not answer.empty()):

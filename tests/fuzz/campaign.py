@@ -52,6 +52,12 @@ def tried(kind: str, seeds: Iterable[int], folder: Path) -> Outcomes:
     return outcomes
 
 
+def answering(kind: str, seeds: range, folder: str, answer: Any) -> None:
+    """Put the counts and the failures of `tried` into a queue: the work of a process of its own."""
+    outcomes = tried(kind, seeds, Path(folder))
+    answer.put((outcomes.counts, outcomes.failures))
+
+
 @contextmanager
 def _limited() -> Iterator[None]:
     def stop(*_: Any) -> None:

@@ -6,11 +6,11 @@ or raises LiverError. Whatever else it raises, a wrong pixel included, is a fail
 
 import csv
 import json
-import shutil
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -18,14 +18,12 @@ import safetensors.torch
 import torch
 import yaml
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from lightning_liver.active.loop_state import LoopState, read_state
 from lightning_liver.commands.batch import LESIONS, SUMMARY, Batch
 from lightning_liver.comparison.results import NAME as RESULTS
 from lightning_liver.comparison.results import read_results, write_results
 from lightning_liver.comparison.runs import read_runs
-from lightning_liver.config import compose
 from lightning_liver.data import sources
 from lightning_liver.data.prepare import prepare
 from lightning_liver.data.slices import KEPT_AS
@@ -54,6 +52,25 @@ from tests.conftest import write_scan
 from tests.fuzz.mutations import mutated
 from tests.imageio.dicom_files import write_enhanced, write_series
 from tests.report.html.whole_run import DECISION, write_whole_run
+
+GROUPS: dict[str, Any] = {
+    "model": {
+        "_target_": "lightning_liver.models.unet.UNet",
+        "in_channels": 1,
+        "classes": 2,
+        "base_channels": 2,
+        "depth": 1,
+        "norm": "batch",
+        "dropout": 0.0,
+    },
+    "loss": {"_target_": "lightning_liver.losses.region.dice", "_partial_": True, "smooth": 1.0, "class_weights": None},
+    "optimizer": {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 0.005, "weight_decay": 0.01},
+    "scheduler": {"_target_": "lightning_liver.training.schedules.constant", "_partial_": True, "warmup_steps": 5},
+    "inference": {"multiple": 2, "flips": False, "thresholds": None, "postprocess": {"largest_liver": True}},
+    "data": {"root": "x", "spacing_mm": 1.5, "window_hu": [-100, 200], "fold": 0, "eval_batch_size": 4},
+    "trainer": {"max_epochs": 3, "max_steps": None, "max_minutes": None, "precision": "32-true"},
+    "seed": 0,
+}  # of the config of a run
 
 
 class Files:
@@ -122,8 +139,7 @@ class Checkpoint(Files):
     """A checkpoint of training; every second damage is of its content, with checksums that fit it."""
 
     def make(self) -> None:
-        config = compose("train", ["model=unet_small", "model.depth=1", "model.base_channels=2"])
-        self.network = torch.nn.ModuleDict({"network": instantiate(config.model)})
+        self.network = torch.nn.ModuleDict({"network": instantiate(GROUPS["model"])})
         checkpoint = {
             "epoch": 1,
             "global_step": 8,
@@ -140,7 +156,7 @@ class Checkpoint(Files):
         torch.save(checkpoint, files.best)
         self.weights = [weight.clone() for weight in self.network.state_dict().values()]
         files.hydra.mkdir()
-        files.config.write_text(yaml.safe_dump({name: _plain(config, name) for name in ("model", "data", "inference")}))
+        files.config.write_text(yaml.safe_dump(GROUPS))
 
     def targets(self) -> list[Path]:
         return [RunFolder(self.folder).best]
@@ -181,12 +197,6 @@ class Config(Checkpoint):
     def make(self) -> None:
         super().make()
         files = RunFolder(self.folder)
-        config = compose("train", ["model=unet_small", "model.depth=1", "model.base_channels=2", "data.root=x"])
-        tree = {
-            name: _plain(config, name) for name in ("model", "loss", "optimizer", "scheduler", "inference", "trainer")
-        }
-        data = {"root": "x", "spacing_mm": 1.5, "window_hu": [-100, 200], "fold": 0, "eval_batch_size": 4}
-        files.config.write_text(yaml.safe_dump(tree | {"data": data, "seed": 0}))
         runtime = {"cwd": "/", "choices": {"loss": "focal", "model": "unet_small"}}
         files.hydra_config.write_text(yaml.safe_dump({"hydra": {"runtime": runtime}}))
         files.decision.write_text(json.dumps(DECISION))
@@ -255,10 +265,8 @@ class RunFiles(Files):
     text = True
 
     def make(self) -> None:
-        run = write_whole_run(self.folder / "study" / "run")
+        run = write_whole_run(self.folder / "study" / "run", drawn=False)
         files = RunFolder(run)
-        shutil.rmtree(files.tensorboard)
-        shutil.rmtree(files.pictures)
         files.scalars.write_text("step,name,value\n1,epoch,0\n4,train/loss,0.5\n8,val/loss,0.25\n8,epoch,1\n")
         files.losses.write_text("case,patient,loss,value\n" + "".join(f"{n},p-{n},dice,0.25\n" for n in range(3, 6)))
         files.warnings.write_text('{"warnings": ["one", "two"]}')
@@ -281,15 +289,14 @@ class RunFiles(Files):
 
     def hub(self) -> None:
         """Write an exported network, whose config comes with it."""
-        config = compose("train", ["model=unet_small", "model.depth=1", "model.base_channels=2"])
-        content = {name: _plain(config, name) for name in ("model", "loss", "optimizer", "scheduler")}
+        content = {name: GROUPS[name] for name in ("model", "loss", "optimizer", "scheduler")}
         (self.folder / "hub").mkdir()
         data = {"spacing_mm": 1.5, "context": 0, "window_hu": [-100, 200], "standardise": False}
         inference = {"multiple": 2, "flips": False, "thresholds": [0.5, 0.5], "postprocess": {}}
         normalization = {"window_hu": [-100, 200], "context": 0, "mean": 0.0, "std": 1.0}
         content |= {"data": data, "inference": inference, "normalization": normalization, "document": {}}
         (self.folder / "hub" / CONFIG).write_text(json.dumps(content))
-        safetensors.torch.save_file(instantiate(config.model).state_dict(), self.folder / "hub" / WEIGHTS)
+        safetensors.torch.save_file(instantiate(GROUPS["model"]).state_dict(), self.folder / "hub" / WEIGHTS)
 
     def targets(self) -> list[Path]:
         return [path for path in super().targets() if path.suffix in (".json", ".yaml", ".csv", ".txt")]
@@ -345,10 +352,6 @@ class Report(RunFiles):
 
     def _readers(self, run: Path) -> list[Callable[[], object]]:
         return [lambda: write_report(run), lambda: differences(run)]
-
-
-def _plain(config: object, name: str) -> object:
-    return OmegaConf.to_container(OmegaConf.select(config, name), resolve=True)  # type: ignore[arg-type]
 
 
 KINDS: dict[str, type[Files]] = {

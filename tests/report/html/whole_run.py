@@ -20,8 +20,12 @@ CASES = [str(n) for n in range(3, 3 + PATIENTS)]
 DRAWN = {"best": CASES[2], "median": CASES[9], "worst": CASES[20]}
 
 
-def write_whole_run(folder: Path) -> Path:
-    """Write a complete run on scans."""
+def write_whole_run(folder: Path, *, drawn: bool = True) -> Path:
+    """Write a complete run on scans.
+
+    Args:
+        drawn: with the curves of TensorBoard and the pictures, which take seconds.
+    """
     folder.mkdir(parents=True)
     _write_config(folder)
     rows = case_rows()
@@ -39,8 +43,9 @@ def write_whole_run(folder: Path) -> Path:
     write_json_whole(folder / "environment.json", {**machine, "python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6"})
     write_timing(folder, Timing(prepare_s=12.0, fit_s=3900.0, test_s=80.0))
     (folder / "model.txt").write_text("1.9 M     Trainable params\n1.9 M     Total params\n")
-    _write_curves(folder / "tensorboard")
-    write_case_pictures(folder / "pictures")
+    if drawn:
+        _write_curves(folder / "tensorboard")
+        write_case_pictures(folder / "pictures")
     means = {f"test/{s}/dice_per_case": _mean(rows, s) for s in STRUCTURES}
     write_json_whole(folder / "metrics.json", {**means, "epochs": EPOCHS, "steps": EPOCHS * STEPS_AN_EPOCH})
     return folder
