@@ -20,7 +20,7 @@ AGAIN = "copy it again, or remove the run's folder and run it again"
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, in most builds of PyYAML
 _DEEPEST = 100  # mappings and lists below each other
-_LONGEST = 1_000_000  # values of a file; aliases of YAML can stand for any number
+_LONGEST = 100_000  # values of a YAML file, whose aliases can stand for any number
 _LARGEST_INT = 2**63
 _LONGEST_CELL = 2**31 - 1  # room for thousands of cases
 _INDENTS = re.compile(r"^[ \t?:-]*", re.MULTILINE)
@@ -80,7 +80,7 @@ def read_json(path: Path, cure: str = AGAIN) -> dict[str, Any]:
     """
     text = read_text(path, cure)
     with parsing(path, cure):
-        return _mapping(json.loads(text, parse_constant=_refuse_constant), finite=True)
+        return _mapping(json.loads(text, parse_constant=_refuse_constant), is_json=True)
 
 
 def read_yaml(path: Path, cure: str = AGAIN) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def parse_yaml(
     with parsing(path, cure):
         _refuse_deep(text)
         tree = load(text)
-        return _mapping({} if tree is None else tree, finite=False)
+        return _mapping({} if tree is None else tree, is_json=False)
 
 
 def read_rows(path: Path, columns: Sequence[str], cure: str = AGAIN, *, ragged: bool = False) -> list[dict[str, str]]:
@@ -145,7 +145,7 @@ def read_table(
     return header, rows
 
 
-def _mapping(tree: Any, *, finite: bool) -> dict[str, Any]:
+def _mapping(tree: Any, *, is_json: bool) -> dict[str, Any]:
     """Return a tree that is a mapping with names for keys, neither too deep nor too large."""
     if not isinstance(tree, Mapping):
         raise ValueError(f"a mapping is expected, not a {type(tree).__name__}")
@@ -156,7 +156,7 @@ def _mapping(tree: Any, *, finite: bool) -> dict[str, Any]:
         for each in level:
             inner = list(each.values()) if isinstance(each, dict) else each
             count += len(inner)
-            if count > _LONGEST:
+            if count > _LONGEST and not is_json:
                 raise ValueError(f"more than {_LONGEST} values")
             if isinstance(each, dict) and not all(isinstance(key, str | int) for key in each):
                 raise ValueError("a key that is no name")
@@ -164,7 +164,7 @@ def _mapping(tree: Any, *, finite: bool) -> dict[str, Any]:
                 if isinstance(value, dict | list):
                     below.append(value)
                 else:
-                    _check_number(value, finite=finite)
+                    _check_number(value, finite=is_json)
         if not below:
             return dict(tree)
         level = below

@@ -13,15 +13,16 @@ from lightning_liver.errors import LiverError, explain, first_line
 from lightning_liver.files import fault_of_zip
 from lightning_liver.runs.hub import StoredNormalization
 
-_OF_TRAINING = (
-    "state_dict",
-    "pytorch-lightning_version",
-    "epoch",
-    "global_step",
-    "loops",
-    "callbacks",
-    "optimizer_states",
-)
+_OF_TRAINING = {
+    "state_dict": dict,
+    "pytorch-lightning_version": str,
+    "epoch": int,
+    "global_step": int,
+    "loops": dict,
+    "callbacks": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+}
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
@@ -64,8 +65,8 @@ def read_training(path: Path, task: nn.Module) -> dict[str, Any]:
         LiverError: it is missing, damaged, of another kind or of another task.
     """
     checkpoint = read_tensors(path)
-    if missing := [name for name in _OF_TRAINING if name not in checkpoint]:
-        raise LiverError(f"{path}: not a checkpoint of a training run, it has no {missing[0]}; copy it again")
+    if wrong := [name for name, kind in _OF_TRAINING.items() if not isinstance(checkpoint.get(name), kind)]:
+        raise LiverError(f"{path}: not a checkpoint of a training run, it has no {wrong[0]}; copy it again")
     if KEPT_AS in checkpoint:  # not in those of masked reconstruction
         normalization_of(checkpoint, path)
     wanted, found = task.state_dict(), checkpoint["state_dict"]
