@@ -1,6 +1,6 @@
 """python -m tests.fuzz mutations=20000 [kinds=nifti,store] [first=0]: a campaign, counted in tests/fuzz/campaign.csv.
 
-Each part of 500 mutations runs in a process of its own, so that a crash of the interpreter is counted, too.
+Each part of 2500 mutations runs in a process of its own, so that a crash of the interpreter is counted, too.
 """
 
 import csv
@@ -16,7 +16,7 @@ from tests.fuzz.campaign import answering
 from tests.fuzz.kinds import KINDS
 
 TABLE = Path(__file__).parent / "campaign.csv"
-_PART = 500
+_PART = 2500
 
 
 def campaign(kind: str, seeds: range) -> tuple[Counter[str], dict[int, str]]:
