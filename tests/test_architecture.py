@@ -86,6 +86,18 @@ def test_files_of_runs_and_stores_are_read_by_readers_alone() -> None:
     assert found == set(own)
 
 
+def test_files_are_written_whole() -> None:
+    """A killed process leaves the old file or the new one; the folders of these are renamed when they are complete."""
+    writing = re.compile(r"\.write_(?:text|bytes)\(|\.open\(\"w")
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        for line in path.read_text().splitlines()
+        if writing.search(line) and "partial" not in line
+    }
+    assert found == {"data/store.py", "formats/bundle.py", "formats/hub.py", "formats/torch_export.py"}
+
+
 def test_tensors_are_read_where_damage_is_named() -> None:
     known = {
         "runs/checkpoints.py",

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from lightning_liver.build import build
 from lightning_liver.data.datamodule import SliceOptions
+from lightning_liver.files import write_whole
 from lightning_liver.training.trainer import summary_table
 
 log = logging.getLogger(__name__)
@@ -18,5 +19,5 @@ def summarise(cfg: DictConfig, folder: Path) -> None:
     path = folder / f"{HydraConfig.get().runtime.choices['model']}.txt"
     slices: SliceOptions = build(cfg.data.slices)
     table = summary_table(build(cfg.model), slices.channels, slices.size_yx)
-    path.write_text(table + "\n")
+    write_whole(path, table + "\n")
     log.info(f"{table}\n{path}")

@@ -18,6 +18,7 @@ from lightning_liver.config import identity, refuse_other_code, values_of
 from lightning_liver.errors import Interrupted, LiverError, cannot_write
 from lightning_liver.files import write_whole
 from lightning_liver.inference.decision import write_decision
+from lightning_liver.readers import AGAIN
 from lightning_liver.report.cases import result_table, run_figures, write_cases
 from lightning_liver.report.numbers import number_text
 from lightning_liver.run_folder import RunFolder
@@ -39,6 +40,19 @@ from lightning_liver.training.trainer import keep_weights, quieten
 from lightning_liver.types import Metrics
 
 log = logging.getLogger(__name__)
+
+_OF_EVERY_RUN = (
+    "data",
+    "augment",
+    "model",
+    "loss",
+    "optimizer",
+    "scheduler",
+    "inference",
+    "trainer",
+    "seed",
+    "results",
+)
 
 _ONE_PIXEL = "Expected more than 1 value per channel"  # in the message of torch.nn.functional.batch_norm
 
@@ -89,8 +103,14 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
 
 
 def resume(cfg: DictConfig, folder: Path) -> Metrics:
-    """Continue the run of a folder with its own config; `cfg` has the budget, if another one was typed."""
+    """Continue the run of a folder with its own config; `cfg` has the budget, if another one was typed.
+
+    Raises:
+        LiverError: its config is damaged, or as `train`.
+    """
     saved = read_run_config(folder, trusted(cfg))
+    if missing := [name for name in _OF_EVERY_RUN if name not in saved]:
+        raise LiverError(f"{RunFolder(folder).config}: damaged (no {missing[0]}); {AGAIN}")
     typed = values_of([override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")])
     budget = OmegaConf.create({"trainer": RunState(folder).budget, "trial": None})  # resumed by hand it is no trial
     scores = {"scores": OmegaConf.load(conf() / "train.yaml").scores}  # runs of earlier versions have none
