@@ -25,6 +25,8 @@ from typing import Any
 
 import torch
 
+from lightning_liver.run_folder import NAMES
+
 _LEFT_S = 10.0  # in which every process of a killed command has to end
 _LIMIT_S = 600.0  # for a command to its end
 
@@ -67,9 +69,7 @@ def _bytes(*patterns: str) -> Callable[[Path], Results]:
 
 def _trained(folder: Path) -> Results:
     """Read tables of runs and the tensors of their checkpoints."""
-    found = dict(
-        _bytes(*(f"**/{name}" for name in ("metrics.json", "cases.csv", "split.json", "decision.json")))(folder)
-    )
+    found = dict(_bytes(*(f"**/{name}" for name in (NAMES.metrics, NAMES.cases, NAMES.split, NAMES.decision)))(folder))
     for path in sorted(folder.glob("**/checkpoints/*.ckpt")):
         saved = torch.load(path, weights_only=True, map_location="cpu")
         found[str(path.relative_to(folder))] = [
@@ -80,8 +80,8 @@ def _trained(folder: Path) -> Results:
 
 def _scored(folder: Path) -> Results:
     """Read the tables of an evaluation, whose folder is named by its time: those of the last, whole one."""
-    paths = sorted(folder.glob("outputs/evaluate/*/*/cases.csv"))
-    return {"cases.csv": paths[-1].read_bytes()} if paths else {}
+    paths = sorted(folder.glob(f"outputs/evaluate/*/*/{NAMES.cases}"))
+    return {str(NAMES.cases): paths[-1].read_bytes()} if paths else {}
 
 
 _FOLDERS = {"train": "run/", "sweep": "multirun/"}

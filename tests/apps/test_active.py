@@ -178,7 +178,7 @@ def test_scans_without_masks_cannot_answer(tmp_path: Path, capfd: pytest.Capture
     assert "expected scans with masks" in output
 
 
-@pytest.mark.parametrize(("content", "told"), [("{", "is damaged"), ('{"version": 9}', "expected version 1")])
+@pytest.mark.parametrize(("content", "told"), [("{", "damaged"), ('{"version": 9}', "expected version 1")])
 def test_a_damaged_state_is_reported(
     place: Path, tmp_path: Path, content: str, told: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -222,7 +222,7 @@ def test_mistakes_are_named_with_their_cure_and_exit_code_2(study: Path, compare
         ("study", "--write", "plain.md"): "<!-- liver-compare -->",
         ("study", "--metric", "spleen"): "spleen",
         ("study", "--figures", "plain.md"): "--figures",
-        ("torn",): "losses.csv: not the losses",
+        ("torn",): "losses.csv, line 1: damaged",
         (): "FOLDER",
     }.items():
         code, output = compare(*arguments)
@@ -279,7 +279,7 @@ def test_write_leaves_good_results_where_something_fails(study: Path, readme: Pa
     results.write_bytes(good[: len(good) // 2])
     code, output = compare("experiments/study/results.csv", "--write", str(readme))
     assert code == 2
-    assert "results.csv, line 4: not what liver-compare --write writes" in output
+    assert "results.csv: damaged" in output
     assert "git checkout" in output
     assert (results.read_bytes(), readme.read_text()) == (good[: len(good) // 2], block)
 

@@ -174,7 +174,7 @@ def test_masks_of_two_tools_are_paired_and_tested(tmp_path: Path, capfd: pytest.
         assert "liver-compare" in output
     code, output = call("compare", "out/near", "out/far", "--markdown", folder=tmp_path, capfd=capfd)
     assert code == 0, output
-    assert re.search(r"predictions=far \| predictions=near \| 6 \| -0\.\d+ .* \| 0\.031 \|", output), output
+    assert re.search(r"far \| near \| -0\.\d+ \| .* \| 0\.031 \|", output), output
     code, output = call("compare", "out/near", "--markdown", "--plan", "0.1", folder=tmp_path, capfd=capfd)
     assert code == 2
     assert "--markdown: expected without --plan" in output

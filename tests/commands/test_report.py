@@ -91,7 +91,7 @@ def test_a_failing_report_is_logged_and_raises_nothing(tmp_path: Path, caplog: p
     (run / "cases.csv").write_text("colour\nred\n")
     finish(run, {"epochs": 1.0}, with_report=True)
     assert not (run / "report.html").exists()
-    assert "cases.csv: damaged" in caplog.text
+    assert "cases.csv, line 1: damaged" in caplog.text
     assert f"liver-report run={run}" in caplog.text
     assert json.loads((run / "environment.json").read_text())["torch"]
 
