@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from lightning_liver.errors import LiverError, first_line
+from lightning_liver.errors import LiverError, explain, first_line
 
 AGAIN = "copy it again, or remove the run's folder and run it again"
 
@@ -197,6 +197,8 @@ def _refuse_deep(text: str) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return f"more than {_DEEPEST} levels"
+    if hasattr(error, "error_count"):  # of pydantic
+        return first_line(explain(error))[:200]
     if isinstance(error, KeyError):
         return f"no entry {first_line(error)}"
     return first_line(error)[:200]

@@ -85,5 +85,5 @@ def read_state(folder: Path, config: str) -> LoopState:
             raise LiverError(f"{path}: expected version {VERSION}, found {version}; {cure}")
         state = TypeAdapter(LoopState).validate_python(content)
     if state.config != config:
-        raise LiverError(f"{folder} holds a loop with another config; give another workspace=")
+        raise LiverError(f"{path}: {folder} holds a loop with another config; give another workspace=")
     return state

@@ -5,6 +5,7 @@ import re
 import warnings
 from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -39,6 +40,18 @@ def build(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
         raise LiverError(_reason(error, node)) from error
     except ValidationError as error:
         raise LiverError(explain(error, _group(node))) from error
+
+
+def build_saved(node: DictConfig, path: Path) -> Any:
+    """Build an object of a config that was read from a file.
+
+    Raises:
+        LiverError: as build; the message names the file.
+    """
+    try:
+        return build(node)
+    except LiverError as error:
+        raise LiverError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 
 
 def named_nodes(group: str, nodes: DictConfig | None) -> dict[str, DictConfig]:

@@ -132,7 +132,7 @@ def _is_decodable(syntax: str) -> bool:
 def _has_upper_bits(header: Dataset) -> bool:
     """Return True for pixels elsewhere than in the lowest bits; PS3.5 section 8.1.1 forbids it, pydicom ignores it."""
     stored, high = header.get("BitsStored"), header.get("HighBit")
-    return bool(stored) and high is not None and int(high) != int(stored) - 1
+    return bool(stored) and high not in (None, "") and int(high) != int(stored) - 1
 
 
 def _bits(header: Dataset) -> str:

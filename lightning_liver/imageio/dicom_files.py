@@ -127,7 +127,10 @@ def kind_of(header: Dataset) -> str:
     """Return what a file holds, in words."""
     if "LOCALIZER" in image_type(header):
         return "localizer"
-    sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+    try:
+        sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+    except NotImplementedError:  # of a damaged element, which pydicom converts on access
+        sop_class = None
     name = str(getattr(sop_class, "name", sop_class) or "no SOP class")  # a damaged one has several values
     return f"{name}, {header.get('Modality') or 'no modality'}"
 

@@ -72,15 +72,11 @@ def read_contents(folder: Path, metrics: Mapping[str, Any] | None = None) -> Con
     Raises:
         LiverError: a file is damaged or of another kind.
     """
-    hydra, files = _hydra(folder), RunFolder(folder)
+    files = RunFolder(folder)
     return Contents(
         folder=folder,
         settings=read_settings(folder),
-        choices=hydra.get("runtime", {}).get("choices", {}),
-        overrides=hydra.get("overrides", {}).get("task"),
-        swept=hydra.get("mode") == "MULTIRUN",
-        job=str(hydra.get("job", {}).get("config_name") or "train"),
-        config_folders=_typed_folders(hydra),
+        **_hydra(folder),
         differs=json_of(files.differs),
         metrics=metrics if metrics is not None else json_of(files.metrics) or {},
         cases=read_lines(files.cases) or (),
@@ -126,18 +122,19 @@ def mode_of(contents: Contents) -> str:
 
 
 def _hydra(folder: Path) -> dict[str, Any]:
-    """Read Hydra's own part of the config; empty for a run that was not started by a command."""
+    """Return what Hydra's own part of the config says; little of a run that was not started by a command."""
     path = RunFolder(folder).hydra_config
-    if not path.exists():
-        return {}
-    tree = read_yaml(path, _CURE)
     with parsing(path, _CURE):
-        return dict(tree["hydra"])
-
-
-def _typed_folders(hydra: Mapping[str, Any]) -> list[str]:
-    sources = hydra.get("runtime", {}).get("config_sources") or ()
-    return [str(source["path"]) for source in sources if source.get("provider") == "command-line"]
+        hydra = read_yaml(path, _CURE).get("hydra") or {} if path.exists() else {}
+        task = hydra.get("overrides", {}).get("task")
+        sources = hydra.get("runtime", {}).get("config_sources") or ()
+        return {
+            "choices": {**hydra.get("runtime", {}).get("choices", {})},
+            "overrides": None if task is None else [str(override) for override in task],
+            "swept": hydra.get("mode") == "MULTIRUN",
+            "job": str(hydra.get("job", {}).get("config_name") or "train"),
+            "config_folders": [str(each["path"]) for each in sources if each.get("provider") == "command-line"],
+        }
 
 
 def _split(path: Path) -> dict[str, list[str]] | None:

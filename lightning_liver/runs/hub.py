@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
-from lightning_liver.build import build
+from lightning_liver.build import build_saved
 from lightning_liver.config import is_allowed
 from lightning_liver.data.slices import Normalization
 from lightning_liver.errors import LiverError, explain, first_line
@@ -104,7 +104,7 @@ def read_exported(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
 
 def _network(config: DictConfig, state: Mapping[str, Tensor], context: int, folder: Path) -> nn.Module:
     """Build the network, load its weights and try it on a slice."""
-    network = build(config.model)
+    network = build_saved(config.model, folder / CONFIG)
     try:
         network.load_state_dict(state)
         edge = math.lcm(config.inference.multiple, getattr(network, "multiple", 1))

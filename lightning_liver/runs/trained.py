@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from lightning_liver.build import build
+from lightning_liver.build import build_saved
 from lightning_liver.config import read_config
 from lightning_liver.data.splits import Split
 from lightning_liver.errors import LiverError
@@ -108,7 +108,7 @@ def read_run(
         raise LiverError(f"{option}={run}: not a run folder, it has no {NAMES.config}")
     config = read_run_config(run, trust)
     with parsing(files.config, also=(OmegaConfBaseException,)):
-        network: nn.Module = build(config.model)
+        network: nn.Module = build_saved(config.model, files.config)
         multiple = math.lcm(config.inference.multiple, getattr(network, "multiple", 1))
         spacing_mm = check("data.spacing_mm", config.data.get("spacing_mm"), Positive | None)
     checkpoint = read_checkpoint(files.best)

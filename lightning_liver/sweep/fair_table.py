@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from lightning_liver.files import write_whole
 from lightning_liver.readers import parsing, read_json
 from lightning_liver.tables import MISSING, Row, duration, text_table
@@ -71,8 +73,7 @@ def read_fair(folder: Path) -> FairResult | None:
     cure = "run the same sweep again"
     found = read_json(path, cure)
     with parsing(path, cure):
-        contenders = [ContenderResult(**each) for each in found.pop("contenders")]
-        return FairResult(**found, contenders=contenders)
+        return TypeAdapter(FairResult).validate_python(found)
 
 
 def fair_text(result: FairResult) -> str:
