@@ -198,7 +198,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return f"more than {_DEEPEST} levels"
     if hasattr(error, "error_count"):  # of pydantic
-        return first_line(explain(error))[:200]
+        return first_line(explain(error))[:200]  # type: ignore[arg-type]
     if isinstance(error, KeyError):
         return f"no entry {first_line(error)}"
     return first_line(error)[:200]

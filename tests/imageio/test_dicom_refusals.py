@@ -155,6 +155,21 @@ def test_a_slice_unlike_the_others_is_named(tmp_path: Path, elements: dict[str, 
     assert paths[3].name in message
 
 
+def test_an_empty_high_bit_says_nothing(tmp_path: Path) -> None:
+    write_series(tmp_path, edit=lambda k, header: header.add_new("HighBit", "SH", ""))
+    assert read_series(tmp_path).hu.size == np.prod(SHAPE)
+
+
+def test_a_file_of_an_unknown_kind_in_a_damaged_element_is_refused(tmp_path: Path) -> None:
+    """pydicom converts an element on access, and knows no value representation Uu: a flipped bit of UI."""
+    path = write_series(tmp_path)[1]
+    kind, of_file = b"\x08\x00\x16\x00UI", b"\x02\x00\x02\x00U"
+    path.write_bytes(path.read_bytes().replace(kind, b"\x08\x00\x17\x00UI").replace(of_file + b"I", of_file + b"u"))
+    modality = b"\x08\x00\x60\x00CS"
+    path.write_bytes(path.read_bytes().replace(modality, b"\x08\x00\x61\x00CS"))
+    assert "no SOP class" in refusal(tmp_path)
+
+
 def test_a_frame_of_another_orientation_is_named(tmp_path: Path) -> None:
     def edit(_: int, header: Dataset) -> None:
         own = Dataset()

@@ -167,9 +167,10 @@ def test_table_is_read_back_and_says_what_was_chosen(tmp_path: Path) -> None:
     assert "6 trials of 8 epochs for each contender with seed=0 data.fold=1" in text
     assert "wider range" in text
     assert "wider range" not in fair_text(replace(result, contenders=[other]))
-    (tmp_path / NAME).write_text("{}")
-    with pytest.raises(LiverError, match=r"fair.json: damaged .*run the same sweep again"):
-        read_fair(tmp_path)
+    for damaged in ("{}", (tmp_path / NAME).read_text().replace('"score": 0.5', '"score": "best"', 1)):
+        (tmp_path / NAME).write_text(damaged)
+        with pytest.raises(LiverError, match=r"fair.json: damaged .*run the same sweep again"):
+            read_fair(tmp_path)
 
 
 Score = Callable[[dict[str, str]], float | Exception]

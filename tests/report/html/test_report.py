@@ -185,6 +185,19 @@ def test_a_damaged_file_is_named(run: Path, name: str) -> None:
         write_report(run)
 
 
+@pytest.mark.parametrize("part", ["runtime", "job", "overrides", "runtime: {choices", "runtime: {config_sources"])
+def test_hydras_own_config_with_other_values_is_named(run: Path, part: str) -> None:
+    (run / ".hydra" / "hydra.yaml").write_text(f"hydra:\n  {part}: 1{'}' * part.count('{')}\n")
+    with pytest.raises(LiverError, match=r"hydra\.yaml: damaged"):
+        read_contents(run)
+
+
+def test_values_that_no_run_writes_are_refused(run: Path) -> None:
+    (run / "metrics.json").write_text('{"epochs": "many", "test/liver/dice_per_case": "high"}')
+    with pytest.raises(LiverError, match=r"other values than a run writes|damaged"):
+        write_report(run)
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LiverError, match="not a run folder"):
         write_report(tmp_path)
