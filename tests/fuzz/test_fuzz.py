@@ -1,4 +1,4 @@
-"""Damaged files end in a message or are read; tests/fuzz/README.md has the counts of long campaigns."""
+"""Damaged files end in a message or are read; tests/fuzz/campaign.csv has the counts of a long campaign."""
 
 import os
 from pathlib import Path
