@@ -226,8 +226,8 @@ def read_options(path: Path) -> dict[str, Any]:
     Raises:
         LiverError: the file is missing or not a config.
     """
-    with parsing(path, also=(OmegaConfBaseException,)):
-        # OmegaConf's numbers: 1e-4 is one
+    with parsing(path, also=(OmegaConfBaseException, AssertionError)):  # OmegaConf asserts a mapping, a list or a text
+        # and reads numbers as Hydra wrote them: 1e-4 is one
         present = renamed(
             parse_yaml(read_text(path), path, load=lambda text: OmegaConf.to_container(OmegaConf.create(text)))
         )

@@ -256,6 +256,13 @@ STRANGE = {  # what a stranger's run folder may hold -> what refuses it
 
 
 @pytest.mark.parametrize(("model", "message"), STRANGE.items())
+@pytest.mark.parametrize("content", ["1.5", "2026-01-31", "[1]", "a: [", "a: ${x", "[" * 50_000, "\udcff"])
+def test_a_saved_config_that_is_none_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.yaml").write_text(content, errors="surrogateescape")
+    with pytest.raises(LiverError, match=r"config\.yaml: damaged"):
+        read_config(tmp_path / "config.yaml")
+
+
 def test_what_a_run_folder_names_is_built_only_if_it_is_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, message: str
 ) -> None:
