@@ -230,6 +230,13 @@ def test_options_of_earlier_versions_are_read_by_their_present_names(tmp_path: P
     saved = tmp_path / "config.yaml"
     saved.write_text("data: {loaders: 2, shares: {any: 1}, slices: {loaders: '${..loaders}', shares: '${..shares}'}}\n")
     assert read_config(saved).data.slices == {"num_workers": 2, "sampling": {"any": 1}}
+
+
+@pytest.mark.parametrize("content", ["1.5", "2026-01-31", "[1]", "a: [", "a: ${x", "[" * 50_000, "\udcff"])
+def test_a_saved_config_that_is_none_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.yaml").write_text(content, errors="surrogateescape")
+    with pytest.raises(LiverError, match=r"config\.yaml: damaged"):
+        read_config(tmp_path / "config.yaml")
     assert renamed({"augment.shares": 2}) == {"augment.shares": 2}, "of data alone"
     assert renamed({"data.shares.any": 1, "data.slices.loaders": "${..loaders}"}) == {
         "data.sampling.any": 1,
@@ -256,13 +263,6 @@ STRANGE = {  # what a stranger's run folder may hold -> what refuses it
 
 
 @pytest.mark.parametrize(("model", "message"), STRANGE.items())
-@pytest.mark.parametrize("content", ["1.5", "2026-01-31", "[1]", "a: [", "a: ${x", "[" * 50_000, "\udcff"])
-def test_a_saved_config_that_is_none_is_named(tmp_path: Path, content: str) -> None:
-    (tmp_path / "config.yaml").write_text(content, errors="surrogateescape")
-    with pytest.raises(LiverError, match=r"config\.yaml: damaged"):
-        read_config(tmp_path / "config.yaml")
-
-
 def test_what_a_run_folder_names_is_built_only_if_it_is_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, message: str
 ) -> None:
