@@ -232,7 +232,7 @@ def test_options_of_earlier_versions_are_read_by_their_present_names(tmp_path: P
     assert read_config(saved).data.slices == {"num_workers": 2, "sampling": {"any": 1}}
 
 
-@pytest.mark.parametrize("content", ["1.5", "2026-01-31", "[1]", "a: [", "a: ${x", "[" * 50_000, "\udcff"])
+@pytest.mark.parametrize("content", ["1.5", "[1]", "a: [", "a: ${x", "[" * 50_000, "\udcff"])
 def test_a_saved_config_that_is_none_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.yaml").write_text(content, errors="surrogateescape")
     with pytest.raises(LiverError, match=r"config\.yaml: damaged"):
