@@ -82,7 +82,7 @@ def test_a_folder_is_read_as_it_was_written(hub: Path) -> None:
 def test_what_could_be_anything_is_refused_by_name(
     hub: Path, node: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightning_liver.runs.hub.build", lambda *_: pytest.fail("it was built"))
+    monkeypatch.setattr("lightning_liver.runs.hub.build_saved", lambda *_: pytest.fail("it was built"))
     content = json.loads((hub / CONFIG).read_text())
     for group in BUILT:
         (hub / CONFIG).write_text(json.dumps({**content, group: node}))
