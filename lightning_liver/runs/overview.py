@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -163,8 +164,8 @@ def _when(folder: Path, *, is_complete: bool) -> datetime:
     """Return when a run ended, or when its files last changed."""
     files = RunFolder(folder)
     finished = (_environment(files.environment) if is_complete else {}).get("finished")
-    if isinstance(finished, str):
-        return datetime.fromisoformat(finished).astimezone().replace(tzinfo=None)
+    with suppress(ValueError, TypeError, OverflowError):  # missing or damaged
+        return datetime.fromisoformat(finished).astimezone().replace(tzinfo=None)  # type: ignore[arg-type]
     kept = [path for path in (files.metrics, files.last, files.chosen) if path.exists()] or [files.config]
     return datetime.fromtimestamp(max(path.stat().st_mtime for path in kept))
 

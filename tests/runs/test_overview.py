@@ -2,7 +2,9 @@
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,3 +76,10 @@ def test_folders_of_other_commands_are_none_and_a_damaged_one_hides_no_run(tmp_p
 def test_a_folder_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LiverError, match="nowhere: no such folder"):
         training_runs([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize("finished", ["20r6-01-31T12:00:00+00:00", "0001-01-01T00:00:00+23:59", "", None, 5])
+def test_a_damaged_time_is_that_of_the_files(tmp_path: Path, finished: Any) -> None:
+    folder = complete(tmp_path / "a", "dice", finished)
+    [line] = training_runs([tmp_path])
+    assert line.when == datetime.fromtimestamp((folder / "metrics.json").stat().st_mtime)
