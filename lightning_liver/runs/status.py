@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from lightning_liver.config import budget_of
 from lightning_liver.errors import first_line
 from lightning_liver.files import is_held
-from lightning_liver.readers import read_json
+from lightning_liver.readers import parsing, read_json
 from lightning_liver.run_folder import RunFolder
 
 COMPLETE, RUNNING, PRUNED, FAILED = "complete", "running", "pruned", "failed"
@@ -36,7 +36,8 @@ def status_of(folder: Path) -> Status:
     if files.metrics.exists():
         return Status(COMPLETE, "", "")
     chosen = json_of(files.chosen)
-    progress = _progress(chosen or {})
+    with parsing(files.chosen):
+        progress = _progress(chosen or {})
     if is_held(files.lock):
         return Status(RUNNING, "", progress)
     if chosen and chosen.get("pruned"):

@@ -13,7 +13,7 @@ from filelock import Timeout
 from lightning_liver.config import VERSION, budget_of
 from lightning_liver.errors import LiverError, Pruned, Unfinished
 from lightning_liver.files import clear_partials, held_lock, refuse_links, write_whole
-from lightning_liver.readers import read_json
+from lightning_liver.readers import parsing, read_json
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.tables import write_json_whole
 from lightning_liver.training.settings import TrainerOptions, resolve_auto
@@ -104,7 +104,7 @@ class RunState:
             config: hash of all that must not differ when the folder is used again.
 
         Raises:
-            LiverError: the folder holds another run, or its budget was longer or of the other kind.
+            LiverError: another run is in the folder, its budget was longer or of the other kind, or a file is damaged.
         """
         if not self._known:
             resolved = resolve_auto(options)
@@ -113,20 +113,21 @@ class RunState:
                 "version": VERSION,
             }
             return resolved
-        if self._known["config"] != config:
+        if self._known.get("config") != config:
             _copy(self.files.hydra_kept, self.files.hydra)  # Hydra wrote the new config before anyone was asked
             raise LiverError(
                 f"{self.folder} holds a run with another config, or an earlier one on LiTS without data.patients, in "
                 "which scans of a patient may both train and test. Name another folder: hydra.run.dir=..."
             )
-        self._known.setdefault("max_steps", None)  # runs began before it was an option
-        self._known.setdefault("channels_last", self._known["accelerator"] == "cuda")  # fixed before it was an option
-        kept = {name: self._known[name] for name in (*_KEPT, "compile") if name in self._known}
-        options = replace(options, **kept)
-        if _longer(options, self._known):
-            steps = self.steps
-            if steps is not None and options.max_minutes is not None:
+        with parsing(self.files.chosen):
+            self._known.setdefault("max_steps", None)  # runs began before it was an option
+            self._known.setdefault("channels_last", self._known["accelerator"] == "cuda")  # fixed before it was one
+            kept = {name: self._known[name] for name in (*_KEPT, "compile") if name in self._known}
+            options = replace(options, **kept)
+            is_longer, steps = _longer(options, self._known), self.steps
+            if is_longer and steps is not None and options.max_minutes is not None:
                 steps = int(steps * options.max_minutes / self._known["max_minutes"])
+        if is_longer:
             self.record(**{name: getattr(options, name) for name in _BUDGETS}, steps=steps, fitted=False)
         return options
 

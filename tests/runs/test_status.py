@@ -10,6 +10,7 @@ from filelock import FileLock
 from lightning_liver.comparison.runs import read_runs, status_rows
 from lightning_liver.errors import LiverError
 from lightning_liver.files import is_held
+from lightning_liver.runs.status import status_of
 from lightning_liver.training.run_state import locked
 from tests.report.run_folders import scores_of, write_config, write_run
 
@@ -138,3 +139,9 @@ def test_validated_trial_shows_its_score_until_it_is_tested(begun: Path) -> None
     assert said(begun) == ("trial", "trained, not tested", "val/mean/dice_per_case 0.5")
     choose(begun, max_epochs=4, fitted=True, validated=None)
     assert said(begun) == ("begun", "trained, not tested", "")
+
+
+def test_a_budget_that_no_run_writes_is_named(begun: Path) -> None:
+    (begun / "chosen.json").write_text('{"max_epochs": "ten"}')
+    with pytest.raises(LiverError, match=r"chosen\.json: damaged"):
+        status_of(begun)

@@ -166,3 +166,14 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
 def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         replace(OPTIONS, **wrong)
+
+
+@pytest.mark.parametrize(
+    "change", [{"accelerator": None}, {"max_epochs": "ten"}, {"threads": []}, {"config": 1}, {"max_epochs": None}]
+)
+def test_choices_that_no_run_writes_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    state = RunState(tmp_path)
+    state.bind(OPTIONS, "a")
+    state.record(fitted=False, **change)
+    with pytest.raises(LiverError, match=r"chosen\.json: damaged|another config|resume it with the one"):
+        RunState(tmp_path).bind(OPTIONS, "a")
