@@ -42,7 +42,7 @@ class Correction:
 
 @dataclass(frozen=True)
 class LoopState:
-    """What was asked for so far.
+    """State of a loop: the answers of each round.
 
     Args:
         config: hash of every option that affects the result, but the number of rounds.

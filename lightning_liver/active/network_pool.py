@@ -1,4 +1,4 @@
-"""What one or several trained networks say about the candidates of a pool, case by case."""
+"""Pool of scans that one or several trained networks measure, case by case."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -16,7 +16,7 @@ OtherFeatures = Float[np.ndarray, "labelled channel"]
 
 
 class Candidate(NamedTuple):
-    """What can be asked for: one slice of a case, or all cases of a patient, so that no patient is asked for in part.
+    """Candidate to be labelled: a slice of a case, or all cases of a patient, so that none is asked for in part.
 
     Args:
         cases: names.

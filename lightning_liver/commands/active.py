@@ -3,22 +3,23 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
-from jaxtyping import Bool, UInt8
+from filelock import Timeout
+from jaxtyping import UInt8
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pydantic import ValidationError
-from pydantic.dataclasses import dataclass
 
 from lightning_liver.active.curve import RoundScore, curve_figure, curve_rows, curve_table
 from lightning_liver.active.loop_state import Correction, LoopState, read_state
 from lightning_liver.active.network_pool import NetworkPool
-from lightning_liver.active.pool import Candidate, Unit, candidates_of
+from lightning_liver.active.options import LoopOptions
+from lightning_liver.active.pool import Candidate, candidates_of
 from lightning_liver.active.strategies import Query
 from lightning_liver.build import build, prepared
 from lightning_liver.commands.train import train
@@ -27,6 +28,7 @@ from lightning_liver.data.labelled_slices import write_labelled_slices
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError, Unfinished, explain
+from lightning_liver.files import held_lock
 from lightning_liver.imageio.nifti import read_volume
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.predict_volume import AUTOCAST, VolumeOptions, predict_volume
@@ -35,64 +37,17 @@ from lightning_liver.inference.uncertainty import has_dropout
 from lightning_liver.metrics.correction_effort import correction_effort
 from lightning_liver.metrics.voxel_counts import count_voxels, dice
 from lightning_liver.report.drawing import write_png
-from lightning_liver.runs.trained import decision_of, read_epochs, read_run
+from lightning_liver.runs.trained import decision_of, read_epochs, read_run, trusted
 from lightning_liver.tables import write_csv
 from lightning_liver.training.assembly import new_split
 from lightning_liver.training.run_state import RunState
-from lightning_liver.types.options import Closed, Count, Seed, Switch
 
 log = logging.getLogger(__name__)
 
 Labels = UInt8[np.ndarray, "z y x"]
 
 _OWN = ("workspace", "strategy", "rounds", "initial", "per_round", "unit", "every", "start")  # not of a training run
-_OF_TRAINING: dict[str, Any] = {
-    "results": None,
-    "estimate": False,
-    "trial": None,
-    "tags": None,
-    "resume": None,
-    "trust": [],
-}
 _GROWING = ("rounds", "workspace")  # a loop may be continued with other ones
-
-
-@dataclass(frozen=True, config=Closed)
-class LoopOptions:
-    """Options of conf/active.yaml, checked before anything is prepared.
-
-    Args:
-        rounds: number of trainings.
-        initial: candidates labelled before the first one.
-        per_round: candidates asked for after each round but the last, one number for all or one for each.
-        unit: a case, with all others of its patient, or a slice.
-        every: distance of the slices that are candidates.
-        start: weights at the start of a round.
-    """
-
-    rounds: Count
-    initial: Count
-    per_round: Count | list[Count]
-    unit: Unit
-    every: Count
-    start: str
-    seed: Seed
-    report: Switch
-
-    def __post_init__(self) -> None:
-        if self.start not in ("scratch", "last_round"):
-            raise LiverError(f"start={self.start}: expected scratch or last_round")
-        if isinstance(self.per_round, list) and len(self.per_round) != self.rounds - 1:
-            raise LiverError(
-                f"per_round={self.per_round}: expected {self.rounds - 1} numbers, one after each of {self.rounds} "
-                "rounds but the last; give as many, or a single number"
-            )
-
-    @property
-    def asked(self) -> list[int]:
-        """Number of candidates that are labelled before each round."""
-        later = self.per_round if isinstance(self.per_round, list) else [self.per_round] * (self.rounds - 1)
-        return [self.initial, *later]
 
 
 def active(cfg: DictConfig, folder: Path) -> list[RoundScore]:
@@ -177,8 +132,8 @@ class Loop:
         rng = np.random.default_rng([self.options.seed, number])
         if number == 1:
             chosen = rng.permutation(len(left))[:count]
-            return [answer for i in chosen for answer in self._corrected(left[i], None, None)]
-        networks, options = self._members(state, number - 1)
+            return self._corrected([(left[i], None) for i in chosen], None)
+        networks, options = self._members(number - 1)
         readers = {name: partial(read_volume, Path(self.store.cases[name].volume)) for name in self.split.train}
         pool = NetworkPool(left, labelled, readers, networks, options)
         torch.manual_seed(int(rng.integers(2**63)))  # of the passes with dropout
@@ -188,23 +143,27 @@ class Loop:
         def propose(case: str) -> Labels:
             return predict_volume(readers[case](), networks[:1], options).labels
 
-        return [answer for each, score in asked for answer in self._corrected(each, score, propose)]
+        return self._corrected(asked, propose)
 
     def _corrected(
-        self, candidate: Candidate, score: float | None, propose: Callable[[str], Labels] | None
+        self, asked: Sequence[tuple[Candidate, float | None]], propose: Callable[[str], Labels] | None
     ) -> list[Correction]:
-        """Return the answer of each case of a candidate; without a network its proposal is empty."""
-        answers = []
-        for name in candidate.cases:
-            record = self.store.cases[name]
-            truth = np.stack([self.store.read(name, "native_labels", z) for z in range(record.native_shape[0])])
-            proposal = np.zeros_like(truth) if propose is None else propose(name)
-            if candidate.z is not None:
-                truth, proposal = truth[candidate.z, None], proposal[candidate.z, None]
-            effort = correction_effort(truth, proposal, record.native_spacing_mm)
-            found = (None, None) if propose is None else [_dice(truth >= label, proposal >= label) for label in (1, 2)]
-            answers.append(Correction(candidate.patient, name, candidate.z, score, len(truth), *effort, *found))
-        return answers
+        """Return the answer of each case of the candidates; without a network their proposals are empty.
+
+        A case of which several slices are asked for is read and proposed once.
+        """
+        places = [(name, candidate, score) for candidate, score in asked for name in candidate.cases]
+        answers: dict[tuple[str, int | None], Correction] = {}
+        for case in dict.fromkeys(name for name, _, _ in places):
+            record = self.store.cases[case]
+            truth = np.stack([self.store.read(case, "native_labels", z) for z in range(record.native_shape[0])])
+            proposal = np.zeros_like(truth) if propose is None else propose(case)
+            for _, (patient, _, z), score in (each for each in places if each[0] == case):
+                pair = (truth, proposal) if z is None else (truth[z, None], proposal[z, None])
+                effort = correction_effort(*pair, record.native_spacing_mm)
+                dices = (None, None) if propose is None else _dices(*pair)
+                answers[case, z] = Correction(patient, case, z, score, len(pair[0]), *effort, *dices)
+        return [answers[name, candidate.z] for name, candidate, _ in places]
 
     def _runs(self, state: LoopState, number: int) -> list[tuple[Path, DictConfig]]:
         """Return the run folders of a round and their configs: of the round itself, then of further members."""
@@ -230,7 +189,8 @@ class Loop:
             write_labelled_slices(path, sorted((each.cases[0], each.z or 0) for each in labelled))
             data["labelled_slices"] = str(path)
         own = {name: value for name, value in self.cfg.items() if name not in _OWN}
-        cfg = DictConfig(OmegaConf.merge(own, _OF_TRAINING, {"data": {"split": None}, "seed": seed}))
+        usual = {name: value for name, value in compose("train", []).items() if name not in own}
+        cfg = DictConfig(OmegaConf.merge(own, usual, {"data": {"split": None}, "seed": seed}))
         with open_dict(cfg):
             cfg.finetune = self._start(number)
             if self.strategy.keywords.get("of") == "checkpoints":
@@ -248,13 +208,14 @@ class Loop:
     def _patients(self, cases: Sequence[str]) -> list[str]:
         return list(dict.fromkeys(self.store.cases[name].patient for name in cases))
 
-    def _members(self, state: LoopState, number: int) -> tuple[list[TrainedNetwork], VolumeOptions]:
+    def _members(self, number: int) -> tuple[list[TrainedNetwork], VolumeOptions]:
         """Return the networks of a round, and how they label: with the round's own precision, threads and decision."""
         run = self._run(number)
         machine = RunState(run).machine
         if machine["threads"] is not None:
             torch.set_num_threads(machine["threads"])
-        trained = read_run(run, trust=())
+        read = partial(read_run, trust=trusted(self.cfg))  # a network of the user's own
+        trained = read(run)
         thresholds, post_process = decision_of(self.cfg.inference, trained, run)
         device = torch.device(machine["accelerator"])
         options = VolumeOptions.masks_alone(
@@ -268,7 +229,7 @@ class Loop:
         keywords = self.strategy.keywords
         networks = [trained]
         if keywords.get("of") == "runs":
-            networks += [read_run(self._run(number, m)) for m in range(1, keywords["members"])]
+            networks += [read(self._run(number, m)) for m in range(1, keywords["members"])]
         elif keywords.get("of") == "checkpoints":
             networks = read_epochs(run, trained, keywords["members"])
         for network in networks:
@@ -277,7 +238,7 @@ class Loop:
 
     def _write_tables(self, state: LoopState, points: Sequence[RoundScore]) -> None:
         rows = [
-            {"round": number, **{name: getattr(answer, name) for name in Correction.__dataclass_fields__}}
+            {"round": number, **asdict(answer)}
             for number, answers in enumerate(state.answers, start=1)
             for answer in answers
         ]
@@ -332,12 +293,13 @@ def _locked(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".active.lock", timeout=0):
+        with held_lock(folder / ".active.lock", timeout_s=0):
             yield
     except Timeout:
         raise Unfinished(f"{folder}: another process works in this folder; give another workspace=") from None
 
 
-def _dice(truth: Bool[np.ndarray, "z y x"], prediction: Bool[np.ndarray, "z y x"]) -> float | None:
-    """Return the Dice of a proposal; None where the structure is in neither."""
-    return dice(count_voxels(truth, prediction)) if truth.any() or prediction.any() else None
+def _dices(truth: Labels, prediction: Labels) -> list[float | None]:
+    """Return the Dice of liver and of tumour; None where the structure is in neither."""
+    pairs = [(truth >= label, prediction >= label) for label in (1, 2)]
+    return [dice(count_voxels(*pair)) if pair[0].any() or pair[1].any() else None for pair in pairs]

@@ -12,7 +12,7 @@ _FOUR_NEIGHBOURS = ndimage.generate_binary_structure(2, 1)[None]  # within an ax
 
 
 class CorrectionEffort(NamedTuple):
-    """What an expert has to change.
+    """Effort of an expert's correction.
 
     Args:
         slices: axial slices with a voxel to change.

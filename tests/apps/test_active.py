@@ -145,7 +145,7 @@ def test_a_loop_killed_ten_times_ends_as_one_left_alone(place: Path) -> None:
         (("rounds=9",), ["rounds=9", "9 of 3 patients", "rounds=3"]),
         (("initial=0",), ["initial=0"]),
         (("per_round=[1,1]",), ["per_round=[1, 1]: expected 1 numbers"]),
-        (("start=elsewhere",), ["start=elsewhere: expected scratch or last_round"]),
+        (("start=elsewhere",), ["start='elsewhere'", "last_round"]),
         (("strategy=variance", "model.dropout=0"), ["strategy=variance", "model.dropout=0.3"]),
         (("strategy=disagreement",), ["strategy.members=3", "trainer.max_epochs=1", "strategy.of=runs"]),
         (("strategy=entropi",), ["strategy=entropi", "did you mean strategy=entropy?"]),
