@@ -1,5 +1,6 @@
 """A campaign: mutations by seed, and what became of them."""
 
+import os
 import resource
 import signal
 import traceback
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_liver.errors import LiverError
+from lightning_liver.machine import end_with
 from tests.fuzz.kinds import KINDS
 
 SECONDS, GIB = 10, 2.0  # a mutation that takes more has failed
@@ -54,6 +56,7 @@ def tried(kind: str, seeds: Iterable[int], folder: Path) -> Outcomes:
 
 def answering(kind: str, seeds: range, folder: str, answer: Any) -> None:
     """Put the counts and the failures of `tried` into a queue: the work of a process of its own."""
+    end_with(os.getppid())
     outcomes = tried(kind, seeds, Path(folder))
     answer.put((outcomes.counts, outcomes.failures))
 
