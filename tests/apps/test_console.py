@@ -15,14 +15,18 @@ from lightning_liver.apps.console import ending_as_by_ctrl_c, forgiving_streams,
 def test_the_first_signal_is_a_ctrl_c_and_further_ones_are_ignored(name: str) -> None:
     number = getattr(signal, name)
     heard = 0
-    with ending_as_by_ctrl_c():
-        for _ in range(3):
-            try:
-                os.kill(os.getpid(), number)
-            except KeyboardInterrupt:
-                heard += 1
-    assert heard == 1
-    assert signal.getsignal(number) == signal.SIG_DFL
+    before = signal.signal(number, signal.SIG_DFL)  # the tests may run under nohup
+    try:
+        with ending_as_by_ctrl_c():
+            for _ in range(3):
+                try:
+                    os.kill(os.getpid(), number)
+                except KeyboardInterrupt:
+                    heard += 1
+        assert heard == 1
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_nohup_stays_in_force() -> None:
