@@ -203,21 +203,46 @@ def targets(node: DictConfig) -> list[str]:
     return found + [target for child in children if isinstance(child, DictConfig) for target in targets(child)]
 
 
-@pytest.mark.parametrize(("group", "name"), [(group, name) for group, names in GROUPS.items() for name in names])
-def test_every_choice_composes_and_its_targets_exist(group: str, name: str) -> None:
-    if group in OF_OTHER_COMMANDS:
-        cfg = compose(OF_OTHER_COMMANDS[group], [f"{group}={name}"])
-    else:
-        command = command_of(name) if group == "experiment" else "train"
-        cfg = compose(command, [f"{group}={name}"] + ([] if group == "data" else ["data.root=/lits"]))
-    if (group, name) == ("data", "csv"):
-        cfg.data.table = "/lits/cases.csv"
-    elif "data" in cfg and cfg.data.source._target_ != "lightning_liver.data.phantom.cases":
-        cfg.data.root = "/lits"
+def targets_exist(cfg: DictConfig) -> None:
+    """Import what a config names by _target_ and resolve what it says of other options."""
     for target in targets(cfg):
         needs(target.split(".")[0])
         get_object(target)
     OmegaConf.to_container(cfg, resolve=True)
+
+
+CHOSEN_TOGETHER = [
+    group
+    for group, names in GROUPS.items()
+    if names and group not in {"experiment", "debug", "data", *OF_OTHER_COMMANDS}
+]
+
+
+@pytest.mark.parametrize("place", range(max(len(GROUPS[group]) for group in CHOSEN_TOGETHER)))
+def test_every_choice_of_training_composes_and_its_targets_exist(place: int) -> None:
+    """One choice of each group at a time, as a command line may name them."""
+    chosen = [f"{group}={GROUPS[group][place % len(GROUPS[group])]}" for group in CHOSEN_TOGETHER]
+    targets_exist(compose("train", [*chosen, "data.root=/lits"]))
+
+
+@pytest.mark.parametrize("name", GROUPS["data"])
+def test_every_data_set_composes_and_its_targets_exist(name: str) -> None:
+    cfg = compose("train", [f"data={name}"])
+    if name == "csv":
+        cfg.data.table = "/lits/cases.csv"
+    elif cfg.data.source._target_ != "lightning_liver.data.phantom.cases":
+        cfg.data.root = "/lits"
+    targets_exist(cfg)
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [(group, name) for group in ("experiment", "debug", *OF_OTHER_COMMANDS) for name in GROUPS[group]],
+)
+def test_every_choice_of_a_command_composes_and_its_targets_exist(group: str, name: str) -> None:
+    command = command_of(name) if group == "experiment" else OF_OTHER_COMMANDS.get(group, "train")
+    cfg = compose(command, [f"{group}={name}"] + (["data.root=/lits"] if "data" in compose(command, []) else []))
+    targets_exist(cfg)
 
 
 def test_every_command_has_its_config() -> None:

@@ -93,6 +93,7 @@ def test_augmentation_of_the_guide_trains(mine: Path, scans: Path, capfd: pytest
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0]), "it changes the samples"
 
 
+@pytest.mark.slow
 def test_network_of_the_guide_trains(mine: Path, scans: Path, capfd: pytest.CaptureFixture[str]) -> None:
     trained("A network", mine, scans, capfd)
     assert "Plain" in (mine / "run" / "model.txt").read_text() or "Conv2d" in (mine / "run" / "model.txt").read_text()

@@ -2,6 +2,7 @@
 
 import re
 import resource
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -10,6 +11,8 @@ import pytest
 
 from lightning_liver.data.store import forget_open_arrays
 from tests.apps.commands import call, run, small_run
+
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(
@@ -20,51 +23,51 @@ from tests.apps.commands import call, run, small_run
         (("seed", "3"), ["seed: expected OPTION=VALUE"]),
         (("los=focal",), ["los: no such option; did you mean loss?"]),
         (("+trainer.max_epoch=3",), ["trainer.max_epoch: no such option; did you mean trainer.max_epochs?"]),
-        (("experimnt=losses",), ["did you mean experiment?"]),
-        (("hydra/sweeper=optna",), ["did you mean hydra/sweeper=optuna?"]),
+        slow(("experimnt=losses",), ["did you mean experiment?"]),
+        slow(("hydra/sweeper=optna",), ["did you mean hydra/sweeper=optuna?"]),
         (("loss=focal", "loss.gama=1"), ["loss.gama: no such option; did you mean loss.gamma?"]),
         (("batch_size=4",), ["did you mean data.batch_size?"]),
         (("loss=dice", "loss.gamma=1"), ["loss.gamma: no such option of the present choice", "loss=focal,"]),
         (("nothing_like_it=1",), ["nothing_like_it: no such option; --help lists"]),
         (("data.loaders=2",), ["data.loaders", "data.num_workers"]),
-        (("ckpt_path=last.ckpt",), ["ckpt_path: a run is named by its folder", "resume=RUN"]),
+        slow(("ckpt_path=last.ckpt",), ["ckpt_path: a run is named by its folder", "resume=RUN"]),
         (("debug=fdr",), ["debug=fdr", "use debug=fast_dev_run"]),
-        (("data.shares.tumour=1",), ["data.shares.tumour", "data.sampling.tumour"]),
+        slow(("data.shares.tumour=1",), ["data.shares.tumour", "data.sampling.tumour"]),
         (("data.window_huu=[0,1]",), ["data.window_huu", "did you mean data.window_hu?"]),
         (("data.window_hu=[200,-100]",), ["data.window_hu=[200, -100]", "below the second"]),
         (("data.batch_size=many",), ["data.batch_size='many'"]),
         (("loss=focal", "loss.gamma=-1"), ["loss.gamma", "-1"]),
-        (("model.depth=0",), ["model.depth"]),
+        slow(("model.depth=0",), ["model.depth"]),
         (("data.size=50",), ["50", "multiple"]),
-        (("augment=basic", "augment.scale=3"), ["augment.scale=3"]),
+        slow(("augment=basic", "augment.scale=3"), ["augment.scale=3"]),
         (("augment=all", "augment.perlin.amplitude_hu=-5"), ["augment.perlin.amplitude_hu=-5", "greater than"]),
-        (("augment=perlin", "augment.octaves=0.5"), ["augment.octaves=0.5", "integer"]),
-        (("augment=elastic", "augment.amplitude_mm=40"), ["amplitude_mm=40", "grid_mm=48", "at most a sixth"]),
+        slow(("augment=perlin", "augment.octaves=0.5"), ["augment.octaves=0.5", "integer"]),
+        slow(("augment=elastic", "augment.amplitude_mm=40"), ["amplitude_mm=40", "grid_mm=48", "at most a sixth"]),
         (("augment=perlim",), ["augment=perlim", "did you mean augment=perlin?", "poisson"]),
         (("augment=mixup", "data.batch_size=1"), ["data.batch_size=1", "mixup", "at least 2 slices"]),
-        (("inference.flips=3",), ["inference.flips=3", "true or false"]),
+        slow(("inference.flips=3",), ["inference.flips=3", "true or false"]),
         (("data.train_patients=99",), ["data.train_patients=99", "patients of this fold"]),
         (("trainer.precision=fp16",), ["trainer.precision='fp16'", "bf16-mixed"]),
-        (("data.fold=9",), ["data.fold=9"]),
+        slow(("data.fold=9",), ["data.fold=9"]),
         (("data.folds=30",), ["data.folds=30", "at most 5, the number of patients"]),
         (("data.split={train:[20],val:[21],test:[20]}",), ["data.split", "20"]),
-        (("data.sampling={tumour:0,liver:0,any:0}",), ["data.sampling"]),
+        slow(("data.sampling={tumour:0,liver:0,any:0}",), ["data.sampling"]),
         (("data.root=/nowhere/at/all",), ["/nowhere/at/all", "data.root"]),
         (("scheduler.final=7",), ["scheduler.final=7"]),
-        (("optimizer.lr=-1",), ["optimizer", "-1"]),
+        slow(("optimizer.lr=-1",), ["optimizer", "-1"]),
         (("optimizer.lr=abc",), ["optimizer"]),
         (("seed=-1",), ["seed=-1"]),
-        (("inference.multiple=0",), ["inference.multiple=0"]),
+        slow(("inference.multiple=0",), ["inference.multiple=0"]),
         (("inference.postprocess=true",), ["inference.postprocess=True", "largest_liver=true"]),
-        (("inference.postprocess.min_tumour_mm3=-5",), ["inference.postprocess.min_tumour_mm3=-5", "greater"]),
+        slow(("inference.postprocess.min_tumour_mm3=-5",), ["inference.postprocess.min_tumour_mm3=-5", "greater"]),
         (("inference.thresholds=[0.5,2]",), ["inference.thresholds", "2"]),
-        (("trainer.max_minutes=inf",), ["trainer.max_minutes"]),
+        slow(("trainer.max_minutes=inf",), ["trainer.max_minutes"]),
         (("trainer.devices=2",), ["trainer.devices"]),
         (
             ("model._target_=nowhere.at.All",),
             ["model._target_=nowhere.at.All", "neither nowhere.py nor"],
         ),
-        (("hydra.run.dir=a=1",), ["hydra.run.dir=a=1"]),
+        slow(("hydra.run.dir=a=1",), ["hydra.run.dir=a=1"]),
         (("hydra.job.chdir=true",), ["hydra.job.chdir=true: expected false", "leave it out"]),
     ],
 )

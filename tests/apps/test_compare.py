@@ -163,6 +163,7 @@ def test_figures_are_written_for_what_is_shown(study: Path, compare) -> None:
     assert "Training loss against metric" not in output
 
 
+@pytest.mark.slow
 def test_sweep_of_two_options_is_shown_as_a_grid_with_all_pairs_tested(tmp_path: Path, compare) -> None:
     for gamma in (10, 2):
         for alpha in (0.25, 0.5):
@@ -177,6 +178,7 @@ def test_sweep_of_two_options_is_shown_as_a_grid_with_all_pairs_tested(tmp_path:
     assert {path.name for path in (tmp_path / "f").glob("*.png")} == {"forest-tumour.png", "heatmap-tumour.png"}
 
 
+@pytest.mark.slow
 def test_measured_losses_are_set_against_metrics(measured: Path, compare) -> None:
     code, output = compare("study", "--figures", "f")
     assert code == 0, output

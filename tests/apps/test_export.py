@@ -154,7 +154,9 @@ def test_the_example_labels_a_scan_as_the_house_does_but_for_ties(
     assert [int((labels == label).sum()) > 1000 for label in range(3)] == [True] * 3
 
 
-@pytest.mark.parametrize(("name", "read"), [("onnx", onnx.read), ("torch_export", torch_export.read)])
+@pytest.mark.parametrize(
+    ("name", "read"), [("onnx", onnx.read), pytest.param("torch_export", torch_export.read, marks=pytest.mark.slow)]
+)
 def test_a_file_has_the_network_and_all_that_it_needs_to_know(
     folder: Path, name: str, read: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:

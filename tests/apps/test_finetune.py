@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ STRATEGIES = sorted(
     path.stem for path in (folder() / "finetune").glob("*.yaml") if path.stem not in ("base", "scratch")
 )
 TARGETED = ("adabn", "domain_adversarial", "pseudo_label")
-EVERY_TIME = ("adabn", "full", "pseudo_label")  # slow tests train the others
+EVERY_TIME = ("full",)  # slow tests train the others
+
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")
@@ -249,6 +252,7 @@ def test_forgetting_is_measured_on_the_sources_own_test_cases(place: Path, tune:
     assert "test/liver/dice_per_case" in metrics
 
 
+@pytest.mark.slow
 def test_zero_shot_is_a_sources_score_on_scans_that_it_never_saw(
     place: Path, tune: Callable[..., str], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -306,13 +310,17 @@ def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
     ("strategy", "options", "told"),
     [
         ("full", ("finetune.source=null",), ["finetune.source=null: expected a run folder"]),
-        ("full", ("finetune.source=nowhere",), ["nowhere"]),
-        ("full", ("finetune.lr_scale=0",), ["finetune.lr_scale=0"]),
+        slow("full", ("finetune.source=nowhere",), ["nowhere"]),
+        slow("full", ("finetune.lr_scale=0",), ["finetune.lr_scale=0"]),
         ("layer_transfer", ("finetune.copied=99",), ["finetune.copied=99", "6 parts"]),
         ("layer_transfer", ("finetune.frozen=[encodr.*]",), ["encodr.*", "encoder.0"]),
-        ("layer_transfer", ("finetune.frozen=6",), ["finetune.frozen=6: freezes every part"]),
+        slow("layer_transfer", ("finetune.frozen=6",), ["finetune.frozen=6: freezes every part"]),
         ("gradual", ("finetune.frozen=1",), ["contradict"]),
-        ("conservation", ("finetune.terms.conservation.temperature=0",), ["finetune.terms.conservation.temperature=0"]),
+        slow(
+            "conservation",
+            ("finetune.terms.conservation.temperature=0",),
+            ["finetune.terms.conservation.temperature=0"],
+        ),
         (
             "domain_adversarial",
             ("finetune.target_root=null",),
@@ -323,9 +331,9 @@ def test_a_plain_state_dict_with_another_number_of_channels_is_a_source(
             ("finetune.source_data=null",),
             ["finetune.source_data=null: expected a run folder with labelled training scans"],
         ),
-        ("full", ("finetune.source_data=scans",), ["finetune.source_data=scans", "expected a run folder"]),
-        ("full", ("finetune.unfreeze_at_once=2",), ["finetune.unfreeze_at_once"]),
-        ("self_taught", ("finetune.pretrain.part=encoder.*",), ["encoder.*", "full resolution"]),
+        slow("full", ("finetune.source_data=scans",), ["finetune.source_data=scans", "expected a run folder"]),
+        slow("full", ("finetune.unfreeze_at_once=2",), ["finetune.unfreeze_at_once"]),
+        slow("self_taught", ("finetune.pretrain.part=encoder.*",), ["encoder.*", "full resolution"]),
         (
             "multitask",
             ("finetune/term@finetune.terms.second=reconstruction", "finetune.terms.second.part=encoder.*"),

@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from tests.conftest import write_scan
 
 SPACE = ("optimizer.lr=tag(log,interval(1e-4,1e-2))", "loss.gamma=interval(0,5)", "loss.alpha=choice(0.25,0.5)")
 THRESHOLD = ("hydra.sweeper.pruner._target_=optuna.pruners.ThresholdPruner", "+hydra.sweeper.pruner.lower=2")
+
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")
@@ -181,18 +184,18 @@ def test_a_trial_whose_folder_is_held_stays_running_until_it_is_free(
     ("arguments", "message"),
     [
         ((*SPACE, "hydra.sweeper.n_trials=0"), "hydra.sweeper.n_trials=0"),
-        ((*SPACE, "hydra.sweeper.n_jobs=none"), "hydra.sweeper.n_jobs='none'"),
+        slow((*SPACE, "hydra.sweeper.n_jobs=none"), "hydra.sweeper.n_jobs='none'"),
         ((*SPACE, "hydra.sweeper.direction=up"), "hydra.sweeper.direction='up'"),
-        ((*SPACE, "hydra.sweeper.metric=test/mean/dice_per_case"), "hydra.sweeper.metric="),
+        slow((*SPACE, "hydra.sweeper.metric=test/mean/dice_per_case"), "hydra.sweeper.metric="),
         ((*SPACE, "hydra.sweeper.metric=val/hausdorff"), "a validation gives val/liver/dice_global"),
-        ((*SPACE, "+hydra.sweeper.trials=3"), "trials"),
+        slow((*SPACE, "+hydra.sweeper.trials=3"), "trials"),
         ((), "expected a space to search"),
         (("loss.gamma=interval(a,b)",), "interval(a,b)"),
-        (("loss.gamma=interval(5,0)",), "loss.gamma: "),
+        slow(("loss.gamma=interval(5,0)",), "loss.gamma: "),
         (("loss.gama=interval(0,5)",), "loss.gama"),
         ((*SPACE, "hydra.sweeper.sampler._target_=optuna.samplers.Psychic"), "optuna.samplers.Psychic"),
-        ((*SPACE, "+hydra.sweeper.sampler.wisdom=1"), "wisdom"),
-        ((*SPACE, "hydra.sweeper.pruner._target_=optuna.pruners.Secateurs"), "optuna.pruners.Secateurs"),
+        slow((*SPACE, "+hydra.sweeper.sampler.wisdom=1"), "wisdom"),
+        slow((*SPACE, "hydra.sweeper.pruner._target_=optuna.pruners.Secateurs"), "optuna.pruners.Secateurs"),
     ],
 )
 def test_mistakes_are_reported_without_a_traceback(

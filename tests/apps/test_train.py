@@ -245,6 +245,7 @@ def test_resume_refuses_what_would_change_the_run(
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_minutes_fix_the_number_of_steps_and_keep_it(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     minutes = ("trainer.max_minutes=0.04", "data.slices_per_epoch=40", "data.batch_size=4")
     code, output = call("train", *small_run(trained / "scans", "timed", *minutes), folder=trained, capfd=capfd)

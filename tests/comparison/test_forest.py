@@ -97,8 +97,7 @@ def test_baseline_is_marked_in_name_mark_and_line() -> None:
     assert sorted(hollow) == [False, True]
 
 
-@pytest.mark.parametrize("count", [1, 2, 23])
-@pytest.mark.parametrize("structure", ["tumour", "liver"])
+@pytest.mark.parametrize(("count", "structure"), [(1, "liver"), (2, "tumour"), (23, "tumour")])
 def test_nothing_is_cut_off_and_the_file_is_small_and_white(tmp_path: Path, count: int, structure: str) -> None:
     table = table_of(*np.linspace(0.3, 0.7, count))
     table |= dict.fromkeys((LONG, UNBROKEN)[: count - 1], table["loss=0"])

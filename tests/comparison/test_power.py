@@ -52,7 +52,13 @@ def test_holms_correction_and_the_usual_variance_of_seeds_are_in_the_power() -> 
     assert np.mean(told) == pytest.approx(0.8, abs=0.12)  # Holm's later steps add a little, the standard error is 0.03
 
 
-@pytest.mark.parametrize("design", [Design(8, 3, 0.02), Design(16, 5, 0.05), Design(26, 3, 0.0)])
+@pytest.mark.parametrize(
+    "design",
+    [
+        Design(8, 3, 0.02),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (Design(16, 5, 0.05), Design(26, 3, 0.0))),
+    ],
+)
 def test_planned_power_is_within_20_percent_of_that_of_skewed_scores(design: Design) -> None:
     planned, gain = planned_power(design)
     assert planned == pytest.approx(0.8, abs=0.01)

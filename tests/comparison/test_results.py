@@ -297,6 +297,7 @@ def test_a_row_whose_run_was_made_again_with_other_options_is_of_an_earlier_vers
     assert (len(kept), text) == (3, "")
 
 
+@pytest.mark.slow
 def test_committed_rows_say_their_version_and_a_table_without_one_is_of_the_first(tmp_path: Path) -> None:
     tables = list((Path(__file__).parents[2] / "experiments").glob("*/results.csv"))
     versions = {

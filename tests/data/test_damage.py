@@ -66,6 +66,7 @@ def test_without_its_scan_a_damaged_case_is_refused_by_name(store: Store, scans:
         open_store(store.folder).read("20", "hu", 0)
 
 
+@pytest.mark.slow
 def test_a_loading_process_says_it_without_a_traceback(store: Store, scans: Path) -> None:
     flip(store.folder / "cases" / "20" / "hu.b2nd")
     (scans / "volume-20.nii.gz").unlink()

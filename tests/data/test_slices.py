@@ -122,7 +122,9 @@ def equal(first: list[dict[str, torch.Tensor]], second: list[dict[str, torch.Ten
     )
 
 
-@pytest.mark.parametrize("name", ["all", "basic", "mixup", "copy_paste"])
+@pytest.mark.parametrize(
+    "name", ["all", "copy_paste", *(pytest.param(name, marks=pytest.mark.slow) for name in ("basic", "mixup"))]
+)
 def test_number_of_workers_changes_no_byte(store: Store, name: str) -> None:
     alone = batches(store, policy(name), 0, (0, 1))
     for workers in (1, 2, 4):

@@ -73,7 +73,7 @@ def save(root: Path, case: int, version: int) -> None:
     _save(root, case, seed=SEED, matrix=128, tumour_fraction=0.012, domain=AS_MEASURED, version=version)
 
 
-@pytest.mark.parametrize("case", range(4))
+@pytest.mark.parametrize("case", [0, *(pytest.param(case, marks=pytest.mark.slow) for case in range(1, 4))])
 def test_files_read_as_rendered(tmp_path: Path, scans: list[Scan], version: int, case: int) -> None:
     save(tmp_path, case, version)
     volume, labels = scans[case]
