@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -29,6 +30,7 @@ from lightning_liver.run_folder import NAMES
 
 _LEFT_S = 10.0  # in which every process of a killed command has to end
 _LIMIT_S = 600.0  # for a command to its end
+_SEAL = re.compile(rb'"crc32": \d+')
 
 _SCANS = ["data=lits", "data.root=scans", "data.store=store", "data.workers=2"]
 _SMALL = [
@@ -199,7 +201,9 @@ def _life(name: str, folder: Path, seconds: float, chance: random.Random, faults
 
 
 def _relative(results: Results, folder: Path) -> Results:
-    return {path: value.replace(str(folder).encode(), b"HERE") for path, value in results.items()}
+    """Return files without the name of their folder, and without the checksum of a file that has that name."""
+    plain = {path: value.replace(str(folder).encode(), b"HERE") for path, value in results.items()}
+    return {path: _SEAL.sub(b"", value) if path.endswith(".json") else value for path, value in plain.items()}
 
 
 def _is_temporary(path: Path) -> bool:
