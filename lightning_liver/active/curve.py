@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from lightning_liver.active.loop_state import Correction
-from lightning_liver.report.drawing import BLUE, FAINT, INK, RULE, SIZE, SMALL, VERMILION
-from lightning_liver.tables import Row, text_table
+from lightning_liver.report.drawing import BLUE, FAINT, INK, RULE, SIZE, SMALL, VERMILION, write_png
+from lightning_liver.tables import Row, text_table, write_csv
 
 _COLOURS = {"liver": BLUE, "tumour": VERMILION}
 
@@ -51,6 +52,18 @@ class RoundScore:
             metrics.get("test/liver/dice_per_case"),
             metrics.get("test/tumour/dice_per_case"),
         )
+
+
+def write_tables(folder: Path, answers: Sequence[Sequence[Correction]], points: Sequence[RoundScore]) -> None:
+    """Write effort.csv, a row for each answer, and curve.csv and curve.png.
+
+    Args:
+        answers: of each round.
+    """
+    rows = [{"round": n, **asdict(answer)} for n, of_round in enumerate(answers, start=1) for answer in of_round]
+    write_csv(folder / "effort.csv", rows)
+    write_csv(folder / "curve.csv", curve_rows(points))
+    write_png(curve_figure(points), folder / "curve.png")
 
 
 def curve_rows(points: Sequence[RoundScore]) -> list[Row]:

@@ -5,12 +5,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import UInt8
 from pydantic import TypeAdapter
 
 from lightning_liver.active.pool import Candidate
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
+from lightning_liver.metrics.correction_effort import correction_effort
+from lightning_liver.metrics.voxel_counts import SpacingMm, count_voxels, dice
 from lightning_liver.readers import parsing, read_json
+
+Labels = UInt8[np.ndarray, "z y x"]
 
 VERSION = 1
 FILE = "active.json"
@@ -38,6 +44,36 @@ class Correction:
     contour_mm: float
     dice_liver: float | None
     dice_tumour: float | None
+
+
+def correction_of(
+    patient: str,
+    case: str,
+    z: int | None,
+    score: float | None,
+    *,
+    truth: Labels,
+    proposal: Labels | None,
+    spacing_mm: SpacingMm,
+) -> Correction:
+    """Return the effort of correcting a proposal of a whole scan, or of one slice of it.
+
+    Args:
+        truth: the corrected labels of the scan.
+        proposal: of the same shape; None is drawing from nothing.
+        spacing_mm: along z, y and x.
+    """
+    start = np.zeros_like(truth) if proposal is None else proposal
+    shown = slice(None) if z is None else slice(z, z + 1)
+    pair = (truth[shown], start[shown])
+    dices = (None, None) if proposal is None else [_dice(*pair, label) for label in (1, 2)]
+    return Correction(patient, case, z, score, len(pair[0]), *correction_effort(*pair, spacing_mm), *dices)
+
+
+def _dice(truth: Labels, proposal: Labels, label: int) -> float | None:
+    """Return the Dice of a structure; None where it is in neither."""
+    pair = (truth >= label, proposal >= label)
+    return dice(count_voxels(*pair)) if pair[0].any() or pair[1].any() else None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ are keyword-only. `passes` are passes with dropout (Gal & Ghahramani 2016, arXiv
 trained in each round; the loop checks both before it trains.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from pydantic import Field
 
 from lightning_liver.active.pool import Features, Pool, Scores
+from lightning_liver.inference.uncertainty import Kind
 from lightning_liver.types.options import Count
 
 Several = Annotated[int, Field(ge=2)]
@@ -121,6 +123,15 @@ def suggestive(
         chosen.append(int(np.argmax(gains)))  # of equal ones the more uncertain
         covered = np.maximum(covered, similarity[:, chosen[-1]])
     return Query([likely[i] for i in chosen], uncertainty)
+
+
+SHOWN: Mapping[Callable[..., Query], Kind] = {  # the map that shows why a case is asked for; of the others, entropy
+    margin: "margin",
+    variance: "variance",
+    bald: "mutual_information",
+    disagreement: "mutual_information",
+    suggestive: "variance",
+}
 
 
 def _highest(scores: Scores, count: int, rng: np.random.Generator) -> Query:

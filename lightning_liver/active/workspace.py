@@ -16,6 +16,7 @@ from lightning_liver.active.pool import Candidate
 from lightning_liver.data.splits import PARTS
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
+from lightning_liver.imageio.corrected_mask import CORRECTED_SUFFIXES
 from lightning_liver.readers import parsing, read_json
 from lightning_liver.tables import write_csv
 
@@ -25,7 +26,7 @@ _CURE = "restore a copy, or begin with action=init in another workspace="
 
 State = Literal["unlabelled", "proposed", "corrected", "accepted"]
 Part = Literal["train", "val", "test"]
-CORRECTED_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".dcm")
+
 STATES: tuple[State, ...] = ("unlabelled", "proposed", "corrected", "accepted")
 
 
@@ -36,8 +37,8 @@ class PoolCase:
     Args:
         patient: all scans of a patient are asked for together.
         scan: path of the NIfTI file or of the folder of the DICOM series, below the pool.
-        state: unlabelled; proposed to the expert; corrected, its mask is read and checked; accepted, a round has trained
-            with it.
+        state: unlabelled; proposed to the expert; corrected, its mask is read and checked; accepted, a round has
+            trained with it.
         round: the training that it is asked for, from 1.
         score: of its candidate, by which it was chosen; None where the strategy has none.
         part: of the training in which it takes part.

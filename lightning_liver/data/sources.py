@@ -164,6 +164,19 @@ def _cases(root: Path, volumes: Numbered, masks: Numbered, patients: str | Path 
     return [_case(int(name), patient_of[name], volumes, masks, patient_known=name in known) for name in names]
 
 
+def known_repeats(names: Iterable[str]) -> dict[str, str]:
+    """Return the patients of scans volume-N of LiTS that are known to share one, such as 6-10.
+
+    Names with other numbers than those of LiTS are another data set's: then none is known.
+    """
+    numbered = {
+        int(name.removeprefix("volume-")): name for name in names if re.fullmatch(r"volume-\d+", name, re.ASCII)
+    }
+    if any(number not in _LITS_MASKS for number in numbered):
+        return {}
+    return {numbered[n]: _ranges(repeat) for repeat in _LITS_REPEATS for n in repeat if n in numbered}
+
+
 def _folder(root: str | Path, layout: str, option: str = "data.root") -> Path:
     root = Path(root).expanduser()
     try:

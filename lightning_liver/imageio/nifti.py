@@ -135,14 +135,21 @@ def write_map(
     _write(Path(path), bytes_, affine, forms, slope=largest / 255)
 
 
-def _write(path: Path, canonical: UInt8[np.ndarray, "z y x"], affine: Affine, forms: Forms, *, slope: float) -> None:
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write a CT as int16 HU, on its own grid.
+
+    Raises:
+        LiverError: as write_labels.
+    """
+    _write(Path(path), volume.hu, volume.affine, volume.forms, slope=1.0)
+
+
+def _write(path: Path, canonical: Shaped[np.ndarray, "z y x"], affine: Affine, forms: Forms, *, slope: float) -> None:
     if not path.name.endswith((".nii", ".nii.gz")):
         raise LiverError(f"{path}: expected a name that ends in .nii or .nii.gz")
     voxels = from_canonical(canonical, affine)
     with _replacing(path) as stream:
-        stream.write(
-            _byte_header(voxels.shape, affine, slope, forms).binaryblock + bytes(4)
-        )  # four zeros: no extensions
+        stream.write(_header(voxels, affine, slope, forms).binaryblock + bytes(4))  # four zeros: no extensions
         for plane in voxels:
             stream.write(plane.tobytes())
 
@@ -251,10 +258,10 @@ def _refuse_other_shape(layout: Layout, order: MaskOrder, volume_shape: tuple[in
         )
 
 
-def _byte_header(shape: tuple[int, ...], affine: Affine, slope: float, forms: Forms) -> Any:
+def _header(voxels: Shaped[np.ndarray, "k j i"], affine: Affine, slope: float, forms: Forms) -> Any:
     header = nib.Nifti1Header()
-    header.set_data_dtype(np.uint8)
-    header.set_data_shape(shape[::-1])
+    header.set_data_dtype(voxels.dtype)
+    header.set_data_shape(voxels.shape[::-1])
     header.set_qform(affine, code="scanner")
     if not np.allclose(header.get_qform(), affine, atol=1e-3):  # a qform cannot shear
         header.set_qform(affine, code="unknown")

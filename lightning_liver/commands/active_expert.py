@@ -1,0 +1,478 @@
+"""Loop of active learning with an expert, who corrects proposed masks in a workspace: init, propose, accept, status."""
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from lightning_liver.active.curve import RoundScore, curve_table, write_tables
+from lightning_liver.active.loop_state import correction_of
+from lightning_liver.active.options import LoopOptions
+from lightning_liver.active.pool import Candidate
+from lightning_liver.active.workspace import FILE, Places, PoolCase, WorkspaceState, read_workspace, write_workspace
+from lightning_liver.build import build
+from lightning_liver.commands.active_rounds import Networks, Rounds, check_members
+from lightning_liver.config import compose, typed
+from lightning_liver.data.sources import known_repeats, read_patients
+from lightning_liver.errors import LiverError
+from lightning_liver.files import replacing, required_folder, required_path
+from lightning_liver.imageio.corrected_mask import read_corrected_mask
+from lightning_liver.imageio.hu_values import doubtful_values
+from lightning_liver.imageio.nifti import read_labels, read_volume, write_labels, write_map, write_volume
+from lightning_liver.imageio.scans import Scan, find_scans
+from lightning_liver.inference.predict_volume import SCALE
+from lightning_liver.metrics.plausibility import doubtful_volumes
+from lightning_liver.metrics.volumetry import measure_volumes
+from lightning_liver.run_folder import RunFolder
+from lightning_liver.runs.status import json_of
+from lightning_liver.tables import text_table
+from lightning_liver.volume import Volume
+
+log = logging.getLogger(__name__)
+
+_OF_ONE_ACTION = ("action", "workspace", "pool", "run", "patients", "corrections", "accept_unchanged")
+
+
+def init(cfg: DictConfig, folder: Path, typed: Sequence[str]) -> None:
+    """Make a workspace of a pool of scans. A mask beside a scan counts as corrected.
+
+    Raises:
+        LiverError: no pool, a workspace that is there already, an invalid option, too few cases for the first training.
+    """
+    if (folder / FILE).exists():
+        raise LiverError(
+            f"workspace={folder}: there is one already; go on by action=status, or give another workspace="
+        )
+    pool = required_folder("pool", cfg.pool, "a folder of NIfTI files or DICOM series").resolve()
+    names = _keys(typed)
+    if "data" in names:
+        raise LiverError(
+            f"{typed[names.index('data')]}: expected no data set, the scans are those of pool; leave it out"
+        )
+    if cfg.unit != "case":
+        raise LiverError(f"unit={cfg.unit}: expected unit=case in a loop with an expert, who corrects whole scans")
+    run = None if cfg.run is None else str(required_folder("run", cfg.run, "a run folder").resolve())
+    scans = find_scans(pool, output=folder)
+    state = WorkspaceState(
+        str(pool),
+        run,
+        tuple(each for each, name in zip(typed, names, strict=True) if name not in _OF_ONE_ACTION),
+        _cases(scans, pool, cfg.patients),
+    )
+    loop = ExpertLoop(state, folder, [])
+    loop.places.make_folders()
+    for scan in scans:
+        if mask := _mask_beside(scan, pool):
+            loop.take(scan.name, [mask], accept_unchanged=False)
+    loop.check_size()
+    loop.save()
+    log.info(loop.described())
+
+
+def propose(cfg: DictConfig, folder: Path, typed: Sequence[str]) -> None:
+    """Choose cases, and write their scans and proposed masks for the expert.
+
+    Raises:
+        LiverError: no workspace, corrected cases that no round has trained with, no case or no round left; a scan that
+            cannot be read.
+    """
+    loop = ExpertLoop(read_workspace(folder), folder, typed)
+    if cfg.pool is not None:
+        pool = required_folder("pool", cfg.pool, "the folder of the scans").resolve()
+        loop.state = replace(loop.state, pool=str(pool))
+    if not loop.state.names("proposed"):
+        loop.choose()
+    loop.write_proposals()
+    log.info(loop.described())
+
+
+def accept(cfg: DictConfig, folder: Path, typed: Sequence[str]) -> None:
+    """Read and measure the corrected masks of all proposed cases, and train the next round with them.
+
+    Raises:
+        LiverError: nothing was proposed; cases without a valid correction, while the others are kept as corrected.
+    """
+    loop = ExpertLoop(read_workspace(folder), folder, typed)
+    further = None if cfg.corrections is None else required_folder("corrections", cfg.corrections, "a folder of masks")
+    loop.take_all(further, accept_unchanged=cfg.accept_unchanged)
+    loop.train()
+    log.info(loop.described())
+
+
+def status(cfg: DictConfig, folder: Path, typed: Sequence[str]) -> None:
+    """Say where a loop stands and what comes next.
+
+    Raises:
+        LiverError: no workspace.
+    """
+    log.info(ExpertLoop(read_workspace(folder), folder, typed).described())
+
+
+class ExpertLoop:
+    """A workspace and its rounds; every step is saved when it is complete.
+
+    Args:
+        typed: overrides of this command line, which hold for this action alone.
+    """
+
+    def __init__(self, state: WorkspaceState, folder: Path, typed: Sequence[str]) -> None:
+        self.state, self.folder, self.places = state, folder, Places(folder)
+        cfg = _config(state, typed, self.places)
+        self.options = LoopOptions(**{name: cfg[name] for name in LoopOptions.__dataclass_fields__})
+        strategy = build(cfg.strategy)
+        check_members(cfg, strategy.keywords)
+        first = None if state.run is None else Path(state.run)
+        self.rounds = Rounds(cfg, folder, self.options, strategy, first)
+
+    def save(self) -> None:
+        write_workspace(self.folder, self.state)
+
+    def check_size(self) -> None:
+        """Refuse a pool or a first choice that is too small.
+
+        Raises:
+            LiverError: fewer patients than training, validation and test need, or than are asked for at first.
+        """
+        known = len(self.state.candidates(list(self.state.cases)))
+        labelled = len(self.state.candidates(self.state.names("corrected")))
+        first = labelled or self.options.initial
+        if first < (needed := self._needed):
+            raise LiverError(
+                f"initial={self.options.initial}: the first training has {first} patients, expected {needed}: "
+                f"{self.options.val_patients} to validate, {self.options.test_patients} to test, one to train; give "
+                "more, or test_patients=0"
+            )
+        if first > known:
+            raise LiverError(f"initial={first}: expected at most {known}, the patients of {self.state.pool}")
+
+    @property
+    def _needed(self) -> int:
+        return self.options.val_patients + self.options.test_patients + 1
+
+    def choose(self) -> None:
+        """Mark the cases that are asked for next as proposed.
+
+        Raises:
+            LiverError: corrected cases wait for their training; no case or no round is left.
+        """
+        number = self.state.rounds + 1
+        if waiting := self.state.names("corrected"):
+            raise LiverError(
+                f"action=propose: {_listed(waiting)} {'are' if len(waiting) > 1 else 'is'} corrected, but no round has "
+                "trained with it; type action=accept first"
+            )
+        if number > self.options.rounds:
+            raise LiverError(f"rounds={self.options.rounds}: all rounds are trained; give rounds={number} for another")
+        left = self._left()
+        if not left:
+            raise LiverError(f"workspace={self.folder}: no unlabelled patient is left in {self.state.pool}")
+        rng = np.random.default_rng([self.options.seed, number])
+        count = self.options.asked_after(number - 1)
+        if number == 1:
+            asked: list[tuple[Candidate, float | None]] = [(left[i], None) for i in rng.permutation(len(left))[:count]]
+        else:
+            labelled = self.state.candidates(self.state.names("accepted"))
+            readers = {name: partial(self.read, name) for name in self.state.cases}
+            networks = self.rounds.networks(number - 1)
+            asked = networks.choose(self.rounds.strategy, left, labelled, readers, count, rng)
+        for candidate, score in asked:
+            for name in candidate.cases:
+                part = self._part(name)
+                self.state = self.state.with_case(name, state="proposed", round=number, score=score, part=part)
+        self.save()
+
+    def _left(self) -> list[Candidate]:
+        """Return the patients without labels that would train, but those whose scans were removed from the pool."""
+        there = [
+            name
+            for name in self.state.names("unlabelled")
+            if (Path(self.state.pool) / self.state.cases[name].scan).exists()
+        ]
+        for name in sorted({*self.state.names("unlabelled")} - {*there}):
+            log.warning(f"{name}: {Path(self.state.pool) / self.state.cases[name].scan} is gone; the case is left out")
+        if self.state.names("unlabelled") and not there:
+            raise LiverError(f"pool={self.state.pool}: its scans are gone; give pool=DIR, where they are now")
+        return self.state.candidates([name for name in there if self._part(name) in (None, "train")])
+
+    def _part(self, name: str) -> Any:
+        """Return the part in which the patient of a case is already."""
+        patient = self.state.cases[name].patient
+        return next((case.part for case in self.state.cases.values() if case.patient == patient and case.part), None)
+
+    def read(self, name: str) -> Volume:
+        """Read a scan, of the workspace or of the pool.
+
+        Raises:
+            LiverError: it cannot be read, or is a mask.
+        """
+        if self.places.scan(name).is_file():
+            return read_volume(self.places.scan(name))
+        scan = self._scan(name)
+        volume = scan.read()
+        if (doubt := doubtful_values(volume.hu)) and doubt.is_label_map:
+            raise LiverError(f"{scan.path}: {doubt.reason}; move it out of the pool")
+        return volume
+
+    def _scan(self, name: str) -> Scan:
+        path = Path(self.state.pool) / self.state.cases[name].scan
+        if not path.exists():
+            raise LiverError(f"{path}: no such scan; give pool=DIR to action=propose if the pool was moved")
+        return Scan(path, name, path.is_dir())
+
+    def write_proposals(self) -> None:
+        """Write scan, proposal and map of uncertainty of each case that lacks them, the mark in the state last."""
+        pending = [name for name in self.state.names("proposed") if self.state.cases[name].proposed_at is None]
+        if not pending:
+            return
+        number = self.state.rounds
+        networks = self.rounds.networks(number) if number or self.rounds.first else None
+        self.places.make_folders()
+        for name in pending:
+            self._write_proposal(name, networks)
+            self.state = self.state.with_case(name, proposed_at=_utc(datetime.now(UTC).timestamp()))
+            self.save()
+            log.info(f"{name}: {self.places.shown / f'{name}.nii.gz' if networks else self.places.scan(name)}")
+
+    def _write_proposal(self, name: str, networks: Networks | None) -> None:
+        volume = self.read(name)
+        self._copy_scan(name, volume)
+        if networks is None:
+            return
+        if not self.places.proposal(name).is_file():
+            labels, uncertainty = networks.propose(volume)
+            write_map(
+                self.places.uncertainty(name), uncertainty, volume.affine, volume.forms, largest=SCALE[networks.kind]
+            )
+            write_labels(self.places.proposal(name), labels, volume.affine, volume.forms)
+        shown = self.places.shown / self.places.proposal(name).name
+        if not shown.exists():  # else a person may have edited it
+            with replacing(shown) as partial_:
+                shutil.copyfile(self.places.proposal(name), partial_)
+
+    def _copy_scan(self, name: str, volume: Volume) -> None:
+        if self.places.scan(name).is_file():
+            return
+        scan = self._scan(name)
+        if scan.is_dicom:
+            write_volume(self.places.studies / f"{name}.nii.gz", volume)
+            return
+        suffix = ".nii.gz" if scan.path.name.lower().endswith(".gz") else ".nii"
+        with replacing(self.places.studies / f"{name}{suffix}") as partial_:
+            shutil.copyfile(scan.path, partial_)
+
+    def take_all(self, further: Path | None, *, accept_unchanged: bool) -> None:
+        """Take the correction of every proposed case.
+
+        Raises:
+            LiverError: what is wrong with those that have no valid one; the others are kept as corrected.
+        """
+        proposed = self.state.names("proposed")
+        if not proposed and not self.state.names("corrected"):
+            raise LiverError(f"workspace={self.folder}: nothing is proposed; type action=propose first")
+        wrong = []
+        for name in proposed:
+            try:
+                if self.state.cases[name].proposed_at is None:
+                    raise LiverError(f"{name}: its proposal is not complete; type action=propose again")
+                self.take(name, self.places.corrections(name, further), accept_unchanged=accept_unchanged)
+                self.save()
+            except LiverError as error:
+                wrong.append(str(error))
+        if wrong:
+            kept = f"\n{len(proposed) - len(wrong)} of {len(proposed)} corrections are read and kept."
+            raise LiverError("\n".join(wrong) + (kept if len(proposed) > 1 else ""))
+
+    def take(self, name: str, files: Sequence[Path], *, accept_unchanged: bool) -> None:
+        """Read and check the corrected mask of a case, measure its effort, and keep it as accepted/NAME.nii.gz.
+
+        Raises:
+            LiverError: no file or several, an unchanged proposal, a mask that cannot be read or is of another scan.
+        """
+        case = self.state.cases[name]
+        volume = self.read(name)
+        self._copy_scan(name, volume)
+        proposal = read_labels(self.places.proposal(name), volume) if self.places.proposal(name).is_file() else None
+        file = self._correction(name, files, unchanged=self.places.proposal(name) if accept_unchanged else None)
+        labels = read_corrected_mask(file, volume)
+        if proposal is not None and not accept_unchanged and np.array_equal(labels, proposal):
+            raise LiverError(f"{file}: no voxel differs from the proposal; correct it, or give {_UNCHANGED}")
+        for doubt in doubtful_volumes(measure_volumes(labels, volume.spacing_mm)):
+            log.warning(f"{name}: {doubt}")
+        write_labels(self.places.accepted(name), labels, volume.affine, volume.forms)
+        answer = correction_of(
+            case.patient, name, None, case.score, truth=labels, proposal=proposal, spacing_mm=volume.spacing_mm
+        )
+        self.state = self.state.with_case(
+            name,
+            state="corrected",
+            round=case.round or 1,
+            source=str(file),
+            corrected_at=_utc(file.stat().st_mtime),
+            answer=answer,
+        )
+
+    def _correction(self, name: str, files: Sequence[Path], *, unchanged: Path | None) -> Path:
+        """Return the one file of a correction, or the proposal if it may be taken unchanged."""
+        if len(files) > 1:
+            raise LiverError(f"{name}: expected one corrected mask, found {' and '.join(map(str, files))}; keep one")
+        if files:
+            return files[0]
+        if unchanged is not None and unchanged.is_file():
+            return unchanged
+        where = f"{name}: no corrected mask; save it as {self.places.final / name}.nii.gz, .seg.nrrd or .dcm"
+        if not self.places.proposal(name).is_file():
+            raise LiverError(where)
+        raise LiverError(f"{where}, or over the proposal {self.places.shown / name}.nii.gz, or give {_UNCHANGED}")
+
+    def train(self) -> None:
+        """Train the next round with all labelled cases, and mark them as accepted.
+
+        Raises:
+            LiverError: too few patients for the first training.
+        """
+        corrected = self.state.names("corrected")
+        self._assign_parts(corrected)
+        self.save()
+        number = self.state.rounds + 1
+        known = self.state.names("corrected", "accepted")
+        self.places.write_table(self.state, known=known)
+        log.info(f"Round {number} trains on {_listed([n for n in known if self.state.cases[n].part == 'train'])}")
+        self.rounds.train(number, {}, asks=True)
+        for name in corrected:
+            self.state = self.state.with_case(name, state="accepted")
+        self.state = replace(self.state, rounds=number)
+        self.save()
+        write_tables(self.folder, self.state.answers(number), self.points())
+
+    def _assign_parts(self, corrected: Sequence[str]) -> None:
+        """Assign the first patients at random to validation, test and training, and later ones to training."""
+        patients = [each.patient for each in self.state.candidates(corrected)]
+        parts = dict.fromkeys(patients, "train")
+        if not self.state.rounds and not any(self.state.cases[name].part for name in corrected):
+            if len(patients) < self._needed:
+                raise LiverError(
+                    f"action=accept: the first training has {len(patients)} patients, expected {self._needed} with "
+                    f"val_patients={self.options.val_patients} and test_patients={self.options.test_patients}; begin "
+                    "with action=init in another workspace=, with a larger initial="
+                )
+            order = np.random.default_rng([self.options.seed, 0]).permutation(len(patients))
+            held = ["val"] * self.options.val_patients + ["test"] * self.options.test_patients
+            parts |= {patients[i]: part for i, part in zip(order, held, strict=False)}
+        for name in corrected:
+            part = self._part(name) or parts[self.state.cases[name].patient]
+            self.state = self.state.with_case(name, part=part)
+
+    def points(self) -> list[RoundScore]:
+        """Return the learning curve."""
+        answers = self.state.answers(self.state.rounds)
+        metrics = [json_of(RunFolder(self.rounds.run(n)).metrics) or {} for n in range(1, self.state.rounds + 1)]
+        return [RoundScore.of(n, answers[:n], each) for n, each in enumerate(metrics, start=1)]
+
+    def described(self) -> str:
+        """Return where the loop stands: the cases of each state, the rounds, the corrections, and what comes next."""
+        counted = {state: self.state.names(state) for state in ("unlabelled", "proposed", "corrected", "accepted")}  # type: ignore[arg-type]
+        patients = len({case.patient for case in self.state.cases.values()})
+        lines = [f"{len(self.state.cases)} cases of {patients} patients in {self.state.pool}"]
+        lines += [
+            f"  {state}: {len(names)}{f' ({_listed(names)})' if names else ''}" for state, names in counted.items()
+        ]
+        if measured := [row for name in self.state.names("corrected", "accepted") if (row := self._row(name))]:
+            lines += ["", text_table(measured)]
+        if self.state.rounds:
+            lines += ["", curve_table(self.points()), "", str(self.folder / "curve.png")]
+        return "\n".join([*lines, "", self.next_step()])
+
+    def _row(self, name: str) -> Mapping[str, Any] | None:
+        case, answer = self.state.cases[name], self.state.cases[name].answer
+        if answer is None:
+            return None
+        return {
+            "case": name,
+            "round": case.round,
+            "part": case.part or "",
+            "Dice liver": answer.dice_liver,
+            "Dice tumour": answer.dice_tumour,
+            "voxels changed": answer.voxels,
+            "slices changed": answer.slices,
+            "contour cm": round(answer.contour_mm / 10),
+            "minutes": _minutes(case),
+        }
+
+    def next_step(self) -> str:
+        """Return what to do next."""
+        where = f"workspace={self.folder}"
+        if proposed := self.state.names("proposed"):
+            if any(self.state.cases[name].proposed_at is None for name in proposed):
+                return f"Next: liver-active action=propose {where}"
+            return (
+                f"Next: correct {_listed(proposed)}: scans in {self.places.studies}, proposals in {self.places.shown}; "
+                f"save to {self.places.final}\nThen: liver-active action=accept {where}"
+            )
+        if self.state.names("corrected"):
+            return f"Next: liver-active action=accept {where}"
+        return f"Next: liver-active action=propose {where}"
+
+
+_UNCHANGED = "accept_unchanged=true to take it as it is"
+
+
+def _config(state: WorkspaceState, overrides: Sequence[str], places: Places) -> DictConfig:
+    """Compose the config of a workspace: what init was given, then what this command line says."""
+    now = [each for each, name in zip(overrides, _keys(overrides), strict=True) if name not in _OF_ONE_ACTION]
+    names = set(_keys(now))
+    then = [each for each, name in zip(state.options, _keys(state.options), strict=True) if name not in names]
+    table = f"data.table={typed(str(places.table().resolve()))}"
+    return compose("active", [*then, *now, "data=csv", table])
+
+
+def _keys(overrides: Sequence[str]) -> list[str]:
+    return [str(each.key_or_group) for each in OverridesParser.create().parse_overrides(list(overrides))]
+
+
+def _cases(scans: Sequence[Scan], pool: Path, patients: object) -> dict[str, PoolCase]:
+    """Return the cases of a pool.
+
+    A patient is the one of the CSV, else of the DICOM header, else of the known repeats of LiTS, else the scan's own.
+    """
+    listed = {} if patients is None else read_patients(required_path("patients", patients, "a CSV of case,patient"))
+    repeats = known_repeats([scan.name for scan in scans])
+    cases = {}
+    for scan in scans:
+        number = scan.name.removeprefix("volume-")
+        patient = listed.get(scan.name) or listed.get(number) or scan.facts().patient_id or repeats.get(scan.name)
+        cases[scan.name] = PoolCase(patient or scan.name, str(scan.path.resolve().relative_to(pool)))
+    if patients is not None and not any(case.patient in listed.values() for case in cases.values()):
+        raise LiverError(f"patients={patients}: expected cases among {_listed(list(cases))}; write their names")
+    return cases
+
+
+def _mask_beside(scan: Scan, pool: Path) -> Path | None:
+    """Return the mask of a scan in its folder, as liver-predict and LiTS name it, or elsewhere in the pool."""
+    names = [scan.mask, scan.mask.removesuffix(".gz")]
+    beside = [scan.path.parent / name for name in names]
+    below = [path for name in names for path in sorted(pool.rglob(name))]
+    return next((path for path in (*beside, *below) if path.is_file()), None)
+
+
+def _minutes(case: PoolCase) -> float | None:
+    """Return the minutes between proposal and correction; None where a clock or a copied file says otherwise."""
+    if case.proposed_at is None or case.corrected_at is None:
+        return None
+    passed = datetime.fromisoformat(case.corrected_at) - datetime.fromisoformat(case.proposed_at)
+    return round(passed.total_seconds() / 60, 1) if passed.total_seconds() >= 0 else None
+
+
+def _utc(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="seconds")
+
+
+def _listed(names: Sequence[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
