@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -13,11 +13,12 @@ import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from lightning_liver.active.curve import RoundScore, curve_table, write_tables
+from lightning_liver.active.curve import RoundScore, write_tables
 from lightning_liver.active.loop_state import correction_of
 from lightning_liver.active.options import LoopOptions
 from lightning_liver.active.pool import Candidate
 from lightning_liver.active.workspace import FILE, Places, PoolCase, WorkspaceState, read_workspace, write_workspace
+from lightning_liver.active.workspace_text import described, listed, shown
 from lightning_liver.build import build
 from lightning_liver.commands.active_rounds import Networks, Rounds, check_members
 from lightning_liver.config import compose, typed
@@ -33,7 +34,6 @@ from lightning_liver.metrics.plausibility import doubtful_volumes
 from lightning_liver.metrics.volumetry import measure_volumes
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.status import json_of
-from lightning_liver.tables import text_table
 from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class ExpertLoop:
         number = self.state.rounds + 1
         if waiting := self.state.names("corrected"):
             raise LiverError(
-                f"action=propose: {_listed(waiting)} {'are' if len(waiting) > 1 else 'is'} corrected, but no round has "
+                f"action=propose: {listed(waiting)} {'are' if len(waiting) > 1 else 'is'} corrected, but no round has "
                 "trained with it; type action=accept first"
             )
         if number > self.options.rounds:
@@ -239,7 +239,7 @@ class ExpertLoop:
             self._write_proposal(name, networks)
             self.state = self.state.with_case(name, proposed_at=_utc(datetime.now(UTC).timestamp()))
             self.save()
-            log.info(f"{name}: {self.places.shown / f'{name}.nii.gz' if networks else self.places.scan(name)}")
+            log.info(f"{name}: {shown(self.places.shown / f'{name}.nii.gz' if networks else self.places.scan(name))}")
 
     def _write_proposal(self, name: str, networks: Networks | None) -> None:
         volume = self.read(name)
@@ -252,9 +252,9 @@ class ExpertLoop:
                 self.places.uncertainty(name), uncertainty, volume.affine, volume.forms, largest=SCALE[networks.kind]
             )
             write_labels(self.places.proposal(name), labels, volume.affine, volume.forms)
-        shown = self.places.shown / self.places.proposal(name).name
-        if not shown.exists():  # else a person may have edited it
-            with replacing(shown) as partial_:
+        given = self.places.shown / self.places.proposal(name).name
+        if not given.exists():  # else a person may have edited it
+            with replacing(given) as partial_:
                 shutil.copyfile(self.places.proposal(name), partial_)
 
     def _copy_scan(self, name: str, volume: Volume) -> None:
@@ -303,7 +303,7 @@ class ExpertLoop:
         file = self._correction(name, files, unchanged=self.places.proposal(name) if accept_unchanged else None)
         labels = read_corrected_mask(file, volume)
         if proposal is not None and not accept_unchanged and np.array_equal(labels, proposal):
-            raise LiverError(f"{file}: no voxel differs from the proposal; correct it, or give {_UNCHANGED}")
+            raise LiverError(f"{shown(file)}: no voxel differs from the proposal; correct it, or {_UNCHANGED}")
         for doubt in doubtful_volumes(measure_volumes(labels, volume.spacing_mm)):
             log.warning(f"{name}: {doubt}")
         write_labels(self.places.accepted(name), labels, volume.affine, volume.forms)
@@ -322,15 +322,18 @@ class ExpertLoop:
     def _correction(self, name: str, files: Sequence[Path], *, unchanged: Path | None) -> Path:
         """Return the one file of a correction, or the proposal if it may be taken unchanged."""
         if len(files) > 1:
-            raise LiverError(f"{name}: expected one corrected mask, found {' and '.join(map(str, files))}; keep one")
+            raise LiverError(
+                f"{name}: expected one corrected mask, found {' and '.join(map(shown, files))}; keep one of them"
+            )
         if files:
             return files[0]
         if unchanged is not None and unchanged.is_file():
             return unchanged
-        where = f"{name}: no corrected mask; save it as {self.places.final / name}.nii.gz, .seg.nrrd or .dcm"
+        save = f"save it as {shown(self.places.final / name)}.nii.gz, .seg.nrrd or .dcm"
         if not self.places.proposal(name).is_file():
-            raise LiverError(where)
-        raise LiverError(f"{where}, or over the proposal {self.places.shown / name}.nii.gz, or give {_UNCHANGED}")
+            raise LiverError(f"{name}: no mask yet; draw one and {save}")
+        over = self.places.shown / self.places.proposal(name).name
+        raise LiverError(f"{name}: its proposal is not corrected yet; {save}, or over {shown(over)}, or {_UNCHANGED}")
 
     def train(self) -> None:
         """Train the next round with all labelled cases, and mark them as accepted.
@@ -344,7 +347,7 @@ class ExpertLoop:
         number = self.state.rounds + 1
         known = self.state.names("corrected", "accepted")
         self.places.write_table(self.state, known=known)
-        log.info(f"Round {number} trains on {_listed([n for n in known if self.state.cases[n].part == 'train'])}")
+        log.info(f"Round {number} trains on {listed([n for n in known if self.state.cases[n].part == 'train'])}")
         self.rounds.train(number, {}, asks=True)
         for name in corrected:
             self.state = self.state.with_case(name, state="accepted")
@@ -377,51 +380,10 @@ class ExpertLoop:
         return [RoundScore.of(n, answers[:n], each) for n, each in enumerate(metrics, start=1)]
 
     def described(self) -> str:
-        """Return where the loop stands: the cases of each state, the rounds, the corrections, and what comes next."""
-        counted = {state: self.state.names(state) for state in ("unlabelled", "proposed", "corrected", "accepted")}  # type: ignore[arg-type]
-        patients = len({case.patient for case in self.state.cases.values()})
-        lines = [f"{len(self.state.cases)} cases of {patients} patients in {self.state.pool}"]
-        lines += [
-            f"  {state}: {len(names)}{f' ({_listed(names)})' if names else ''}" for state, names in counted.items()
-        ]
-        if measured := [row for name in self.state.names("corrected", "accepted") if (row := self._row(name))]:
-            lines += ["", text_table(measured)]
-        if self.state.rounds:
-            lines += ["", curve_table(self.points()), "", str(self.folder / "curve.png")]
-        return "\n".join([*lines, "", self.next_step()])
-
-    def _row(self, name: str) -> Mapping[str, Any] | None:
-        case, answer = self.state.cases[name], self.state.cases[name].answer
-        if answer is None:
-            return None
-        return {
-            "case": name,
-            "round": case.round,
-            "part": case.part or "",
-            "Dice liver": answer.dice_liver,
-            "Dice tumour": answer.dice_tumour,
-            "voxels changed": answer.voxels,
-            "slices changed": answer.slices,
-            "contour cm": round(answer.contour_mm / 10),
-            "minutes": _minutes(case),
-        }
-
-    def next_step(self) -> str:
-        """Return what to do next."""
-        where = f"workspace={self.folder}"
-        if proposed := self.state.names("proposed"):
-            if any(self.state.cases[name].proposed_at is None for name in proposed):
-                return f"Next: liver-active action=propose {where}"
-            return (
-                f"Next: correct {_listed(proposed)}: scans in {self.places.studies}, proposals in {self.places.shown}; "
-                f"save to {self.places.final}\nThen: liver-active action=accept {where}"
-            )
-        if self.state.names("corrected"):
-            return f"Next: liver-active action=accept {where}"
-        return f"Next: liver-active action=propose {where}"
+        return described(self.state, self.places, self.points())
 
 
-_UNCHANGED = "accept_unchanged=true to take it as it is"
+_UNCHANGED = "give accept_unchanged=true to take it as it is"
 
 
 def _config(state: WorkspaceState, overrides: Sequence[str], places: Places) -> DictConfig:
@@ -450,7 +412,7 @@ def _cases(scans: Sequence[Scan], pool: Path, patients: object) -> dict[str, Poo
         patient = listed.get(scan.name) or listed.get(number) or scan.facts().patient_id or repeats.get(scan.name)
         cases[scan.name] = PoolCase(patient or scan.name, str(scan.path.resolve().relative_to(pool)))
     if patients is not None and not any(case.patient in listed.values() for case in cases.values()):
-        raise LiverError(f"patients={patients}: expected cases among {_listed(list(cases))}; write their names")
+        raise LiverError(f"patients={patients}: expected cases among {listed(list(cases))}; write their names")
     return cases
 
 
@@ -462,17 +424,5 @@ def _mask_beside(scan: Scan, pool: Path) -> Path | None:
     return next((path for path in (*beside, *below) if path.is_file()), None)
 
 
-def _minutes(case: PoolCase) -> float | None:
-    """Return the minutes between proposal and correction; None where a clock or a copied file says otherwise."""
-    if case.proposed_at is None or case.corrected_at is None:
-        return None
-    passed = datetime.fromisoformat(case.corrected_at) - datetime.fromisoformat(case.proposed_at)
-    return round(passed.total_seconds() / 60, 1) if passed.total_seconds() >= 0 else None
-
-
 def _utc(timestamp: float) -> str:
     return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="seconds")
-
-
-def _listed(names: Sequence[str], most: int = 10) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
