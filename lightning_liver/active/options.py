@@ -52,7 +52,7 @@ class LoopOptions:
         return [self.initial, *later]
 
     def asked_after(self, rounds: int) -> int:
-        """Return the number of candidates asked for after some rounds; a list that ends goes on with its last number."""
+        """Return the number of candidates asked for after some rounds; the last of a list stands for later ones."""
         if rounds == 0:
             return self.initial
         return (

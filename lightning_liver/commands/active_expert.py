@@ -17,14 +17,14 @@ from lightning_liver.active.curve import RoundScore, write_tables
 from lightning_liver.active.loop_state import correction_of
 from lightning_liver.active.options import LoopOptions
 from lightning_liver.active.pool import Candidate
-from lightning_liver.active.workspace import FILE, Places, PoolCase, WorkspaceState, read_workspace, write_workspace
+from lightning_liver.active.pool_scans import cases_of_pool, mask_beside
+from lightning_liver.active.workspace import FILE, Places, WorkspaceState, read_workspace, write_workspace
 from lightning_liver.active.workspace_text import described, listed, shown
 from lightning_liver.build import build
 from lightning_liver.commands.active_rounds import Networks, Rounds, check_members
 from lightning_liver.config import compose, typed
-from lightning_liver.data.sources import known_repeats, read_patients
 from lightning_liver.errors import LiverError
-from lightning_liver.files import replacing, required_folder, required_path
+from lightning_liver.files import replacing, required_folder
 from lightning_liver.imageio.corrected_mask import read_corrected_mask
 from lightning_liver.imageio.hu_values import doubtful_values
 from lightning_liver.imageio.nifti import read_labels, read_volume, write_labels, write_map, write_volume
@@ -65,12 +65,12 @@ def init(cfg: DictConfig, folder: Path, typed: Sequence[str]) -> None:
         str(pool),
         run,
         tuple(each for each, name in zip(typed, names, strict=True) if name not in _OF_ONE_ACTION),
-        _cases(scans, pool, cfg.patients),
+        cases_of_pool(scans, pool, cfg.patients),
     )
     loop = ExpertLoop(state, folder, [])
     loop.places.make_folders()
     for scan in scans:
-        if mask := _mask_beside(scan, pool):
+        if mask := mask_beside(scan, pool):
             loop.take(scan.name, [mask], accept_unchanged=False)
     loop.check_size()
     loop.save()
@@ -397,31 +397,6 @@ def _config(state: WorkspaceState, overrides: Sequence[str], places: Places) -> 
 
 def _keys(overrides: Sequence[str]) -> list[str]:
     return [str(each.key_or_group) for each in OverridesParser.create().parse_overrides(list(overrides))]
-
-
-def _cases(scans: Sequence[Scan], pool: Path, patients: object) -> dict[str, PoolCase]:
-    """Return the cases of a pool.
-
-    A patient is the one of the CSV, else of the DICOM header, else of the known repeats of LiTS, else the scan's own.
-    """
-    listed = {} if patients is None else read_patients(required_path("patients", patients, "a CSV of case,patient"))
-    repeats = known_repeats([scan.name for scan in scans])
-    cases = {}
-    for scan in scans:
-        number = scan.name.removeprefix("volume-")
-        patient = listed.get(scan.name) or listed.get(number) or scan.facts().patient_id or repeats.get(scan.name)
-        cases[scan.name] = PoolCase(patient or scan.name, str(scan.path.resolve().relative_to(pool)))
-    if patients is not None and not any(case.patient in listed.values() for case in cases.values()):
-        raise LiverError(f"patients={patients}: expected cases among {listed(list(cases))}; write their names")
-    return cases
-
-
-def _mask_beside(scan: Scan, pool: Path) -> Path | None:
-    """Return the mask of a scan in its folder, as liver-predict and LiTS name it, or elsewhere in the pool."""
-    names = [scan.mask, scan.mask.removesuffix(".gz")]
-    beside = [scan.path.parent / name for name in names]
-    below = [path for name in names for path in sorted(pool.rglob(name))]
-    return next((path for path in (*beside, *below) if path.is_file()), None)
 
 
 def _utc(timestamp: float) -> str:
