@@ -24,7 +24,7 @@ def cases_of_pool(scans: Sequence[Scan], pool: Path, patients: object) -> dict[s
         patient = (
             patient_of.get(scan.name) or patient_of.get(number) or scan.facts().patient_id or repeats.get(scan.name)
         )
-        cases[scan.name] = PoolCase(patient or scan.name, str(scan.path.resolve().relative_to(pool)))
+        cases[scan.name] = PoolCase(patient or scan.name, str(scan.path.relative_to(pool)))
     if patients is not None and not any(case.patient in patient_of.values() for case in cases.values()):
         raise LiverError(f"patients={patients}: expected cases among {listed(list(cases))}; write their names")
     return cases
