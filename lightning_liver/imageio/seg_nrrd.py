@@ -5,10 +5,10 @@ import zlib
 from bz2 import BZ2File
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BufferedReader, BytesIO
+from io import BufferedIOBase, BytesIO
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import nrrd
 import numpy as np
@@ -83,7 +83,7 @@ def read_seg_nrrd(path: Path, volume: Volume) -> UInt8[np.ndarray, "z y x"]:
     return on_grid(path, labels, affine, volume)
 
 
-def _header(path: Path, raw: BufferedReader) -> Mapping[str, Any]:
+def _header(path: Path, raw: BufferedIOBase) -> Mapping[str, Any]:
     """Return the fields of the header, and leave the stream where the voxels start."""
     block = raw.read(_LONGEST_HEADER)
     if not block.startswith(b"NRRD"):
@@ -146,18 +146,18 @@ def _meanings(path: Path, header: Mapping[str, Any], layers: int) -> Meanings | 
     return meanings or None
 
 
-def _stream(path: Path, header: Mapping[str, Any], raw: BufferedReader) -> BinaryIO:
+def _stream(path: Path, header: Mapping[str, Any], raw: BufferedIOBase) -> BufferedIOBase:
     encoding = header["encoding"]
     if encoding in _GZIP:
-        return cast(BinaryIO, IGzipFile(fileobj=raw, mode="rb"))
+        return IGzipFile(fileobj=raw, mode="rb")
     if encoding in _BZIP2:
-        return cast(BinaryIO, BZ2File(raw))
+        return BZ2File(raw)
     if encoding not in _RAW:
         raise LiverError(f"{path}: its voxels are in the encoding {encoding}, raw or gzip is needed; {_AGAIN}")
     return raw
 
 
-def _read(path: Path, layout: _Layout, stream: BinaryIO) -> UInt8[np.ndarray, "k j i"]:
+def _read(path: Path, layout: _Layout, stream: BufferedIOBase) -> UInt8[np.ndarray, "k j i"]:
     voxels = prod(layout.shape)
     labels: np.ndarray = np.zeros(voxels, np.uint8)
     at_once, strange = max(_SLAB // layout.layers, 1), set[float]()
