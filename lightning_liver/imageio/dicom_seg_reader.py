@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 from nibabel.affines import voxel_sizes
 from pydicom import Dataset
-from pydicom.pixels.utils import iter_pixels
+from pydicom.pixels.utils import iter_pixels, unpack_bits
 from pydicom.sr.codedict import codes
 from pydicom.uid import UID, SegmentationStorage
 
@@ -85,7 +85,7 @@ def _read(path: Path, volume: Volume) -> UInt8[np.ndarray, "z y x"]:
     image = read_dicom(path)
     if image.get("SOPClassUID") not in (SegmentationStorage, _LABEL_MAP):
         raise LiverError(f"{path}: a DICOM file of another kind ({kind_of(image)}); give a DICOM segmentation")
-    count = int(image.get("NumberOfFrames") or 0)
+    count = int(image.NumberOfFrames)  # a file that lacks it was cut
     if not count:
         return np.zeros_like(volume.hu, np.uint8)
     if count > MOST_FRAMES:
@@ -132,8 +132,17 @@ def _label(path: Path, meanings: Meanings, number: int) -> int:
 
 
 def _pixels(image: Dataset) -> Iterator[Pixels]:
-    image.file_meta.TransferSyntaxUID = syntax_of(image)
-    return iter_pixels(image)
+    """Yield the pixels of each frame. Uncompressed bits are unpacked here, since frames may start within a byte."""
+    syntax = syntax_of(image)
+    image.file_meta.TransferSyntaxUID = syntax
+    if image.BitsAllocated > 1 or syntax.is_encapsulated:
+        yield from iter_pixels(image)
+        return
+    shape = int(image.Rows), int(image.Columns)
+    size = shape[0] * shape[1]
+    for start in range(0, int(image.NumberOfFrames) * size, size):
+        packed = image.PixelData[start // 8 : (start + size + 7) // 8]
+        yield np.asarray(unpack_bits(packed))[start % 8 :][:size].reshape(shape)
 
 
 def _segments(image: Dataset, number: int | None, pixels: Pixels) -> list[tuple[int, Bool[np.ndarray, "j i"]]]:

@@ -8,15 +8,18 @@ import pytest
 
 from lightning_liver.errors import LiverError
 from lightning_liver.imageio.corrected_mask import CORRECTED_SUFFIXES, read_corrected_mask
+from tests.imageio.dicom_files import write_segmentation_of
 from tests.imageio.nifti_files import LPS, SHAPE, labels_of, volume_at
 from tests.imageio.nrrd_files import canonical, scan_at, write_nrrd
 
 
-@pytest.mark.parametrize("name", ["m.nii", "M.NII.GZ", "m.nrrd", "a.b.seg.nrrd"])
+@pytest.mark.parametrize("name", ["m.nii", "M.NII.GZ", "m.nrrd", "a.b.seg.nrrd", "m.DCM"])
 def test_the_name_says_how_a_mask_is_read(tmp_path: Path, name: str) -> None:
     image = nib.Nifti1Image(labels_of().astype(np.float64), LPS)
     path = tmp_path / name
-    if name.lower().endswith("nrrd"):
+    if name.endswith("DCM"):
+        write_segmentation_of(path, labels_of().T, bits=1)
+    elif name.endswith("nrrd"):
         write_nrrd(path, labels_of(), LPS)
     else:
         nib.save(image, path)
