@@ -1,7 +1,10 @@
 """DICOM files of a folder: which are slices of a CT, and reading of their headers."""
 
+import logging
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from warnings import warn
@@ -33,6 +36,22 @@ _CHUNK = 1 << 20
 _MOST_LISTED = 4
 
 Headers = Mapping[Path, Dataset]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence remarks of the libraries on every value and every slice; errors and our own warnings pass."""
+    levels = {log: log.level for log in map(logging.getLogger, ("highdicom", "pydicom"))}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("always", LiverWarning)
+        for log in levels:
+            log.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for log, level in levels.items():
+                log.setLevel(level)
 
 
 def list_entries(folder: Path) -> list[Path]:

@@ -1,9 +1,7 @@
 """Writing of masks as DICOM segmentations that refer to their series. Needs the extra highdicom."""
 
-import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from pydicom.valuerep import DA, TM
 
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.files import replacing
-from lightning_liver.imageio.dicom_files import read_dicom
+from lightning_liver.imageio.dicom_files import quiet, read_dicom
 from lightning_liver.imageio.dicom_header import read_headers
 from lightning_liver.imageio.nifti_geometry import Affine
 from lightning_liver.volume import LABELS, from_canonical
@@ -57,7 +55,7 @@ def write_segmentation(path: Path, labels: UInt8[np.ndarray, "z y x"], affine: A
         LiverError: headers of the series allow no segmentation, or the file cannot be written.
     """
     try:
-        with _quiet(), replacing(path) as partial:
+        with quiet(), replacing(path) as partial:
             sources = _read_sources(series, affine)
             _segmentation(from_canonical(labels, affine), affine, sources).save_as(partial)
     except OSError as error:
@@ -68,22 +66,6 @@ def write_segmentation(path: Path, labels: UInt8[np.ndarray, "z y x"], affine: A
         raise LiverError(
             f"{series}: its headers do not allow a DICOM segmentation ({error}); repair them, or leave it out"
         ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence remarks of the libraries on every value and every slice; errors and our own warnings pass."""
-    levels = {log: log.level for log in map(logging.getLogger, ("highdicom", "pydicom"))}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        warnings.simplefilter("always", LiverWarning)
-        for log in levels:
-            log.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for log, level in levels.items():
-                log.setLevel(level)
 
 
 def _read_sources(series: Path, affine: Affine) -> list[Dataset]:

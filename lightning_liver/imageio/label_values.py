@@ -1,14 +1,17 @@
 """Values of liver and tumour in masks that number them otherwise than LiTS."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Float, Shaped
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from lightning_liver.errors import LiverError, explain
 
+MOST_LISTED = 8
+_ROUNDING = 0.01  # of values
 _EXAMPLE = "{liver:[1,2],tumour:[2]}"
 
 
@@ -74,6 +77,31 @@ def label_values(given: object, option: str) -> LabelValues:
         return TypeAdapter(LabelValues).validate_python(given)
     except ValidationError as error:
         raise LiverError(f"{explain(error, option)}; give values of the masks, as in {option}={_EXAMPLE}") from None
+
+
+def rounded(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Round values that are whole but for a header's scale or another program's float32; keep interpolated ones."""
+    whole: np.ndarray = np.rint(values)
+    return np.where(np.abs(values - whole) <= _ROUNDING, whole, values)
+
+
+def refuse_strange(path: Path, strange: set[float], meant: LabelValues) -> None:
+    """Refuse a mask with values that are not named.
+
+    Args:
+        strange: these values, at least MOST_LISTED of them or all.
+    """
+    if not strange:
+        return
+    seen = ", ".join(f"{value:g}" for value in sorted(strange)[:MOST_LISTED])
+    whole = all(float(value).is_integer() for value in strange)
+    cure = (
+        "map them to these, or name all by data.labels (liver-evaluate: truth_labels)"
+        if whole
+        else "resample the mask by nearest neighbour, without interpolation"
+    )
+    expected = "0 background, 1 liver, 2 tumour" if meant == LITS else str(meant)
+    raise LiverError(f"{path}: labels are {expected}, but the mask also has {seen}; {cure}")
 
 
 def _listed(values: tuple[int, ...]) -> str:

@@ -16,7 +16,7 @@ from nibabel.affines import voxel_sizes
 
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.files import replacing
-from lightning_liver.imageio.label_values import LITS, LabelValues
+from lightning_liver.imageio.label_values import LITS, MOST_LISTED, LabelValues, refuse_strange, rounded
 from lightning_liver.imageio.nifti_geometry import Affine, MaskOrder, mask_order, read_geometry
 from lightning_liver.imageio.nifti_header import (
     Layout,
@@ -31,8 +31,6 @@ from lightning_liver.volume import Volume, canonical_spacing_mm, from_canonical,
 _SLAB = 2**20  # voxels converted at once: 8 MiB of float64
 _GZIP_LEVEL = 2  # of isal's 0 to 3
 _INT16 = np.iinfo(np.int16)
-_MOST_LISTED = 8
-_ROUNDING = 0.01  # of labels
 
 Forms: TypeAlias = Mapping[str, Any] | None
 Slab = Shaped[np.ndarray, " n"]
@@ -106,7 +104,7 @@ def read_labels(path: Path, volume: Volume, values: LabelValues = LITS) -> UInt8
     _warn_all(layout.path, order.notes)
     strange: set[float] = set()
     voxels = _read(layout, np.uint8, lambda stored: _to_labels(layout, stored, values, strange))
-    _refuse_strange(layout.path, strange, values)
+    refuse_strange(layout.path, strange, values)
     return _contiguous(to_canonical(reorient(voxels, order.turn), volume.affine))
 
 
@@ -222,31 +220,11 @@ def _scale(layout: Layout, stored: Slab) -> Float[np.ndarray, " n"]:
 def _to_labels(layout: Layout, stored: Slab, meant: LabelValues, strange: set[float]) -> UInt8[np.ndarray, " n"]:
     if meant == LITS and stored.dtype == np.uint8 and not layout.scaled and stored.max() <= 2:
         return stored
-    values = stored if stored.dtype.kind in "iu" and not layout.scaled else _rounded(_scale(layout, stored))
+    values = stored if stored.dtype.kind in "iu" and not layout.scaled else rounded(_scale(layout, stored))
     liver, tumour, unknown = meant.meanings(values)
-    if len(strange) < _MOST_LISTED and unknown.any():
+    if len(strange) < MOST_LISTED and unknown.any():
         strange.update(np.unique(values[unknown].astype(np.float64)).tolist())
     return liver.view(np.uint8) + 2 * tumour.view(np.uint8)
-
-
-def _rounded(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Round values that are whole but for a header's scale or another program's float32; keep interpolated ones."""
-    whole: np.ndarray = np.rint(values)
-    return np.where(np.abs(values - whole) <= _ROUNDING, whole, values)
-
-
-def _refuse_strange(path: Path, strange: set[float], meant: LabelValues) -> None:
-    if not strange:
-        return
-    seen = ", ".join(f"{value:g}" for value in sorted(strange)[:_MOST_LISTED])
-    whole = all(float(value).is_integer() for value in strange)
-    cure = (
-        "map them to these, or name all by data.labels (liver-evaluate: truth_labels)"
-        if whole
-        else "resample the mask by nearest neighbour, without interpolation"
-    )
-    expected = "0 background, 1 liver, 2 tumour" if meant == LITS else str(meant)
-    raise LiverError(f"{path}: labels are {expected}, but the mask also has {seen}; {cure}")
 
 
 def _refuse_other_shape(layout: Layout, order: MaskOrder, volume_shape: tuple[int, ...]) -> None:

@@ -31,6 +31,7 @@ from lightning_liver.data.store import Store, forget_open_arrays, open_store, re
 from lightning_liver.errors import LiverError
 from lightning_liver.finetune.source import read_weights
 from lightning_liver.formats.hub import CONFIG, WEIGHTS
+from lightning_liver.imageio.corrected_mask import read_corrected_mask
 from lightning_liver.imageio.dicom import read_series
 from lightning_liver.imageio.nifti import read_labels, read_volume
 from lightning_liver.imageio.scans import find_scans
@@ -50,7 +51,9 @@ from lightning_liver.sweep.fair_table import ContenderResult, FairResult, fair_t
 from lightning_liver.training.run_state import RunState
 from tests.conftest import write_scan
 from tests.fuzz.mutations import mutated
-from tests.imageio.dicom_files import write_enhanced, write_series
+from tests.imageio.dicom_files import write_enhanced, write_segmentation_of, write_series
+from tests.imageio.nifti_files import LPS, SHAPE, labels_of
+from tests.imageio.nrrd_files import Seg, scan_at, write_nrrd
 from tests.report.html.whole_run import DECISION, write_whole_run
 
 GROUPS: dict[str, Any] = {
@@ -133,6 +136,26 @@ class Dicom(Files):
         assert self.damaged is not None
         find_scans(self.damaged.parent)
         read_series(self.damaged.parent)
+
+
+class Corrected(Files):
+    """Masks of editors: NRRD in each encoding and with layers, and DICOM segmentations."""
+
+    def make(self) -> None:
+        labels = labels_of()
+        for encoding in ("raw", "gzip", "bzip2"):
+            write_nrrd(self.folder / f"{encoding}.seg.nrrd", labels, LPS, encoding=encoding)
+        layers = np.stack([labels > 0, labels > 1]).astype(np.uint8)
+        write_nrrd(self.folder / "layers.seg.nrrd", layers, LPS, (Seg("liver"), Seg("tumour", 1, 1)))
+        write_nrrd(self.folder / "plain.nrrd", labels.astype(np.float32), LPS, (), encoding="raw")
+        write_segmentation_of(self.folder / "bits.dcm", labels.T, bits=1)
+        write_segmentation_of(self.folder / "map.dcm", labels.T, bits=8)
+
+    def read(self) -> None:
+        assert self.damaged is not None
+        scan = scan_at(LPS, SHAPE)
+        found = read_corrected_mask(self.damaged, scan)
+        assert (found.shape, found.dtype, found.max() <= 2) == (scan.hu.shape, np.uint8, True)
 
 
 class Checkpoint(Files):
@@ -357,6 +380,7 @@ class Report(RunFiles):
 KINDS: dict[str, type[Files]] = {
     "nifti": Nifti,
     "dicom": Dicom,
+    "corrected": Corrected,
     "checkpoint": Checkpoint,
     "config": Config,
     "store": StoreFiles,

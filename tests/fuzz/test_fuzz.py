@@ -7,7 +7,16 @@ import pytest
 
 from tests.fuzz.campaign import tried
 
-FAST = {"nifti": 50, "dicom": 25, "checkpoint": 10, "config": 12, "store": 40, "manifest": 20, "run": 25}
+FAST = {
+    "nifti": 50,
+    "dicom": 25,
+    "corrected": 60,
+    "checkpoint": 10,
+    "config": 12,
+    "store": 40,
+    "manifest": 20,
+    "run": 25,
+}
 SLOW = {**dict.fromkeys(FAST, 500), "report": 30}  # a report is drawn in a second
 
 

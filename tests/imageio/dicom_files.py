@@ -5,7 +5,15 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.pixels.utils import pack_bits
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    SegmentationStorage,
+    generate_uid,
+)
 
 SHAPE = (5, 7, 9)  # k, j, i
 PIXEL_MM = (0.75, 0.625)  # between rows, between columns
@@ -76,6 +84,37 @@ def write_enhanced(
     header.PerFrameFunctionalGroupsSequence = [_groups(place, orientation) for place in places]
     edit(0, header)
     path.parent.mkdir(parents=True, exist_ok=True)
+    header.save_as(path, enforce_file_format=True)
+
+
+def write_segmentation_of(path: Path, labels: np.ndarray, *, bits: int) -> None:
+    """Write labels (k, j, i) as a binary segmentation (1 bit) or a map (8 bits), on the grid of nifti_files.LPS."""
+    is_map = bits == 8
+    masks = labels if is_map else np.concatenate([labels == 1, labels == 2])
+    header = image(masks, UID("1.2.840.10008.5.1.4.1.1.66.7") if is_map else SegmentationStorage, "1.2.3")
+    header.Modality, header.NumberOfFrames, header.SegmentationType = (
+        "SEG",
+        len(masks),
+        "LABELMAP" if is_map else "BINARY",
+    )
+    header.BitsAllocated = header.BitsStored = bits
+    header.HighBit, header.PixelRepresentation = bits - 1, 0
+    header.PixelData = masks.astype(np.uint8).tobytes() if is_map else pack_bits(masks.astype(np.uint8))
+    header.SegmentSequence = [Dataset(), Dataset()]
+    for number, (segment, name) in enumerate(zip(header.SegmentSequence, ("liver", "tumour"), strict=True), start=1):
+        segment.SegmentNumber, segment.SegmentLabel = number, name
+    shared = Dataset()
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [Dataset()], [Dataset()]
+    shared.PlaneOrientationSequence[0].ImageOrientationPatient = list(AXIAL)
+    shared.PixelMeasuresSequence[0].PixelSpacing = [0.8, 0.7]
+    header.SharedFunctionalGroupsSequence = [shared]
+    header.PerFrameFunctionalGroupsSequence = [Dataset() for _ in masks]
+    for frame, groups in enumerate(header.PerFrameFunctionalGroupsSequence):
+        groups.PlanePositionSequence = [Dataset()]
+        groups.PlanePositionSequence[0].ImagePositionPatient = [0, 0, 2.5 * (frame % len(labels))]
+        if not is_map:
+            groups.SegmentIdentificationSequence = [Dataset()]
+            groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber = 1 + frame // len(labels)
     header.save_as(path, enforce_file_format=True)
 
 
