@@ -63,7 +63,7 @@ def write_loop_report(
         answers: of each round, also of one that is not trained yet.
         title: name of the loop.
         strategy: name of the yaml or function.
-        waiting: case, slice and score of what is asked for after the last answers and not yet corrected.
+        waiting: case, slice and score of what the round after the last trained one asks for and has no answer yet.
         next_step: what the reader can do now.
         pictures: files of report.asked_case by round, case and slice.
         minutes: between proposal and correction.
@@ -79,8 +79,10 @@ def write_loop_report(
         for number, of_round in enumerate(answers, start=1)
     ]
     if waiting:
-        number = len(answers) + 1
-        asked.append([_unanswered(*each, picture=pictures.get((number, *each[:2]))) for each in waiting])
+        number = len(points) + 1
+        asked += [[]] * (number - len(asked))
+        left = [_unanswered(*each, picture=pictures.get((number, *each[:2]))) for each in waiting]
+        asked[number - 1] = [*asked[number - 1], *left]
     rounds = []
     for number, of_round in enumerate(asked, start=1):
         spent = RoundScore.of(number, answers[:number], {})

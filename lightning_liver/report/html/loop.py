@@ -25,7 +25,7 @@ from lightning_liver.report.html.blocks import (
 )
 from lightning_liver.report.html.rendering import render
 from lightning_liver.report.html.theme import COLOURS, INK, RULE, SMALL, make_axes, svg_chart
-from lightning_liver.report.numbers import counted, number_text
+from lightning_liver.report.numbers import counted, number_text, significant_text
 from lightning_liver.run_folder import NAMES
 from lightning_liver.types import STRUCTURES
 
@@ -84,7 +84,8 @@ class LoopRound:
 
     @property
     def drawn_from_nothing(self) -> bool:
-        return all(value is None for asked in self.asked for value in asked.dice.values())
+        """Return True if the round had no proposals, which only the first can lack."""
+        return self.number == 1 and all(value is None for asked in self.asked for value in asked.dice.values())
 
     @property
     def unit(self) -> str:
@@ -102,7 +103,7 @@ def write_loop_page(
         next_step: what the reader can do now.
 
     Raises:
-        LiverError: it cannot be written, or a picture cannot be read.
+        LiverError: it cannot be written, or a picture is damaged.
     """
     path = folder / NAMES.report
     try:
@@ -213,8 +214,12 @@ def _curve(rounds: Sequence[LoopRound], label: str, places: Sequence[float]) -> 
 def _rounds_section(rounds: Sequence[LoopRound]) -> Section:
     if not rounds:
         return Section("rounds", "Rounds", [missing("Nothing was asked for yet.")])
-    columns = [Column("Round"), Column("Cases"), Column("Slices"), Column("Slices changed"), Column("Voxels")]
-    columns += [Column("Contour", "m"), *(Column(f"Dice {structure}") for structure in STRUCTURES)]
+    columns = [Column("Round"), Column("Cases"), Column("Slices"), Column("Slices changed")]
+    columns += [
+        Column("Voxels changed"),
+        Column("Contour", "m"),
+        *(Column(f"Dice {structure}") for structure in STRUCTURES),
+    ]
     rows = [
         [
             *(_count(n) for n in (each.number, each.cases, each.slices, each.effort.slices, each.effort.voxels)),
@@ -225,7 +230,7 @@ def _rounds_section(rounds: Sequence[LoopRound]) -> Section:
     ]
     table = Table("Each round: what its training had, the effort until then, and the test Dice after it", columns, rows)
     more = "Effort: slices and voxels that the correction changed, and the contour to draw that the proposal lacked."
-    return Section("rounds", "Rounds", [table, note(f"{more} The tables are also in effort.csv and curve.csv.")])
+    return Section("rounds", "Rounds", [table, note(more)])
 
 
 def _asked_section(rounds: Sequence[LoopRound]) -> Section:
@@ -243,7 +248,7 @@ def _asked_section(rounds: Sequence[LoopRound]) -> Section:
 
 
 def _asked_blocks(of: LoopRound, most: int) -> list[Block]:
-    drawn = [asked for asked in of.asked if asked.picture]
+    drawn = [asked for asked in of.asked if asked.picture and asked.picture.is_file()]
     blocks: list[Block] = [Text(of.reason), _asked_table(of)]
     blocks += [_picture(of, asked) for asked in drawn[:most]]
     if not drawn:
@@ -258,19 +263,15 @@ def _asked_table(of: LoopRound) -> Table:
     scored = any(asked.score is not None for asked in of.asked)
     columns = [Column("Case", numeric=False), *[Column("Slice")] * by_slice, *[Column(*of.score_name)] * scored]
     columns += [Column(f"Dice {structure}", "of the proposal") for structure in STRUCTURES]
-    columns += [
-        Column("Slices changed"),
-        Column("Voxels changed"),
-        Column("Contour", "cm"),
-        *[Column("Time", "min")] * timed,
-    ]
+    columns += [*[Column("Slices changed")] * (not by_slice), Column("Voxels changed"), _contour_column(of.unit)]
+    columns += [Column("Time", "min")] * timed
     rows = [
         [
             Cell(asked.case, key=asked.case),
             *[Cell("all" if asked.z is None else str(asked.z + 1), key=asked.z)] * by_slice,
-            *[Cell("-" if asked.score is None else f"{asked.score:.3g}", key=asked.score)] * scored,
+            *[Cell(significant_text(asked.score), key=asked.score)] * scored,
             *(_number(asked.dice.get(structure), 3) for structure in STRUCTURES),
-            *_effort_cells(asked),
+            *_effort_cells(asked, of.unit),
             *[_number(asked.minutes, 0)] * timed,
         ]
         for asked in of.asked
@@ -279,20 +280,33 @@ def _asked_table(of: LoopRound) -> Table:
     return Table(caption, columns, rows, sortable=len(rows) > 1)
 
 
-def _effort_cells(asked: AskedCase) -> list[Cell]:
+def _effort_cells(asked: AskedCase, unit: str) -> list[Cell]:
+    """Return the slices changed unless the unit is a slice, the voxels and the contour."""
     if asked.effort is None:
-        return [Cell("waiting"), Cell("-"), Cell("-")]
+        return [Cell("waiting"), *[Cell("-")] * (1 + (unit == "case"))]
     slices, voxels, contour_mm = asked.effort
-    of = f"{slices} of {asked.slices_shown}"
-    return [Cell(of, key=slices), _count(voxels), _number(contour_mm / 10, 1)]
+    changed = [Cell(f"{slices} of {asked.slices_shown}", key=slices)] if unit == "case" else []
+    return [*changed, _count(voxels), _contour(contour_mm, unit)]
+
+
+def _contour_column(unit: str) -> Column:
+    return Column("Contour", "m" if unit == "case" else "cm")
+
+
+def _contour(mm: float, unit: str) -> Cell:
+    """Return a cell of _contour_column."""
+    return _number(mm / 1000, 2) if unit == "case" else _number(mm / 10, 1)
 
 
 def _picture(of: LoopRound, asked: AskedCase) -> Picture:
     assert asked.picture
-    made = embed(asked.picture, side=_SIDE)
+    try:
+        made = embed(asked.picture, side=_SIDE)
+    except OSError as error:
+        raise LiverError(f"{asked.picture}: not a picture, it may be damaged; delete it") from error
     score, unit = of.score_name
     parts = [f"Case {asked.case}", "" if asked.z is None else f"slice {asked.z + 1}"]
-    parts += ["" if asked.score is None else f"{score.lower()} {asked.score:.3g} {unit}".rstrip()]
+    parts += ["" if asked.score is None else f"{score.lower()} {significant_text(asked.score)} {unit}".rstrip()]
     caption = ", ".join(filter(None, parts))
     alt = f"Round {of.number}, {made.description or caption}: contours beside the map of uncertainty"
     return Picture(made.uri, alt, caption, made.width, made.height)
@@ -307,11 +321,8 @@ def _effort_section(rounds: Sequence[LoopRound]) -> Section:
     unit = found[0][0].unit
     timed = any(asked.minutes is not None for _, answered in found for asked in answered)
     columns = [Column("Round"), Column(f"{unit.capitalize()}s"), *[Column("Slices changed")] * (unit == "case")]
-    columns += [
-        Column("Voxels"),
-        Column("Contour", "cm"),
-        *(Column(f"Dice {structure}", "of the proposal") for structure in STRUCTURES),
-    ]
+    columns += [Column("Voxels changed"), _contour_column(unit)]
+    columns += [Column(f"Dice {structure}", "of the proposal") for structure in STRUCTURES]
     columns += [Column("Median time", "min")] * timed
     rows = [
         [*_effort_row(each, answered, unit), *[_number(_median_minutes(answered), 0)] * timed]
@@ -334,8 +345,8 @@ def _effort_row(of: LoopRound, answered: Sequence[AskedCase], unit: str) -> list
         Cell(str(of.number), "drawn from nothing" if of.drawn_from_nothing else "", of.number),
         Cell(str(len(answered)), key=len(answered)),
         *slices,
-        _number(fmean(effort.voxels for effort in efforts), 0),
-        _number(fmean(effort.contour_mm for effort in efforts) / 10, 1),
+        _count(round(fmean(effort.voxels for effort in efforts))),
+        _contour(fmean(effort.contour_mm for effort in efforts), unit),
         *(_number(_mean_dice(answered, structure), 3) for structure in STRUCTURES),
     ]
 
