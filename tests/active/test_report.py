@@ -95,7 +95,7 @@ def test_an_expert_s_cases_wait_and_have_their_time(tmp_path: Path) -> None:
         )
     )
     assert "Round 3: 1 case" in text
-    assert "d 0.25 - - waiting - -" in text
+    assert "d 0.250 - - waiting - -" in text
     assert "not trained yet" in text
     assert "Next Correct the masks" in text
     assert "10 of 50 400 8.00 12" in text

@@ -16,10 +16,12 @@ def test_small_p_values_are_not_shown_as_zero() -> None:
 
 
 def test_small_numbers_have_their_power_of_ten() -> None:
-    assert [significant_text(value) for value in (None, 0, 0.02134, 12.34, -1.523e-05)] == [
+    assert [significant_text(value) for value in (None, 0, 0.02134, 0.76, 100, 12.34, -1.523e-05)] == [
         "-",
-        "0",
+        "0.00",
         "0.0213",
+        "0.760",
+        "100",
         "12.3",
         "-1.52 × 10⁻⁵",
     ]

@@ -320,7 +320,11 @@ def _effort_section(rounds: Sequence[LoopRound]) -> Section:
         return Section(name, title, [missing("Nothing was corrected yet.")])
     unit = found[0][0].unit
     timed = any(asked.minutes is not None for _, answered in found for asked in answered)
-    columns = [Column("Round"), Column(f"{unit.capitalize()}s"), *[Column("Slices changed")] * (unit == "case")]
+    columns = [
+        Column("Round", numeric=False),
+        Column(f"{unit.capitalize()}s"),
+        *[Column("Slices changed")] * (unit == "case"),
+    ]
     columns += [Column("Voxels changed"), _contour_column(unit)]
     columns += [Column(f"Dice {structure}", "of the proposal") for structure in STRUCTURES]
     columns += [Column("Median time", "min")] * timed
