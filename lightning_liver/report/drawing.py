@@ -14,8 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from lightning_liver.files import replacing
+from lightning_liver.report.embedding import DESCRIPTION
 
 # Okabe and Ito, "Color Universal Design" (2008): distinguishable for the colour-blind.
 BLUE, VERMILION = "#0072B2", "#D55E00"
@@ -96,16 +98,19 @@ def wrap_text(text: str, inches: float, *, lines: int | None = None) -> str:
     return "\n".join(wrap(text, max(20, int(0.96 * inches / needed * len(text))), max_lines=lines, placeholder=" …"))
 
 
-def write_png(figure: Figure, path: Path, *, colours: int = _COLOURS) -> None:
+def write_png(figure: Figure, path: Path, *, colours: int = _COLOURS, description: str = "") -> None:
     """Write a figure whole or not at all; equal figures make equal files.
 
     Args:
         colours: in the palette; fewer make a smaller file.
+        description: of its content, kept in the file.
     """
-    png = BytesIO()
+    png, about = BytesIO(), PngInfo()
+    if description:
+        about.add_text(DESCRIPTION, description)
     figure.savefig(png, format="png", dpi=DPI, facecolor=figure.get_facecolor())
     with replacing(path) as partial, Image.open(png) as picture:
         # a palette takes a third of the bytes; median cut would lose rare colours
         picture.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
-            partial, "png", optimize=True
+            partial, "png", optimize=True, pnginfo=about
         )
