@@ -13,6 +13,7 @@ from PIL import Image
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError
 from lightning_liver.report.viewer.pages import BUNDLE, routes
+from lightning_liver.report.viewer.run_cases import run_cases
 from lightning_liver.report.viewer.server import loopback_server
 from tests.browser import Page
 from tests.report.viewer.conftest import moved, stacked
@@ -32,7 +33,9 @@ def address(store: Store) -> Iterator[str]:
         pytest.skip(f"this build has no {BUNDLE}: pip install -e . brings it")
     scores = [{"case": "20", "structure": "tumour", "dice": "0.25"}]
     pages = routes(
-        store, CASES, partial(predict, store), run="focal", first="20", window_hu=(-160.0, 240.0), scores=scores
+        run_cases(
+            store, CASES, partial(predict, store), run="focal", first="20", window_hu=(-160.0, 240.0), scores=scores
+        )
     )
     with loopback_server(pages, 0) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
