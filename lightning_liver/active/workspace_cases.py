@@ -161,7 +161,7 @@ def _absent(name: str, case: PoolCase, places: Places, layers: _Layers) -> Mappi
     elif layers.correction is None:
         reasons["correction"] = f"{places.accepted(name).relative_to(places.folder)} is missing."
     if layers.proposal is None or layers.correction is None:
-        reasons["change"] = "It takes a proposal and a correction."
+        reasons["change"] = "Needs a proposal and a correction."
     if layers.uncertainty is None:
         reasons["uncertainty"] = "No map was written."
     return reasons

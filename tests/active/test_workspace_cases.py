@@ -19,7 +19,9 @@ from lightning_liver.report.mistakes import mistakes
 from lightning_liver.report.viewer import pages
 from lightning_liver.report.viewer.pages import routes
 from lightning_liver.report.viewer.server import loopback_server
+from lightning_liver.volume import from_canonical
 from tests.active.workspaces import DONE, DRAWN, LEFT, WAITING, phantom, proposed, write_phantoms
+from tests.imageio.nrrd_files import write_nrrd
 
 
 @pytest.fixture
@@ -97,6 +99,12 @@ def test_a_correction_that_is_saved_meanwhile_is_shown(places: Places, port: int
     case = listed(port)[WAITING]
     assert case["absent"].keys() == {"uncertainty"}
     assert case["notes"]["correction"].startswith("studies/labels/original/")
+    np.testing.assert_array_equal(voxels(port, "/case/1/correction.nii.gz"), labels)
+
+
+def test_a_correction_of_slicer_is_shown(places: Places, port: int) -> None:
+    volume, labels = phantom(places, places.folder.parent / "pool", WAITING)
+    write_nrrd(places.studies / f"{WAITING}.seg.nrrd", from_canonical(labels, volume.affine).T, volume.affine)
     np.testing.assert_array_equal(voxels(port, "/case/1/correction.nii.gz"), labels)
 
 

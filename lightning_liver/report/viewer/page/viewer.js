@@ -256,13 +256,13 @@ function buildControls() {
     slider.addEventListener("input", () => { layer.opacity = Number(slider.value); showLayer(layer); });
     const key = make("kbd", { textContent: layer.key.toUpperCase() });
     const swatches = make("p", { className: "swatches" });
-    for (const [className, text] of layer.swatches) swatches.append(make("i", { className }), make("span", { textContent: text }));
+    for (const [className, text] of layer.swatches) swatches.append(make("span", {}, make("i", { className }), text), " ");
     const note = make("p", { className: "note", id: `note-${layer.name}` });
     const label = make("label", {}, box, layer.title, key);
     const row = make("div", { className: "layer", id: `row-${layer.name}` }, label, slider, swatches, note);
     element("contours").parentElement.before(row);
   }
-  element("mask-keys").replaceChildren(...layers.flatMap(({ key }) => [make("kbd", { textContent: key.toUpperCase() }), " "]));
+  element("mask-keys").replaceChildren(...layers.flatMap(({ key }) => [" ", make("kbd", { textContent: key.toUpperCase() })]));
   element("contours").addEventListener("change", (event) => setContours(event.target.checked));
   WINDOWS.forEach(([title], n) => element("windows").append(button(title, () => setWindow(n))));
   VIEWS.forEach(([title], n) => element("views").append(button(title, () => setView(n))));
