@@ -5,7 +5,7 @@ from lightning_liver.apps.main import Job, command
 
 @command("view")
 def main() -> Job:
-    """Show a test case of a run in the browser: the volume with truth, prediction and errors; Ctrl-C ends it."""
+    """Show a case of a run or of a workspace in the browser: the volume with masks and errors; Ctrl-C ends it."""
     from lightning_liver.commands.view import view
 
     return view

@@ -1,4 +1,4 @@
-"""Viewer of a run's test cases in the browser: the volume with truth, prediction and errors."""
+"""Viewer of the test cases of a run, or the cases of a workspace, in the browser: scan, masks, and how they differ."""
 
 import logging
 import webbrowser
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from lightning_liver.active.workspace_cases import workspace_cases
 from lightning_liver.build import prepared
 from lightning_liver.data.resample import resample_labels
 from lightning_liver.data.store import CaseRecord, Store
@@ -20,9 +21,10 @@ from lightning_liver.imageio.nifti import read_labels
 from lightning_liver.inference.network import TrainedNetwork
 from lightning_liver.inference.predict_volume import AUTOCAST, VolumeOptions, predict_volume
 from lightning_liver.inference.tta import flips_for
-from lightning_liver.report.viewer.pages import routes
+from lightning_liver.report.viewer.pages import ShownCases, routes
+from lightning_liver.report.viewer.run_cases import reading, run_cases
 from lightning_liver.report.viewer.server import LOOPBACK, loopback_server
-from lightning_liver.report.viewer.volumes import Labels, reading
+from lightning_liver.report.viewer.volumes import Labels
 from lightning_liver.run_folder import RunFolder
 from lightning_liver.runs.contents import read_lines
 from lightning_liver.runs.status import json_of
@@ -37,38 +39,17 @@ _MASKS = ("segmentation-{0}", "{0}-segmentation", "{1}-segmentation")  # of a ca
 
 
 def view(cfg: DictConfig, folder: Path) -> None:
-    """Serve the viewer of a run on loopback, until Ctrl-C.
+    """Serve the viewer of a run or a workspace on loopback, until Ctrl-C.
 
     Raises:
-        LiverError: no run, one without weights, test cases or this case; a folder without its mask; a port in use;
-            NiiVue is not installed.
+        LiverError: options that do not belong together; no run or workspace; a run without weights or test cases; no
+            such case; a folder without its mask; a port in use; NiiVue is not installed.
     """
-    run, port = _checked(cfg)
-    cases = _tested(run)
-    first = str(cases[0] if cfg.case is None else cfg.case)
-    if first not in cases:
-        raise LiverError(f"case={first}: expected a test case of {run}; choose one of {', '.join(cases)}")
-    trained = read_run(run, trust=trusted(cfg))
-    store = prepared(trained.config.data)
-    if gone := [name for name in cases if name not in store.cases]:
-        raise LiverError(f"run={run}: data.root no longer has its test cases {', '.join(gone)}")
-    if cfg.predictions is None:
-        predict = _predictor(trained, run, store)
-    else:
-        predict = masks_of_folder(cfg.predictions, store, first)
-    shown = routes(
-        store,
-        cases,
-        predict,
-        run=run.resolve().name,
-        first=first,
-        window_hu=trained.normalization.window_hu,
-        scores=read_lines(RunFolder(run).cases) or (),
-        lesions=read_lines(RunFolder(run).lesions) or (),
-    )
-    with loopback_server(shown, port) as server:
+    _check(cfg)
+    shown = _of_run(cfg) if cfg.workspace is None else _of_workspace(cfg)
+    with loopback_server(routes(shown), cfg.port) as server:
         address = f"http://{LOOPBACK}:{server.server_port}/"
-        log.info(f"Case {first} of {run}: {address}\nStop with Ctrl-C.")
+        log.info(f"Case {shown.first} of {cfg.run or cfg.workspace}: {address}\nStop with Ctrl-C.")
         if cfg.browser:
             webbrowser.open(address)
         try:
@@ -92,11 +73,52 @@ def masks_of_folder(predictions: str | Path, store: Store, first: str) -> Callab
     return partial(_from_folder, folder, store)
 
 
-def _checked(cfg: DictConfig) -> tuple[Path, int]:
-    run = required_run(cfg.run)
+def _check(cfg: DictConfig) -> None:
     check("port", cfg.port, whole_number(0, 2**16 - 1))
     check("browser", cfg.browser, Switch)
-    return run, cfg.port
+    if cfg.workspace is None:
+        if cfg.run is None:
+            raise LiverError("run=null: expected a run folder, or workspace=...; give run=... or workspace=...")
+        return
+    if cfg.run is not None:
+        raise LiverError(f"run={cfg.run} workspace={cfg.workspace}: expected one of them; leave one out")
+    if cfg.predictions is not None:
+        raise LiverError(
+            f"predictions={cfg.predictions}: expected null with workspace=..., which has its proposals; leave it out"
+        )
+    if cfg.trust:
+        raise LiverError(f"trust={cfg.trust}: expected [] with workspace=..., where no network is built; leave it out")
+
+
+def _of_run(cfg: DictConfig) -> ShownCases:
+    run = required_run(cfg.run)
+    cases = _tested(run)
+    first = str(cases[0] if cfg.case is None else cfg.case)
+    if first not in cases:
+        raise LiverError(f"case={first}: expected a test case of {run}; choose one of {', '.join(cases)}")
+    trained = read_run(run, trust=trusted(cfg))
+    store = prepared(trained.config.data)
+    if gone := [name for name in cases if name not in store.cases]:
+        raise LiverError(f"run={run}: data.root no longer has its test cases {', '.join(gone)}")
+    if cfg.predictions is None:
+        predict = _predictor(trained, run, store)
+    else:
+        predict = masks_of_folder(cfg.predictions, store, first)
+    return run_cases(
+        store,
+        cases,
+        predict,
+        run=run.resolve().name,
+        first=first,
+        window_hu=trained.normalization.window_hu,
+        scores=read_lines(RunFolder(run).cases) or (),
+        lesions=read_lines(RunFolder(run).lesions) or (),
+    )
+
+
+def _of_workspace(cfg: DictConfig) -> ShownCases:
+    folder = required_folder("workspace", cfg.workspace, "a workspace of liver-active")
+    return workspace_cases(folder, None if cfg.case is None else str(cfg.case))
 
 
 def _tested(run: Path) -> tuple[str, ...]:

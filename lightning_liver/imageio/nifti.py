@@ -98,14 +98,22 @@ def read_labels(path: Path, volume: Volume, values: LabelValues = LITS) -> UInt8
             values that are not among them.
     """
     layout = read_layout(Path(path))
-    volume_shape = from_canonical(volume.hu, volume.affine).shape
-    order = mask_order(layout.path, layout.header, layout.shape[::-1], volume.affine, volume_shape[::-1])
-    _refuse_other_shape(layout, order, volume_shape[::-1])
-    _warn_all(layout.path, order.notes)
     strange: set[float] = set()
-    voxels = _read(layout, np.uint8, lambda stored: _to_labels(layout, stored, values, strange))
+    labels = _read_for(layout, volume, lambda stored: _to_labels(layout, stored, values, strange))
     refuse_strange(layout.path, strange, values)
-    return _contiguous(to_canonical(reorient(voxels, order.turn), volume.affine))
+    return labels
+
+
+def read_map(path: Path, volume: Volume) -> tuple[UInt8[np.ndarray, "z y x"], float]:
+    """Read the bytes of a volume's map, as write_map writes it, and the value that byte 255 has.
+
+    Raises:
+        LiverError: as for read_labels; a map of other numbers than bytes scaled from 0.
+    """
+    layout = read_layout(Path(path))
+    if layout.dtype != np.uint8 or layout.inter != 0 or layout.slope <= 0:
+        raise LiverError(f"{path}: expected bytes scaled from 0, found {layout.dtype.name}; give a map of liver-active")
+    return _read_for(layout, volume, lambda stored: stored), 255 * layout.slope
 
 
 def write_labels(path: Path, labels: UInt8[np.ndarray, "z y x"], affine: Affine, forms: Forms = None) -> None:
@@ -185,6 +193,16 @@ def _read(layout: Layout, dtype: type, convert: Callable[[Slab], Slab]) -> Shape
             voxels[start:stop] = convert(_slab(layout, stream, start, stop))
         refuse_more(layout, stream)
     return voxels.reshape(layout.shape)
+
+
+def _read_for(layout: Layout, volume: Volume, convert: Callable[[Slab], Slab]) -> UInt8[np.ndarray, "z y x"]:
+    """Read a mask or a map in the orientation of its volume."""
+    volume_shape = from_canonical(volume.hu, volume.affine).shape
+    order = mask_order(layout.path, layout.header, layout.shape[::-1], volume.affine, volume_shape[::-1])
+    _refuse_other_shape(layout, order, volume_shape[::-1])
+    _warn_all(layout.path, order.notes)
+    voxels = _read(layout, np.uint8, convert)
+    return _contiguous(to_canonical(reorient(voxels, order.turn), volume.affine))
 
 
 def _slab(layout: Layout, stream: BufferedIOBase, start: int, stop: int) -> Slab:

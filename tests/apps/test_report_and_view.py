@@ -73,7 +73,7 @@ def test_report_is_made_again_as_it_was(place: Path, capfd: pytest.CaptureFixtur
         ("report", (), ["run=null: expected a run folder; give run=..."]),
         ("report", ("run=nowhere",), ["run=nowhere: no such folder; give a run folder"]),
         ("report", ("run=scans",), ["scans: not a run folder"]),
-        ("view", (), ["run=null: expected a run folder; give run=..."]),
+        ("view", (), ["run=null: expected a run folder, or workspace=...; give run=... or workspace=..."]),
         ("view", ("run=nowhere",), ["run=nowhere: no such folder; give a run folder"]),
         ("view", ("run=scans",), ["run=scans: expected test cases"]),
         ("view", ("run=run", "case=99"), ["case=99: expected a test case", "choose one of 2"]),

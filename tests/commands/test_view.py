@@ -1,4 +1,4 @@
-"""Masks of other tools in the viewer."""
+"""Masks of other tools in the viewer, and options that do not belong together."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_liver.commands.view import masks_of_folder
+from lightning_liver import config
+from lightning_liver.commands.view import masks_of_folder, view
 from lightning_liver.data import sources
 from lightning_liver.data.prepare import prepare
 from lightning_liver.data.store import Store
@@ -45,3 +46,22 @@ def test_a_mask_of_another_scan_is_refused(scans: Path, store: Store, tmp_path: 
     write_scan(tmp_path / "other", 20, shape=(9, 40, 48))
     with pytest.raises(LiverError, match="the pair that belongs together"):
         masks_of_folder(tmp_path / "other", store, "20")("20")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), r"run=null: expected a run folder, or workspace=.*; give run=\.\.\. or workspace="),
+        (("run=a", "workspace=b"), r"run=a workspace=b: expected one of them; leave one out"),
+        (("workspace=b", "predictions=c"), r"predictions=c: expected null with workspace="),
+        (("workspace=b", "trust=[mine]"), r"trust=\['mine'\]: expected \[\] with workspace="),
+        (("workspace=nowhere",), r"workspace=nowhere: no such folder; give a workspace"),
+        (("workspace=.",), r"workspace=\.: expected a workspace with a workspace.json"),
+    ],
+)
+def test_a_run_or_a_workspace_is_shown_with_its_own_options(
+    arguments: tuple[str, ...], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LiverError, match=told):
+        view(config.compose("view", arguments), tmp_path)

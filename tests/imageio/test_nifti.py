@@ -13,7 +13,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from lightning_liver.errors import LiverError
 from lightning_liver.imageio.label_values import label_values
-from lightning_liver.imageio.nifti import read_header, read_labels, read_volume, write_labels
+from lightning_liver.imageio.nifti import read_header, read_labels, read_map, read_volume, write_labels, write_map
 from tests.imageio.nifti_files import (
     AFFINES,
     LPS,
@@ -37,6 +37,18 @@ def test_every_orientation_reads_as_in_nibabel(tmp_path, affine):
     np.testing.assert_array_equal(volume.hu, oracle(path))
     np.testing.assert_allclose(volume.spacing_mm, voxel_sizes(expected.affine)[::-1], rtol=1e-6)
     assert volume.hu.flags.c_contiguous
+
+
+def test_a_map_is_read_as_it_was_written(tmp_path):
+    affine = AFFINES[-1]
+    volume = volume_at(tmp_path, affine)
+    written = np.random.default_rng(0).integers(0, 256, volume.hu.shape, np.uint8)
+    write_map(tmp_path / "map.nii.gz", written, volume.affine, largest=0.7)
+    read, largest = read_map(tmp_path / "map.nii.gz", volume)
+    np.testing.assert_array_equal(read, written)
+    assert largest == pytest.approx(0.7)
+    with pytest.raises(LiverError, match="expected bytes scaled from 0, found float64"):
+        read_map(save(tmp_path / "other.nii", labels_of().astype(float), affine), volume)
 
 
 @pytest.mark.parametrize("affine", AFFINES)

@@ -1,25 +1,13 @@
-"""The viewer's page and its data: the list of cases, and the scan and three masks of each case."""
+"""The viewer's page and its data: the list of cases, and the scan and the masks of each case."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
-from threading import Lock
 
-import numpy as np
-from nibabel.affines import apply_affine
-
-from lightning_liver.data.store import CaseRecord, Store
 from lightning_liver.errors import LiverError
-from lightning_liver.report.cases import representative_slice
-from lightning_liver.report.mistakes import mistakes
 from lightning_liver.report.viewer.server import Answer, Routes, whole
-from lightning_liver.report.viewer.volumes import Labels, mask, scan, truth
-from lightning_liver.runs.contents import Line, number
-from lightning_liver.types import STRUCTURES
-from lightning_liver.volume import canonical_affine
-
-Predict = Callable[[str], Labels]
 
 BUNDLE = "niivue.js"
 _PAGE = {
@@ -30,101 +18,61 @@ _PAGE = {
 }
 
 
-def routes(
-    store: Store,
-    cases: Sequence[str],
-    predict: Predict,
-    *,
-    run: str,
-    first: str,
-    window_hu: tuple[float, float],
-    scores: Sequence[Line],
-    lesions: Sequence[Line] = (),
-) -> Routes:
-    """Return the paths of the viewer and their answers.
+@dataclass(frozen=True)
+class ShownCases:
+    """Cases that the viewer shows.
 
     Args:
-        cases: names of the cases to choose from.
-        predict: returns the predicted labels of a case on the store's grid; called once for each requested case.
+        source: what they belong to and its name, as {"run": "focal"}.
+        names: of the cases to choose from.
         first: the case shown first.
-        window_hu: of the network.
-        scores, lesions: lines of cases.csv and lesions.csv.
+        window_hu: of the network; None is the abdomen's.
+        entries: returns what the page lists of each case, whenever it is opened: name, patient and dice of each
+            structure (or null); optionally lesions, the slice to begin with, state and round, notes for layers, and for
+            absent layers the reason.
+        scan: returns the scan of a case.
+        layers: return a mask or a map of a case on the grid of its scan. The page has colours and a key for each name,
+            and draws them in this order.
+    """
+
+    source: Mapping[str, str]
+    names: Sequence[str]
+    first: str
+    window_hu: tuple[float, float] | None
+    entries: Callable[[], Sequence[Mapping[str, object]]]
+    scan: Callable[[str], Answer]
+    layers: Mapping[str, Callable[[str], Answer]]
+
+
+def routes(shown: ShownCases) -> Routes:
+    """Return the paths of the viewer and their answers.
 
     Raises:
         LiverError: NiiVue is not installed.
     """
     pages = {path: partial(whole, kind, _file(name)) for path, (name, kind) in _PAGE.items()}
-    listed = [_case(store.cases[case], n, scores, lesions) for n, case in enumerate(cases)]
-    about = {"run": run, "first": cases.index(first), "window_hu": window_hu, "cases": listed}
-    case_list = partial(whole, "application/json", json.dumps(about).encode())
-    masks = _Masks(store, predict)
+    files_of_case = {"scan.nii": shown.scan} | {f"{name}.nii.gz": make for name, make in shown.layers.items()}
     volumes = {
-        f"/case/{n}/{name}": partial(make, case)
-        for n, case in enumerate(cases)
-        for name, make in (
-            ("scan.nii", partial(scan, store)),
-            ("truth.nii.gz", masks.truth),
-            ("prediction.nii.gz", masks.prediction),
-            ("error.nii.gz", masks.error),
-        )
+        f"{_path(n)}{name}": partial(make, case)
+        for n, case in enumerate(shown.names)
+        for name, make in files_of_case.items()
     }
-    return {**pages, "/cases.json": case_list, **volumes}
+    return {**pages, "/cases.json": partial(_case_list, shown), **volumes}
 
 
-class _Masks:
-    """Masks of cases; each prediction is made once, since it takes time."""
-
-    def __init__(self, store: Store, predict: Predict) -> None:
-        self.store, self.predict = store, predict
-        self.known: dict[str, Labels] = {}
-        self.predicting = Lock()
-
-    def truth(self, case: str) -> Answer:
-        return mask(self.store.cases[case], truth(self.store, case))
-
-    def prediction(self, case: str) -> Answer:
-        return mask(self.store.cases[case], self._predicted(case))
-
-    def error(self, case: str) -> Answer:
-        return mask(self.store.cases[case], mistakes(truth(self.store, case), self._predicted(case)))
-
-    def _predicted(self, case: str) -> Labels:
-        with self.predicting:
-            if case not in self.known:
-                self.known[case] = self.predict(case)
-            return self.known[case]
-
-
-def _case(record: CaseRecord, place: int, scores: Sequence[Line], lesions: Sequence[Line]) -> Mapping[str, object]:
-    dice = {line["structure"]: number(line["dice"]) for line in scores if line["case"] == record.name}
-    return {
-        "name": record.name,
-        "patient": record.patient,
-        "slices": record.shape[0],
-        "spacing_mm": record.spacing_mm,
-        "representative_slice": representative_slice(record),
-        "dice": {structure: dice.get(structure) for structure in STRUCTURES},
-        "lesions": [_lesion(record, line) for line in lesions if line["case"] == record.name],
-        "path": f"/case/{place}/",
+def _case_list(shown: ShownCases) -> Answer:
+    about = {
+        **shown.source,
+        "first": shown.names.index(shown.first),
+        "window_hu": shown.window_hu,
+        "layers": list(shown.layers),
+        "cases": [{**entry, "path": _path(n)} for n, entry in enumerate(shown.entries())],
     }
+    return whole("application/json", json.dumps(about).encode())
 
 
-def _lesion(record: CaseRecord, line: Line) -> Mapping[str, object]:
-    """Return a line of the list of lesions; its place (x, y, z) as voxels of the store's grid, if it is known."""
-    place_mm = [number(line.get(f"{axis}_ras_mm")) for axis in "xyz"]
-    place = None
-    if None not in place_mm:
-        to_mm = canonical_affine(np.array(record.affine), record.native_shape)
-        native = apply_affine(np.linalg.inv(to_mm), np.array(place_mm, float))
-        scale = np.array(record.shape[::-1]) / np.array(record.native_shape[::-1])
-        place = ((native + 0.5) * scale - 0.5).round(2).tolist()
-    return {
-        "kind": line["kind"],
-        "number": line["lesion"],
-        "diameter_mm": number(line["diameter_mm"]),
-        "detected": line["detected_0"] == "1",
-        "place": place,
-    }
+def _path(n: int) -> str:
+    return f"/case/{n}/"
 
 
 def _file(name: str) -> bytes:

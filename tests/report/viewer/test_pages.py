@@ -16,6 +16,7 @@ from lightning_liver.errors import LiverError
 from lightning_liver.report.mistakes import count_mistakes, mistakes
 from lightning_liver.report.viewer import pages
 from lightning_liver.report.viewer.pages import BUNDLE, routes
+from lightning_liver.report.viewer.run_cases import run_cases
 from lightning_liver.report.viewer.server import Answer, Routes
 from tests.report.viewer.conftest import moved, stacked
 
@@ -27,7 +28,7 @@ def served(store: Store, monkeypatch: pytest.MonkeyPatch) -> Routes:
     monkeypatch.setattr(pages, "_PAGE", {path: page for path, page in pages._PAGE.items() if BUNDLE not in page})
     scores = [{"case": "20", "structure": "liver", "dice": "0.5"}, {"case": "20", "structure": "tumour", "dice": ""}]
     predict = partial(moved, store)
-    return routes(store, CASES, predict, run="focal", first="23", window_hu=(-160.0, 240.0), scores=scores)
+    return routes(run_cases(store, CASES, predict, run="focal", first="23", window_hu=(-160.0, 240.0), scores=scores))
 
 
 def body(answer: Answer) -> bytes:
@@ -85,7 +86,7 @@ def test_tumours_are_listed_with_their_place_on_the_stores_grid(store: Store, mo
     monkeypatch.setattr(pages, "_PAGE", {})
     lesions, predict = [line | where, line], partial(moved, store)
     shown = {"run": "r", "first": "20", "window_hu": (-160.0, 240.0), "scores": ()}
-    served = routes(store, CASES, predict, **shown, lesions=lesions)
+    served = routes(run_cases(store, CASES, predict, **shown, lesions=lesions))
     placed, unplaced = json.loads(body(served["/cases.json"]()))["cases"][0]["lesions"]
     labels = stacked(store, "20", "labels")
     expected = np.argwhere(labels == 2).mean(axis=0)[::-1]
@@ -111,7 +112,7 @@ def test_a_case_is_predicted_once_and_only_on_request(store: Store, monkeypatch:
         asked.append(case)
         return moved(store, case)
 
-    served = routes(store, CASES, predict, run="", first="20", window_hu=(0.0, 1.0), scores=())
+    served = routes(run_cases(store, CASES, predict, run="", first="20", window_hu=(0.0, 1.0), scores=()))
     body(served["/case/0/scan.nii"]())
     body(served["/case/0/truth.nii.gz"]())
     assert asked == []
@@ -123,4 +124,4 @@ def test_a_case_is_predicted_once_and_only_on_request(store: Store, monkeypatch:
 def test_a_build_without_niivue_says_how_to_get_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(pages._PAGE, f"/{BUNDLE}", ("no-such-bundle.js", "text/javascript"))
     with pytest.raises(LiverError, match=r"needs NiiVue.*pip install -e"):
-        routes(store, CASES, partial(moved, store), run="", first="20", window_hu=(0.0, 1.0), scores=())
+        routes(run_cases(store, CASES, partial(moved, store), run="", first="20", window_hu=(0.0, 1.0), scores=()))
