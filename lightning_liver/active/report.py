@@ -1,16 +1,24 @@
-"""Report of a loop: its answers and scores as the rounds of report.html."""
+"""Report of a loop: its answers and scores as the rounds of report.html, and the pictures of what was asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import UInt8
+
 from lightning_liver.active.curve import RoundScore
 from lightning_liver.active.loop_state import Correction
+from lightning_liver.inference.uncertainty import Kind
 from lightning_liver.metrics.correction_effort import CorrectionEffort
+from lightning_liver.report.asked_case import write_asked_case
 from lightning_liver.report.html.loop import AskedCase, LoopRound, write_loop_page
+from lightning_liver.report.numbers import significant_text
 from lightning_liver.types import STRUCTURES
+from lightning_liver.volume import Volume
 
 Key = tuple[int, str, int | None]  # round, case and slice
+Bytes = UInt8[np.ndarray, "z y x"]
 
 
 class Reason(NamedTuple):
@@ -41,6 +49,56 @@ REASONS = {
     "suggestive": Reason("among the most uncertain, as those that together represent the pool best", "Mean variance"),
 }
 _FIRST = "Chosen before any training, at random."
+
+
+def write_picture(
+    folder: Path,
+    key: Key,
+    score: float | None,
+    volume: Volume,
+    *,
+    proposal: Bytes | None,
+    uncertainty: Bytes | None,
+    answer: Bytes | None,
+    strategy: str,
+    kind: Kind,
+    window_hu: tuple[float, float],
+) -> None:
+    """Draw a case that was asked for into the folder `pictures` of a loop.
+
+    Args:
+        score: by which it was chosen; None where there is none.
+        uncertainty: a byte for 0 to SCALE; None without a network, as the proposal.
+        answer: None before the correction.
+        kind: of the uncertainty.
+    """
+    number, case, z = key
+    reason = REASONS.get(strategy, Reason(""))
+    why = "" if score is None else f", {reason.score.lower()} {significant_text(score)} {reason.unit}".rstrip()
+    path = _picture(folder, key)
+    path.parent.mkdir(exist_ok=True)
+    write_asked_case(
+        path,
+        volume.hu,
+        uncertainty,
+        proposal,
+        answer,
+        volume.spacing_mm,
+        title=f"Case {case}: asked for in round {number}{why}",
+        window_hu=window_hu,
+        kind=kind if uncertainty is not None else None,
+        z=z,
+    )
+
+
+def pictures_of(folder: Path, keys: Iterable[Key]) -> dict[Key, Path]:
+    """Return the pictures of a loop that are there."""
+    return {key: path for key in keys if (path := _picture(folder, key)).is_file()}
+
+
+def _picture(folder: Path, key: Key) -> Path:
+    number, case, z = key
+    return folder / "pictures" / f"{number}-{case}{'' if z is None else f'-slice-{z + 1}'}.png"
 
 
 def write_loop_report(

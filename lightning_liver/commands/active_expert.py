@@ -18,8 +18,9 @@ from lightning_liver.active.loop_state import correction_of
 from lightning_liver.active.options import LoopOptions
 from lightning_liver.active.pool import Candidate
 from lightning_liver.active.pool_scans import cases_of_pool, mask_beside
+from lightning_liver.active.report import pictures_of, write_loop_report, write_picture
 from lightning_liver.active.workspace import FILE, Places, WorkspaceState, read_workspace, write_workspace
-from lightning_liver.active.workspace_text import described, listed, shown
+from lightning_liver.active.workspace_text import described, listed, minutes, next_step, shown
 from lightning_liver.build import build
 from lightning_liver.commands.active_rounds import Networks, Rounds, check_members
 from lightning_liver.config import compose, typed
@@ -27,9 +28,9 @@ from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing, required_folder
 from lightning_liver.imageio.corrected_mask import read_corrected_mask
 from lightning_liver.imageio.hu_values import doubtful_values
-from lightning_liver.imageio.nifti import read_labels, read_volume, write_labels, write_map, write_volume
+from lightning_liver.imageio.nifti import read_labels, read_map, read_volume, write_labels, write_map, write_volume
 from lightning_liver.imageio.scans import Scan, find_scans
-from lightning_liver.inference.predict_volume import SCALE
+from lightning_liver.inference.predict_volume import SCALE, Bytes
 from lightning_liver.metrics.plausibility import doubtful_volumes
 from lightning_liver.metrics.volumetry import measure_volumes
 from lightning_liver.run_folder import RunFolder
@@ -91,6 +92,7 @@ def propose(cfg: DictConfig, folder: Path, typed: Sequence[str]) -> None:
     if not loop.state.names("proposed"):
         loop.choose()
     loop.write_proposals()
+    loop.write_report()
     log.info(loop.described())
 
 
@@ -104,6 +106,7 @@ def accept(cfg: DictConfig, folder: Path, typed: Sequence[str]) -> None:
     further = None if cfg.corrections is None else required_folder("corrections", cfg.corrections, "a folder of masks")
     loop.take_all(further, accept_unchanged=cfg.accept_unchanged)
     loop.train()
+    loop.write_report()
     log.info(loop.described())
 
 
@@ -256,6 +259,47 @@ class ExpertLoop:
         if not given.exists():  # else a person may have edited it
             with replacing(given) as partial_:
                 shutil.copyfile(self.places.proposal(name), partial_)
+        self._draw(name, volume, read_labels(self.places.proposal(name), volume), None)
+
+    def _draw(self, name: str, volume: Volume, proposal: Bytes | None, answer: Bytes | None) -> None:
+        if not self.options.report:
+            return
+        path, case = self.places.uncertainty(name), self.state.cases[name]
+        number = case.round or 1
+        write_picture(
+            self.folder,
+            (number, name, None),
+            case.score,
+            volume,
+            proposal=proposal,
+            uncertainty=read_map(path, volume)[0] if proposal is not None and path.is_file() else None,
+            answer=answer,
+            strategy=self.rounds.strategy_name,
+            kind=self.rounds.kind(number - 1),
+            window_hu=self.rounds.window_hu,
+        )
+
+    def write_report(self) -> None:
+        """Write report.html of all rounds, and of what is asked for now."""
+        if not self.options.report:
+            return
+        number = self.state.rounds
+        answers = self.state.answers(number + 1)
+        begun = answers if answers[-1] else answers[:-1]
+        names = {(case.round, name, None): case for name, case in self.state.cases.items() if case.round is not None}
+        is_at_hand = any(case.round == 1 and case.proposed_at is None for case in self.state.cases.values())
+        write_loop_report(
+            self.folder,
+            self.points(),
+            begun,
+            title=shown(self.folder),
+            strategy=self.rounds.strategy_name,
+            waiting=[(name, None, self.state.cases[name].score) for name in self.state.names("proposed")],
+            next_step=next_step(self.state, self.places),
+            pictures=pictures_of(self.folder, names),
+            minutes={key: passed for key, case in names.items() if (passed := minutes(case)) is not None},
+            **({"first": "Masks that were beside the scans."} if is_at_hand else {}),
+        )
 
     def _copy_scan(self, name: str, volume: Volume) -> None:
         if self.places.scan(name).is_file():
@@ -307,6 +351,7 @@ class ExpertLoop:
         for doubt in doubtful_volumes(measure_volumes(labels, volume.spacing_mm)):
             log.warning(f"{name}: {doubt}")
         write_labels(self.places.accepted(name), labels, volume.affine, volume.forms)
+        self._draw(name, volume, proposal, labels)
         answer = correction_of(
             case.patient, name, None, case.score, truth=labels, proposal=proposal, spacing_mm=volume.spacing_mm
         )

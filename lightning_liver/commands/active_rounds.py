@@ -86,6 +86,15 @@ class Rounds:
     ) -> None:
         self.cfg, self.folder, self.options, self.strategy, self.first = cfg, folder, options, strategy, first
 
+    @property
+    def strategy_name(self) -> str:
+        return strategy_name(self.cfg)
+
+    @property
+    def window_hu(self) -> tuple[float, float]:
+        low, high = self.cfg.data.window_hu
+        return low, high
+
     def run(self, number: int, member: int = 0) -> Path:
         return self.folder / "rounds" / (f"{number}" if member == 0 else f"{number}-member-{member + 1}")
 
@@ -120,12 +129,16 @@ class Rounds:
         elif self._is_of("checkpoints"):
             members = read_epochs(run, trained, keywords["members"])
         options = self._labelling(run, trained, machine["accelerator"], machine["precision"])
-        return Networks(members, options, SHOWN.get(self.strategy.func, "entropy"), keywords.get("passes", 0))
+        return Networks(members, options, self.kind(number), keywords.get("passes", 0))
+
+    def kind(self, number: int) -> Kind:
+        """Return the kind of uncertainty that shows why a case is asked for by the network of a round."""
+        return SHOWN.get(self.strategy.func, "entropy") if number else "entropy"
 
     def _first_network(self, run: Path) -> Networks:
         trained = read_run(run, trust=trusted(self.cfg))
         precision = str((json_of(RunFolder(run).chosen) or {}).get("precision"))
-        return Networks([trained], self._labelling(run, trained, available_accelerator(), precision), "entropy", 0)
+        return Networks([trained], self._labelling(run, trained, available_accelerator(), precision), self.kind(0), 0)
 
     def _labelling(self, run: Path, trained: TrainedNetwork, accelerator: str, precision: str) -> VolumeOptions:
         thresholds, post_process = decision_of(self.cfg.inference, trained, run)
@@ -169,9 +182,8 @@ def check_members(cfg: DictConfig, strategy: Mapping[str, Any]) -> None:
         LiverError: passes with a network without dropout; more members than epochs.
     """
     if strategy.get("passes") and not has_dropout(build(cfg.model)):
-        name = str(cfg.strategy._target_).rpartition(".")[2]
         raise LiverError(
-            f"strategy={name}: expected a network with dropout for its {strategy['passes']} passes; set "
+            f"strategy={strategy_name(cfg)}: expected a network with dropout for its {strategy['passes']} passes; set "
             "model.dropout=0.3, or take another strategy"
         )
     epochs = cfg.trainer.max_epochs if budget_of(cfg.trainer) == "max_epochs" else None
@@ -180,3 +192,7 @@ def check_members(cfg: DictConfig, strategy: Mapping[str, Any]) -> None:
             f"strategy.members={strategy['members']}: expected at most trainer.max_epochs={epochs}, since each is the "
             "checkpoint of an epoch; train longer, or take strategy.of=runs"
         )
+
+
+def strategy_name(cfg: DictConfig) -> str:
+    return str(cfg.strategy._target_).rpartition(".")[2]

@@ -1,7 +1,7 @@
 """Loop of active learning that the masks of a data set answer, in place of an expert."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,18 @@ from lightning_liver.active.curve import RoundScore, curve_table, write_tables
 from lightning_liver.active.loop_state import Correction, LoopState, correction_of, read_state
 from lightning_liver.active.options import LoopOptions
 from lightning_liver.active.pool import Candidate, candidates_of
+from lightning_liver.active.report import pictures_of, write_loop_report, write_picture
+from lightning_liver.active.workspace_text import shown
 from lightning_liver.build import build, prepared
-from lightning_liver.commands.active_rounds import OF_THE_LOOP, Rounds, check_members
+from lightning_liver.commands.active_rounds import OF_THE_LOOP, Networks, Rounds, check_members
 from lightning_liver.config import identity
 from lightning_liver.data.labelled_slices import write_labelled_slices
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError
 from lightning_liver.imageio.nifti import read_volume
-from lightning_liver.inference.predict_volume import Bytes
 from lightning_liver.training.assembly import new_split
+from lightning_liver.volume import Volume
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,8 @@ def simulate(cfg: DictConfig, folder: Path, options: LoopOptions) -> list[RoundS
     """Train, ask for labels of a part of the pool, and train again.
 
     Each round is a run folder in `rounds/`. What was asked for stands in active.json, its effort in effort.csv, the
-    learning curve in curve.csv and curve.png. The same command goes on with a loop that was interrupted.
+    learning curve in curve.csv and curve.png, all of it in report.html. The same command goes on with a loop that
+    was interrupted.
 
     Raises:
         LiverError: an invalid option, no labelled scans, fewer candidates than are asked for, a workspace of another
@@ -93,8 +96,11 @@ class Loop:
             asks = number < self.options.rounds  # the last round asks for nothing
             metrics = self.rounds.train(number, self._data(state, number), asks=asks)
             points.append(RoundScore.of(number, state.answers[:number], metrics))
-            write_tables(self.folder, state.answers, points)
-        log.info(f"{curve_table(points)}\n\n{self.folder / 'curve.png'}")
+            write_tables(self.folder, state.answers[:number], points)
+            if self.options.report:
+                self._write_report(state, points)
+        written = self.folder / ("report.html" if self.options.report else "curve.png")
+        log.info(f"{curve_table(points)}\n\n{shown(written)}")
         return points
 
     def _answers(self, state: LoopState, number: int, count: int) -> list[Correction]:
@@ -105,16 +111,19 @@ class Loop:
         rng = np.random.default_rng([self.options.seed, number])
         if number == 1:
             chosen = rng.permutation(len(left))[:count]
-            return self._corrected([(left[i], None) for i in chosen], None)
+            return self._corrected(1, [(left[i], None) for i in chosen], None)
         networks = self.rounds.networks(number - 1)
-        readers = {name: partial(read_volume, Path(self.store.cases[name].volume)) for name in self.split.train}
+        readers = {name: partial(self._read, name) for name in self.split.train}
         asked = networks.choose(self.rounds.strategy, left, labelled, readers, count, rng)
-        return self._corrected(asked, lambda case: networks.propose(readers[case]())[0])
+        return self._corrected(number, asked, networks)
+
+    def _read(self, case: str) -> Volume:
+        return read_volume(Path(self.store.cases[case].volume))
 
     def _corrected(
-        self, asked: Sequence[tuple[Candidate, float | None]], propose: Callable[[str], Bytes] | None
+        self, number: int, asked: Sequence[tuple[Candidate, float | None]], networks: Networks | None
     ) -> list[Correction]:
-        """Return the answer of each case of the candidates; without a network their proposals are empty.
+        """Return the answer of each case of the candidates; without a network they are drawn from nothing.
 
         A case of which several slices are asked for is read and proposed once.
         """
@@ -123,12 +132,37 @@ class Loop:
         for case in dict.fromkeys(name for name, _, _ in places):
             record = self.store.cases[case]
             truth = np.stack([self.store.read(case, "native_labels", z) for z in range(record.native_shape[0])])
-            proposal = None if propose is None else propose(case)
+            volume = None if networks is None else self._read(case)
+            proposal, uncertainty = (None, None) if volume is None or networks is None else networks.propose(volume)
             for _, (patient, _, z), score in (each for each in places if each[0] == case):
                 answers[case, z] = correction_of(
                     patient, case, z, score, truth=truth, proposal=proposal, spacing_mm=record.native_spacing_mm
                 )
+                if volume is not None and networks is not None and self.options.report:
+                    write_picture(
+                        self.folder,
+                        (number, case, z),
+                        score,
+                        volume,
+                        proposal=proposal,
+                        uncertainty=uncertainty,
+                        answer=truth,
+                        strategy=self.rounds.strategy_name,
+                        kind=networks.kind,
+                        window_hu=self.rounds.window_hu,
+                    )
         return [answers[name, candidate.z] for name, candidate, _ in places]
+
+    def _write_report(self, state: LoopState, points: Sequence[RoundScore]) -> None:
+        keys = [(n, each.case, each.z) for n, answers in enumerate(state.answers, start=1) for each in answers]
+        write_loop_report(
+            self.folder,
+            points,
+            state.answers[: len(points)],
+            title=shown(self.folder),
+            strategy=self.rounds.strategy_name,
+            pictures=pictures_of(self.folder, keys),
+        )
 
     def _data(self, state: LoopState, number: int) -> dict[str, Any]:
         """Return the values of the data config of a round."""
