@@ -1,6 +1,7 @@
 """Loops of the study: their results table, its reading, and what labelling a strategy saves."""
 
 import csv
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -42,9 +43,9 @@ def rows_of_loop(workspace: Path) -> list[Row]:
             dice.setdefault(line["patient"], {})[line["structure"]] = line["dice"]
         efforts = {name: point[name] for name in ("cases", "slices", "slices_changed", "voxels", "contour_mm")}
         for patient, own in dice.items():
-            row: dict[str, str | int] = {"strategy": strategy, "seed": seed, "round": point["round"], **efforts}
+            row: Row = {"strategy": strategy, "seed": seed, "round": point["round"], **efforts}
             scores = {structure: own.get(structure, "") for structure in STRUCTURES}
-            rows.append(row | {"patient": patient} | scores)
+            rows.append({**row, "patient": patient, **scores})
     return rows
 
 
@@ -91,9 +92,13 @@ def curves(rows: Sequence[Mapping[str, str]]) -> dict[str, Curve]:
         by_round = [[row for row in own if row["round"] == str(number)] for number in range(1, ROUNDS + 1)]
         made[strategy] = Curve(
             {name: [float(np.mean([float(row[name]) for row in each])) for each in by_round] for name in EFFORTS},
-            {s: [float(np.mean([float(row[s]) for row in each if row[s]])) for each in by_round] for s in STRUCTURES},
+            {s: [_mean([float(row[s]) for row in each if row[s]]) for each in by_round] for s in STRUCTURES},
         )
     return made
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
 
 
 def effort_at(curve: Curve, structure: str, dice: float, effort: str) -> float | None:
