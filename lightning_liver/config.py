@@ -88,6 +88,8 @@ FIRST_VALUES: dict[str, object] = {
     "trainer.enable_model_summary": False,
 }
 
+_ONE_PROCESS = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+
 START_FOLDER = Path.cwd()  # where the command was typed
 # Of these only what is named here and in conf/ is built from the config of a run folder, which may be a stranger's.
 _LIBRARIES = re.compile(
@@ -177,6 +179,8 @@ def identity(cfg: DictConfig) -> str:
     if (plain.get("finetune") or {}).get("_target_") in (None, SCRATCH):
         plain.pop("finetune", None)
     kept = _without(plain, REUSED_WITH_OTHER)
+    if trainer := kept.get("trainer"):  # any number of processes may go on with a run, whose samples stay the same
+        trainer |= {name: value for name, value in _ONE_PROCESS.items() if name in trainer}
     if groups_repeats(plain["data"]):
         kept["data"]["patients"] = "known repeats"
     for group, names in _RENAMED.items():

@@ -94,3 +94,19 @@ def _wait_and_leave(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_WATCH_S)
     os._exit(1)
+
+
+# set by torchrun, and by srun for each task of a step: rank, rank on the node, number of processes
+_STARTERS = (("RANK", "LOCAL_RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS"))
+
+
+def started_as() -> tuple[int, int, int] | None:
+    """Return the rank, the rank on its node and the number of processes that torchrun or srun started with this one.
+
+    None where this process was started alone.
+    """
+    for names in _STARTERS:
+        if all(os.environ.get(name, "").isdecimal() for name in names):
+            rank, local_rank, world = (int(os.environ[name]) for name in names)
+            return (rank, local_rank, world) if world > 1 else None
+    return None

@@ -1,12 +1,15 @@
 """Entry of every command: config, job, and mistakes answered by a message and exit code 2."""
 
+import atexit
 import functools
 import gc
 import logging
 import multiprocessing
 import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +31,7 @@ from lightning_liver.help.flags import refuse_flags
 from lightning_liver.help.mistakes import answer
 from lightning_liver.help.screen import help_text
 from lightning_liver.help.unread import adds_options, refuse_unread
+from lightning_liver.machine import started_as
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +63,8 @@ def command(config_name: str) -> Callable[[Callable[[], Job]], Callable[[], None
 def launch(config_name: str, load: Callable[[], Job]) -> None:
     """Print the help that is asked for, else run the job with the composed config and its run folder."""
     sys.argv[1:] = with_home(sys.argv[1:])
+    if started := started_as():
+        sys.argv[1:] += _of_rank(started[0])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing and leaving with code 1
 
     @hydra.main(version_base="1.3", config_path=str(config.folder()), config_name=config_name)
@@ -87,6 +93,16 @@ def launch(config_name: str, load: Callable[[], Job]) -> None:
         print_sweep_end()
         stop(LiverError(told))
     print_sweep_end()
+
+
+def _of_rank(rank: int) -> list[str]:
+    """Return overrides that keep a process that trains with the first one, rank 0, from files of its own."""
+    if rank == 0:
+        return []
+    scratch = tempfile.mkdtemp(prefix="liver-rank-")
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    folders = [f"hydra.run.dir={scratch}", f"hydra.sweep.dir={scratch}", "hydra.output_subdir=null"]
+    return [*folders, "hydra/job_logging=none", "hydra/hydra_logging=none"]
 
 
 def with_home(arguments: Sequence[str]) -> list[str]:

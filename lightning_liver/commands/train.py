@@ -2,9 +2,10 @@
 
 import logging
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,12 @@ from lightning_liver.training.assembly import TrainingRun, assemble
 from lightning_liver.training.domain_statistics import adapt, remember_target, say_adapted
 from lightning_liver.training.forgetting import forgetting
 from lightning_liver.training.loggers import finish_loggers
+from lightning_liver.training.processes import Place, from_first, joined, processes_of
 from lightning_liver.training.run_state import RunState, locked
 from lightning_liver.training.settings import TrainerOptions, check_trainer, shortened
 from lightning_liver.training.start import learning_from_target
 from lightning_liver.training.stopwatch import Stopwatch
+from lightning_liver.training.together import Speed, agree, fit_here, fit_on_node, fit_together, place_of
 from lightning_liver.training.trainer import keep_weights, quieten
 from lightning_liver.types import Metrics
 
@@ -68,14 +71,28 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         LiverError: a mistake that the user can fix.
         Pruned: the run is a trial that was given up.
     """
+    options = _trainer_options(cfg)
+    place = place_of(options)
+    if place is None:
+        return _train(cfg, folder, options)
+    with joined(place):
+        folder = agree(folder, identity(cfg))
+        if place.is_first:
+            return _train(cfg, folder, options, place)
+        _follow(cfg, folder, place)
+        return {}
+
+
+def _train(cfg: DictConfig, folder: Path, options: TrainerOptions, place: Place | None = None) -> Metrics:
+    """Do all of a run but for its training by further processes, which `place` says are there or not."""
     if not cfg.trial and is_listed(folder.name, cfg.results, cfg.trainer):
         log.info(f"{folder.name} is skipped: {cfg.results} lists it. results=null repeats it.")
         return {}
     if other := replaced_row(folder.name, cfg.results):
         log.info(f"{folder.name} runs again: {cfg.results} lists {other}, of an earlier version of its options.")
-    with locked(folder) as state, keeping_warnings(folder), _resumable(folder):
+    with _releasing(place) as release, locked(folder) as state, keeping_warnings(folder), _resumable(folder):
         quieten()
-        options = state.bind(_trainer_options(cfg), identity(cfg))
+        options = state.bind(options, identity(cfg))
         _keep_config(cfg, state.files)
         if state.is_complete:
             log.info(f"{folder} is complete. To train on, give it a longer trainer.{options.budget}.")
@@ -84,7 +101,7 @@ def train(cfg: DictConfig, folder: Path) -> Metrics:
         with_report, watch = wants_report(cfg), Stopwatch()
         run = assemble(cfg, options, state)
         prepare_s = watch.lap()
-        timing = _fit(run, state, prepare_s)
+        timing = _fit(run, state, prepare_s, partial(_train_on, run, cfg, state, place, release))
         _raise_if_pruned(cfg, state)
         state.record(fitted=True, validated=None)
         watch.lap()
@@ -139,8 +156,11 @@ def _raise_if_pruned(cfg: DictConfig, state: RunState) -> None:
         state.raise_if_pruned()
 
 
-def _fit(run: TrainingRun, state: RunState, prepare_s: float) -> Timing:
+def _fit(run: TrainingRun, state: RunState, prepare_s: float, train_on: Callable[[], Speed]) -> Timing:
     """Train from the last checkpoint of the folder, if there is one, to the end; the run is incomplete from now on.
+
+    Args:
+        train_on: trains, if the strategy does.
 
     Returns:
         What is also in timing.json: the seconds so far; those of the earlier process if it had trained to the end.
@@ -153,11 +173,11 @@ def _fit(run: TrainingRun, state: RunState, prepare_s: float) -> Timing:
     if state.is_fitted:
         return read_timing(state.folder)
     watch = Stopwatch()
+    speed = Speed(None, None)
     if run.strategy.trains:
-        _train_on(run, state)
+        speed = train_on()
     else:
         adapt(run.trainer, run.task, run.data, state.files, str(run.strategy.target_root))
-    speed = run.throughput
     timing = Timing(
         prepare_s=prepare_s, fit_s=watch.lap(), slices_per_s=speed.slices_per_s, wait_share=speed.wait_share
     )
@@ -165,12 +185,47 @@ def _fit(run: TrainingRun, state: RunState, prepare_s: float) -> Timing:
     return timing
 
 
-def _train_on(run: TrainingRun, state: RunState) -> None:
+def _train_on(
+    run: TrainingRun, cfg: DictConfig, state: RunState, place: Place | None, release: Callable[..., None]
+) -> Speed:
+    """Train by this process, by new ones beside it, or with those that torchrun or srun started."""
     last = state.files.last
     if last.exists():
         saved = read_training(last, run.task)
         log.info(f"Continuing after epoch {saved['epoch'] + 1}, step {saved['global_step']}")
-    run.trainer.fit(run.task, run.data, ckpt_path=last if last.exists() else None, weights_only=True)
+    if place is None and processes_of(run.options) == 1:
+        return fit_here(run, last)
+    if place is None:
+        speed = fit_on_node(cfg, run.options, state.folder)
+    else:
+        release(run.options)
+        speed = fit_together(place, cfg, run.options, state.folder)
+    state.read_again()
+    return speed
+
+
+@contextmanager
+def _releasing(place: Place | None) -> Iterator[Callable[..., None]]:
+    """Yield what tells the waiting processes to train; those that were not told by the end are told to leave."""
+    told = []
+
+    def release(options: TrainerOptions | None) -> None:
+        told.append(options)
+        from_first(options)
+
+    try:
+        yield release
+    finally:
+        if place is not None and not told:
+            release(None)
+
+
+def _follow(cfg: DictConfig, folder: Path, place: Place) -> None:
+    """Wait until the first process has prepared the run, train with it, and leave the rest to it."""
+    options: TrainerOptions | None = from_first(None)
+    if options is not None:
+        with _resumable(folder):
+            fit_together(place, cfg, options, folder)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, Sampler
 
 from lightning_liver.data.sampling import Companion, Draw, pick
 from lightning_liver.data.store import HU_RANGE, Store
+from lightning_liver.errors import LiverError
 from lightning_liver.volume import Slice
 
 Image = Float32[np.ndarray, "y x channel"]
@@ -203,10 +204,23 @@ def _spread_evenly(count: int, most: int) -> Int64[np.ndarray, " z"]:
 
 
 class CaseBatches(Sampler[list[int]]):
-    """Batches of consecutive slices of one case, since cases differ in size; a process takes every `world`-th batch."""
+    """Batches of consecutive slices of one case, since cases differ in size; a process takes every `world`-th batch.
+
+    They are smaller where a process would have none.
+
+    Raises:
+        LiverError: fewer slices than processes.
+    """
 
     def __init__(self, slices: WholeSlices, *, batch_size: int, rank: int, world: int) -> None:
-        self.batches = _group_batches([case for case, _ in slices.index], batch_size)[rank::world]
+        cases = [case for case, _ in slices.index]
+        if cases and len(cases) < world:
+            raise LiverError(
+                f"trainer.devices: expected at most {len(cases)} processes, one for each slice of a validation; take "
+                "fewer, or a larger data.val_slices"
+            )
+        most = min(batch_size, -(-len(cases) // world)) if world > 1 else batch_size
+        self.batches = _group_batches(cases, most)[rank::world]
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -36,6 +36,7 @@ from lightning_liver.training.domain_statistics import StatisticsByDomain, cases
 from lightning_liver.training.loggers import build_loggers
 from lightning_liver.training.memory_format import choose_memory_format
 from lightning_liver.training.panels import ValidationPanels
+from lightning_liver.training.processes import Place, processes_of
 from lightning_liver.training.pruning import Pruning
 from lightning_liver.training.run_state import RunState
 from lightning_liver.training.settings import TrainerOptions, first_cases, limit_of
@@ -101,8 +102,11 @@ class TrainingRun(NamedTuple):
     by_domain: StatisticsByDomain
 
 
-def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> TrainingRun:
+def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState, place: Place | None = None) -> TrainingRun:
     """Build everything of a run: first what needs no scan, so that a mistake shows at once, then data, task, trainer.
+
+    Args:
+        place: of this process among those that train together; None is a run's only or first process.
 
     Raises:
         LiverError: an option, or two together, that cannot work; what preparing raises.
@@ -137,8 +141,9 @@ def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState) -> Train
     callbacks = [EpochSeeds(cfg.seed), throughput, ValidationPanels(data, count=4)]
     callbacks += [*start.callbacks, by_domain, *measures.all()]
     callbacks += [*_ending(cfg, options, plan, state), *of_user]
-    lightning = trainer(options, state.folder, callbacks=callbacks, loggers=loggers)
-    _announce(options, split, state.folder)
+    lightning = trainer(options, state.folder, callbacks=callbacks, loggers=loggers, place=place)
+    if place is None:
+        _announce(options, split, parts.slices, cfg.optimizer.get("lr"), state.folder)
     return TrainingRun(task, data, lightning, loggers, options, parts.strategy, measures, throughput, by_domain)
 
 
@@ -177,7 +182,8 @@ def _execution(options: TrainerOptions, parts: RunComponents, state: RunState) -
     state.record(compile=compiles, channels_last=channels_last)
     limit = options.limit_train_batches
     if limit is not None:
-        limit = max(limit_of(parts.slices.slices_per_epoch // parts.slices.batch_size, limit), 1)
+        own = parts.slices.slices_per_epoch // (processes_of(options) * options.num_nodes)
+        limit = max(limit_of(own // parts.slices.batch_size, limit), 1)
     return replace(options, compile=compiles, channels_last=channels_last, limit_train_batches=limit)
 
 
@@ -281,13 +287,19 @@ def _of_user(cfg: DictConfig, options: TrainerOptions) -> list[Callback]:
     return callbacks
 
 
-def _announce(options: TrainerOptions, split: Split, folder: Path) -> None:
+def _announce(options: TrainerOptions, split: Split, slices: SliceOptions, lr: object, folder: Path) -> None:
     threads = f", {options.threads} thread{'s' * (options.threads > 1)}" if options.threads else ""
     how = ", channels last" * bool(options.channels_last) + ", compiled" * bool(options.compile)
     log.info(
         f"Training on {options.accelerator} in {options.precision}{how}{threads}; "
         f"{len(split.train)} cases train, {len(split.val)} validate, {len(split.test)} test; run folder {folder}"
     )
+    processes, batches = processes_of(options) * options.num_nodes, options.accumulate_grad_batches
+    if processes * batches > 1:
+        log.info(
+            f"A step has {processes} process{'es' * (processes > 1)} x {slices.batch_size} slices x {batches} "
+            f"batch{'es' * (batches > 1)} = {processes * slices.batch_size * batches} slices, at learning rate {lr}"
+        )
 
 
 def _refuse_mixup_of_one(augment: Augment, slices: SliceOptions) -> None:

@@ -217,7 +217,8 @@ class Budget(StepBudget):
         timed_s = self._marks[-1] - self._marks[min(self.SETTLING_STEPS, len(self._marks) - 1)]
         enough = len(self._marks) > self.SETTLING_STEPS + self.TIMED_STEPS
         slow = len(self._marks) > self.SETTLING_STEPS + 1 and timed_s > self.TIMED_SHARE * self.minutes * 60
-        if enough or slow or batch_idx + 1 == trainer.num_training_batches:
+        # processes that train together follow the clock of the first
+        if trainer.strategy.broadcast(enough or slow) or batch_idx + 1 == trainer.num_training_batches:
             self._fix(trainer, batch_idx + 1)
 
     def _fix(self, trainer: pl.Trainer, batches: int) -> None:
@@ -226,15 +227,13 @@ class Budget(StepBudget):
         batch_s = (timed[-1] - timed[0]) / (len(timed) - 1)
         step_s, full = batch_s * trainer.accumulate_grad_batches, steps_of_epoch(trainer)
         begun = batches % trainer.accumulate_grad_batches > 0 and batches < trainer.num_training_batches
-        steps = self.plan.steps = max(
-            affordable_steps(
-                left_s(self._begin, self._marks, self.minutes * 60, batch_s),
-                step_s=step_s,
-                validation_s=self._validation_s,
-                validate_every=full * (trainer.check_val_every_n_epoch or 1),
-            ),
-            trainer.global_step + begun,
+        affordable = affordable_steps(
+            left_s(self._begin, self._marks, self.minutes * 60, batch_s),
+            step_s=step_s,
+            validation_s=self._validation_s,
+            validate_every=full * (trainer.check_val_every_n_epoch or 1),
         )
+        steps = self.plan.steps = max(trainer.strategy.broadcast(affordable), trainer.global_step + begun)
         if steps <= full:  # this epoch is the last, and its loader has been asked for all of it
             last, fetcher = end_after(trainer, steps), trainer.fit_loop._data_fetcher
             if fetcher is not None:

@@ -13,6 +13,7 @@ from lightning_liver.data.datamodule import SliceDataModule
 from lightning_liver.report.cases import representative_slice
 from lightning_liver.report.pictures import panel
 from lightning_liver.training.loggers import log_picture
+from lightning_liver.training.processes import merged
 
 
 class ValidationPanels(Callback):
@@ -37,7 +38,7 @@ class ValidationPanels(Callback):
             self.kept |= _matching(self.wanted, outputs["labels"], batch)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for c, prediction in self.kept.items():
+        for c, prediction in sorted(merged(self.kept, world=trainer.world_size).items()):
             name, z = self.data.split.val[c], self.wanted[c]
             picture = self._panel(name, z, prediction)
             tag = f"val/case {name} slice {z + 1}: CT, truth, prediction, error"

@@ -38,6 +38,7 @@ class Pruning(Callback):
             validated = ", ".join(sorted(name for name in known if name.startswith("val/")))
             raise LiverError(f"hydra.sweeper.metric={metric}: a validation gives {validated}")
         value = float(known[metric])
-        if self.reports(trainer.current_epoch, value):
+        gives_up = self.reports(trainer.current_epoch, value) if trainer.is_global_zero else False
+        if trainer.strategy.broadcast(gives_up):
             self.record(f"{metric} {value:.4f} in epoch {trainer.current_epoch}")
             trainer.should_stop = True

@@ -29,13 +29,21 @@ class RunState:
 
     chosen.json has what was chosen by measuring, which is not chosen anew, and how far the run is; metrics.json is
     written last, so a folder with it holds a complete run.
+
+    Args:
+        writes: False keeps what is recorded to itself, as in processes that train together with the first one.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, writes: bool = True) -> None:
+        self.folder, self.writes = folder, writes
         self.files = RunFolder(folder)
+        self._known: dict[str, Any] = {}
+        self.read_again()
+
+    def read_again(self) -> None:
+        """Read what another process of this run has recorded."""
         chosen = self.files.chosen
-        self._known: dict[str, Any] = read_json(chosen) if chosen.exists() else {}
+        self._known = read_json(chosen) if chosen.exists() else {}
 
     @property
     def steps(self) -> int | None:
@@ -77,6 +85,9 @@ class RunState:
             known: `steps`, `fitted`, `compile`, `channels_last`, `loggers`; of a trial `pruned`, the reason, or
                 `validated`, the score.
         """
+        if not self.writes:
+            self._known |= known
+            return
         if not self.files.chosen.exists():
             _copy(self.files.hydra, self.files.hydra_kept)
         self._known |= known

@@ -18,6 +18,7 @@ Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Clipping = Literal["norm", "value"]
 Profiler = Literal["simple", "advanced", "pytorch"]
 Limit = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0, le=1, strict=True)]
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")  # of Lightning, one process for each device
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
 
 
@@ -111,15 +112,18 @@ def check_trainer(options: TrainerOptions) -> None:
         "trainer.gradient_clip_algorithm: expected a trainer.gradient_clip_val to clip at; give one": (
             options.gradient_clip_algorithm is not None and options.gradient_clip_val is None
         ),
-        f"trainer.num_nodes={options.num_nodes}: a run trains on one device for now; take trainer.num_nodes=1": (
-            options.num_nodes > 1
-        ),
-        "trainer.sync_batchnorm=true: a run trains on one device for now, with nothing to synchronise; leave it out": (
-            options.sync_batchnorm
+        "trainer.sync_batchnorm=true: expected GPUs, since torch synchronises batch norm on them alone; take "
+        "model.norm=none or leave it out": (options.sync_batchnorm and _is_cpu(options.accelerator)),
+        f"trainer.strategy={options.strategy}: expected one of {', '.join(STRATEGIES)}; take auto": (
+            options.strategy not in STRATEGIES
         ),
     }
     if refused := [reason for reason, is_so in refusals.items() if is_so]:
         raise LiverError("\n".join(refused))
+
+
+def _is_cpu(accelerator: str) -> bool:
+    return accelerator == "cpu" or (accelerator == "auto" and available_accelerator() == "cpu")
 
 
 def limit_of(batches: int, limit: float | None) -> int:

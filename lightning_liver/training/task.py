@@ -84,6 +84,7 @@ class SegmentationTask(pl.LightningModule):
         # a sum that the loss wraps is no attribute of the task; a loss that is one is
         self.wrapped_sums = nn.ModuleList([] if isinstance(loss, nn.Module) else sums_in(loss))
         self.counts = overlap.empty(0)
+        self.val_loss = torch.zeros(2)  # sum over slices, and their number
         self._test_thresholds = HALF
 
     @classmethod
@@ -131,9 +132,9 @@ class SegmentationTask(pl.LightningModule):
             total = share * total + (1 - share) * self.compute_loss(logits, batch["partner_labels"])
         for name, term in self.terms.items():
             extra = term(self, batch, logits)
-            self.log(f"train/{name}", extra, on_step=False, on_epoch=True)
+            self.log(f"train/{name}", extra, on_step=False, on_epoch=True, sync_dist=True)
             total = total + extra
-        self.log("train/loss", total, prog_bar=True, on_step=True, on_epoch=False)
+        self.log("train/loss", total, prog_bar=True, on_step=True, on_epoch=False, sync_dist=True)
         return total
 
     def on_train_epoch_end(self) -> None:
@@ -146,6 +147,7 @@ class SegmentationTask(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._start_counting(self.trainer.val_dataloaders)
+        self.val_loss = torch.zeros(2, dtype=None if self.device.type == "mps" else torch.float64, device=self.device)
 
     def on_test_epoch_start(self) -> None:
         self._start_counting(self.trainer.test_dataloaders)
@@ -154,7 +156,8 @@ class SegmentationTask(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> StepOutput:
         """Predict the slices of a batch on the store's grid."""
         logits = whole_slice_logits(self, batch["image"], multiple=self.multiple)
-        self.log("val/loss", self.compute_loss(logits, batch["labels"]), batch_size=len(logits), sync_dist=True)
+        loss = self.compute_loss(logits, batch["labels"]).to(self.val_loss)
+        self.val_loss += len(logits) * torch.stack([loss, torch.ones_like(loss)])
         return self._count({"logits": logits, "labels": label_maps(logits), "uncertainty": None}, batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> StepOutput:
@@ -169,6 +172,8 @@ class SegmentationTask(pl.LightningModule):
         return self._count({"logits": logits, "labels": labels, "uncertainty": unsure}, batch)
 
     def on_validation_epoch_end(self) -> None:
+        total, slices = self.trainer.strategy.reduce(self.val_loss, reduce_op="sum")
+        self.log("val/loss", (total / slices).float())
         self._log_scores("val")
 
     def on_test_epoch_end(self) -> None:

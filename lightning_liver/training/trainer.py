@@ -13,19 +13,29 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar, 
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
+from pytorch_lightning.strategies import SingleDeviceStrategy
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
 from lightning_liver.errors import LiverError
 from lightning_liver.files import replacing
 from lightning_liver.metrics.case.dice import MONITORED
 from lightning_liver.run_folder import RunFolder
+from lightning_liver.training.processes import Place
 from lightning_liver.training.settings import TrainerOptions
 
 
 def trainer(
-    options: TrainerOptions, folder: Path, *, callbacks: Sequence[Callback], loggers: Sequence[Logger]
+    options: TrainerOptions,
+    folder: Path,
+    *,
+    callbacks: Sequence[Callback],
+    loggers: Sequence[Logger],
+    place: Place | None = None,
 ) -> pl.Trainer:
     """Make a Trainer that keeps best.ckpt and last.ckpt in folder/checkpoints, from options without any auto.
+
+    Args:
+        place: of this process among those that train together; None trains, validates and tests alone.
 
     Raises:
         LiverError: Lightning refuses the combination.
@@ -37,10 +47,7 @@ def trainer(
         made = pl.Trainer(
             default_root_dir=folder,
             accelerator=options.accelerator,
-            devices=options.devices,
-            num_nodes=options.num_nodes,
-            sync_batchnorm=options.sync_batchnorm,
-            strategy=options.strategy,
+            **_spread(options, place),
             precision=None if options.precision == "auto" else options.precision,
             max_epochs=-1 if open_ended else options.max_epochs,  # a callback ends it
             min_epochs=options.min_epochs,
@@ -73,11 +80,27 @@ def trainer(
         raise LiverError(f"trainer: {error}") from error
     # deterministic algorithms also fill all fresh memory, which changes no result and costs a write of every activation
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    if made.world_size > 1:
-        raise LiverError(
-            f"trainer.devices={options.devices}: a run trains on one device for now; take trainer.devices=1"
-        )
     return made
+
+
+def _spread(options: TrainerOptions, place: Place | None) -> dict[str, Any]:
+    """Return the arguments of Lightning's Trainer that say on which devices it runs."""
+    if place is None:
+        return _alone(options)
+    return {
+        "devices": options.devices,
+        "num_nodes": options.num_nodes,
+        "sync_batchnorm": options.sync_batchnorm,
+        "strategy": "ddp" if options.strategy == "auto" else options.strategy,
+    }
+
+
+def _alone(options: TrainerOptions) -> dict[str, Any]:
+    """Return the same for this process alone, also where torchrun or srun started it: the first of the devices."""
+    given = options.devices
+    first = given[0] if isinstance(given, list) else 0
+    where = torch.device(options.accelerator, first) if options.accelerator != "cpu" else torch.device("cpu")
+    return {"devices": [first] if options.accelerator == "cuda" else 1, "strategy": SingleDeviceStrategy(where)}
 
 
 def keep_weights(trainer: pl.Trainer) -> None:
@@ -95,7 +118,7 @@ def pretraining_trainer(
     return pl.Trainer(
         default_root_dir=folder,
         accelerator=options.accelerator,
-        devices=options.devices,
+        **_alone(options),
         precision=None if options.precision == "auto" else options.precision,
         max_epochs=epochs,
         limit_train_batches=options.limit_train_batches,
@@ -122,7 +145,7 @@ def bare_trainer(options: TrainerOptions, *, callbacks: Sequence[Callback] = ())
         torch.set_num_threads(options.threads)
     return pl.Trainer(
         accelerator=options.accelerator,
-        devices=options.devices,
+        **_alone(options),
         precision=None if options.precision == "auto" else options.precision,
         logger=False,
         enable_checkpointing=False,
@@ -214,6 +237,7 @@ def quieten() -> None:
         ".*log_every_n_steps.*",
         ".*in eval mode at the start of training.*",  # frozen parts and teachers
         ".*callbacks used to create the checkpoint need to be provided.*",  # its averages are no longer wanted
+        ".*It is recommended to use `self.log.*sync_dist=True.*",  # these are equal in all processes, or of the first
         ".*ended before the epoch ended.*",  # the last epoch of a budget in minutes may be a short one
     ):
         warnings.filterwarnings("ignore", text)
