@@ -176,7 +176,8 @@ class Places(NamedTuple):
         folders = [
             each for each in (further, self.final, self.shown, self.studies) if each is not None and each.is_dir()
         ]
-        files = [file for each in dict.fromkeys(folders) for file in sorted(each.iterdir()) if _is_mask_of(name, file)]
+        once = {each.resolve(): each for each in folders}.values()
+        files = [file for each in once for file in sorted(each.iterdir()) if _is_mask_of(name, file)]
         return [file for file in files if file != self.scan(name) and not self._is_untouched(name, file)]
 
     def _is_untouched(self, name: str, file: Path) -> bool:

@@ -1,5 +1,6 @@
 """Where a loop with an expert stands, in words and tables."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Any
 
 from lightning_liver.active.curve import RoundScore, curve_table
 from lightning_liver.active.workspace import STATES, Places, PoolCase, WorkspaceState
-from lightning_liver.config import START_FOLDER
+from lightning_liver.config import START_FOLDER, typed
 from lightning_liver.tables import text_table
+
+_PLAIN = re.compile(r"[\w./@+-]+", re.ASCII)
 
 
 def described(state: WorkspaceState, places: Places, points: Sequence[RoundScore]) -> str:
@@ -51,7 +54,7 @@ def minutes(case: PoolCase) -> float | None:
 
 def next_step(state: WorkspaceState, places: Places) -> str:
     """Return what to do next."""
-    where = f"workspace={shown(places.folder)}"
+    where = as_typed(f"workspace={shown(places.folder)}")
     proposed = state.names("proposed")
     if proposed and all(state.cases[name].proposed_at for name in proposed):
         has_masks = places.proposal(proposed[0]).is_file()
@@ -66,6 +69,12 @@ def next_step(state: WorkspaceState, places: Places) -> str:
     if not proposed and not state.names("unlabelled"):
         return "All cases are labelled."
     return f"Next: liver-active action=propose {where}"
+
+
+def as_typed(option: str) -> str:
+    """Return an option as a shell and Hydra take it, quoted if its value has other signs than those of a plain path."""
+    name, _, value = option.partition("=")
+    return option if _PLAIN.fullmatch(value) else f'"{name}={typed(value)}"'
 
 
 def shown(path: Path) -> str:

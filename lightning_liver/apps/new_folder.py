@@ -62,7 +62,7 @@ def note_failure(error: BaseException) -> None:
 
 
 def _is_empty_log_or_lock(path: Path, names: RunFolder) -> bool:
-    is_known = path == names.lock or (path.parent == names.path and path.suffix == ".log")
+    is_known = path == names.lock or (path.parent == names.path and path.suffix in (".log", ".lock"))
     return is_known and path.is_file() and not path.is_symlink() and path.stat().st_size == 0
 
 

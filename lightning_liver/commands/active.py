@@ -7,6 +7,7 @@ from typing import Any
 
 from filelock import Timeout
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
@@ -23,10 +24,11 @@ _ACTIONS: dict[str, Callable[..., object]] = {
     "accept": accept,
     "status": status,
 }
+_OF_THE_EXPERT = ("init", "propose", "accept", "status")
 _OF_ACTIONS = {  # options that other actions do not read
     "pool": ("init", "propose"),
     "run": ("init",),
-    "patients": ("init",),
+    "patients": ("init", "accept"),
     "val_patients": ("init",),
     "test_patients": ("init",),
     "corrections": ("accept",),
@@ -44,6 +46,14 @@ def active(cfg: DictConfig, folder: Path) -> object:
     options = _options(cfg)
     typed = [str(each) for each in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
     _refuse_others(options.action, typed)
+    if options.action in _OF_THE_EXPERT and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise LiverError(
+            f"action={options.action}: expected one workspace, but the command line is a sweep; leave out -m, and in "
+            "place of an experiment that is one give its options"
+        )
+    if options.action == "status":  # reads alone, also while a round trains
+        status(cfg, folder, typed)
+        return None
     with _locked(folder):
         if options.action == "simulate":
             return simulate(cfg, folder, options)

@@ -17,19 +17,19 @@ from lightning_liver.active.curve import RoundScore, write_tables
 from lightning_liver.active.loop_state import correction_of
 from lightning_liver.active.options import LoopOptions
 from lightning_liver.active.pool import Candidate
-from lightning_liver.active.pool_scans import cases_of_pool, mask_beside
+from lightning_liver.active.pool_scans import cases_of_pool, given_patients, mask_beside, scans_of_pool
 from lightning_liver.active.report import pictures_of, write_loop_report, write_picture
-from lightning_liver.active.workspace import FILE, Places, WorkspaceState, read_workspace, write_workspace
+from lightning_liver.active.workspace import FILE, Places, PoolCase, WorkspaceState, read_workspace, write_workspace
 from lightning_liver.active.workspace_text import described, listed, minutes, next_step, shown
 from lightning_liver.build import build
 from lightning_liver.commands.active_rounds import Networks, Rounds, check_members
 from lightning_liver.config import compose, typed
-from lightning_liver.errors import LiverError
+from lightning_liver.errors import LiverError, Unfinished
 from lightning_liver.files import replacing, required_folder
 from lightning_liver.imageio.corrected_mask import read_corrected_mask
 from lightning_liver.imageio.hu_values import doubtful_values
 from lightning_liver.imageio.nifti import read_labels, read_map, read_volume, write_labels, write_map, write_volume
-from lightning_liver.imageio.scans import Scan, find_scans
+from lightning_liver.imageio.scans import Scan
 from lightning_liver.inference.predict_volume import SCALE, Bytes
 from lightning_liver.metrics.plausibility import doubtful_volumes
 from lightning_liver.metrics.volumetry import measure_volumes
@@ -61,7 +61,7 @@ def init(cfg: DictConfig, folder: Path, typed: Sequence[str]) -> None:
     if cfg.unit != "case":
         raise LiverError(f"unit={cfg.unit}: expected unit=case in a loop with an expert, who corrects whole scans")
     run = None if cfg.run is None else str(required_folder("run", cfg.run, "a run folder").resolve())
-    scans = find_scans(pool, output=folder)
+    scans = scans_of_pool(pool, folder)
     state = WorkspaceState(
         str(pool),
         run,
@@ -88,8 +88,9 @@ def propose(cfg: DictConfig, folder: Path, typed: Sequence[str]) -> None:
     loop = ExpertLoop(read_workspace(folder), folder, typed)
     if cfg.pool is not None:
         pool = required_folder("pool", cfg.pool, "the folder of the scans").resolve()
-        loop.state = replace(loop.state, pool=str(pool))
-    if not loop.state.names("proposed"):
+        loop.move_pool(pool)
+    loop.leave_out_missing()
+    if not loop.state.names("proposed") or loop.lacks_patients():
         loop.choose()
     loop.write_proposals()
     loop.write_report()
@@ -104,9 +105,10 @@ def accept(cfg: DictConfig, folder: Path, typed: Sequence[str]) -> None:
     """
     loop = ExpertLoop(read_workspace(folder), folder, typed)
     further = None if cfg.corrections is None else required_folder("corrections", cfg.corrections, "a folder of masks")
+    if cfg.patients is not None:
+        loop.give_patients(cfg.patients)
     loop.take_all(further, accept_unchanged=cfg.accept_unchanged)
     loop.train()
-    loop.write_report()
     log.info(loop.described())
 
 
@@ -154,11 +156,42 @@ class ExpertLoop:
                 "more, or test_patients=0"
             )
         if first > known:
-            raise LiverError(f"initial={first}: expected at most {known}, the patients of {self.state.pool}")
+            raise LiverError(
+                f"initial={first}: expected at most {known}, the patients of the {len(self.state.cases)} scans in "
+                f"{self.state.pool}; give fewer, or patients=CSV where scans of several patients have one identifier"
+            )
 
     @property
     def _needed(self) -> int:
         return self.options.val_patients + self.options.test_patients + 1
+
+    def lacks_patients(self) -> bool:
+        """Return True if the cases of the first round are of fewer patients than it needs."""
+        asked = self.state.candidates(self.state.names("proposed", "corrected"))
+        return not self.state.rounds and len(asked) < self._needed
+
+    def move_pool(self, pool: Path) -> None:
+        """Go on with another place of the scans.
+
+        Raises:
+            LiverError: none of them is there.
+        """
+        if not any((pool / case.scan).exists() for case in self.state.cases.values()):
+            raise LiverError(f"pool={pool}: expected the scans of {self.folder}, found none; give their folder")
+        self.state = replace(self.state, pool=str(pool))
+        self.save()
+
+    def leave_out_missing(self) -> None:
+        """Ask no longer for a case whose scan was removed, from the pool and from the workspace."""
+        pool = Path(self.state.pool)
+        if not any((pool / case.scan).exists() for case in self.state.cases.values()):
+            return  # the pool was moved
+        for name in self.state.names("proposed"):
+            if not self.places.scan(name).is_file() and not (pool / self.state.cases[name].scan).exists():
+                log.warning(f"{name}: its scan was removed; the case is left out")
+                nothing = PoolCase(self.state.cases[name].patient, self.state.cases[name].scan)
+                self.state = replace(self.state, cases={**self.state.cases, name: nothing})
+        self.save()
 
     def choose(self) -> None:
         """Mark the cases that are asked for next as proposed.
@@ -167,7 +200,7 @@ class ExpertLoop:
             LiverError: corrected cases wait for their training; no case or no round is left.
         """
         number = self.state.rounds + 1
-        if waiting := self.state.names("corrected"):
+        if (waiting := self.state.names("corrected")) and not self.lacks_patients():
             raise LiverError(
                 f"action=propose: {listed(waiting)} {'are' if len(waiting) > 1 else 'is'} corrected, but no round has "
                 "trained with it; type action=accept first"
@@ -178,7 +211,8 @@ class ExpertLoop:
         if not left:
             raise LiverError(f"workspace={self.folder}: no unlabelled patient is left in {self.state.pool}")
         rng = np.random.default_rng([self.options.seed, number])
-        count = self.options.asked_after(number - 1)
+        asked_already = len(self.state.candidates(self.state.names("proposed", "corrected")))
+        count = self._needed - asked_already if asked_already else self.options.asked_after(number - 1)
         if number == 1:
             asked: list[tuple[Candidate, float | None]] = [(left[i], None) for i in rng.permutation(len(left))[:count]]
         else:
@@ -227,22 +261,35 @@ class ExpertLoop:
     def _scan(self, name: str) -> Scan:
         path = Path(self.state.pool) / self.state.cases[name].scan
         if not path.exists():
-            raise LiverError(f"{path}: no such scan; give pool=DIR to action=propose if the pool was moved")
+            raise LiverError(
+                f"{path}: no such scan; type action=propose to leave it out, with pool=DIR if the pool was moved"
+            )
         return Scan(path, name, path.is_dir())
 
     def write_proposals(self) -> None:
-        """Write scan, proposal and map of uncertainty of each case that lacks them, the mark in the state last."""
+        """Write scan, proposal and map of uncertainty of each case that lacks them, the mark in the state last.
+
+        Raises:
+            LiverError: what is wrong with scans that cannot be read; the others are written.
+        """
         pending = [name for name in self.state.names("proposed") if self.state.cases[name].proposed_at is None]
         if not pending:
             return
         number = self.state.rounds
         networks = self.rounds.networks(number) if number or self.rounds.first else None
         self.places.make_folders()
+        wrong = []
         for name in pending:
-            self._write_proposal(name, networks)
+            try:
+                self._write_proposal(name, networks)
+            except LiverError as error:
+                wrong.append(str(error))
+                continue
             self.state = self.state.with_case(name, proposed_at=_utc(datetime.now(UTC).timestamp()))
             self.save()
             log.info(f"{name}: {shown(self.places.shown / f'{name}.nii.gz' if networks else self.places.scan(name))}")
+        if wrong:
+            raise LiverError("\n".join([*wrong, "Without these scans in the pool, action=propose goes on."]))
 
     def _write_proposal(self, name: str, networks: Networks | None) -> None:
         volume = self.read(name)
@@ -313,26 +360,39 @@ class ExpertLoop:
             shutil.copyfile(scan.path, partial_)
 
     def take_all(self, further: Path | None, *, accept_unchanged: bool) -> None:
-        """Take the correction of every proposed case.
+        """Take the correction of every proposed case, and again of a case that no round has trained with.
 
         Raises:
             LiverError: what is wrong with those that have no valid one; the others are kept as corrected.
         """
-        proposed = self.state.names("proposed")
-        if not proposed and not self.state.names("corrected"):
+        proposed, corrected = self.state.names("proposed"), self.state.names("corrected")
+        if not proposed and not corrected:
             raise LiverError(f"workspace={self.folder}: nothing is proposed; type action=propose first")
         wrong = []
-        for name in proposed:
+        saved_again = {name: files for name in corrected if (files := self._saved_again(name, further))}
+        for name in (*saved_again, *proposed):
             try:
-                if self.state.cases[name].proposed_at is None:
+                if name in saved_again:
+                    log.info(f"{name}: {' and '.join(map(shown, saved_again[name]))} is read again")
+                elif self.state.cases[name].proposed_at is None:
                     raise LiverError(f"{name}: its proposal is not complete; type action=propose again")
-                self.take(name, self.places.corrections(name, further), accept_unchanged=accept_unchanged)
+                files = saved_again.get(name) or self.places.corrections(name, further)
+                self.take(name, files, accept_unchanged=accept_unchanged)
                 self.save()
             except LiverError as error:
                 wrong.append(str(error))
         if wrong:
-            kept = f"\n{len(proposed) - len(wrong)} of {len(proposed)} corrections are read and kept."
-            raise LiverError("\n".join(wrong) + (kept if len(proposed) > 1 else ""))
+            count = len(saved_again) + len(proposed)
+            kept = f"\n{count - len(wrong)} of {count} corrections are read and kept."
+            raise LiverError("\n".join(wrong) + (kept if count > 1 else ""))
+
+    def _saved_again(self, name: str, further: Path | None) -> list[Path]:
+        """Return the files of a corrected case if one was saved after it was read."""
+        case = self.state.cases[name]
+        source = Path(str(case.source))
+        files = self.places.corrections(name, further) or [source] * source.is_file()
+        read = (source.name, case.corrected_at)
+        return files if any((file.name, _utc(file.stat().st_mtime)) != read for file in files) else []
 
     def take(self, name: str, files: Sequence[Path], *, accept_unchanged: bool) -> None:
         """Read and check the corrected mask of a case, measure its effort, and keep it as accepted/NAME.nii.gz.
@@ -350,6 +410,8 @@ class ExpertLoop:
             raise LiverError(f"{shown(file)}: no voxel differs from the proposal; correct it, or {_UNCHANGED}")
         for doubt in doubtful_volumes(measure_volumes(labels, volume.spacing_mm)):
             log.warning(f"{name}: {doubt}")
+        if case.state == "corrected" and not np.array_equal(labels, read_labels(self.places.accepted(name), volume)):
+            self.rounds.remove(self.state.rounds + 1)  # may have begun with the mask as it was
         write_labels(self.places.accepted(name), labels, volume.affine, volume.forms)
         self._draw(name, volume, proposal, labels)
         answer = correction_of(
@@ -381,10 +443,10 @@ class ExpertLoop:
         raise LiverError(f"{name}: its proposal is not corrected yet; {save}, or over {shown(over)}, or {_UNCHANGED}")
 
     def train(self) -> None:
-        """Train the next round with all labelled cases, and mark them as accepted.
+        """Train the next round with all labelled cases, report it, and mark them as accepted.
 
         Raises:
-            LiverError: too few patients for the first training.
+            LiverError: too few patients for the first training; what the training refuses.
         """
         corrected = self.state.names("corrected")
         self._assign_parts(corrected)
@@ -393,12 +455,45 @@ class ExpertLoop:
         known = self.state.names("corrected", "accepted")
         self.places.write_table(self.state, known=known)
         log.info(f"Round {number} trains on {listed([n for n in known if self.state.cases[n].part == 'train'])}")
-        self.rounds.train(number, {}, asks=True)
+        try:
+            self.rounds.train(number, {}, asks=True)
+        except Unfinished:
+            raise
+        except LiverError as error:
+            raise LiverError(
+                f"{error}\nRound {number} is not trained, the corrections are kept. action=accept reads a mask that is "
+                "saved again, and patients=CSV for it makes scans those of one patient; a round that has begun goes on "
+                f"with the options that it began with, or, without {shown(self.rounds.run(number))}, begins anew."
+            ) from error
         for name in corrected:
             self.state = self.state.with_case(name, state="accepted")
         self.state = replace(self.state, rounds=number)
-        self.save()
         write_tables(self.folder, self.state.answers(number), self.points())
+        self.write_report()
+        self.save()
+
+    def give_patients(self, path: object) -> None:
+        """Give cases the patients of a CSV, and those that no round has trained with their parts anew.
+
+        Raises:
+            LiverError: an invalid CSV; scans of one patient both train and test since an earlier round.
+        """
+        for name, patient in given_patients(list(self.state.cases), path).items():
+            answer = self.state.cases[name].answer
+            self.state = self.state.with_case(
+                name, patient=patient, answer=None if answer is None else replace(answer, patient=patient)
+            )
+        accepted = self.state.names("accepted")
+        for candidate in self.state.candidates(accepted):
+            if len({self.state.cases[name].part for name in candidate.cases}) > 1:
+                raise LiverError(
+                    f"patients={path}: {listed(candidate.cases)} are in different parts since an earlier round; begin "
+                    "with action=init in another workspace=, with the masks in accepted/ beside the scans"
+                )
+        for name in self.state.names("proposed", "corrected"):
+            self.state = self.state.with_case(name, part=None)
+        self.rounds.remove(self.state.rounds + 1)
+        self.save()
 
     def _assign_parts(self, corrected: Sequence[str]) -> None:
         """Assign the first patients at random to validation, test and training, and later ones to training."""
@@ -408,8 +503,8 @@ class ExpertLoop:
             if len(patients) < self._needed:
                 raise LiverError(
                     f"action=accept: the first training has {len(patients)} patients, expected {self._needed} with "
-                    f"val_patients={self.options.val_patients} and test_patients={self.options.test_patients}; begin "
-                    "with action=init in another workspace=, with a larger initial="
+                    f"val_patients={self.options.val_patients} and test_patients={self.options.test_patients}; type "
+                    "action=propose for more"
                 )
             order = np.random.default_rng([self.options.seed, 0]).permutation(len(patients))
             held = ["val"] * self.options.val_patients + ["test"] * self.options.test_patients

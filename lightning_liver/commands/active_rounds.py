@@ -1,5 +1,7 @@
 """Trainings of a loop of active learning, each an ordinary run folder, and the networks that they give."""
 
+import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -14,6 +16,7 @@ from lightning_liver.active.network_pool import NetworkPool, Reader
 from lightning_liver.active.options import LoopOptions
 from lightning_liver.active.pool import Candidate
 from lightning_liver.active.strategies import SHOWN, Query
+from lightning_liver.active.workspace_text import shown
 from lightning_liver.build import build
 from lightning_liver.commands.train import train
 from lightning_liver.config import budget_of, compose
@@ -28,6 +31,8 @@ from lightning_liver.runs.trained import decision_of, read_epochs, read_run, tru
 from lightning_liver.training.run_state import RunState
 from lightning_liver.training.settings import available_accelerator
 from lightning_liver.volume import Volume
+
+log = logging.getLogger(__name__)
 
 OF_THE_LOOP = (  # not of a training run
     *("action", "workspace", "strategy", "rounds", "initial", "per_round", "unit", "every", "start"),
@@ -98,6 +103,13 @@ class Rounds:
     def run(self, number: int, member: int = 0) -> Path:
         return self.folder / "rounds" / (f"{number}" if member == 0 else f"{number}-member-{member + 1}")
 
+    def remove(self, number: int) -> None:
+        """Remove the runs of a round whose labels have changed."""
+        for run in (self.run(number), *self.run(number).parent.glob(f"{number}-member-*")):
+            if run.is_dir():
+                log.info(f"{shown(run)} begins anew")
+                shutil.rmtree(run)
+
     def train(self, number: int, data: Mapping[str, Any], *, asks: bool) -> Mapping[str, float | None]:
         """Train a round and return its metrics; a round that is complete is not trained again.
 
@@ -125,7 +137,13 @@ class Rounds:
         members = [trained]
         if self._is_of("runs"):
             read = partial(read_run, trust=trusted(self.cfg))
-            members += [read(self.run(number, member)) for member in range(1, keywords["members"])]
+            further = [self.run(number, member) for member in range(1, keywords["members"])]
+            if absent := [folder for folder in further if not RunFolder(folder).metrics.is_file()]:
+                raise LiverError(
+                    f"strategy.of=runs: expected {shown(absent[0])}, a further run of round {number}, which trained "
+                    "for another strategy; choose this time by another one, and give this one to the next training"
+                )
+            members += [read(folder) for folder in further]
         elif self._is_of("checkpoints"):
             members = read_epochs(run, trained, keywords["members"])
         options = self._labelling(run, trained, machine["accelerator"], machine["precision"])

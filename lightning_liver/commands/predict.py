@@ -60,7 +60,7 @@ def predict(cfg: DictConfig, folder: Path) -> None:
     given = required_path("input", cfg.input, "a NIfTI file, a DICOM series, or a folder of them")
     output = required_path("output", cfg.output, "a folder for the masks")
     asked: PredictOptions = build(cfg.options, skip_done=cfg["continue"], preview=cfg.preview, report=cfg.report)
-    scans = find_scans(given, output=output)
+    scans = find_scans(given, output=[output])
     if asked.dicom_seg:
         _refuse_dicom_seg(cfg, scans, output)
     networks, options = ensemble_of(cfg, asked, runs, elsewhere=given)

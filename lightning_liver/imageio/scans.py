@@ -13,7 +13,7 @@ from lightning_liver.imageio.dicom_facts import SeriesFacts, series_facts
 from lightning_liver.imageio.nifti import read_volume
 from lightning_liver.volume import Volume
 
-_NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _MAPS = r"(-(liver-probability|tumour-probability|entropy|margin|mutual_information|variance))?"  # beside masks
 _MASK = re.compile(rf"(test-)?segmentation-\d+{_MAPS}|.*-segmentation{_MAPS}|labels?-\d+", re.IGNORECASE)
 
@@ -44,13 +44,13 @@ class Scan(NamedTuple):
         return series_facts(self.path) if self.is_dicom else SeriesFacts()
 
 
-def find_scans(path: Path, *, output: Path | None = None) -> list[Scan]:
+def find_scans(path: Path, *, output: Sequence[Path] = ()) -> list[Scan]:
     """Find a NIfTI file, a DICOM series, or all of them below a folder, without masks and their maps.
 
     A scan is named as its file or folder; where several would share a name, as its path below the input: p1-ct, p2-ct.
 
     Args:
-        output: a folder whose contents are left out, unless the path lies in it.
+        output: folders whose contents are left out, unless the path lies in them.
 
     Raises:
         LiverError: no scan is found, or two scans would have the same mask name even so.
@@ -59,11 +59,12 @@ def find_scans(path: Path, *, output: Path | None = None) -> list[Scan]:
         return [_nifti(path)]
     if not path.is_dir():
         raise LiverError(f"input={path}: no such file or folder")
-    files = [file for file in visible_files(path) if _NIFTI.search(file.name)]
+    files = [file for file in visible_files(path) if NIFTI.search(file.name)]
     scans = [scan for scan in map(_nifti, files) if not _MASK.fullmatch(scan.name)]
     scans += [Scan(folder, _folder_name(folder), True) for folder in series_folders(path)]
-    if output is not None and not _is_in(path, output):
-        scans = [scan for scan in scans if not _is_in(scan.path, output)]
+    for folder in output:
+        if not _is_in(path, folder):
+            scans = [scan for scan in scans if not _is_in(scan.path, folder)]
     if not scans:
         raise LiverError(f"input={path}: expected NIfTI files (.nii, .nii.gz) or a DICOM series, found neither")
     scans = _told_apart(scans, path)
@@ -76,9 +77,9 @@ def _is_in(path: Path, folder: Path) -> bool:
 
 
 def _nifti(file: Path) -> Scan:
-    if not _NIFTI.search(file.name):
+    if not NIFTI.search(file.name):
         raise LiverError(f"input={file}: expected .nii or .nii.gz; for a DICOM series give the folder")
-    return Scan(file, _NIFTI.sub("", file.name), False)
+    return Scan(file, NIFTI.sub("", file.name), False)
 
 
 def _folder_name(folder: Path) -> str:
