@@ -1,6 +1,7 @@
 """liver-active with an expert: a workspace of little scans whose masks are corrected by the tests."""
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -130,6 +131,47 @@ def test_valid_corrections_are_kept_while_others_wait(
     assert code == 0
     assert f"corrected: 1 ({good})" in output
     assert f"Next: correct {untouched}" in output
+    other = next(path for path in (place / "masks").iterdir() if good[-2:] not in path.name)
+    shutil.copyfile(other, Places(workspace).final / f"{good}.nii.gz")
+    os.utime(Places(workspace).final / f"{good}.nii.gz", (1e9, 1e9))
+    (begun := workspace / "rounds" / "2").mkdir()
+    code, output = call("active", "action=accept", f"workspace={workspace.name}", folder=place, capfd=capfd)
+    assert code == 2
+    assert f"{good}.nii.gz is read again" in output
+    assert nib.load(Places(workspace).accepted(good)).get_fdata().tolist() == nib.load(other).get_fdata().tolist()
+    assert not begun.exists(), "it may have begun with the earlier mask"
+
+
+def test_scans_of_one_patient_are_told_later_and_a_round_that_lacks_patients_asks_for_more(
+    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(place / "first", place / "alike")
+    first, second, third = correct(place, "alike")
+    (tmp_path / "patients.csv").write_text(f"case,patient\n{first},A\n{second},A\n")
+    typed = ("action=accept", f"patients={tmp_path / 'patients.csv'}")
+    code, output = call("active", *typed, "workspace=alike", folder=place, capfd=capfd)
+    assert code == 2, output
+    assert "the first training has 2 patients, expected 3" in output
+    code, output = call("active", "action=propose", "workspace=alike", folder=place, capfd=capfd)
+    assert code == 0, output
+    assert len(proposed(place / "alike")) == 1
+    assert [states(place / "alike")[name] for name in (first, second, third)] == ["corrected"] * 3
+
+
+def test_a_scan_that_cannot_be_read_is_taken_out_of_the_pool(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for number in (20, 21, 22):
+        write_scan(tmp_path / "pool", number, shape=(6, 20, 24))
+    (tmp_path / "pool" / "segmentation-20.nii.gz").rename(tmp_path / "pool" / "mask.nii.gz")
+    for mask in (tmp_path / "pool").glob("segmentation*"):
+        mask.unlink()
+    assert called("active", *INIT, "initial=4", "workspace=w", folder=tmp_path) == 0
+    code, output = call("active", "action=propose", "workspace=w", folder=tmp_path, capfd=capfd)
+    assert code == 2, output
+    assert "mask.nii.gz: the values go from 0 to 1, as those of a label map" in output
+    (tmp_path / "pool" / "mask.nii.gz").unlink()
+    code, output = call("active", "action=propose", "workspace=w", folder=tmp_path, capfd=capfd)
+    assert code == 0, output
+    assert proposed(tmp_path / "w") == ["volume-20", "volume-21", "volume-22"]
 
 
 def _shifted(image: Any) -> tuple[Any, Any]:
@@ -223,6 +265,7 @@ def test_a_workspace_that_is_none_is_named(
 def test_a_second_process_is_told(place: Path, workspace: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with FileLock(workspace / ".active.lock"):
         code, output = call("active", "action=accept", f"workspace={workspace.name}", folder=place, capfd=capfd)
+        assert called("active", "action=status", f"workspace={workspace.name}", folder=place) == 0
     assert code == 2
     assert "another process works in this folder" in output
 
@@ -241,6 +284,7 @@ def test_a_second_process_is_told(place: Path, workspace: Path, capfd: pytest.Ca
         ((*INIT, "workspace=new", "initial=7"), "initial=7: expected at most 6, the patients of"),
         ((*INIT, "workspace=new", "strategy=variance", "model.dropout=0"), "expected a network with dropout"),
         ((*INIT, "workspace=new", "run=nowhere"), "run=nowhere: no such folder"),
+        ((*INIT, "hydra.mode=MULTIRUN"), "action=init: expected one workspace, but the command line is a sweep"),
     ],
 )
 def test_mistakes_are_named(place: Path, typed: tuple[str, ...], told: str, capfd: pytest.CaptureFixture[str]) -> None:
