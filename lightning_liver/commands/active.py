@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from lightning_liver.active.options import LoopOptions
 from lightning_liver.commands.active_expert import accept, init, propose, status
 from lightning_liver.commands.active_simulated import simulate
+from lightning_liver.config import typed as typed_value
 from lightning_liver.errors import LiverError, Unfinished, explain
 from lightning_liver.files import held_lock
 
@@ -24,6 +25,7 @@ _ACTIONS: dict[str, Callable[..., object]] = {
     "accept": accept,
     "status": status,
 }
+_OWN = "command-line"  # provider of --config-dir, in the names of Hydra
 _OF_THE_EXPERT = ("init", "propose", "accept", "status")
 _OF_ACTIONS = {  # options that other actions do not read
     "pool": ("init", "propose"),
@@ -44,7 +46,7 @@ def active(cfg: DictConfig, folder: Path) -> object:
         Unfinished: another process works in the workspace.
     """
     options = _options(cfg)
-    typed = [str(each) for each in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+    typed = _typed() if HydraConfig.initialized() else []
     _refuse_others(options.action, typed)
     if options.action in _OF_THE_EXPERT and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise LiverError(
@@ -58,6 +60,14 @@ def active(cfg: DictConfig, folder: Path) -> object:
         if options.action == "simulate":
             return simulate(cfg, folder, options)
         return _ACTIONS[options.action](cfg, folder, typed)
+
+
+def _typed() -> list[str]:
+    """Return the options of the command line, with the folders of --config-dir, which a workspace keeps, too."""
+    hydra = HydraConfig.get()
+    folders = [f"file://{Path(each.path).resolve()}" for each in hydra.runtime.config_sources if _OWN in each.provider]
+    searched = [f"hydra.searchpath={typed_value(folders)}"] if folders else []
+    return [*map(str, hydra.overrides.task), *searched]
 
 
 def _options(cfg: DictConfig) -> LoopOptions:

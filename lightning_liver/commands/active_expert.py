@@ -71,6 +71,7 @@ def init(cfg: DictConfig, folder: Path, typed: Sequence[str]) -> None:
     loop = ExpertLoop(state, folder, [])
     loop.places.make_folders()
     for scan in scans:
+        loop.refuse_other_copy(scan)
         if mask := mask_beside(scan, pool):
             loop.take(scan.name, [mask], accept_unchanged=False)
     loop.check_size()
@@ -139,6 +140,16 @@ class ExpertLoop:
 
     def save(self) -> None:
         write_workspace(self.folder, self.state)
+
+    def refuse_other_copy(self, scan: Scan) -> None:
+        """Refuse a scan in the workspace that has the name of one of the pool but is another.
+
+        Raises:
+            LiverError: as after action=init with another pool that did not end.
+        """
+        copy = self.places.scan(scan.name)
+        if copy.is_file() and not np.array_equal(read_volume(copy).hu, scan.read().hu):
+            raise LiverError(f"{copy}: expected a copy of {scan.path}, found another scan; remove it")
 
     def check_size(self) -> None:
         """Refuse a pool or a first choice that is too small.

@@ -16,7 +16,7 @@ import pytest
 from filelock import FileLock
 
 from lightning_liver.active.workspace import Places, read_workspace
-from tests.apps.commands import SMALL, call, called, start
+from tests.apps.commands import ROOT, SMALL, call, called, start
 from tests.conftest import write_scan
 
 LOOP = [*(option for option in SMALL if not option.startswith("data=")), "trainer.max_epochs=1", "logger=none"]
@@ -140,6 +140,24 @@ def test_valid_corrections_are_kept_while_others_wait(
     assert f"{good}.nii.gz is read again" in output
     assert nib.load(Places(workspace).accepted(good)).get_fdata().tolist() == nib.load(other).get_fdata().tolist()
     assert not begun.exists(), "it may have begun with the earlier mask"
+
+
+def test_a_copy_of_another_pool_is_refused_and_a_strategy_of_the_users_own_is_found_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for number in (20, 21, 22):
+        write_scan(tmp_path / "pool", number, shape=(4, 20, 24))
+    (tmp_path / "mine" / "strategy").mkdir(parents=True)
+    shutil.copy(ROOT / "conf" / "strategy" / "random.yaml", tmp_path / "mine" / "strategy" / "own.yaml")
+    (tmp_path / "w" / "studies").mkdir(parents=True)
+    copy = shutil.copyfile(tmp_path / "pool" / "volume-21.nii.gz", tmp_path / "w" / "studies" / "volume-20.nii.gz")
+    typed = ("--config-dir=mine", *INIT, "strategy=own", "workspace=w")
+    code, output = call("active", *typed, folder=tmp_path, capfd=capfd)
+    assert code == 2, output
+    assert "volume-20.nii.gz, found another scan; remove it" in output
+    copy.unlink()
+    assert called("active", *typed, folder=tmp_path) == 0
+    assert called("active", "action=status", "workspace=w", folder=tmp_path) == 0
 
 
 def test_scans_of_one_patient_are_told_later_and_a_round_that_lacks_patients_asks_for_more(
