@@ -51,8 +51,8 @@ def test_old_name_is_answered_with_lightnings(old: str) -> None:
         ({"limit_val_batches": 0.0}, "chooses the best weights"),
         ({"max_minutes": 2.0, "num_sanity_val_steps": 2}, "times a whole validation"),
         ({"gradient_clip_val": None, "gradient_clip_algorithm": "value"}, "gradient_clip_val"),
-        ({"num_nodes": 2}, "one device for now"),
-        ({"sync_batchnorm": True}, "nothing to synchronise"),
+        ({"strategy": "foo"}, "expected one of auto, ddp"),
+        ({"sync_batchnorm": True}, "expected GPUs"),
     ],
 )
 def test_combination_that_cannot_work_says_why(wrong: dict[str, object], why: str) -> None:
