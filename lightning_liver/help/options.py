@@ -53,9 +53,12 @@ class Group(NamedTuple):
     meaning: str
 
 
-_OF_SWEEPS = (  # Hydra's own groups, to which ours add choices
-    Group("hydra/sweeper", "basic", "how a sweep (-m) chooses its runs; basic, Hydra's own, takes all combinations"),
-    Group("hydra/launcher", "basic", "where a sweep (-m) runs; basic: one job after another, joblib: one on each core"),
+# Hydra's own groups, to which ours add choices
+_SWEEPER = Group(
+    "hydra/sweeper", "basic", "how a sweep (-m) chooses its runs; basic, Hydra's own, takes all combinations"
+)
+_LAUNCHER = Group(
+    "hydra/launcher", "basic", "where a sweep (-m) runs; basic: one job after another, joblib: one on each core"
 )
 
 
@@ -87,7 +90,10 @@ def groups(name: str) -> list[Group]:
         for key, value in entry.value
         if not key.value.startswith("override ")
     ]
-    return [*found, *(_OF_SWEEPS if any(group.name == STUDIES for group in found) else ())]
+    names = {group.name for group in found}
+    if names.issuperset(RECIPES):
+        return [*found, _SWEEPER, _LAUNCHER]
+    return [*found, _SWEEPER] if STUDIES in names else found
 
 
 def choices(group: str) -> list[Choice]:
