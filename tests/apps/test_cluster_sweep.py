@@ -19,7 +19,7 @@ LAUNCHERS = {
     "slurm": ("submitit", ["hydra/launcher=slurm", "hydra.launcher.executor=local"]),
     "ray": ("ray", ["hydra/launcher=ray"]),
 }
-SIX = ("loss=bce,dice,focal", "seed=0,1", "trainer.max_epochs=12", "trainer.enable_progress_bar=false")
+SIX = ("loss=bce,dice,focal", "seed=0,1", "trainer.max_epochs=6", "trainer.enable_progress_bar=false")
 
 
 def launcher(name: str) -> list[str]:
