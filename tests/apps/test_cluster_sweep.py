@@ -51,7 +51,7 @@ def test_without_its_package_a_launcher_names_the_extra(
     monkeypatch.setattr(sys.modules["hydra_plugins.liver_cluster"], "find_spec", lambda name: None)
     code, output = call("train", *sweep(scans, "seed=0,1", f"hydra/launcher={name}"), folder=tmp_path, capfd=capfd)
     assert code == 2
-    package = {"slurm": "hydra-submitit-launcher>=1.2", "ray": "hydra-ray-launcher>=1.2.2"}[name]
+    package = {"slurm": "hydra-submitit-launcher>=1.2", "ray": "ray[default]>=2.40"}[name]
     assert f"hydra/launcher={name}: expected the package" in output
     assert f"pip install '{package}'" in output
     assert "Traceback" not in output

@@ -3,10 +3,7 @@
 from importlib.util import find_spec
 from typing import Any
 
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.config_store import ConfigStore
 from hydra.plugins.launcher import Launcher
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
@@ -16,7 +13,8 @@ from lightning_liver.errors import LiverError
 class SlurmLauncher(Launcher):
     """Runs the jobs of a sweep on a Slurm cluster; its options are in conf/hydra/launcher/slurm.yaml."""
 
-    choice, package, requirement = "slurm", "hydra_submitit_launcher", "hydra-submitit-launcher>=1.2"
+    choice, module = "slurm", "hydra_plugins.hydra_submitit_launcher"
+    requirement = "hydra-submitit-launcher>=1.2"
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -28,8 +26,8 @@ class SlurmLauncher(Launcher):
         Raises:
             LiverError: the package of the launcher is not installed, or an option is wrong.
         """
-        if find_spec(f"hydra_plugins.{self.package}") is None:
-            name = self.requirement.partition(">")[0]
+        if find_spec(self.module) is None:
+            name = self.requirement.partition(">")[0].partition("[")[0]
             raise LiverError(
                 f"hydra/launcher={self.choice}: expected the package {name}; do pip install '{self.requirement}'"
             )
@@ -51,19 +49,10 @@ class SlurmLauncher(Launcher):
 class RayLauncher(SlurmLauncher):
     """Runs the jobs of a sweep on a Ray cluster; its options are in conf/hydra/launcher/ray.yaml."""
 
-    choice, package, requirement = "ray", "hydra_ray_launcher", "hydra-ray-launcher>=1.2.2"
+    choice, module, requirement = "ray", "ray", "ray[default]>=2.40"
 
     def load(self) -> Any:
         """Import the class that runs the jobs: its package is an extra."""
         from lightning_liver.sweep.ray import RayJobs
 
         return RayJobs
-
-
-class OwnRayOptions(SearchPathPlugin):
-    """Removes the options that hydra-ray-launcher registers as hydra/launcher=ray: ours are in conf/."""
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Remove them once all plug-ins are known."""
-        launchers: Any = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
-        launchers.pop("ray.yaml", None)
