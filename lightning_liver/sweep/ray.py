@@ -61,8 +61,8 @@ class RayJobs(Launcher):
         for number, overrides in enumerate(job_overrides, initial_job_idx):
             log.info(f"\t#{number} : {' '.join(filter_overrides(list(overrides)))}")
             own = context.config_loader.load_sweep_config(config, list(overrides))
-            with open_dict(own.hydra.job) as job:
-                job.id, job.num = f"job_id_for_{number}", number
+            with open_dict(own):
+                own.hydra.job.id, own.hydra.job.num = f"job_id_for_{number}", number
             begun.append(run.remote(context, task, own, Singleton.get_state()))
         return [_result(number, each) for number, each in enumerate(begun, initial_job_idx)]
 
