@@ -3,6 +3,7 @@
 import errno
 import glob
 import os
+import platform
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: with `path` as its file name, where a library met it and hides or does not name it.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.partial")
     _clear_partials_of_the_dead(path)
     try:
         yield partial
@@ -85,8 +86,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _clear_partials_of_the_dead(path: Path) -> None:
-    """Remove what processes that were killed while they wrote this file have left of it."""
-    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+    """Remove what processes of this machine that were killed while they wrote this file have left of it."""
+    for partial in path.parent.glob(f".{glob.escape(f'{path.name}.{platform.node()}')}.*.partial"):
         process = partial.name.split(".")[-2]
         if process.isdecimal() and not is_running(int(process)):
             with suppress(OSError):

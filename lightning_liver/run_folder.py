@@ -21,6 +21,7 @@ class RunFolder:
 
         # held, chosen and built before training
         self.lock = path / ".lock"
+        self.holder = path / ".holder"  # host and process that holds the lock
         self.chosen = path / "chosen.json"
         self.split = path / "split.json"
         self.model = path / "model.txt"

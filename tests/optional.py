@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-OPTIONAL = ("highdicom", "mlflow", "monai", "segmentation_models_pytorch", "wandb")
+OPTIONAL = ("highdicom", "mlflow", "monai", "ray", "segmentation_models_pytorch", "submitit", "wandb")
 
 
 def needs(package: str) -> None:

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import platform
 import resource
 import signal
 import subprocess
@@ -46,8 +47,10 @@ def test_a_checkpoint_that_does_not_fit_is_named_and_leaves_the_earlier_one(tmp_
 def test_what_a_killed_process_left_of_a_file_is_removed_when_it_is_written_again(tmp_path: Path) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
-    (tmp_path / f".a[1].csv.{dead.pid}.partial").touch()
-    kept = [tmp_path / f".a[1].csv.{os.getppid()}.partial", tmp_path / f".b.csv.{dead.pid}.partial"]
+    here = platform.node()
+    (tmp_path / f".a[1].csv.{here}.{dead.pid}.partial").touch()
+    names = (f".a[1].csv.{here}.{os.getppid()}", f".a[1].csv.other.{dead.pid}", f".b.csv.{here}.{dead.pid}")
+    kept = [tmp_path / f"{name}.partial" for name in names]
     for path in kept:
         path.touch()
     write_whole(tmp_path / "a[1].csv", "text")

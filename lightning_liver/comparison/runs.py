@@ -55,6 +55,7 @@ class Run:
         lesions: recall and precision of lesions detected, by LESION_FIGURES.
         seconds: of training and testing.
         progress: how far it is.
+        where: host and process of a running run.
         version: of what its options mean, see config.VERSION.
     """
 
@@ -71,6 +72,7 @@ class Run:
     steps: int | None = None
     seconds: float | None = None
     progress: str = ""
+    where: str = ""
     version: int = VERSION
 
     @property
@@ -141,8 +143,8 @@ def configurations(runs: Sequence[Run], within: Sequence[str] = ()) -> dict[Path
 
 
 def status_rows(runs: Sequence[Run]) -> list[Row]:
-    """Return a row for each run, for text_table: configuration, status, progress, reason of a failure."""
-    names = configurations(runs)
+    """Return a row for each run, for text_table: configuration, status, progress, host, reason of a failure."""
+    names, is_running = configurations(runs), any(run.where for run in runs)
     return [
         {
             "run": run.name,
@@ -151,6 +153,7 @@ def status_rows(runs: Sequence[Run]) -> list[Row]:
             "fold": run.fold,
             "status": run.status,
             "progress": run.progress or (f"{run.epochs} epochs" if run.epochs else ""),
+            **({"where": run.where} if is_running else {}),
             "reason": run.reason,
         }
         for run in runs
@@ -163,10 +166,18 @@ def _read_run(folder: Path, *, is_named: bool) -> Run | None:
         if not (is_named and _is_evaluation(settings)):
             return None  # of liver-prepare, liver-summary and the like
         settings = {name: settings[name] for name in _OF_EVALUATION if settings.get(name)}
-    status, reason, progress = status_of(folder)
+    status, reason, progress, where = status_of(folder)
     seed, fold = (_whole(settings.get(name)) or 0 for name in REPEATS)
     run = Run(
-        folder, status, reason, learnt(settings), seed, fold, progress=progress, version=_version(folder, settings)
+        folder,
+        status,
+        reason,
+        learnt(settings),
+        seed,
+        fold,
+        progress=progress,
+        where=where,
+        version=_version(folder, settings),
     )
     if status != COMPLETE:
         return run

@@ -1,6 +1,7 @@
 """Batches of slices for training, validating and testing."""
 
 import math
+import signal
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -226,6 +227,8 @@ class SliceDataModule(pl.LightningDataModule):
 
 
 def _start_worker(_: int) -> None:
-    """Limit a worker to one thread: the training process needs the others."""
+    """Limit a worker to one thread: the training process needs the others, and answers Slurm's warning alone."""
+    if hasattr(signal, "SIGUSR2"):  # not on Windows
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     cv2.setNumThreads(0)
     blosc2.set_nthreads(1)

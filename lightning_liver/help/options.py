@@ -20,7 +20,6 @@ REQUIRED, DERIVED = UNTYPED = ("(required)", "(derived)")  # defaults that nobod
 STUDIES = "experiment"  # a group whose choices only set options of other groups
 RECIPES = (STUDIES, "debug")  # all of them
 _TUNE = "tune"  # no group, but what a fair comparison tunes of the choices of groups
-_SWEEPERS = "hydra/sweeper"  # Hydra's own group, to which ours adds choices
 _GLOBAL = "# @package _global_"
 POINTER = re.compile(r"\$\{\.*[\w.]+\}")  # the value of an option that only passes on another one
 
@@ -54,6 +53,15 @@ class Group(NamedTuple):
     meaning: str
 
 
+# Hydra's own groups, to which ours add choices
+_SWEEPER = Group(
+    "hydra/sweeper", "basic", "how a sweep (-m) chooses its runs; basic, Hydra's own, takes all combinations"
+)
+_LAUNCHER = Group(
+    "hydra/launcher", "basic", "where a sweep (-m) runs; basic: one job after another, joblib: one on each core"
+)
+
+
 class Tuned(NamedTuple):
     """An option that a fair comparison tunes for a choice of a group, and the space of its values."""
 
@@ -82,8 +90,10 @@ def groups(name: str) -> list[Group]:
         for key, value in entry.value
         if not key.value.startswith("override ")
     ]
-    sweeps = Group(_SWEEPERS, "basic", "how a sweep (-m) chooses its runs; basic, Hydra's own, takes all combinations")
-    return [*found, *[sweeps] * any(group.name == STUDIES for group in found)]
+    names = {group.name for group in found}
+    if names.issuperset(RECIPES):
+        return [*found, _SWEEPER, _LAUNCHER]
+    return [*found, _SWEEPER] if STUDIES in names else found
 
 
 def choices(group: str) -> list[Choice]:

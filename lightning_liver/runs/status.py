@@ -1,5 +1,6 @@
 """Status of a run folder: complete, running, trial, pruned, failed, begun or empty, with reason and progress."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +20,15 @@ _FAILED_MARK = "FAILED:"
 
 
 class Status(NamedTuple):
-    """State of a run, why it failed or was pruned, or the score of a trial, and how far it is if not complete."""
+    """State of a run, why it failed or was pruned, or the score of a trial, and how far it is if not complete.
+
+    `where` is the host and the process of a running run, empty where that is unknown.
+    """
 
     state: str
     reason: str
     progress: str
+    where: str = ""
 
 
 def status_of(folder: Path) -> Status:
@@ -39,7 +44,7 @@ def status_of(folder: Path) -> Status:
     with parsing(files.chosen):
         progress = _progress(chosen or {})
     if is_held(files.lock):
-        return Status(RUNNING, "", progress)
+        return Status(RUNNING, "", progress, _holder(files.holder))
     if chosen and chosen.get("pruned"):
         return Status(PRUNED, first_line(chosen["pruned"]), progress)
     if chosen and chosen.get("validated"):
@@ -61,6 +66,15 @@ def json_of(path: Path) -> dict[str, Any] | None:
         LiverError: it is damaged.
     """
     return read_json(path) if path.exists() else None
+
+
+def _holder(path: Path) -> str:
+    """Return "HOST, process ID" of what runs in a folder; empty before it has written so, or after it ended."""
+    try:
+        known = re.fullmatch(r"(\S+) (\d+)", path.read_text(errors="replace"))
+    except OSError:
+        return ""
+    return f"{known[1]}, process {known[2]}" if known and known[1].isprintable() else ""
 
 
 def _progress(chosen: Mapping[str, Any]) -> str:

@@ -1,9 +1,11 @@
 """State of a run folder: its config, its choices and how far it is, in chosen.json and metrics.json."""
 
 import json
+import os
+import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -157,7 +159,12 @@ def locked(folder: Path) -> Iterator[RunState]:
         with held_lock(files.lock, timeout_s=_PATIENCE_S):
             for place in (folder, files.checkpoints):
                 clear_partials(place)
-            yield RunState(folder)
+            write_whole(files.holder, f"{platform.node()} {os.getpid()}")
+            try:
+                yield RunState(folder)
+            finally:
+                with suppress(OSError):
+                    files.holder.unlink()
     except Timeout:
         raise Unfinished(
             f"{folder}: another process runs in this folder. Name another one: hydra.run.dir=..."

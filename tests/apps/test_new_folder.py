@@ -35,7 +35,7 @@ def test_folder_with_a_log_or_files_stays_and_its_run_has_failed(
     assert code == 2, output
     assert (tmp_path / "run" / ".hydra" / "config.yaml").exists()
     assert (tmp_path / "run" / "train.log").stat().st_size
-    status, reason, _ = status_of(tmp_path / "run")
+    status, reason, *_ = status_of(tmp_path / "run")
     assert status == "failed"
     assert reason.startswith("data.folds=30: expected at most")
     assert output.count("data.folds=30: expected") == 1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,10 @@ def test_run_whose_lock_is_held_is_running(begun: Path) -> None:
     choose(begun, max_epochs=40)
     with locked(begun):
         assert said(begun) == ("running", "of 40 epochs", "")
+        assert status_of(begun).where == f"{platform.node()}, process {os.getpid()}"
     assert said(begun) == ("begun", "of 40 epochs", "")
+    assert not status_of(begun).where
+    assert not (begun / ".holder").exists()
 
 
 def test_reading_the_status_does_not_change_the_lock(begun: Path) -> None:
