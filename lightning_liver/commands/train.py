@@ -29,7 +29,7 @@ from lightning_liver.runs.timing import Timing, read_timing, write_timing
 from lightning_liver.runs.trained import read_run_config, trusted
 from lightning_liver.runs.warning_log import keeping_warnings
 from lightning_liver.tables import Row, or_none
-from lightning_liver.training.assembly import TrainingRun, assemble
+from lightning_liver.training.assembly import TrainingRun, assemble, reopen_loggers
 from lightning_liver.training.domain_statistics import adapt, remember_target, say_adapted
 from lightning_liver.training.forgetting import forgetting
 from lightning_liver.training.loggers import finish_loggers
@@ -102,6 +102,8 @@ def _train(cfg: DictConfig, folder: Path, options: TrainerOptions, place: Place 
         run = assemble(cfg, options, state)
         prepare_s = watch.lap()
         timing = _fit(run, state, prepare_s, partial(_train_on, run, cfg, state, place, release))
+        if processes_of(options) * options.num_nodes > 1:
+            run = reopen_loggers(run, cfg, state)
         _raise_if_pruned(cfg, state)
         state.record(fitted=True, validated=None)
         watch.lap()

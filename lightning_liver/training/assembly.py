@@ -147,6 +147,13 @@ def assemble(cfg: DictConfig, options: TrainerOptions, state: RunState, place: P
     return TrainingRun(task, data, lightning, loggers, options, parts.strategy, measures, throughput, by_domain)
 
 
+def reopen_loggers(run: TrainingRun, cfg: DictConfig, state: RunState) -> TrainingRun:
+    """Return a run whose loggers go on with the files to which other processes have written."""
+    loggers = build_loggers(cfg, state)
+    run.trainer.loggers = list(loggers)
+    return run._replace(loggers=loggers)
+
+
 def _components(cfg: DictConfig, folder: Path) -> RunComponents:
     """Seed everything, build and try every component that needs no data, write the layer table to model.txt."""
     check("seed", cfg.seed, Seed)

@@ -163,10 +163,9 @@ def run_together(function: Callable[..., Any], arguments: Sequence[Any], *, proc
         while not started.join():
             pass
     except (ProcessExitedException, ProcessRaisedException) as ended:
-        while not answers.empty():
-            kind, value = answers.get()
-            if kind == "raised":
-                raise value from None
+        raised = [value for kind, value in _taken(answers) if kind == "raised"]
+        if own := [error for error in raised if not _is_lost_connection(error)]:
+            raise own[0] from None
         raise LiverError(
             f"trainer.devices={processes}: a process of the training ended early ({_first_line(ended)}), and the "
             "others were stopped; the same command continues after the last epoch"
@@ -175,11 +174,21 @@ def run_together(function: Callable[..., Any], arguments: Sequence[Any], *, proc
         for process in started.processes:
             if process.is_alive():
                 process.terminate()
+    return next((value for kind, value in _taken(answers) if kind == "returned"), None)
+
+
+def _taken(answers: Any) -> list[tuple[str, Any]]:
+    found = []
     while not answers.empty():
-        kind, value = answers.get()
-        if kind == "returned":
-            return value
-    return None
+        found.append(answers.get())
+    return found
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    """Return True for the error of a process that another one has left."""
+    return isinstance(error, RuntimeError) and any(
+        word in str(error) for word in ("gloo", "NCCL", "Connection", "recv")
+    )
 
 
 def _first_line(error: Exception) -> str:
