@@ -1,5 +1,6 @@
 """Scans of a pool on disk: their patients, and masks that are there already."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from lightning_liver.data.sources import known_repeats, read_patients
 from lightning_liver.errors import LiverError
 from lightning_liver.files import required_path, visible_files
 from lightning_liver.imageio.scans import NIFTI, Scan, find_scans
+
+log = logging.getLogger(__name__)
 
 
 def cases_of_pool(scans: Sequence[Scan], pool: Path, patients: object) -> dict[str, PoolCase]:
@@ -37,6 +40,8 @@ def given_patients(names: Sequence[str], patients: object) -> dict[str, str]:
     known = {name: patient for name, patient in given.items() if patient is not None}
     if not known:
         raise LiverError(f"patients={patients}: expected cases among {listed(names)}; write their names")
+    if unlisted := [name for name in names if name not in known]:
+        log.warning(f"{patients}: unlisted cases count as separate patients: {listed(unlisted)}")
     return known
 
 

@@ -14,8 +14,12 @@ from lightning_liver.tables import text_table
 _PLAIN = re.compile(r"[\w./@+-]+", re.ASCII)
 
 
-def described(state: WorkspaceState, places: Places, points: Sequence[RoundScore]) -> str:
-    """Return the cases of each state, the corrections, the learning curve, and what comes next."""
+def described(state: WorkspaceState, places: Places, points: Sequence[RoundScore], rounds: int) -> str:
+    """Return the cases of each state, the corrections, the learning curve, and what comes next.
+
+    Args:
+        rounds: the trainings that are wanted.
+    """
     patients = len({case.patient for case in state.cases.values()})
     lines = [f"{len(state.cases)} cases of {patients} patients in {state.pool}"]
     for each in STATES:
@@ -25,7 +29,7 @@ def described(state: WorkspaceState, places: Places, points: Sequence[RoundScore
         lines += ["", text_table(rows)]
     if points:
         lines += ["", curve_table(points), "", shown(places.folder / "curve.png")]
-    return "\n".join([*lines, "", next_step(state, places)])
+    return "\n".join([*lines, "", next_step(state, places, rounds)])
 
 
 def _row(name: str, case: PoolCase) -> Mapping[str, Any] | None:
@@ -52,8 +56,8 @@ def minutes(case: PoolCase) -> float | None:
     return round(passed.total_seconds() / 60, 1) if passed.total_seconds() >= 0 else None
 
 
-def next_step(state: WorkspaceState, places: Places) -> str:
-    """Return what to do next."""
+def next_step(state: WorkspaceState, places: Places, rounds: int) -> str:
+    """Return what to do next, towards so many trainings."""
     where = as_typed(f"workspace={shown(places.folder)}")
     proposed = state.names("proposed")
     if proposed and all(state.cases[name].proposed_at for name in proposed):
@@ -68,6 +72,8 @@ def next_step(state: WorkspaceState, places: Places) -> str:
         return f"Next: liver-active action=accept {where}"
     if not proposed and not state.names("unlabelled"):
         return "All cases are labelled."
+    if not proposed and state.rounds >= rounds:
+        return f"All {rounds} rounds are trained. For another: liver-active action=propose {where} rounds={rounds + 1}"
     return f"Next: liver-active action=propose {where}"
 
 

@@ -353,7 +353,7 @@ class ExpertLoop:
             title=shown(self.folder),
             strategy=self.rounds.strategy_name,
             waiting=[(name, None, self.state.cases[name].score) for name in self.state.names("proposed")],
-            next_step=next_step(self.state, self.places),
+            next_step=next_step(self.state, self.places, self.options.rounds),
             pictures=pictures_of(self.folder, names),
             minutes={key: passed for key, case in names.items() if (passed := minutes(case)) is not None},
             **({"first": "Masks that were beside the scans."} if is_at_hand else {}),
@@ -531,7 +531,7 @@ class ExpertLoop:
         return [RoundScore.of(n, answers[:n], each) for n, each in enumerate(metrics, start=1)]
 
     def described(self) -> str:
-        return described(self.state, self.places, self.points())
+        return described(self.state, self.places, self.points(), self.options.rounds)
 
 
 _UNCHANGED = "give accept_unchanged=true to take it as it is"
