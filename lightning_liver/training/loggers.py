@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_liver.build import build, named_nodes
 from lightning_liver.errors import LiverError, first_line
@@ -168,6 +169,7 @@ class ScalarRecord(Logger):
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the run folder has its config."""
 
+    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         append_scalars(self.path, metrics, step or 0)
 

@@ -142,6 +142,7 @@ def test_valid_corrections_are_kept_while_others_wait(
     assert not begun.exists(), "it may have begun with the earlier mask"
 
 
+@pytest.mark.slow
 def test_a_copy_of_another_pool_is_refused_and_a_strategy_of_the_users_own_is_found_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -176,6 +177,7 @@ def test_scans_of_one_patient_are_told_later_and_a_round_that_lacks_patients_ask
     assert [states(place / "alike")[name] for name in (first, second, third)] == ["corrected"] * 3
 
 
+@pytest.mark.slow
 def test_a_scan_that_cannot_be_read_is_taken_out_of_the_pool(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for number in (20, 21, 22):
         write_scan(tmp_path / "pool", number, shape=(6, 20, 24))
