@@ -144,7 +144,8 @@ def write_loop_report(
     rounds = []
     for number, of_round in enumerate(asked, start=1):
         spent = RoundScore.of(number, answers[:number], {})
-        why = first if number == 1 else f"Chosen with the network of round {number - 1}, {reason.words}."
+        with_network = "" if strategy == "random" else f" with the network of round {number - 1},"
+        why = first if number == 1 else f"Chosen{with_network} {reason.words}."
         effort = CorrectionEffort(spent.slices_changed, spent.voxels, spent.contour_mm)
         rounds.append(
             LoopRound(
