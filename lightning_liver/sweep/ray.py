@@ -73,7 +73,7 @@ class RayJobs(Launcher):
         own: dict[str, Any] = {} if self.options.address else {"include_dashboard": False}
         try:
             ray.init(
-                self.options.address,
+                self.options.address or "local",  # none would look for a cluster first, and wait for one that has ended
                 runtime_env={"env_vars": environment, "worker_process_setup_hook": lambda: os.chdir(folder)},
                 **own,
             )
