@@ -156,16 +156,15 @@ def test_several_devices_train_as_one_with_the_same_step(place: Path, devices: i
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in (place / "one").iterdir())
 
 
-@pytest.mark.slow
-def test_two_nodes_of_torchrun_train_as_one(place: Path) -> None:
-    typed = small_run(place / "scans", "nodes", *LIKE_ONE, "trainer.num_nodes=2", "data.batch_size=4")
+def on_nodes(place: Path, port: int, *typed: list[str]) -> list[tuple[int, str]]:
+    """Return exit code and output of torchrun on each of some nodes, all of them this machine."""
     paths = os.pathsep.join([str(ROOT), str(ROOT / "lightning_liver" / "plugins")])
     nodes = [
         subprocess.Popen(
             [
-                *(sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={rank}"),
-                *("--nproc-per-node=1", "--master-addr=127.0.0.1", "--master-port=29713", str(ROOT / "train.py")),
-                *typed,
+                *(sys.executable, "-m", "torch.distributed.run", f"--nnodes={len(typed)}", f"--node-rank={rank}"),
+                *("--nproc-per-node=1", "--master-addr=127.0.0.1", f"--master-port={port}", str(ROOT / "train.py")),
+                *arguments,
             ],
             cwd=place,
             env=os.environ | {"PYTHONPATH": paths},
@@ -173,11 +172,30 @@ def test_two_nodes_of_torchrun_train_as_one(place: Path) -> None:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for rank in range(2)
+        for rank, arguments in enumerate(typed)
     ]
     said = [node.communicate(timeout=240)[0] for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], said
+    return [(node.returncode, output) for node, output in zip(nodes, said, strict=True)]
+
+
+@pytest.mark.slow
+def test_two_nodes_of_torchrun_train_as_one(place: Path) -> None:
+    typed = small_run(place / "scans", "nodes", *LIKE_ONE, "trainer.num_nodes=2", "data.batch_size=4")
+    ended = on_nodes(place, 29713, typed, typed)
+    assert [code for code, _ in ended] == [0, 0], ended
     assert_equal(place / "one", place / "nodes")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("second", "told"), [("optimizer.lr=0.1", "the processes have different configs"), ("data.root=nowhere", "nowhere")]
+)
+def test_nodes_that_disagree_or_have_no_scans_end_together(place: Path, second: str, told: str) -> None:
+    typed = small_run(place / "scans", "unequal", *LIKE_ONE, "trainer.num_nodes=2", "data.batch_size=4")
+    first = [*typed, second] if "root" in second else typed
+    ended = on_nodes(place, 29714, first, [*typed, second])
+    assert any(told in output for _, output in ended), ended
+    assert all(code for code, _ in ended[:1]), ended
 
 
 @pytest.mark.slow
