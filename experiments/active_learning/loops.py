@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lightning_liver.run_folder import RunFolder
 from lightning_liver.tables import Row, write_csv
 
 ROUNDS = 4
@@ -39,7 +40,7 @@ def rows_of_loop(workspace: Path) -> list[Row]:
     rows: list[Row] = []
     for point in curve:
         dice: dict[str, dict[str, str]] = {}
-        for line in _read(workspace / "rounds" / point["round"] / "cases.csv"):
+        for line in _read(RunFolder(workspace / "rounds" / point["round"]).cases):
             dice.setdefault(line["patient"], {})[line["structure"]] = line["dice"]
         efforts = {name: point[name] for name in ("cases", "slices", "slices_changed", "voxels", "contour_mm")}
         for patient, own in dice.items():

@@ -14,6 +14,7 @@ from lightning_liver.metrics.correction_effort import CorrectionEffort
 from lightning_liver.report.asked_case import write_asked_case
 from lightning_liver.report.html.loop import AskedCase, LoopRound, write_loop_page
 from lightning_liver.report.numbers import significant_text
+from lightning_liver.run_folder import NAMES
 from lightning_liver.types import STRUCTURES
 from lightning_liver.volume import Volume
 
@@ -98,7 +99,7 @@ def pictures_of(folder: Path, keys: Iterable[Key]) -> dict[Key, Path]:
 
 def _picture(folder: Path, key: Key) -> Path:
     number, case, z = key
-    return folder / "pictures" / f"{number}-{case}{'' if z is None else f'-slice-{z + 1}'}.png"
+    return folder / NAMES.pictures / f"{number}-{case}{'' if z is None else f'-slice-{z + 1}'}.png"
 
 
 def write_loop_report(

@@ -161,7 +161,7 @@ class Places(NamedTuple):
         return self.folder / "accepted" / f"{name}.nii.gz"
 
     def table(self) -> Path:
-        return self.folder / "cases.csv"
+        return self.folder / "labelled.csv"
 
     def make_folders(self) -> None:
         for folder in (self.shown, self.final, self.folder / "proposals", self.folder / "accepted"):

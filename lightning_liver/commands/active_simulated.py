@@ -23,6 +23,7 @@ from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError
 from lightning_liver.imageio.nifti import read_volume
+from lightning_liver.run_folder import NAMES
 from lightning_liver.training.assembly import new_split
 from lightning_liver.volume import Volume
 
@@ -99,7 +100,7 @@ class Loop:
             write_tables(self.folder, state.answers[:number], points)
             if self.options.report:
                 self._write_report(state, points)
-        written = self.folder / ("report.html" if self.options.report else "curve.png")
+        written = self.folder / (NAMES.report if self.options.report else "curve.png")
         log.info(f"{curve_table(points)}\n\n{shown(written)}")
         return points
 
