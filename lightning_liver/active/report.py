@@ -23,7 +23,7 @@ Bytes = UInt8[np.ndarray, "z y x"]
 
 
 class Reason(NamedTuple):
-    """How a strategy chooses, as the rest of a sentence, and its score with the unit."""
+    """Describe how a strategy chooses, as the rest of a sentence, and its score with the unit."""
 
     words: str
     score: str = "Score"

@@ -1,4 +1,4 @@
-"""Where a loop with an expert stands, in words and tables."""
+"""Describe where a loop with an expert stands, in words and tables."""
 
 import re
 from collections.abc import Mapping, Sequence

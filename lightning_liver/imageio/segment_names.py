@@ -1,4 +1,4 @@
-"""What the segments of an edited mask are, by the names and codes that editors give them."""
+"""Recognise the segments of an edited mask by the names and codes that editors give them."""
 
 import re
 from collections.abc import Sequence

@@ -65,9 +65,12 @@ def processes_of(options: TrainerOptions) -> int:
 
 
 def _known_devices(accelerator: str) -> int | None:
-    """Return the number of devices; None for a processor, which any number of processes may share."""
+    """Return the number of devices; None for a processor, which any number of processes may share.
+
+    None, too, where there is no such device: resolve_auto says so.
+    """
     if accelerator in ("cuda", "gpu"):
-        return torch.cuda.device_count()
+        return torch.cuda.device_count() or None
     return 1 if accelerator == "mps" else None
 
 

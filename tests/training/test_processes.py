@@ -52,6 +52,17 @@ def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -
     assert processes_of(options(accelerator="cuda", devices=-1)) == 2
 
 
+def test_a_gpu_that_is_not_here_is_named_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("is_available", "device_count"):
+        monkeypatch.setattr(torch.cuda, name, lambda: 0)
+    typed = small_run(tmp_path / "scans", "run", "trainer.accelerator=gpu")
+    code, output = call("train", *typed, folder=tmp_path, capfd=capfd)
+    assert code == 2
+    assert "trainer.accelerator=gpu: torch sees no such device here" in output
+
+
 def test_places_are_those_of_torchrun_or_srun(monkeypatch: pytest.MonkeyPatch) -> None:
     assert external_place(4) is None
     for name, value in (("RANK", "3"), ("LOCAL_RANK", "1"), ("WORLD_SIZE", "4")):
