@@ -488,6 +488,8 @@ def _cached(name: str) -> str:
 
 def cache_of(root: str) -> str:
     """Return the place of the store of a folder of scans."""
+    if "://" in root:
+        return _cached(f"{Path(root).name}-{_digest(root)}")
     path = Path(root).expanduser().resolve()
     return _cached(f"{path.name}-{_digest(str(path))}")
 

@@ -166,17 +166,19 @@ def is_held(lock: Path) -> bool:
     return False
 
 
-def refuse_elsewhere(option: str, folder: Path, mark: Path) -> None:
+def refuse_elsewhere(option: str, folder: str | Path, mark: Path, *, away: bool = False) -> None:
     """Refuse to write into a folder that a run folder names, which may come from a stranger.
 
     Args:
         option: by which it is named.
+        away: the folder is an address, which is never in the cache.
         mark: a file that a folder of this kind has; such a folder may be anywhere.
 
     Raises:
         LiverError: the folder is neither in the cache nor has the file.
     """
-    if not folder.resolve().is_relative_to(cache_folder().resolve()) and not mark.is_file():
+    cached = not away and Path(folder).resolve().is_relative_to(cache_folder().resolve())
+    if not cached and not mark.is_file():
         raise LiverError(
             f"{option}={folder}: expected a folder in the cache, {cache_folder()}, or one with a {mark.name}, since a "
             "run folder may come from a stranger; if you know that this one may be written, add 'trust=[data.store]'"

@@ -90,7 +90,8 @@ def _as_of_another_folder(argument: str) -> str:
     option, _, value = argument.partition("=")
     if option not in _PLACES:
         return argument
-    return f"++{option}={typed(str(Path(value.strip(_QUOTES)).expanduser().absolute()))}"
+    place = value.strip(_QUOTES)
+    return f"++{option}={typed(place if '://' in place else str(Path(place).expanduser().absolute()))}"
 
 
 def _change_to_start_folder(folder: Path) -> None:

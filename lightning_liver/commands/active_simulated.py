@@ -19,6 +19,7 @@ from lightning_liver.build import build, prepared
 from lightning_liver.commands.active_rounds import OF_THE_LOOP, Networks, Rounds, check_members
 from lightning_liver.config import identity
 from lightning_liver.data.labelled_slices import write_labelled_slices
+from lightning_liver.data.mirror import place_of, reading
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError
@@ -119,7 +120,7 @@ class Loop:
         return self._corrected(number, asked, networks)
 
     def _read(self, case: str) -> Volume:
-        return read_volume(Path(self.store.cases[case].volume))
+        return reading(place_of(self.store.cases[case].volume), read_volume)
 
     def _corrected(
         self, number: int, asked: Sequence[tuple[Candidate, float | None]], networks: Networks | None

@@ -191,7 +191,7 @@ def _measured(cfg: DictConfig, at_once: int) -> tuple[float, str]:
 def _records(data: DictConfig) -> list[CaseRecord]:
     """Return the prepared cases, none if they are not prepared."""
     try:
-        return list(open_store(folder_of(Path(data.store), data.spacing_mm)).cases.values())
+        return list(open_store(folder_of(str(data.store), data.spacing_mm)).cases.values())
     except LiverError:
         return []
 

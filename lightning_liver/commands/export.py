@@ -236,7 +236,7 @@ def _random(trained: TrainedNetwork, size: tuple[int, int, int], rng: np.random.
 def _of_store(trained: TrainedNetwork, count: int) -> list[Tensor]:
     """Read slices from all over the store, each a batch since cases differ in size; none if the store is gone."""
     try:
-        store = open_store(folder_of(Path(str(trained.config.data.store)), trained.spacing_mm))
+        store = open_store(folder_of(str(trained.config.data.store), trained.spacing_mm))
         slices = WholeSlices(store, trained.normalization, cases=list(store.cases), native=False)
         places = np.linspace(0, len(slices) - 1, min(count, len(slices))).round().astype(int)
         return [slices[place]["image"][None] for place in places.tolist()]

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Int16, Int64, UInt8
 
+from lightning_liver.data.mirror import address_of, facts, is_mirrored, reading, shown
 from lightning_liver.data.resample import grid_shape, resample_hu, resample_labels
 from lightning_liver.data.sources import Case
 from lightning_liver.data.store import (
@@ -24,7 +26,7 @@ from lightning_liver.data.store import (
     SliceWriter,
     checksum,
     hu_histogram,
-    replace_case,
+    put_case,
 )
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.imageio.hu_values import doubtful_values
@@ -35,12 +37,17 @@ from lightning_liver.volume import Volume
 
 def fingerprint(case: Case, spacing_mm: float | None, values: LabelValues) -> dict[str, Any]:
     """Return all that a prepared case depends on: its files with sizes and times, the options, the store's format."""
-    paths = {"volume": case.volume.resolve(), "labels": case.labels.resolve() if case.labels else None}
-    files: dict[str, Any] = {
-        kind: [str(path), path.stat().st_size, path.stat().st_mtime_ns] for kind, path in paths.items() if path
-    }
+    paths = {"volume": case.volume, "labels": case.labels}
+    files: dict[str, Any] = {kind: _facts_of(path) for kind, path in paths.items() if path}
     other_values = {} if case.labels is None or values.as_entry() == LITS.as_entry() else {"values": values.as_entry()}
     return files | {"spacing_mm": spacing_mm, "format": FORMAT} | other_values
+
+
+def _facts_of(path: Path) -> list[str | int]:
+    if is_mirrored(path):
+        return [address_of(path), *facts(path)]
+    path = path.resolve()
+    return [str(path), path.stat().st_size, path.stat().st_mtime_ns]
 
 
 def prepare_case(case: Case, folder: Path, spacing_mm: float | None, values: LabelValues = LITS) -> CaseRecord:
@@ -58,13 +65,13 @@ def prepare_case(case: Case, folder: Path, spacing_mm: float | None, values: Lab
     try:
         made_from = fingerprint(case, spacing_mm, values)
         with _noting() as notes:
-            volume = read_volume(case.volume)
+            volume = reading(case.volume, read_volume)
             _check_values(case.volume, volume)
-            labels = read_labels(case.labels, volume, values) if case.labels else None
+            labels = reading(case.labels, partial(read_labels, volume=volume, values=values)) if case.labels else None
         staged = Path(tempfile.mkdtemp(prefix=f".{case.name}-", dir=folder))
         try:
             record = replace(_write(case, volume, labels, staged, spacing_mm, made_from), warnings=notes)
-            replace_case(folder, staged, record)
+            put_case(folder, staged, record)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     except OSError as error:
@@ -125,8 +132,8 @@ def _write(
     return CaseRecord(
         name=case.name,
         patient=case.patient,
-        volume=str(case.volume),
-        labels=str(case.labels) if case.labels else None,
+        volume=shown(case.volume),
+        labels=shown(case.labels) if case.labels else None,
         shape=shape,
         spacing_mm=(volume.spacing_mm[0], *in_plane),
         native_shape=native,

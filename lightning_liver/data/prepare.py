@@ -1,6 +1,7 @@
 """Preparation of the store, one case per worker process: find stale cases, convert them, report."""
 
 import logging
+import math
 import shutil
 import warnings
 from collections import defaultdict
@@ -19,6 +20,17 @@ from pydantic import ConfigDict, validate_call
 from tqdm import tqdm
 
 from lightning_liver.data.convert import fingerprint, prepare_case
+from lightning_liver.data.mirror import (
+    is_address,
+    is_mirrored,
+    limit_bytes,
+    listing,
+    mirror_of,
+    one_process,
+    publish,
+    refresh,
+    shown,
+)
 from lightning_liver.data.resample import grid_shape
 from lightning_liver.data.sources import Case
 from lightning_liver.data.store import (
@@ -26,6 +38,7 @@ from lightning_liver.data.store import (
     CaseRecord,
     RefusedCase,
     Store,
+    case_folder,
     fault_of,
     forget_open_arrays,
     read_record,
@@ -69,7 +82,7 @@ class Making(NamedTuple):
 def prepare(
     cases: Sequence[Case],
     *,
-    store: Path,
+    store: str | Path,
     spacing_mm: Positive | None,
     workers: Natural | None,
     skip_bad: bool,
@@ -79,7 +92,7 @@ def prepare(
     """Bring the store up to date with the cases and return it.
 
     Args:
-        store: folder of the stores of this source, with a subfolder for each in-plane spacing.
+        store: folder or address of the stores of this source, with a subfolder for each in-plane spacing.
         spacing_mm: in-plane spacing to resample to; None keeps each scan's own grid.
         workers: processes; None is one per core, 0 works in this process.
         labels: values of liver and tumour in the masks, see imageio.label_values; None is LiTS's.
@@ -90,8 +103,13 @@ def prepare(
         LiverError: a case cannot be read (after all others were prepared), or the disk is full.
     """
     folder, making = folder_of(store, spacing_mm), Making(spacing_mm, label_values(labels, "data.labels"))
+    if is_mirrored(folder):
+        refresh(folder, "*.json")
     if confined:
-        refuse_elsewhere("data.store", store.expanduser(), folder / MANIFEST)
+        away = is_mirrored(folder)
+        refuse_elsewhere("data.store", store if away else Path(store).expanduser(), folder / MANIFEST, away=away)
+    if one_process(folder) or any(one_process(case.volume) for case in cases):
+        workers = 0
     outcomes = _find_prepared(cases, folder, making)
     try:
         if len(outcomes) < len(cases):
@@ -102,14 +120,33 @@ def prepare(
     except OSError as error:
         raise LiverError(f"{folder}: cannot be written ({error.strerror}); set data.store to another folder") from error
     _report(outcomes, skip_bad)
+    if is_mirrored(folder):
+        _warn_small_cache(store, folder, outcomes)
     refused = tuple(RefusedCase(o.case.name, o.case.patient, first_line(o.error)) for o in outcomes if o.error)
     prepared = {o.record.name: o.record for o in outcomes if o.record is not None}
     return Store(folder, prepared, refused, partial(_heal, {case.name: case for case in cases}, folder, making))
 
 
-def folder_of(store: Path, spacing_mm: float | None) -> Path:
-    """Return the folder of a source's cases at one in-plane spacing."""
-    return store.expanduser() / ("native" if spacing_mm is None else f"{spacing_mm:g}mm")
+def folder_of(store: str | Path, spacing_mm: float | None) -> Path:
+    """Return the folder of a source's cases at one in-plane spacing; of an address that of its copies.
+
+    Raises:
+        LiverError: an address that is invalid, or whose package is missing.
+    """
+    place = mirror_of(str(store), "data.store") if is_address(store) else Path(store).expanduser()
+    return place / ("native" if spacing_mm is None else f"{spacing_mm:g}mm")
+
+
+def _warn_small_cache(store: str | Path, folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """Warn if the cases do not fit into the cache, since each epoch would then read them from the address again."""
+    names = [case_folder(folder, o.record.name) / file for o in outcomes if o.record for file in o.record.checksums]
+    sizes = listing(folder)
+    needed = sum(sizes[name].size for name in names if name in sizes)
+    if needed > limit_bytes():
+        log.warning(
+            f"data.store={store}: its {len(outcomes)} cases take {needed / 1e9:.2g} GB, more than the cache holds, and "
+            f"are read from there again and again; set LIVER_CACHE_GB={math.ceil(needed / 1e9)} or more"
+        )
 
 
 def _bring_up_to_date(cases: Sequence[Case], folder: Path, making: Making, workers: int | None) -> list[Outcome]:
@@ -178,6 +215,8 @@ def _write_manifest(folder: Path, outcomes: Sequence[Outcome]) -> None:
     mine = {outcome.record.name: outcome.record for outcome in outcomes if outcome.record}
     try:
         write_manifest(folder, [r for name in names if (r := mine.get(name) or read_record(folder, name))])
+        if is_mirrored(folder):
+            publish(folder / MANIFEST)
     except OSError as error:  # a full disk: the errors of the cases matter more
         log.warning(f"{folder / 'manifest.json'} could not be written: {error.strerror}")
 
@@ -196,6 +235,9 @@ def _read_up_to_date(case: Case, folder: Path, making: Making) -> CaseRecord | N
 
 def _announce(stale: Sequence[Case], total: int, folder: Path, making: Making, workers: int) -> None:
     voxels = stored = 0.0
+    if any(is_mirrored(case.volume) for case in stale):  # their headers are not here
+        log.info(f"Preparing {len(stale)} of {total} cases with {max(workers, 1)} workers in {shown(folder)}")
+        return
     for case in stale:
         try:
             header = read_header(case.volume)
@@ -208,7 +250,7 @@ def _announce(stale: Sequence[Case], total: int, folder: Path, making: Making, w
     free = shutil.disk_usage(folder).free
     log.info(
         f"Preparing {len(stale)} of {total} cases with {max(workers, 1)} workers: about {duration(seconds)} and "
-        f"{needed / 1e9:.1f} GB in {folder} ({free / 1e9:.0f} GB are free)"
+        f"{needed / 1e9:.1f} GB in {shown(folder)} ({free / 1e9:.0f} GB are free)"
     )
     if needed > free:
         log.warning("Not enough space: only some cases will be prepared; set data.store to another folder")

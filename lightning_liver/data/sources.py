@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from warnings import warn
 
+from lightning_liver.data.mirror import files_below, is_address, is_mirrored, local, mirror_of, shown
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.files import visible_files
 from lightning_liver.readers import parsing, read_json
@@ -60,7 +61,7 @@ def lits(root: str | Path, *, patients: str | Path | None) -> list[Case]:
         LiverError: a root that is missing, unreadable or without a pair; an invalid CSV, or one of other cases.
     """
     root = _folder(root, _LITS_LAYOUT)
-    files = list(visible_files(root))
+    files = _files_below(root)
     volumes, masks = _group_by_number(files, "volume-"), _group_by_number(files, "segmentation-")
     _refuse_no_pair(root, volumes, masks, files, _LITS_LAYOUT)
     _warn_test_volumes(root, _group_by_number(files, "test-volume-"))
@@ -84,10 +85,11 @@ def msd(
         LiverError: as lits; a dataset.json that is missing, unreadable, has other labels or pairs unequal numbers.
     """
     root = _folder(root, _MSD_LAYOUT)
-    if not (root / "dataset.json").exists() and (root / "Task03_Liver").is_dir():
+    files = _files_below(root)
+    if root / "dataset.json" not in files and root / "Task03_Liver" / "dataset.json" in files:
         root = root / "Task03_Liver"
+        files = [file for file in files if file.is_relative_to(root)]
     listed = _check_dataset_json(root / "dataset.json", own_labels=labels is not None)
-    files = list(visible_files(root))
     volumes = _group_by_number((file for file in files if file.parent.name in ("imagesTr", "imagesTs")), "liver_")
     masks = _group_by_number((file for file in files if file.parent.name == "labelsTr"), "liver_")
     _refuse_no_pair(root, volumes, masks, files, _MSD_LAYOUT)
@@ -103,9 +105,11 @@ def unlabelled(root: str | Path) -> list[Case]:
         LiverError: a root that is missing, unreadable or without a volume.
     """
     root = _folder(root, _UNLABELLED_LAYOUT, "finetune.target_root")
-    volumes = _group_by_number(visible_files(root), "volume-")
+    volumes = _group_by_number(_files_below(root, "finetune.target_root"), "volume-")
     if not volumes:
-        raise LiverError(f"{root}: no volume below it; set finetune.target_root to a folder with {_UNLABELLED_LAYOUT}")
+        raise LiverError(
+            f"{shown(root)}: no volume below it; set finetune.target_root to a folder with {_UNLABELLED_LAYOUT}"
+        )
     return [_case(number, str(number), volumes, {}) for number in sorted(volumes)]
 
 
@@ -177,7 +181,13 @@ def known_repeats(names: Iterable[str]) -> dict[str, str]:
     return {numbered[n]: _ranges(repeat) for repeat in _LITS_REPEATS for n in repeat if n in numbered}
 
 
+def _files_below(root: Path, option: str = "data.root") -> list[Path]:
+    return files_below(root, option) if is_mirrored(root) else list(visible_files(root))
+
+
 def _folder(root: str | Path, layout: str, option: str = "data.root") -> Path:
+    if is_address(root):
+        return mirror_of(str(root), option)
     root = Path(root).expanduser()
     try:
         os.scandir(root).close()
@@ -217,7 +227,7 @@ def _refuse_no_pair(root: Path, volumes: Numbered, masks: Numbered, files: list[
     examples = ", ".join(str(file.relative_to(root)) for file in files[:3])
     found = f"{len(volumes)} volumes ({_ranges(volumes)}) and {len(masks)} masks ({_ranges(masks)})"
     raise LiverError(
-        f"{root}: no volume with its mask among {len(files)} files{f' ({examples}, ...)' if examples else ''}, "
+        f"{shown(root)}: no volume with its mask among {len(files)} files{f' ({examples}, ...)' if examples else ''}, "
         f"{found}; set data.root to a folder with {layout}"
     )
 
@@ -257,7 +267,10 @@ def _repeats(root: Path, volumes: Numbered, masks: Numbered, listed: Mapping[str
 def _check_dataset_json(path: Path, *, own_labels: bool) -> set[int]:
     """Check the labels of a dataset.json and return the numbers of its training scans."""
     cure = f"download it again; data.root needs {_MSD_LAYOUT}"
-    content = read_json(path, cure)
+    try:
+        content = read_json(local(path), cure)
+    except FileNotFoundError:
+        raise LiverError(f"{shown(path)}: there is no such file; {cure}") from None
     with parsing(path, cure):
         labels = {int(number): str(name).lower() for number, name in content["labels"].items()}
         pairs = [(_number(pair["image"]), _number(pair["label"])) for pair in content["training"]]

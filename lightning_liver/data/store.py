@@ -14,9 +14,9 @@ import errno
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -25,6 +25,7 @@ import numpy as np
 from isal.isal_zlib import crc32
 from jaxtyping import Int16, Int64, Shaped
 
+from lightning_liver.data.mirror import is_mirrored, local, publish, reading, refresh, shown, trim
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
 from lightning_liver.readers import parsing, read_json
@@ -105,10 +106,12 @@ class Store:
             LiverError: the case is damaged and cannot be prepared anew.
         """
         self.check(name)
-        array = _open(str(self.path(name, kind)))
-        pixels: np.ndarray = np.empty(array.shape[1:], array.dtype)
-        array.schunk.decompress_chunk(int(z), dst=pixels)  # a chunk is a slice: array[z] takes twice as long
-        return pixels
+        path, read = self.path(name, kind), partial(_read_slice, z=int(z))
+        return reading(path, read, renew=False) if self._mirrored else read(path)
+
+    @cached_property
+    def _mirrored(self) -> bool:
+        return is_mirrored(self.folder)
 
     def check(self, name: str) -> bool:
         """Compare the files of a case with their checksums, unless this process did; prepare a damaged case anew.
@@ -121,7 +124,7 @@ class Store:
         """
         if (self.folder, name) in _checked:
             return True
-        fault = fault_of(self.folder, self.cases[name])
+        fault = self._fault(name)
         if fault is not None and self.heal is None:
             raise LiverError(
                 f"{fault}: case {name} is damaged; liver-prepare verify=true, with the data options of the run, "
@@ -131,6 +134,22 @@ class Store:
             self.heal(self.cases[name], fault)
         _checked.add((self.folder, name))
         return fault is None
+
+    def _fault(self, name: str) -> str | None:
+        """Return the fault of a case; copies from an address are made anew once, before they count as damaged."""
+        record = self.cases[name]
+        if not self._mirrored:
+            return fault_of(self.folder, record)
+        copies = [case_folder(self.folder, name) / file for file in record.checksums]
+        for attempt in range(2):
+            with suppress(FileNotFoundError):  # fault_of names it
+                for path in copies:
+                    local(path, renew=attempt > 0)
+            if (fault := fault_of(self.folder, record)) is None:
+                return None
+            for path in copies:
+                path.unlink(missing_ok=True)
+        return fault
 
     def path(self, name: str, kind: Kind) -> Path:
         record = self.cases[name]
@@ -144,6 +163,13 @@ class Store:
 
 def case_folder(folder: Path, name: str) -> Path:
     return folder / "cases" / name
+
+
+def _read_slice(path: Path, z: int) -> Shaped[np.ndarray, "y x"]:
+    array = _open(str(path))
+    pixels: np.ndarray = np.empty(array.shape[1:], array.dtype)
+    array.schunk.decompress_chunk(z, dst=pixels)  # a chunk is a slice: array[z] takes twice as long
+    return pixels
 
 
 @lru_cache(maxsize=32)  # bounded, and not mapped into memory, which would grow with the number of cases
@@ -226,10 +252,25 @@ def parse_record(fields: dict[str, Any]) -> CaseRecord:
     return CaseRecord(**(fields | {key: tuple(fields[key]) for key in triples}))
 
 
-def replace_case(folder: Path, staged: Path, record: CaseRecord) -> None:
-    """Move a staged case folder to its place, after writing `case.json` into it."""
-    (staged / "case.json").write_text(_sealed(vars(record)))
+def put_case(folder: Path, staged: Path, record: CaseRecord) -> None:
+    """Move a staged case folder to its place, and write it to the address of a mirrored store, `case.json` last.
+
+    Raises:
+        OSError: the folder cannot be written.
+        LiverError: the address cannot be written.
+    """
     final = case_folder(folder, record.name)
+    if is_mirrored(folder):
+        for name in record.checksums:
+            publish(final / name, staged=staged / name)
+    _replace_case(staged, final, record)
+    if is_mirrored(folder):
+        publish(final / "case.json")
+        trim(keep=final / "hu.b2nd")
+
+
+def _replace_case(staged: Path, final: Path, record: CaseRecord) -> None:
+    (staged / "case.json").write_text(_sealed(vars(record)))
     final.parent.mkdir(parents=True, exist_ok=True)
     if final.exists():
         shutil.rmtree(final)
@@ -264,9 +305,11 @@ def open_store(folder: Path) -> Store:
     Raises:
         LiverError: there is no manifest, or it is damaged or has another format.
     """
+    if is_mirrored(folder):
+        refresh(folder, MANIFEST)
     path = folder / MANIFEST
     if not path.exists():
-        raise LiverError(f"{folder}: expected a store with a manifest.json; make one with liver-prepare")
+        raise LiverError(f"{shown(folder)}: expected a store with a manifest.json; make one with liver-prepare")
     manifest = _read_sealed(path)
     if manifest.get("format") != FORMAT:
         raise LiverError(f"{path}: expected format {FORMAT}, found {manifest.get('format')}; run liver-prepare again")

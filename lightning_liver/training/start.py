@@ -125,8 +125,8 @@ def target_store(strategy: Strategy, data: DictConfig) -> Store | None:
     """Prepare the scans of target_root with the data options of the run; None if the strategy does not use them."""
     if not needs_target(strategy):
         return None
-    root = Path(str(strategy.target_root)).expanduser()
-    store: Store = build(data.prepare, unlabelled(root), store=f"{cache_of(str(root))}-unlabelled")
+    root = str(strategy.target_root)
+    store: Store = build(data.prepare, unlabelled(root), store=f"{cache_of(root)}-unlabelled")
     return store
 
 

@@ -20,6 +20,7 @@ from lightning_liver.data import sources
 from lightning_liver.data.prepare import prepare
 from lightning_liver.data.store import FORMAT, HU_BIN, HU_RANGE, SliceWriter, Store, intensity, open_store
 from lightning_liver.errors import LiverError
+from lightning_liver.imageio.label_values import LITS
 from lightning_liver.imageio.nifti import read_labels, read_volume
 from tests.conftest import write_scan
 
@@ -251,7 +252,7 @@ def killed_on_21(case: sources.Case, *_: Any) -> preparing.Outcome:
 def test_killed_worker_is_reported_and_the_others_are_prepared(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing, "_attempt", killed_on_21)
     cases = sources.lits(scans, patients=None)
-    outcomes = {o.case.name: str(o.error) for o in preparing._outcomes(cases, scans, None, 1)}
+    outcomes = {o.case.name: str(o.error) for o in preparing._outcomes(cases, scans, preparing.Making(None, LITS), 1)}
     assert "volume-21" in outcomes["21"]
     assert "data.workers=1" in outcomes["21"]
     assert [outcomes[name] for name in ("20", "22", "23", "24")] == ["not prepared here"] * 4
