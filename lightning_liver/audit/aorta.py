@@ -25,8 +25,8 @@ def aorta_hu(
     """Return the median HU of the aorta in some axial slices in LPS; None where nothing like it is found.
 
     In each slice the brightest even disc at the left front of the spine is taken; the largest group of slices in
-    which it lies in nearly the same place with nearly the same HU is the vessel. Without contrast medium muscle is as bright, so the result is then not the aorta's: below
-    90 HU it says only that nothing brighter is there.
+    which it lies in nearly the same place with nearly the same HU is the vessel. Without contrast medium muscle is
+    as bright, so the result is then not the aorta's: below 90 HU it says only that nothing brighter is there.
 
     Args:
         spacing_mm: along z, y and x.

@@ -214,7 +214,7 @@ def fingerprint_of(store: Store, name: str) -> CaseFingerprint:
         aorta_hu=of_aorta,
         phase=phase_of(liver_hu, of_aorta),
         liver_ml=sum(record.liver_pixels) * voxel_ml(record.spacing_mm) if record.labelled else None,
-        tumours=tumours.count if tumours else None,
+        tumours=tumours.number if tumours else None,
         tumour_ml=tumours.ml if tumours else None,
         largest_mm=tumours.largest_mm if tumours else None,
         tumour_hu=tumour_hu,
@@ -283,7 +283,9 @@ def intensity_findings(of: Sequence[CaseFingerprint]) -> list[Finding]:
         who = "All scans" if len(cases) == len(of) > 1 else f"{len(cases)} of {len(of)} scans"
         rest = "" if len(cases) == len(of) else ", and others do not: a network sees which is which"
         fraction = len(cases) / len(of)
-        findings.append(Finding(kind, "fix" if severity == "fix" else "look", tuple(cases), f"{who}: {text}{rest}.", fraction))
+        findings.append(
+            Finding(kind, "fix" if severity == "fix" else "look", tuple(cases), f"{who}: {text}{rest}.", fraction)
+        )
     return findings
 
 
@@ -291,7 +293,14 @@ def cut_findings(of: Sequence[CaseFingerprint]) -> list[Finding]:
     """Return a finding for each scan that begins or ends within the liver."""
     text = "the scan ends within the liver at the {}, whose volume and surface are then not known"
     return [
-        Finding("cut_liver", "look", (each.case,), text.format(each.cut_liver), 1.0, z=0 if each.cut_liver == "feet" else each.slices - 1)
+        Finding(
+            "cut_liver",
+            "look",
+            (each.case,),
+            text.format(each.cut_liver),
+            1.0,
+            z=0 if each.cut_liver == "feet" else each.slices - 1,
+        )
         for each in of
         if each.cut_liver
     ]
@@ -353,7 +362,7 @@ class _LabelledSlice(NamedTuple):
 
 
 class _Tumours(NamedTuple):
-    count: int
+    number: int
     ml: float
     largest_mm: float | None
     hu: float | None
@@ -363,7 +372,7 @@ def _chosen(record: CaseRecord) -> list[int]:
     """Return slices evenly over the liver, or over the scan where no liver is marked."""
     with_liver = np.flatnonzero(record.liver_pixels) if any(record.liver_pixels) else np.arange(record.shape[0])
     places = np.linspace(0, len(with_liver) - 1, min(_LIVER_SLICES, len(with_liver)))
-    return sorted({int(with_liver[int(round(place))]) for place in places})
+    return sorted({int(with_liver[round(place)]) for place in places})
 
 
 def _range_hu(record: CaseRecord) -> tuple[bool, bool, float, float]:

@@ -1,0 +1,318 @@
+"""liver-audit: is a data set fit to learn from, and does its split leak?"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from lightning_liver.audit.checks import COLUMNS, Audit, Check, DataSet, checks_of, finding_rows
+from lightning_liver.audit.finding import Finding
+from lightning_liver.audit.fingerprint import (
+    CaseFingerprint,
+    cut_findings,
+    fingerprints,
+    intensity_findings,
+    outlier_findings,
+    phase_findings,
+)
+from lightning_liver.audit.leaks import NamedSplit, draft_patients, find_leaks, shared_findings
+from lightning_liver.audit.pairs import Pair, find_pairs
+from lightning_liver.audit.record import write_record
+from lightning_liver.build import build, prepared
+from lightning_liver.config import compose, typed
+from lightning_liver.data.splits import Split
+from lightning_liver.data.store import Store
+from lightning_liver.errors import LiverError, PartlyDone, first_line
+from lightning_liver.files import required_run
+from lightning_liver.machine import cores
+from lightning_liver.report.html.audit import write_audit_report
+from lightning_liver.report.numbers import counted
+from lightning_liver.run_folder import NAMES, RunFolder
+from lightning_liver.tables import duration, write_csv
+from lightning_liver.types.options import Natural, check
+
+log = logging.getLogger(__name__)
+
+_PAIR_KINDS = ("same_scan", "overlap", "same_patient")
+_INTENSITY_KINDS = ("no_hu", "window", "steps")
+_SHAPE_KINDS = ("cut_liver", "outlier", "phase")
+_ONE_SCAN = "There is one scan only, so there is nothing to compare it with: no pairs, no outliers."
+
+
+class _Splits(NamedTuple):
+    """Splits to check; None in place of them the reason why there are none."""
+
+    splits: Sequence[NamedSplit]
+    without: str | None = None
+
+
+def audit(cfg: DictConfig, folder: Path) -> Path:
+    """Look at a data set and write audit.html, audit.csv, fingerprint.csv and a draft of patients.csv into a folder.
+
+    The pairs that it found are also kept beside the store, so that a training warns of those that its split crosses.
+
+    Raises:
+        LiverError: a mistake in the options, or no scan can be read.
+        PartlyDone: some scans cannot be read; the others are audited.
+    """
+    most_pictures = check("pictures", cfg.pictures, Natural)
+    run = None if cfg.run is None else _run_folder(cfg.run)
+    other_data = _other_data(cfg)
+    store = _store(cfg.data)
+    other = None if other_data is None else _store(other_data)
+    begin = time.monotonic()
+    workers = cores() if cfg.data.workers is None else cfg.data.workers
+    name, other_name = _name(cfg.data), None if other_data is None else _name(other_data)
+    splits = _splits(cfg, store, run)
+    scans = fingerprints(store, workers=workers)
+    pairs = find_pairs(store, workers=workers)
+    checks = [_readable(store), _leaks(splits, pairs, store), *_pair_checks(pairs, store)]
+    if other is not None and other_name is not None:
+        shared = find_pairs(store, others=other, workers=workers)
+        seen = f"{len(store.cases)} x {len(other.cases)} pairs of scans"
+        checks.insert(2, Check("shared", seen, shared_findings(shared, other_name)))
+    checks += [_headers(store), *_fingerprint_checks(scans)]
+    result = Audit(
+        DataSet(name, scans),
+        None if other is None else DataSet(str(other_name), fingerprints(other, workers=workers)),
+        checks,
+        _facts(cfg, store, scans),
+        notes=_notes(store, splits),
+        next_steps=_next_steps(cfg, store, pairs, checks, folder),
+    )
+    _write(result, pairs, store, folder, most_pictures)
+    took = duration(time.monotonic() - begin)
+    log.info(f"{len(scans)} scans audited in {took}\n{_summary(result)}\n{folder / 'audit.html'}")
+    if store.refused:
+        raise PartlyDone(_refused_text(store))
+    return folder / "audit.html"
+
+
+def _run_folder(given: object) -> Path:
+    run = required_run(given)
+    files = RunFolder(run)
+    if not files.config.is_file():
+        raise LiverError(f"run={run}: not a run folder, it has no {NAMES.config}")
+    if not files.split.is_file():
+        raise LiverError(f"run={run}: expected a {NAMES.split}, which training writes when it begins; give another run")
+    return run
+
+
+def _other_data(cfg: DictConfig) -> DictConfig | None:
+    """Return the data config of the data set to compare with; None without one.
+
+    Raises:
+        LiverError: there is no such folder or file, or it is the audited one.
+    """
+    if cfg.compare is None and cfg.compare_data is None:
+        return None
+    by_table = "table" in cfg.data if cfg.compare_data is None else cfg.compare_data == "csv"
+    place = None if cfg.compare is None else Path(str(cfg.compare)).expanduser()
+    if place is not None and not (place.is_file() if by_table else place.is_dir()):
+        kind = "a table of scans, as data.table" if by_table else "a folder of scans, as data.root"
+        raise LiverError(f"compare={cfg.compare}: there is no such {'file' if by_table else 'folder'}; give {kind}")
+    option = "table" if by_table else "root"
+    if cfg.compare_data is not None:
+        chosen = [] if place is None else [f"data.{option}={typed(str(place))}"]
+        data: DictConfig = compose("audit", [f"data={cfg.compare_data}", *chosen]).data
+    else:
+        data = _copy(cfg.data)
+        data[option] = str(place)
+        if "patients" in data:
+            data.patients = None
+    for name in ("spacing_mm", "workers"):
+        data[name] = cfg.data[name]
+    if Path(data.root).resolve() == Path(cfg.data.root).resolve() and not by_table:
+        raise LiverError(f"compare={cfg.compare}: expected another data set than data.root; give its folder")
+    return data
+
+
+def _copy(data: DictConfig) -> DictConfig:
+    """Return a data config that can be changed, its store beside those of its own root."""
+    whole = OmegaConf.create({"data": OmegaConf.to_container(data, resolve=False)})
+    with open_dict(whole):
+        return DictConfig(whole.data)
+
+
+def _store(data: DictConfig) -> Store:
+    """Return the store of a data config without the scans that cannot be read.
+
+    Raises:
+        LiverError: none can be read.
+    """
+    forgiving = _copy(data)
+    forgiving.skip_bad = True
+    store = prepared(forgiving)
+    if not store.cases:
+        raise LiverError(f"{_refused_text(store)}\nNo scan is left to audit.")
+    return store
+
+
+def _refused_text(store: Store) -> str:
+    total = len(store.cases) + len(store.refused)
+    listed = "\n".join(f"  {each.name}: {each.reason}" for each in store.refused)
+    return f"{len(store.refused)} of {total} scans could not be read:\n{listed}"
+
+
+def _name(data: DictConfig) -> str:
+    return Path(str(data.root)).expanduser().resolve().name
+
+
+def _splits(cfg: DictConfig, store: Store, run: Path | None) -> _Splits:
+    """Return the split of the run, else that of data.split or of the table, else all folds."""
+    if run is not None:
+        return _Splits([NamedSplit(str(run), _split_of_run(run, store))])
+    patients = {name: store.cases[name].patient for name in store.labelled()}
+    with_tumour = [name for name in patients if store.cases[name].has_tumour]
+    parts = {name: part for name in patients if (part := store.cases[name].part)}
+    data = _copy(cfg.data)
+    by_folds = data.split is None and not parts
+    found = []
+    try:
+        for fold in range(data.folds) if by_folds else [data.fold]:
+            data.fold = fold
+            name = f"fold {fold} of {data.folds}" if by_folds else "data.split" if data.split else "column split"
+            found.append(NamedSplit(name, build(data.splitting, patients, with_tumour, parts=parts)))
+    except LiverError as error:
+        return _Splits([], first_line(error))
+    return _Splits(found)
+
+
+def _split_of_run(run: Path, store: Store) -> Split:
+    split = Split.read(RunFolder(run).split)
+    names = [*split.train, *split.val, *split.test]
+    gone = [name for name in names if name not in store.cases]
+    if len(gone) == len(names):
+        raise LiverError(
+            f"run={run}: none of its {len(names)} cases is in data.root ({', '.join(names[:5])}, ...); give the data "
+            "set that it was trained on"
+        )
+    if gone:
+        log.warning(f"run={run}: cases of its split are not in data.root and cannot be checked: {', '.join(gone)}")
+    return split
+
+
+def _readable(store: Store) -> Check:
+    total = len(store.cases) + len(store.refused)
+    findings = [Finding("unreadable", "fix", (each.name,), each.reason, 1.0) for each in store.refused]
+    return Check("unreadable", counted(total, "scan"), findings)
+
+
+def _leaks(splits: _Splits, pairs: Sequence[Pair], store: Store) -> Check:
+    patients = {name: record.patient for name, record in store.cases.items()}
+    seen = f"{', '.join(each.name for each in splits.splits)}; patients and pairs"
+    if len(splits.splits) > 1:
+        seen = f"{len(splits.splits)} folds; patients and pairs"
+    return Check("leak", seen, find_leaks(splits.splits, pairs, patients), skipped=splits.without)
+
+
+def _pair_checks(pairs: Sequence[Pair], store: Store) -> list[Check]:
+    """Return the checks of pairs; one of the same patient that the data already keep together is no finding."""
+    count = len(store.cases)
+    if count < 2:
+        return [Check(kind, "", skipped="there is one scan only") for kind in _PAIR_KINDS]
+    cases = store.cases
+    known = [p for p in pairs if p.kind == "same_patient" and cases[p.first].patient == cases[p.second].patient]
+    findings = [pair.finding() for pair in pairs if pair not in known]
+    kept = f"; {counted(len(known), 'pair')} of one patient are known as such" if known else ""
+    return [
+        replace(each, seen=each.seen + kept) if each.kind == "same_patient" else each
+        for each in checks_of(_PAIR_KINDS, findings, counted(count * (count - 1) // 2, "pair"))
+    ]
+
+
+def _headers(store: Store) -> Check:
+    findings = [
+        Finding("header", "look", (name,), text.partition(": ")[2] or text, 1.0)
+        for name, record in store.cases.items()
+        for text in record.warnings
+    ]
+    return Check("header", counted(len(store.cases), "scan"), findings)
+
+
+def _fingerprint_checks(scans: Sequence[CaseFingerprint]) -> list[Check]:
+    findings = [*intensity_findings(scans), *cut_findings(scans), *outlier_findings(scans), *phase_findings(scans)]
+    return checks_of((*_INTENSITY_KINDS, *_SHAPE_KINDS), findings, counted(len(scans), "scan"))
+
+
+def _facts(cfg: DictConfig, store: Store, scans: Sequence[CaseFingerprint]) -> dict[str, str]:
+    records = store.cases.values()
+    facts = {
+        "Data": str(HydraConfig.get().runtime.choices.get("data", "")),
+        "Scans": str(len(scans)),
+        "With a mask": str(sum(record.labelled for record in records)),
+        "With a tumour": str(sum(record.has_tumour for record in records)),
+        "Patients": str(len({record.patient for record in records})),
+        "Folder": str(cfg.data.root),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _notes(store: Store, splits: _Splits) -> list[str]:
+    notes = [_ONE_SCAN] if len(store.cases) == 1 else []
+    return notes + [f"No split could be checked: {splits.without}"] * bool(splits.without)
+
+
+def _next_steps(
+    cfg: DictConfig, store: Store, pairs: Sequence[Pair], checks: Sequence[Check], folder: Path
+) -> list[str]:
+    steps = []
+    if store.refused:
+        steps.append(
+            "Repair or remove the scans that cannot be read. Training stops at them, or skips them with "
+            "data.skip_bad=true."
+        )
+    unknown = [pair for pair in pairs if store.cases[pair.first].patient != store.cases[pair.second].patient]
+    if unknown:
+        how = (
+            f"pass it as data.patients={folder / 'patients.csv'}"
+            if "patients" in cfg.data
+            else "give your table its patients"
+        )
+        steps.append(
+            f"Look at the {counted(len(unknown), 'pair')} of scans below. patients.csv, beside this page, is a draft "
+            f"that gives the scans of each pair one patient: correct it, then {how}. Nothing uses it before."
+        )
+    if any(each.kind == "leak" and each.findings for each in checks):
+        steps.append("Split again, with one patient on one side: a Dice of the present split is too high.")
+    return steps
+
+
+def _write(result: Audit, pairs: Sequence[Pair], store: Store, folder: Path, most_pictures: int) -> None:
+    patients = {name: record.patient for name, record in store.cases.items()}
+    draft = draft_patients(pairs, patients)
+    try:
+        write_csv(folder / "audit.csv", finding_rows(result), COLUMNS)
+        rows = [
+            {"data": each.name, **scan.row()} for each in (result.data, result.other) if each for scan in each.scans
+        ]
+        write_csv(folder / "fingerprint.csv", rows)
+        write_csv(folder / "patients.csv", [{"case": name, "patient": draft[name]} for name in patients])
+        write_record(store, pairs, folder)
+    except OSError as error:
+        raise LiverError(f"{folder}: cannot be written ({error.strerror or error}); check folder and space") from error
+    write_audit_report(folder, result, most_pictures=most_pictures)
+
+
+def _summary(result: Audit) -> str:
+    """Return a line for each check that found something."""
+    lines = [
+        f"  {'FIX ' if finding.severity == 'fix' else 'look'}  {check.title}: {_who(finding)}: {finding.text}"
+        for check in result.checks
+        for finding in check.of("fix")
+    ]
+    counts = [f"{check.title.lower()} {len(of)}" for check in result.checks if (of := check.of("look"))]
+    lines += [f"  look  {', '.join(counts)}"] if counts else []
+    fine = sum(not check.findings and check.skipped is None for check in result.checks)
+    notes = [f"  {note}" for note in result.notes]
+    return "\n".join([*lines, f"  fine  {counted(fine, 'check')} found nothing", *notes])
+
+
+def _who(finding: Finding) -> str:
+    names = finding.cases
+    return " and ".join(names) if len(names) < 4 else f"{len(names)} scans"
