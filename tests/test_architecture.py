@@ -17,7 +17,7 @@ FLOORS = (
     ("tables", "help"),
     ("imageio", "augment", "losses", "models", "formats"),
     ("data", "metrics", "finetune"),
-    ("inference", "evaluation", "build"),
+    ("inference", "evaluation", "audit", "build"),
     ("runs",),
     ("sweep",),
     ("report",),

@@ -65,7 +65,8 @@ class CaseFingerprint:
         cut_low, cut_high: HU below `lowest_hu`, or above `highest_hu`, were cut.
         step_hu: mean distance of the HU that occur in soft tissue; 1 for a scan of whole HU.
         noise_hu: standard deviation of noise in the liver, on the store's grid.
-        liver_hu, tumour_hu, aorta_hu: median HU; the liver's without tumour.
+        liver_hu, tumour_hu: median HU; the liver's without tumour.
+        aorta_hu: median HU; None where nothing at its place is brighter than muscle.
         phase: of the contrast medium.
         liver_ml, tumour_ml: volumes, tumour included in the liver's.
         tumours: number of tumours.
@@ -193,7 +194,8 @@ def fingerprint_of(store: Store, name: str) -> CaseFingerprint:
     if slices and cut_high:
         highest = float(max(each.hu.max() for each in slices))
     liver_hu, noise_hu = _liver(slices, record)
-    of_aorta = aorta_hu([each.hu for each in slices], record.spacing_mm, liver_hu=liver_hu)
+    brightest = aorta_hu([each.hu for each in slices], record.spacing_mm, liver_hu=liver_hu)
+    of_aorta = brightest if brightest is not None and brightest >= _ENHANCED_HU else None  # else perhaps muscle
     tumours = _tumours(store, record)
     tumour_hu = tumours.hu if tumours else None
     return CaseFingerprint(
@@ -230,7 +232,7 @@ def phase_of(liver_hu: float | None, aorta_hu: float | None) -> Phase | None:
     86 to 124, 85 to 98 and 50 to 66 HU, aortas of 128 to 165, 104 to 122 and 34 to 46 HU, arterial ones from 220 HU.
     No radiologist's reading was at hand to test them on scans.
     """
-    if aorta_hu is not None and aorta_hu >= _ENHANCED_HU:
+    if aorta_hu is not None:
         if aorta_hu >= _ARTERIAL_HU and (liver_hu is None or aorta_hu - liver_hu >= _ARTERIAL_ABOVE_LIVER_HU):
             return "arterial"
         return "portal" if aorta_hu >= _PORTAL_HU else "late"

@@ -29,7 +29,7 @@ from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError, PartlyDone, first_line
 from lightning_liver.files import required_run
-from lightning_liver.machine import cores
+from lightning_liver.machine import cache_folder, cores
 from lightning_liver.report.html.audit import write_audit_report
 from lightning_liver.report.numbers import counted
 from lightning_liver.run_folder import NAMES, RunFolder
@@ -67,7 +67,9 @@ def audit(cfg: DictConfig, folder: Path) -> Path:
     other = None if other_data is None else _store(other_data)
     begin = time.monotonic()
     workers = cores() if cfg.data.workers is None else cfg.data.workers
-    name, other_name = _name(cfg.data), None if other_data is None else _name(other_data)
+    choice = str(HydraConfig.get().runtime.choices.get("data", ""))
+    name = _name(cfg.data, choice)
+    other_name = None if other_data is None else _name(other_data, cfg.compare_data or choice)
     splits = _splits(cfg, store, run)
     scans = fingerprints(store, workers=workers)
     pairs = find_pairs(store, workers=workers)
@@ -81,7 +83,7 @@ def audit(cfg: DictConfig, folder: Path) -> Path:
         DataSet(name, scans),
         None if other is None else DataSet(str(other_name), fingerprints(other, workers=workers)),
         checks,
-        _facts(cfg, store, scans),
+        _facts(cfg, choice, store),
         notes=_notes(store, splits),
         next_steps=_next_steps(cfg, store, pairs, checks, folder),
     )
@@ -159,8 +161,10 @@ def _refused_text(store: Store) -> str:
     return f"{len(store.refused)} of {total} scans could not be read:\n{listed}"
 
 
-def _name(data: DictConfig) -> str:
-    return Path(str(data.root)).expanduser().resolve().name
+def _name(data: DictConfig, choice: str) -> str:
+    """Return the name of a data set: its folder's, or the choice of the group data for one that lies in the cache."""
+    root = Path(str(data.root)).expanduser().resolve()
+    return choice if root.is_relative_to(cache_folder().resolve()) else root.name
 
 
 def _splits(cfg: DictConfig, store: Store, run: Path | None) -> _Splits:
@@ -240,11 +244,11 @@ def _fingerprint_checks(scans: Sequence[CaseFingerprint]) -> list[Check]:
     return checks_of((*_INTENSITY_KINDS, *_SHAPE_KINDS), findings, counted(len(scans), "scan"))
 
 
-def _facts(cfg: DictConfig, store: Store, scans: Sequence[CaseFingerprint]) -> dict[str, str]:
+def _facts(cfg: DictConfig, choice: str, store: Store) -> dict[str, str]:
     records = store.cases.values()
     facts = {
-        "Data": str(HydraConfig.get().runtime.choices.get("data", "")),
-        "Scans": str(len(scans)),
+        "Data": choice,
+        "Scans": str(len(records)),
         "With a mask": str(sum(record.labelled for record in records)),
         "With a tumour": str(sum(record.has_tumour for record in records)),
         "Patients": str(len({record.patient for record in records})),
