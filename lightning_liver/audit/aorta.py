@@ -26,7 +26,7 @@ def aorta_hu(
 
     In each slice the brightest even disc at the left front of the spine is taken; the largest group of slices in
     which it lies in nearly the same place with nearly the same HU is the vessel. Without contrast medium muscle is
-    as bright, so the result is then not the aorta's: below 90 HU it says only that nothing brighter is there.
+    as bright, so the result is then not the aorta's: below 100 HU it says only that nothing brighter is there.
 
     Args:
         spacing_mm: along z, y and x.

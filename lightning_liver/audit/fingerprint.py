@@ -40,10 +40,10 @@ _CUT_RATIO = 4.0  # of that number to the number in the bin beside it
 
 _SOFT_HU = (-150.0, 200.0)  # here nearly every whole HU occurs in a plane of a scan
 _FEWEST_SOFT_PIXELS = 8000  # of a plane for that: on phantoms 96 % of the HU or more occurred
-_WHOLE_STEPS = 0.85  # fraction of the HU that occur, below which a scan is quantised
+_WHOLE_STEPS = 0.9  # fraction of the HU that occur, below which a scan is quantised
 
 _NATIVE_LIVER_HU = 75.0  # above the 58 (standard deviation 9) of a liver without contrast medium, 85 of LiTS's least
-_ENHANCED_HU = 90.0  # of the aorta
+_ENHANCED_HU = 100.0  # of the aorta; discs of the spine, beside it, have 80 to 95
 _PORTAL_HU, _ARTERIAL_HU = 125.0, 200.0  # lowest of the aorta
 _ARTERIAL_ABOVE_LIVER_HU = 85.0
 
@@ -214,7 +214,7 @@ def fingerprint_of(store: Store, name: str) -> CaseFingerprint:
         noise_hu=noise_hu,
         liver_hu=liver_hu,
         aorta_hu=of_aorta,
-        phase=phase_of(liver_hu, of_aorta),
+        phase=None if _is_picture(lowest, highest) else phase_of(liver_hu, of_aorta),
         liver_ml=sum(record.liver_pixels) * voxel_ml(record.spacing_mm) if record.labelled else None,
         tumours=tumours.number if tumours else None,
         tumour_ml=tumours.ml if tumours else None,
@@ -235,7 +235,9 @@ def phase_of(liver_hu: float | None, aorta_hu: float | None) -> Phase | None:
     if aorta_hu is not None:
         if aorta_hu >= _ARTERIAL_HU and (liver_hu is None or aorta_hu - liver_hu >= _ARTERIAL_ABOVE_LIVER_HU):
             return "arterial"
-        return "portal" if aorta_hu >= _PORTAL_HU else "late"
+        if aorta_hu >= _PORTAL_HU:
+            return "portal"
+        return "late" if liver_hu is None or liver_hu >= _NATIVE_LIVER_HU else None
     return "native" if liver_hu is not None and liver_hu < _NATIVE_LIVER_HU else None
 
 
@@ -343,7 +345,7 @@ def _outlier_text(of: Outlier) -> str:
 
 def _damages(of: CaseFingerprint) -> Iterable[tuple[str, str, str]]:
     """Yield kind, severity and text of what was done to the HU of a scan."""
-    if of.lowest_hu >= 0 and of.highest_hu <= 255:
+    if _is_picture(of.lowest_hu, of.highest_hu):
         yield "no_hu", "fix", f"values from {of.lowest_hu:.0f} to {of.highest_hu:.0f}, a picture of 8 bits and no HU"
         return
     if of.cut_low or of.cut_high:
@@ -351,6 +353,11 @@ def _damages(of: CaseFingerprint) -> Iterable[tuple[str, str, str]]:
         yield "window", "look", f"a window is burnt in: HU {' and '.join(ends)} are cut"
     if of.step_hu is not None and of.step_hu > 1 / _WHOLE_STEPS:
         yield "steps", "look", f"HU in steps of about {of.step_hu:.1f}, as after a picture of 8 bits"
+
+
+def _is_picture(lowest_hu: float, highest_hu: float) -> bool:
+    """Return True for the values of a picture of 8 bits: no air and no bone."""
+    return lowest_hu >= 0 and highest_hu <= 255
 
 
 class _LabelledSlice(NamedTuple):
