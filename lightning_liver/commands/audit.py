@@ -162,7 +162,9 @@ def _refused_text(store: Store) -> str:
 
 
 def _name(data: DictConfig, choice: str) -> str:
-    """Return the name of a data set: its folder's, or the choice of the group data for one that lies in the cache."""
+    """Return the name of a data set: its table's or folder's, or the choice of the group data of what is in the cache."""
+    if "table" in data:
+        return Path(str(data.table)).stem
     root = Path(str(data.root)).expanduser().resolve()
     return choice if root.is_relative_to(cache_folder().resolve()) else root.name
 
