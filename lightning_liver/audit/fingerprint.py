@@ -19,6 +19,7 @@ from jaxtyping import Float, Int16, UInt8
 
 from lightning_liver.audit.aorta import aorta_hu
 from lightning_liver.audit.finding import Finding
+from lightning_liver.data.mirror import place_of
 from lightning_liver.data.store import HU_BIN, HU_RANGE, CaseRecord, Store
 from lightning_liver.errors import LiverError
 from lightning_liver.imageio.nifti import read_middle_plane
@@ -210,7 +211,7 @@ def fingerprint_of(store: Store, name: str) -> CaseFingerprint:
         highest_hu=highest,
         cut_low=cut_low,
         cut_high=cut_high,
-        step_hu=_step_hu(Path(record.volume)),
+        step_hu=_step_hu(place_of(record.volume)),
         noise_hu=noise_hu,
         liver_hu=liver_hu,
         aorta_hu=of_aorta,
@@ -408,7 +409,7 @@ def _step_hu(volume: Path) -> float | None:
     """Return the mean distance of the values that occur in soft tissue; None where too few voxels tell it."""
     try:
         values = read_middle_plane(volume)
-    except LiverError:  # moved since it was prepared
+    except LiverError:  # moved since it was prepared, or no copy of its address is here any more
         return None
     low, high = _SOFT_HU
     soft = values[(values > max(low, float(values.min()))) & (values < min(high, float(values.max())))]

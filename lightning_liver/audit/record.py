@@ -1,17 +1,21 @@
 """Record of an audit beside the store of its scans, by which a training warns of pairs that its split crosses."""
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_liver.audit.pairs import Pair
+from lightning_liver.data.mirror import address_of, is_mirrored
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.files import write_whole
+from lightning_liver.machine import cache_folder
 from lightning_liver.readers import parsing, read_json
 
+_RECORD = "audit.json"
 _CURE = "run liver-audit again, or delete it"
 
 
@@ -40,8 +44,11 @@ class AuditRecord(NamedTuple):
 
 
 def record_path(store: Store) -> Path:
-    """Return the place of the record, one for all pixel spacings of a source."""
-    return store.folder.parent / "audit.json"
+    """Return the place of the record, one for all pixel spacings of a source; of a store at an address a local one."""
+    place = store.folder.parent
+    if is_mirrored(place):
+        return cache_folder() / "audits" / re.sub(r"[^A-Za-z0-9.-]+", "-", address_of(place)) / _RECORD
+    return place / _RECORD
 
 
 def write_record(store: Store, pairs: Sequence[Pair], folder: Path) -> None:
@@ -60,7 +67,9 @@ def write_record(store: Store, pairs: Sequence[Pair], folder: Path) -> None:
     ]
     made = datetime.now().strftime("%Y-%m-%d %H:%M")
     content = {"made": made, "folder": str(folder.resolve()), "pairs": kept}
-    write_whole(record_path(store), json.dumps(content, indent=1) + "\n")
+    path = record_path(store)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def crossing_pairs(store: Store, split: Split) -> AuditRecord | None:

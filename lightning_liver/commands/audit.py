@@ -24,7 +24,8 @@ from lightning_liver.audit.leaks import NamedSplit, draft_patients, find_leaks, 
 from lightning_liver.audit.pairs import Pair, find_pairs
 from lightning_liver.audit.record import write_record
 from lightning_liver.build import build, prepared
-from lightning_liver.config import compose, typed
+from lightning_liver.config import cache_of, compose, typed
+from lightning_liver.data.mirror import is_address
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError, PartlyDone, first_line
@@ -114,24 +115,31 @@ def _other_data(cfg: DictConfig) -> DictConfig | None:
     if cfg.compare is None and cfg.compare_data is None:
         return None
     by_table = "table" in cfg.data if cfg.compare_data is None else cfg.compare_data == "csv"
-    place = None if cfg.compare is None else Path(str(cfg.compare)).expanduser()
-    if place is not None and not (place.is_file() if by_table else place.is_dir()):
-        kind = "a table of scans, as data.table" if by_table else "a folder of scans, as data.root"
-        raise LiverError(f"compare={cfg.compare}: there is no such {'file' if by_table else 'folder'}; give {kind}")
+    place = None if cfg.compare is None else str(cfg.compare)
+    if place is not None and not is_address(place):
+        _refuse_missing(Path(place).expanduser(), by_table)
     option = "table" if by_table else "root"
     if cfg.compare_data is not None:
-        chosen = [] if place is None else [f"data.{option}={typed(str(place))}"]
+        chosen = [] if place is None else [f"data.{option}={typed(place)}"]
         data: DictConfig = compose("audit", [f"data={cfg.compare_data}", *chosen]).data
     else:
         data = _copy(cfg.data)
-        data[option] = str(place)
+        data[option] = place
+        if not OmegaConf.is_interpolation(cfg.data, "store"):  # typed for the audited scans
+            data.store = cache_of(str(place))
         if "patients" in data:
             data.patients = None
     for name in ("spacing_mm", "workers"):
         data[name] = cfg.data[name]
-    if Path(data.root).resolve() == Path(cfg.data.root).resolve() and not by_table:
-        raise LiverError(f"compare={cfg.compare}: expected another data set than data.root; give its folder")
+    if cache_of(str(data[option])) == cache_of(str(cfg.data.get(option))):
+        raise LiverError(f"compare={cfg.compare}: expected another data set than data.{option}; give its {option}")
     return data
+
+
+def _refuse_missing(place: Path, by_table: bool) -> None:
+    if not (place.is_file() if by_table else place.is_dir()):
+        kind = "a table of scans, as data.table" if by_table else "a folder of scans, as data.root"
+        raise LiverError(f"compare={place}: there is no such {'file' if by_table else 'folder'}; give {kind}")
 
 
 def _copy(data: DictConfig) -> DictConfig:
@@ -162,11 +170,14 @@ def _refused_text(store: Store) -> str:
 
 
 def _name(data: DictConfig, choice: str) -> str:
-    """Return the name of a data set: its table's or folder's, or the choice of the group data of what is in the cache."""
+    """Return the name of a data set: that of its table or folder, or its choice if its folder is in the cache."""
     if "table" in data:
         return Path(str(data.table)).stem
-    root = Path(str(data.root)).expanduser().resolve()
-    return choice if root.is_relative_to(cache_folder().resolve()) else root.name
+    root = str(data.root)
+    if is_address(root):
+        return root.rstrip("/").rpartition("/")[2]
+    path = Path(root).expanduser().resolve()
+    return choice if path.is_relative_to(cache_folder().resolve()) else path.name
 
 
 def _splits(cfg: DictConfig, store: Store, run: Path | None) -> _Splits:
