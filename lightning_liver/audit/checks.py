@@ -1,137 +1,101 @@
-"""Checks of an audit, each with what it found and how much it saw: also one that found nothing is shown."""
+"""Checks of a data set, each with the scans or pairs that it saw."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from lightning_liver.audit.finding import Finding
-from lightning_liver.audit.fingerprint import CaseFingerprint
-from lightning_liver.tables import Row
+from lightning_liver.audit.fingerprint import (
+    CaseFingerprint,
+    cut_findings,
+    intensity_findings,
+    outlier_findings,
+    phase_findings,
+)
+from lightning_liver.audit.labels import EMPTY, LABEL_KINDS, doubtful_labels
+from lightning_liver.audit.leaks import NamedSplit, find_leaks, shared_findings
+from lightning_liver.audit.pairs import Pair
+from lightning_liver.audit.result import Check, checks_of
+from lightning_liver.data.store import Store
+
+PAIR_KINDS = ("same_scan", "overlap", "same_patient")
+FINGERPRINT_KINDS = ("no_hu", "window", "steps", "cut_liver", "outlier", "phase")
 
 
-class Kind(NamedTuple):
-    """Kind of finding in the words of the report: a title, and why it matters or what to do."""
+class Splits(NamedTuple):
+    """Splits to check, and why there are none."""
 
-    title: str
-    meaning: str
-
-
-KINDS: dict[str, Kind] = {
-    "unreadable": Kind("Unreadable scans", "They are left out of everything below. Repair or remove them."),
-    "leak": Kind(
-        "Leaks of the split",
-        "A network that trained on a patient scores better on another scan of the same patient than on a stranger's. "
-        "Give the scans of a patient one name in data.patients.",
-    ),
-    "shared": Kind(
-        "Scans that two data sets share",
-        "A network that trained on one data set is not validated externally by these scans of the other.",
-    ),
-    "same_scan": Kind(
-        "The same scan twice", "It counts twice in training, or stands on both sides of a split. Remove one."
-    ),
-    "overlap": Kind("Overlapping parts of one scan", "Give both one patient in data.patients, or remove one."),
-    "same_patient": Kind(
-        "The same patient",
-        "Give both one patient in data.patients, if you see the same person: no split parts them then.",
-    ),
-    "no_hu": Kind("Values that are no HU", "A window in HU means nothing for them. Export the scans again from DICOM."),
-    "window": Kind(
-        "A window is burnt in",
-        "What is beyond it is lost. A data.window_hu within it, as by default, treats all scans alike.",
-    ),
-    "steps": Kind("HU in steps", "The scans went through pictures of few grey levels, as on some sites."),
-    "header": Kind(
-        "Headers that are doubtful", "The reader took the sensible choice. Check that masks lie on their livers."
-    ),
-    "cut_liver": Kind("Livers that are not whole", "Volumes and surface distances of these livers are wrong."),
-    "phase": Kind("Another contrast phase", "A network that saw few such scans may fail on them."),
-    "outlier": Kind("Scans unlike the others", "Often a wrong spacing in the header, or a scanner of its own."),
-}
+    splits: Sequence[NamedSplit]
+    without: str | None = None
 
 
-@dataclass(frozen=True)
-class Check:
-    """A check and what it found.
+def readable_check(*stores: Store) -> Check:
+    """Return the check of scans that could not be read, of one or several data sets."""
+    refused = [each for store in stores for each in store.refused]
+    total = sum(len(store.cases) for store in stores) + len(refused)
+    return Check("unreadable", _scans(total), [Finding("unreadable", "fix", (r.name,), r.reason, 1.0) for r in refused])
+
+
+def leak_check(splits: Splits, pairs: Sequence[Pair], store: Store) -> Check:
+    """Return the check of groups of one patient that lie in two parts of a split."""
+    names = [each.name for each in splits.splits]
+    which = names[0] if len(names) == 1 else f"{len(names)} folds"
+    findings = find_leaks(splits.splits, pairs, patients_of(store))
+    return Check("leak", f"{which}: patients and pairs", findings, skipped=splits.without)
+
+
+def shared_check(pairs: Sequence[Pair], store: Store, other: Store, name: str) -> Check:
+    """Return the check of scans and patients that two data sets share.
 
     Args:
-        kind: of its findings.
-        seen: on what it was done, as in "24 scans" or "276 pairs of scans".
-        findings: the worst first.
-        skipped: why it was not done; None if it was.
+        pairs: between both.
+        name: of the other data set.
     """
-
-    kind: str
-    seen: str
-    findings: Sequence[Finding] = field(default_factory=tuple)
-    skipped: str | None = None
-
-    @property
-    def title(self) -> str:
-        known = KINDS.get(self.kind)
-        return known.title if known else self.kind.replace("_", " ").capitalize()
-
-    @property
-    def meaning(self) -> str:
-        known = KINDS.get(self.kind)
-        return known.meaning if known else ""
-
-    def of(self, severity: str) -> list[Finding]:
-        return [finding for finding in self.findings if finding.severity == severity]
+    seen = f"{len(store.cases)} x {len(other.cases)} pairs"
+    return Check("shared", seen, shared_findings(pairs, name))
 
 
-class DataSet(NamedTuple):
-    """Name of a data set and the fingerprints of its scans."""
-
-    name: str
-    scans: Sequence[CaseFingerprint]
-
-
-@dataclass(frozen=True)
-class Audit:
-    """All that an audit found.
-
-    Args:
-        other: the data set that it was compared with; None without one.
-        facts: of the data set, by what they are called.
-        notes: what the reader should know, as that there was nothing to compare.
-        next_steps: what to do, most urgent first.
-    """
-
-    data: DataSet
-    other: DataSet | None
-    checks: Sequence[Check]
-    facts: Mapping[str, str]
-    notes: Sequence[str] = ()
-    next_steps: Sequence[str] = ()
-
-    def findings(self) -> list[tuple[Check, Finding]]:
-        """Return all findings, what must be fixed first."""
-        every = [(check, finding) for check in self.checks for finding in check.findings]
-        return sorted(every, key=lambda each: each[1].severity != "fix")
-
-
-def checks_of(kinds: Iterable[str], findings: Iterable[Finding], seen: str) -> list[Check]:
-    """Return a check for each kind, and for each other kind among the findings, its findings ranked by score."""
-    by_kind: dict[str, list[Finding]] = {kind: [] for kind in kinds}
-    for finding in findings:
-        by_kind.setdefault(finding.kind, []).append(finding)
-    return [Check(kind, seen, sorted(of, key=lambda each: -each.score)) for kind, of in by_kind.items()]
-
-
-def finding_rows(audit: Audit) -> list[Row]:
-    """Return the rows of audit.csv; slices count from 0 at the feet."""
+def pair_checks(pairs: Sequence[Pair], store: Store) -> list[Check]:
+    """Return the checks of pairs; one of the same patient that the data already keep together is no finding."""
+    count, patients = len(store.cases), patients_of(store)
+    if count < 2:
+        return [Check(kind, "", skipped="there is one scan only") for kind in PAIR_KINDS]
+    known = [p for p in pairs if p.kind == "same_patient" and patients[p.first] == patients[p.second]]
+    findings = [pair.finding() for pair in pairs if pair not in known]
+    number = count * (count - 1) // 2
+    kept = f"; {len(known)} of one patient are known as such" if known else ""
     return [
-        {
-            "severity": finding.severity,
-            "kind": finding.kind,
-            "cases": " ".join(finding.cases),
-            "slice_index": finding.z,
-            "score": round(finding.score, 4),
-            "text": finding.text,
-        }
-        for _, finding in audit.findings()
+        replace(each, seen=each.seen + kept) if each.kind == "same_patient" else each
+        for each in checks_of(PAIR_KINDS, findings, f"{number} pair{'s' * (number != 1)}")
     ]
 
 
-COLUMNS = ("severity", "kind", "cases", "slice_index", "score", "text")
+def label_checks(store: Store, *, workers: int) -> list[Check]:
+    """Return the checks of masks that need no network."""
+    findings = doubtful_labels(store, workers=workers)
+    return checks_of((EMPTY, *LABEL_KINDS), findings, f"{len(store.labelled())} masks")
+
+
+def header_check(store: Store) -> Check:
+    """Return the check of headers, of which the reader warned when it prepared the scans."""
+    findings = [
+        Finding("header", "look", (name,), text.partition(": ")[2] or text, 1.0)
+        for name, record in store.cases.items()
+        for text in record.warnings
+    ]
+    return Check("header", _scans(len(store.cases)), findings)
+
+
+def fingerprint_checks(scans: Sequence[CaseFingerprint]) -> list[Check]:
+    """Return the checks of what scans are like."""
+    findings = [*intensity_findings(scans), *cut_findings(scans), *outlier_findings(scans), *phase_findings(scans)]
+    return checks_of(FINGERPRINT_KINDS, findings, _scans(len(scans)))
+
+
+def patients_of(store: Store) -> dict[str, str]:
+    """Return the patient of each case."""
+    return {name: record.patient for name, record in store.cases.items()}
+
+
+def _scans(count: int) -> str:
+    return f"{count} scan{'s' * (count != 1)}"

@@ -6,8 +6,6 @@ read from the histogram of the scan's own voxels, and quantisation from a plane 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,12 +16,12 @@ import numpy as np
 from jaxtyping import Float, Int16, UInt8
 
 from lightning_liver.audit.aorta import aorta_hu
+from lightning_liver.audit.cases import of_cases
 from lightning_liver.audit.finding import Finding
 from lightning_liver.data.mirror import place_of
 from lightning_liver.data.store import HU_BIN, HU_RANGE, CaseRecord, Store
 from lightning_liver.errors import LiverError
 from lightning_liver.imageio.nifti import read_middle_plane
-from lightning_liver.machine import process_pool
 from lightning_liver.metrics.components import LPS, axial_diameters_mm, components
 from lightning_liver.metrics.voxel_counts import voxel_ml
 from lightning_liver.tables import Row
@@ -167,20 +165,7 @@ def fingerprints(store: Store, *, workers: int) -> list[CaseFingerprint]:
     Raises:
         LiverError: a case is damaged and cannot be prepared anew, or a process was killed.
     """
-    names = list(store.cases)
-    if workers == 0 or len(names) < 2:
-        return [fingerprint_of(store, name) for name in names]
-    found: dict[str, CaseFingerprint] = {}
-    with process_pool(min(workers, len(names))) as pool:
-        futures = {pool.submit(fingerprint_of, store, name): name for name in names}
-        try:
-            for future in as_completed(futures):
-                found[futures[future]] = future.result()
-        except BrokenProcessPool:
-            raise LiverError("a worker process was killed, most likely out of memory; use data.workers=1") from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    return [found[name] for name in names]
+    return of_cases(fingerprint_of, store, list(store.cases), workers=workers)
 
 
 def fingerprint_of(store: Store, name: str) -> CaseFingerprint:

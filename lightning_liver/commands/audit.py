@@ -3,26 +3,29 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lightning_liver.audit.checks import COLUMNS, Audit, Check, DataSet, checks_of, finding_rows
-from lightning_liver.audit.finding import Finding
-from lightning_liver.audit.fingerprint import (
-    CaseFingerprint,
-    cut_findings,
-    fingerprints,
-    intensity_findings,
-    outlier_findings,
-    phase_findings,
+from lightning_liver.audit.checks import (
+    Splits,
+    fingerprint_checks,
+    header_check,
+    label_checks,
+    leak_check,
+    pair_checks,
+    patients_of,
+    readable_check,
+    shared_check,
 )
-from lightning_liver.audit.leaks import NamedSplit, draft_patients, find_leaks, shared_findings
+from lightning_liver.audit.finding import Finding
+from lightning_liver.audit.fingerprint import fingerprints
+from lightning_liver.audit.leaks import NamedSplit, draft_patients
 from lightning_liver.audit.pairs import Pair, find_pairs
 from lightning_liver.audit.record import write_record
+from lightning_liver.audit.result import COLUMNS, Audit, Check, DataSet, finding_rows
 from lightning_liver.build import build, prepared
 from lightning_liver.config import cache_of, compose, typed
 from lightning_liver.data.mirror import is_address
@@ -39,17 +42,7 @@ from lightning_liver.types.options import Natural, check
 
 log = logging.getLogger(__name__)
 
-_PAIR_KINDS = ("same_scan", "overlap", "same_patient")
-_INTENSITY_KINDS = ("no_hu", "window", "steps")
-_SHAPE_KINDS = ("cut_liver", "outlier", "phase")
 _ONE_SCAN = "There is one scan only, so there is nothing to compare it with: no pairs, no outliers."
-
-
-class _Splits(NamedTuple):
-    """Splits to check; None in place of them the reason why there are none."""
-
-    splits: Sequence[NamedSplit]
-    without: str | None = None
 
 
 def audit(cfg: DictConfig, folder: Path) -> Path:
@@ -65,35 +58,62 @@ def audit(cfg: DictConfig, folder: Path) -> Path:
     run = None if cfg.run is None else _run_folder(cfg.run)
     other_data = _other_data(cfg)
     store = _store(cfg.data)
-    other = None if other_data is None else _store(other_data)
+    other = None if other_data is None else _other(other_data, cfg)
     begin = time.monotonic()
-    workers = cores() if cfg.data.workers is None else cfg.data.workers
-    choice = str(HydraConfig.get().runtime.choices.get("data", ""))
-    name = _name(cfg.data, choice)
-    other_name = None if other_data is None else _name(other_data, cfg.compare_data or choice)
     splits = _splits(cfg, store, run)
+    pairs = find_pairs(store, workers=_workers(cfg))
+    result = _look(cfg, store, other, splits, pairs, folder)
+    _write(result, pairs, store, folder, most_pictures)
+    took = duration(time.monotonic() - begin)
+    log.info(f"{len(store.cases)} scans audited in {took}\n{_summary(result)}\n{folder / 'audit.html'}")
+    if unreadable := result.checks[0].findings:
+        listed = "\n".join(f"  {each.cases[0]}: {each.text}" for each in unreadable)
+        raise PartlyDone(f"{len(unreadable)} scans could not be read; the others are audited:\n{listed}")
+    return folder / "audit.html"
+
+
+class _Other(NamedTuple):
+    """Data set to compare with."""
+
+    name: str
+    store: Store
+
+
+def _look(
+    cfg: DictConfig, store: Store, other: _Other | None, splits: Splits, pairs: Sequence[Pair], folder: Path
+) -> Audit:
+    """Do every check but for finding the pairs."""
+    workers = _workers(cfg)
     scans = fingerprints(store, workers=workers)
-    pairs = find_pairs(store, workers=workers)
-    checks = [_readable(store), _leaks(splits, pairs, store), *_pair_checks(pairs, store)]
-    if other is not None and other_name is not None:
-        shared = find_pairs(store, others=other, workers=workers)
-        seen = f"{len(store.cases)} x {len(other.cases)} pairs of scans"
-        checks.insert(2, Check("shared", seen, shared_findings(shared, other_name)))
-    checks += [_headers(store), *_fingerprint_checks(scans)]
-    result = Audit(
-        DataSet(name, scans),
-        None if other is None else DataSet(str(other_name), fingerprints(other, workers=workers)),
+    checks = [readable_check(store, *([other.store] if other else [])), leak_check(splits, pairs, store)]
+    compared = None
+    if other is not None:
+        shared = find_pairs(store, others=other.store, workers=workers)
+        checks.append(shared_check(shared, store, other.store, other.name))
+        compared = DataSet(other.name, fingerprints(other.store, workers=workers))
+    checks += [*pair_checks(pairs, store), *label_checks(store, workers=workers)]
+    checks += [header_check(store), *fingerprint_checks(scans)]
+    return Audit(
+        DataSet(_name(cfg.data, _choice()), scans),
+        compared,
         checks,
-        _facts(cfg, choice, store),
+        _facts(cfg, store),
         notes=_notes(store, splits),
         next_steps=_next_steps(cfg, store, pairs, checks, folder),
     )
-    _write(result, pairs, store, folder, most_pictures)
-    took = duration(time.monotonic() - begin)
-    log.info(f"{len(scans)} scans audited in {took}\n{_summary(result)}\n{folder / 'audit.html'}")
-    if store.refused:
-        raise PartlyDone(_refused_text(store))
-    return folder / "audit.html"
+
+
+def _workers(cfg: DictConfig) -> int:
+    return cores() if cfg.data.workers is None else int(cfg.data.workers)
+
+
+def _choice() -> str:
+    """Return the choice of the group data."""
+    return str(HydraConfig.get().runtime.choices.get("data", ""))
+
+
+def _other(data: DictConfig, cfg: DictConfig) -> _Other:
+    return _Other(_name(data, cfg.compare_data or _choice()), _store(data))
 
 
 def _run_folder(given: object) -> Path:
@@ -180,10 +200,10 @@ def _name(data: DictConfig, choice: str) -> str:
     return choice if path.is_relative_to(cache_folder().resolve()) else path.name
 
 
-def _splits(cfg: DictConfig, store: Store, run: Path | None) -> _Splits:
+def _splits(cfg: DictConfig, store: Store, run: Path | None) -> Splits:
     """Return the split of the run, else that of data.split or of the table, else all folds."""
     if run is not None:
-        return _Splits([NamedSplit(str(run), _split_of_run(run, store))])
+        return Splits([NamedSplit(str(run), _split_of_run(run, store))])
     patients = {name: store.cases[name].patient for name in store.labelled()}
     with_tumour = [name for name in patients if store.cases[name].has_tumour]
     parts = {name: part for name in patients if (part := store.cases[name].part)}
@@ -196,8 +216,8 @@ def _splits(cfg: DictConfig, store: Store, run: Path | None) -> _Splits:
             name = f"fold {fold} of {data.folds}" if by_folds else "data.split" if data.split else "column split"
             found.append(NamedSplit(name, build(data.splitting, patients, with_tumour, parts=parts)))
     except LiverError as error:
-        return _Splits([], first_line(error))
-    return _Splits(found)
+        return Splits([], first_line(error))
+    return Splits(found)
 
 
 def _split_of_run(run: Path, store: Store) -> Split:
@@ -214,53 +234,10 @@ def _split_of_run(run: Path, store: Store) -> Split:
     return split
 
 
-def _readable(store: Store) -> Check:
-    total = len(store.cases) + len(store.refused)
-    findings = [Finding("unreadable", "fix", (each.name,), each.reason, 1.0) for each in store.refused]
-    return Check("unreadable", counted(total, "scan"), findings)
-
-
-def _leaks(splits: _Splits, pairs: Sequence[Pair], store: Store) -> Check:
-    patients = {name: record.patient for name, record in store.cases.items()}
-    seen = f"{', '.join(each.name for each in splits.splits)}; patients and pairs"
-    if len(splits.splits) > 1:
-        seen = f"{len(splits.splits)} folds; patients and pairs"
-    return Check("leak", seen, find_leaks(splits.splits, pairs, patients), skipped=splits.without)
-
-
-def _pair_checks(pairs: Sequence[Pair], store: Store) -> list[Check]:
-    """Return the checks of pairs; one of the same patient that the data already keep together is no finding."""
-    count = len(store.cases)
-    if count < 2:
-        return [Check(kind, "", skipped="there is one scan only") for kind in _PAIR_KINDS]
-    cases = store.cases
-    known = [p for p in pairs if p.kind == "same_patient" and cases[p.first].patient == cases[p.second].patient]
-    findings = [pair.finding() for pair in pairs if pair not in known]
-    kept = f"; {counted(len(known), 'pair')} of one patient are known as such" if known else ""
-    return [
-        replace(each, seen=each.seen + kept) if each.kind == "same_patient" else each
-        for each in checks_of(_PAIR_KINDS, findings, counted(count * (count - 1) // 2, "pair"))
-    ]
-
-
-def _headers(store: Store) -> Check:
-    findings = [
-        Finding("header", "look", (name,), text.partition(": ")[2] or text, 1.0)
-        for name, record in store.cases.items()
-        for text in record.warnings
-    ]
-    return Check("header", counted(len(store.cases), "scan"), findings)
-
-
-def _fingerprint_checks(scans: Sequence[CaseFingerprint]) -> list[Check]:
-    findings = [*intensity_findings(scans), *cut_findings(scans), *outlier_findings(scans), *phase_findings(scans)]
-    return checks_of((*_INTENSITY_KINDS, *_SHAPE_KINDS), findings, counted(len(scans), "scan"))
-
-
-def _facts(cfg: DictConfig, choice: str, store: Store) -> dict[str, str]:
+def _facts(cfg: DictConfig, store: Store) -> dict[str, str]:
     records = store.cases.values()
     facts = {
-        "Data": choice,
+        "Data": _choice(),
         "Scans": str(len(records)),
         "With a mask": str(sum(record.labelled for record in records)),
         "With a tumour": str(sum(record.has_tumour for record in records)),
@@ -270,7 +247,7 @@ def _facts(cfg: DictConfig, choice: str, store: Store) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def _notes(store: Store, splits: _Splits) -> list[str]:
+def _notes(store: Store, splits: Splits) -> list[str]:
     notes = [_ONE_SCAN] if len(store.cases) == 1 else []
     return notes + [f"No split could be checked: {splits.without}"] * bool(splits.without)
 
@@ -301,7 +278,7 @@ def _next_steps(
 
 
 def _write(result: Audit, pairs: Sequence[Pair], store: Store, folder: Path, most_pictures: int) -> None:
-    patients = {name: record.patient for name, record in store.cases.items()}
+    patients = patients_of(store)
     draft = draft_patients(pairs, patients)
     try:
         write_csv(folder / "audit.csv", finding_rows(result), COLUMNS)
@@ -323,7 +300,7 @@ def _summary(result: Audit) -> str:
         for check in result.checks
         for finding in check.of("fix")
     ]
-    counts = [f"{check.title.lower()} {len(of)}" for check in result.checks if (of := check.of("look"))]
+    counts = [f"{check.noun} {len(of)}" for check in result.checks if (of := check.of("look"))]
     lines += [f"  look  {', '.join(counts)}"] if counts else []
     fine = sum(not check.findings and check.skipped is None for check in result.checks)
     notes = [f"  {note}" for note in result.notes]

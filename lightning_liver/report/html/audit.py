@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lightning_liver.audit.checks import Audit, Check, DataSet
 from lightning_liver.audit.finding import Finding
 from lightning_liver.audit.fingerprint import MEASURES, CaseFingerprint, Measure, Outlier, outliers
+from lightning_liver.audit.result import Audit, Check, DataSet
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
 from lightning_liver.report.embedding import embed_pixels
@@ -92,17 +92,20 @@ def _headlines(audit: Audit) -> list[tuple[str, str, str, str]]:
     """Return colour, title, number and sentence of each part."""
     found = []
     for (severity, title), colour in zip(_SEVERITIES, ("tumour", "liver"), strict=True):
-        counts = {check.title: len(of) for check in audit.checks if (of := check.of(severity))}
-        listed = ", ".join(f"{name.lower()} {count}" for name, count in counts.items())
-        found.append((colour, title, str(_count(audit, severity)), f"{_capital(listed)}." if listed else "Nothing."))
+        counts = [f"{check.noun} {len(of)}" for check in audit.checks if (of := check.of(severity))]
+        listed = ", ".join(counts)
+        found.append(
+            (
+                colour,
+                title,
+                str(_count(audit, severity)),
+                f"{listed[:1].upper()}{listed[1:]}." if listed else "Nothing.",
+            )
+        )
     done = [check for check in audit.checks if check.skipped is None]
     fine = sum(not check.findings for check in done)
     found.append(("", "Fine", f"{fine} of {len(done)}", "Checks that found nothing; see below what each one saw."))
     return found
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:].replace(" hu", " HU")
 
 
 def _draw(audit: Audit, most: int) -> Pictures:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_liver.audit.checks import Audit, Check, DataSet, checks_of
 from lightning_liver.audit.finding import Finding
+from lightning_liver.audit.result import Audit, Check, DataSet, checks_of
 from lightning_liver.report.html.audit import write_audit_report
 from tests.audit.test_fingerprint import PLAIN
 from tests.browser import Page
