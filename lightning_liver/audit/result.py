@@ -39,7 +39,7 @@ KINDS: dict[str, Kind] = {
     "liver_swapped": Kind("Livers on the left", "Mask, scan or both are mirrored. Export the pair again."),
     "mask_shifted": Kind("Masks beside their livers", "Headers that disagree, or slices that are missing."),
     "liver_parts": Kind("Livers in several parts", "A slice that was forgotten, or something that is no liver."),
-    "holes": Kind("Holes in livers", "A tumour belongs to the liver, whatever label it has."),
+    "holes": Kind("Holes in livers", "Often a vessel or a tumour that was forgotten."),
     "tumour_outside_liver": Kind("Tumours outside the liver", "Another organ's, or liver that the mask lacks."),
     "specks": Kind("Specks", "Single voxels from a slip of the brush. The score counts each as a lesion."),
     "missing_slices": Kind("Slices that miss their label", "The slices above and below have it."),

@@ -131,6 +131,7 @@ DOORS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
 }
 READERS = {  # doors that build nothing
     "report": ("report", ("run=run",)),
+    "audit": ("audit", ("run=run", *SCANS, "data.workers=0", "output=audited")),
     "methods": ("report", ("run=run", "--methods")),
     "runs": ("runs", (".",)),
     "compare": ("compare", ("run",)),
