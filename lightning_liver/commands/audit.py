@@ -201,7 +201,11 @@ def _name(data: DictConfig, choice: str) -> str:
 
 
 def _splits(cfg: DictConfig, store: Store, run: Path | None) -> Splits:
-    """Return the split of the run, else that of data.split or of the table, else all folds."""
+    """Return the split of the run, else that of data.split or of the table, else all folds.
+
+    Raises:
+        LiverError: an invalid data.split, or one of other patients; a run of other cases.
+    """
     if run is not None:
         return Splits([NamedSplit(str(run), _split_of_run(run, store))])
     patients = {name: store.cases[name].patient for name in store.labelled()}
@@ -216,7 +220,9 @@ def _splits(cfg: DictConfig, store: Store, run: Path | None) -> Splits:
             name = f"fold {fold} of {data.folds}" if by_folds else "data.split" if data.split else "column split"
             found.append(NamedSplit(name, build(data.splitting, patients, with_tumour, parts=parts)))
     except LiverError as error:
-        return Splits([], first_line(error))
+        if not by_folds:
+            raise
+        return Splits([], first_line(error))  # as of too few patients
     return Splits(found)
 
 
