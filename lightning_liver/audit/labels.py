@@ -18,12 +18,12 @@ from lightning_liver.audit.finding import Finding, Severity
 from lightning_liver.audit.mask_picture import Mark, PixelBox, draw_mask
 from lightning_liver.audit.masked_scan import MaskedScan, read_masked_scan
 from lightning_liver.data.store import Store
-from lightning_liver.metrics.components import ZYX, Components, centroids, components
+from lightning_liver.metrics.components import ZYX, Components, Places, Runs, centroids, components
 from lightning_liver.metrics.voxel_counts import SpacingMm
 
 PART_ML = 1.0  # of liver apart from the rest; less is a speck
 APART_MM = 15.0  # between a speck and the rest; nearer ones are ends of the liver that slices cut off
-SPECK_VOXELS = 2  # of a tumour that is a speck
+LESION_APART_MM = 6.0  # between a voxel of tumour and larger tumours; a nearer one is their edge
 HOLES_ML = 0.1  # of background inside the liver, together
 OUTSIDE_ML = 0.02  # of a tumour that touches no liver
 GAP_MM2 = 25.0  # of tumour that one slice lacks
@@ -31,9 +31,10 @@ ODD_FRACTION = 0.1  # of the liver's area that one slice has, or lacks, and both
 STEP_FRACTION = 0.2  # of the liver's area by which two slices differ more than those beside them
 END_FRACTION = 0.4  # of the largest area that the liver's last slice has
 LEFT_MM = 0.0  # of the middle of the liver, to the patient's left of the middle of the body
-SHIFT_MM = 4.5  # at which the mask fits better
-SHIFT_GAIN = 0.01  # of the fit, see alignment.Alignment
+SHIFT_GAIN = 0.05  # of the fit, see alignment.Alignment
+LEAST_FIT = 0.2  # at the best place: a mask that fits nowhere is not shifted
 LIVER_HU = (0, 220)  # of a median
+SLICE_HU = (-50, 220)  # of a slice's median: the dome's last slice is half lung
 TUMOUR_HU = (-40, 220)  # of a median
 AIR_HU, METAL_HU = -150, 300
 ODD_VOXELS = 0.3  # fraction of a tumour that is air or metal
@@ -79,19 +80,27 @@ def liver_parts(scan: MaskedScan) -> list[Doubt]:
 
 
 def specks(scan: MaskedScan) -> list[Doubt]:
-    """Doubt specks: parts of liver below PART_ML and APART_MM from the rest, and tumours of SPECK_VOXELS or fewer."""
+    """Doubt specks: parts of liver below PART_ML and APART_MM from the rest, and tumours of one voxel."""
     doubts = []
     parts, lesions = scan.liver_parts, scan.lesions
-    small = [n for n in _others(parts, lambda ml: ml < PART_ML, scan) if _is_apart(parts, n, scan.spacing_mm)]
+    largest = parts.runs_of(int(parts.voxels.argmax()) + 1)
+    small = _others(parts, lambda ml: ml < PART_ML, scan)
+    small = [n for n in small if _is_apart(parts.part(n + 1), largest, APART_MM, scan.spacing_mm)]
     if small:
-        largest = max(small, key=lambda n: int(parts.voxels[n]))
+        most = max(small, key=lambda n: int(parts.voxels[n]))
         ml = float(parts.voxels[small].sum()) * scan.voxel_ml
         text = f"{_counted(len(small), 'speck')} of liver, {ml:.2f} ml together, far from the rest"
-        doubts.append(Doubt(text, ml, *_place(scan, parts, largest)))
-    tiny = np.flatnonzero(lesions.voxels <= SPECK_VOXELS)
-    if len(tiny):
-        text = f"{_counted(len(tiny), 'tumour')} of {SPECK_VOXELS} voxels or fewer"
-        doubts.append(Doubt(text, len(tiny) * scan.voxel_ml, *_place(scan, lesions, int(tiny[0]))))
+        doubts.append(Doubt(text, ml, *_place(scan, parts, most)))
+    tiny = lesions.voxels == 1
+    wider = lesions.runs[np.repeat(~tiny, np.diff(lesions.starts))]
+    alone = [
+        n
+        for n in np.flatnonzero(tiny).tolist()
+        if _is_apart(lesions.part(n + 1), wider, LESION_APART_MM, scan.spacing_mm)
+    ]
+    if alone:
+        text = f"{_counted(len(alone), 'tumour')} of one voxel ({scan.voxel_ml * 1000:.0f} mm³)"
+        doubts.append(Doubt(text, len(alone) * scan.voxel_ml, *_place(scan, lesions, alone[0])))
     return doubts
 
 
@@ -242,7 +251,7 @@ def mask_shifted(scan: MaskedScan) -> list[Doubt]:
         return []
     found = align(scan.coarse, liver)
     gain = found.best - found.fit
-    if found.distance_mm < SHIFT_MM or gain < SHIFT_GAIN:
+    if gain < SHIFT_GAIN or found.best < LEAST_FIT:
         return []
     z, y, x = found.shift_mm
     text = (
@@ -268,9 +277,9 @@ def liver_hu(scan: MaskedScan) -> list[Doubt]:
         if plane.sum() * scan.pixel_mm2 < SLICE_MM2:
             continue
         median = float(np.median(hu[plane]))
-        if not _within(median, LIVER_HU):
+        if not _within(median, SLICE_HU):
             text = f"the liver of a slice has a median of {median:.0f} HU"
-            doubts.append(Doubt(text, _beyond(median, LIVER_HU), first + z, Mark()))
+            doubts.append(Doubt(text, _beyond(median, SLICE_HU), first + z, Mark()))
     return _worst(doubts, "slice")
 
 
@@ -374,21 +383,20 @@ def _others(parts: Components, wanted: Callable[[np.ndarray], np.ndarray], scan:
     return np.flatnonzero(chosen).tolist()
 
 
-def _is_apart(parts: Components, n: int, spacing_mm: SpacingMm) -> bool:
-    """Return True if no voxel of the largest part lies within APART_MM of a part."""
-    part, largest = parts.part(n + 1), parts.runs_of(int(parts.voxels.argmax()) + 1)
-    reach = np.ceil(APART_MM / np.array(spacing_mm)).astype(int)
+def _is_apart(part: Places, others: Runs, least_mm: float, spacing_mm: SpacingMm) -> bool:
+    """Return True if no voxel of other runs lies within a distance of the voxels of a part."""
+    reach = np.ceil(least_mm / np.array(spacing_mm)).astype(int)
     low, high = part.min(axis=0) - reach, part.max(axis=0) + reach
-    z, y, first, last = largest.T
-    inside = (z >= low[0]) & (z <= high[0]) & (y >= low[1]) & (y <= high[1]) & (first <= high[2]) & (last > low[2])
-    if not inside.any():
+    z, y, first, last = others.T
+    runs = others[
+        (z >= low[0]) & (z <= high[0]) & (y >= low[1]) & (y <= high[1]) & (first <= high[2]) & (last > low[2])
+    ]
+    if not len(runs):
         return True
-    runs = largest[inside]
-    # the nearest voxel of a run, for each voxel of the part
     for place in part:
-        x = np.clip(place[2], runs[:, 2], runs[:, 3] - 1)
-        apart = (np.column_stack((runs[:, :2], x)) - place) * spacing_mm
-        if float((apart**2).sum(axis=1).min()) < APART_MM**2:
+        nearest = np.clip(place[2], runs[:, 2], runs[:, 3] - 1)  # along x, of each run
+        apart_mm = (np.column_stack((runs[:, :2], nearest)) - place) * spacing_mm
+        if float((apart_mm**2).sum(axis=1).min()) < least_mm**2:
             return False
     return True
 

@@ -61,8 +61,12 @@ class MaskedScan:
 
     @cached_property
     def liver_parts(self) -> Components:
-        """Parts of the liver, tumours included."""
-        return components(self.labels > 0, ZYX)
+        """Parts of the liver, tumours included; slices without liver part nothing."""
+        used = np.flatnonzero(self.liver_pixels)
+        parts = components(self.labels[used] > 0, ZYX)
+        runs = parts.runs.copy()
+        runs[:, 0] = used[runs[:, 0]]
+        return parts._replace(runs=runs)
 
     @cached_property
     def lesions(self) -> Components:
