@@ -12,9 +12,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from lightning_liver.audit.alignment import align, middle_of_body
 from lightning_liver.audit.cases import of_cases
 from lightning_liver.audit.finding import Finding, Severity
+from lightning_liver.audit.mask_alignment import align, middle_of_body
 from lightning_liver.audit.mask_picture import Mark, PixelBox, draw_mask
 from lightning_liver.audit.masked_scan import MaskedScan, read_masked_scan
 from lightning_liver.data.store import Store
@@ -31,7 +31,7 @@ ODD_FRACTION = 0.1  # of the liver's area that one slice has, or lacks, and both
 STEP_FRACTION = 0.2  # of the liver's area by which two slices differ more than those beside them
 END_FRACTION = 0.4  # of the largest area that the liver's last slice has
 LEFT_MM = 0.0  # of the middle of the liver, to the patient's left of the middle of the body
-SHIFT_GAIN = 0.05  # of the fit, see alignment.Alignment
+SHIFT_GAIN = 0.05  # of the fit, see mask_alignment.MaskAlignment
 LEAST_FIT = 0.2  # at the best place: a mask that fits nowhere is not shifted
 LIVER_HU = (0, 220)  # of a median
 SLICE_HU = (-50, 220)  # of a slice's median: the dome's last slice is half lung

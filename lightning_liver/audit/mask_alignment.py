@@ -19,7 +19,7 @@ BODY_HU = -140.0  # fat is body
 Mask = Bool[np.ndarray, "z y x"]
 
 
-class Alignment(NamedTuple):
+class MaskAlignment(NamedTuple):
     """Fit of a mask: how much more its inner shell looks like liver than its outer one, 0 to 1.
 
     Args:
@@ -37,7 +37,7 @@ class Alignment(NamedTuple):
         return float(np.linalg.norm(self.shift_mm))
 
 
-def align(scan: CoarseScan, liver: Mask, *, reach_mm: float = FARTHEST_MM) -> Alignment:
+def align(scan: CoarseScan, liver: Mask, *, reach_mm: float = FARTHEST_MM) -> MaskAlignment:
     """Find the shift of a mask at which its shells differ most.
 
     A voxel looks like liver by its smoothed HU, beside the median of the mask's, so a mask that lies half beside its
@@ -67,7 +67,7 @@ def align(scan: CoarseScan, liver: Mask, *, reach_mm: float = FARTHEST_MM) -> Al
     window = fit[near]
     at = np.unravel_index(int(window.argmax()), window.shape)
     shift = tuple(float((i - n) * mm) for i, n, mm in zip(at, steps, scan.spacing_mm, strict=True))
-    return Alignment(float(fit[0, 0, 0]), float(window[at]), (shift[0], shift[1], shift[2]))
+    return MaskAlignment(float(fit[0, 0, 0]), float(window[at]), (shift[0], shift[1], shift[2]))
 
 
 def middle_of_body(scan: CoarseScan) -> float:
