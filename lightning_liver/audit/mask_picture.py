@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Int16, UInt8
+from jaxtyping import Bool, Int16, UInt8
 
 from lightning_liver.data.store import Store
 
@@ -43,17 +43,19 @@ class Mark(NamedTuple):
         return Mark(box, offsets=(-1, count))
 
 
-def draw_mask(store: Store, name: str, z: int, mark: Mark) -> Rgb:
+def draw_mask(store: Store, name: str, z: int, mark: Mark, second: Bool[np.ndarray, "y x"] | None = None) -> Rgb:
     """Draw a slice without and with contours, and further slices as the mark says, side by side.
 
     Liver is blue, tumour orange, the mark yellow, a second mask purple. The patient's right is on the left.
+
+    Args:
+        second: such as a prediction; None is the mask moved as the mark says, or none.
     """
     depth = store.cases[name].shape[0]
     further = [z + offset for offset in mark.offsets if 0 <= z + offset < depth]
     order = sorted({z, *further}) if mark.offsets else [z]
     labels = {n: store.read(name, "labels", n) for n in order}
-    second = None
-    if mark.moved is not None:
+    if second is None and mark.moved is not None:
         second = _moved(store, name, z, mark.moved)
     return draw_slices(
         {n: store.read(name, "hu", n) for n in order},
@@ -72,14 +74,14 @@ def draw_slices(
     mark: Mark,
     *,
     pixel_mm: tuple[float, float],
-    second: UInt8[np.ndarray, "y x"] | None = None,
+    second: Bool[np.ndarray, "y x"] | None = None,
 ) -> Rgb:
     """Draw slices, by their position along z, as draw_mask does; the one at `z` also without contours.
 
     Args:
-        second: another label map of slice `z`.
+        second: another mask in slice `z`.
     """
-    shown = [*labels.values()] + [second] * (second is not None)
+    shown = [plane > 0 for plane in labels.values()] + ([] if second is None else [second])
     y, x = _crop(shown, mark, pixel_mm)
     panels = []
     for n in sorted(hu):
@@ -87,7 +89,7 @@ def draw_slices(
         if n == z and len(hu) == 1:
             panels.append(grey.copy())
         if n == z and second is not None:
-            _outline(grey, second[y, x] > 0, _OTHER)
+            _outline(grey, second[y, x], _OTHER)
         for value, colour in ((1, _LIVER), (2, _TUMOUR)):
             _outline(grey, labels[n][y, x] >= value, colour)
         if n == z and mark.box is not None:
@@ -97,13 +99,13 @@ def draw_slices(
     return np.concatenate([part for panel in panels for part in (bar, panel)][1:], axis=1)
 
 
-def _moved(store: Store, name: str, z: int, moved: tuple[int, float, float]) -> UInt8[np.ndarray, "y x"]:
-    """Return the labels that slice z has once the mask is moved."""
+def _moved(store: Store, name: str, z: int, moved: tuple[int, float, float]) -> Bool[np.ndarray, "y x"]:
+    """Return the liver that slice z has once the mask is moved."""
     slices, y, x = moved
     source = min(max(z - slices, 0), store.cases[name].shape[0] - 1)
     plane = store.read(name, "labels", source)
     shift = np.float32([[1, 0, x], [0, 1, y]])
-    found: np.ndarray = cv2.warpAffine(plane, shift, plane.shape[::-1], flags=cv2.INTER_NEAREST)
+    found: np.ndarray = cv2.warpAffine(plane, shift, plane.shape[::-1], flags=cv2.INTER_NEAREST) > 0
     return found
 
 
