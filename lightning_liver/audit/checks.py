@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
+from lightning_liver.audit.disagreement import KINDS as DISAGREEMENT_KINDS
+from lightning_liver.audit.disagreement import disagreements
 from lightning_liver.audit.finding import Finding
 from lightning_liver.audit.fingerprint import (
     CaseFingerprint,
@@ -17,6 +20,8 @@ from lightning_liver.audit.leaks import NamedSplit, find_leaks, shared_findings
 from lightning_liver.audit.pairs import Pair
 from lightning_liver.audit.result import Check, checks_of
 from lightning_liver.data.store import Store
+from lightning_liver.run_folder import NAMES, RunFolder
+from lightning_liver.runs.trained import tested_cases
 
 PAIR_KINDS = ("same_scan", "overlap", "same_patient")
 FINGERPRINT_KINDS = ("no_hu", "window", "steps", "cut_liver", "outlier", "phase")
@@ -74,6 +79,24 @@ def label_checks(store: Store, *, workers: int) -> list[Check]:
     """Return the checks of masks that need no network."""
     findings = doubtful_labels(store, workers=workers)
     return checks_of((EMPTY, *LABEL_KINDS), findings, f"{len(store.labelled())} masks")
+
+
+def disagreement_checks(store: Store, runs: Sequence[Path], trust: Sequence[str]) -> list[Check]:
+    """Return the checks of labels by the networks of runs, each on its own test cases.
+
+    Args:
+        runs: folders of one run, or of a cross-validation; of a run without weights only the split is checked.
+        trust: modules of other code from which a run may be built.
+
+    Raises:
+        LiverError: a run is damaged, or no test case is in the store with a mask.
+    """
+    trained = [run for run in runs if RunFolder(run).best.is_file()]
+    if not trained:
+        return [Check(kind, "", skipped=f"the run has no {NAMES.best}") for kind in DISAGREEMENT_KINDS]
+    tested = {name for run in trained for name in tested_cases(run) if name in store.cases}
+    findings = disagreements(store, trained, trust=trust)
+    return checks_of(DISAGREEMENT_KINDS, findings, f"{len(tested)} test cases")
 
 
 def header_check(store: Store) -> Check:

@@ -47,6 +47,11 @@ KINDS: dict[str, Kind] = {
     "liver_hu": Kind("Liver of unusual HU", "No liver has such HU, so it is something else."),
     "tumour_hu": Kind("Tumours of unusual HU", "No tumour has such HU, so it is something else."),
     "tumour_air_or_metal": Kind("Tumours of air or metal", "A gas bubble, a clip or a drain."),
+    "unlabelled_tumour": Kind("Tumours without a label", "A network that did not train on the scan is sure of them."),
+    "doubted_tumour": Kind("Doubted tumours", "A network that did not train on the scan is sure that they are none."),
+    "unlabelled_liver": Kind("Liver without a label", "A network that did not train on the scan is sure of it."),
+    "doubted_liver": Kind("Doubted liver", "A network that did not train on the scan is sure that it is none."),
+    "doubted_case": Kind("Doubted masks", "The network doubts far more of them than of others: one of both is wrong."),
     "no_hu": Kind("Values that are no HU", "A window in HU means nothing for them. Export the scans again from DICOM."),
     "window": Kind(
         "A window is burnt in",

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lightning_liver.audit.checks import (
     Splits,
+    disagreement_checks,
     fingerprint_checks,
     header_check,
     label_checks,
@@ -20,6 +21,7 @@ from lightning_liver.audit.checks import (
     readable_check,
     shared_check,
 )
+from lightning_liver.audit.disagreement import cross_validation
 from lightning_liver.audit.finding import Finding
 from lightning_liver.audit.fingerprint import fingerprints
 from lightning_liver.audit.leaks import NamedSplit, draft_patients
@@ -37,6 +39,7 @@ from lightning_liver.machine import cache_folder, cores
 from lightning_liver.report.html.audit import write_audit_report
 from lightning_liver.report.numbers import counted
 from lightning_liver.run_folder import NAMES, RunFolder
+from lightning_liver.runs.trained import trusted
 from lightning_liver.tables import duration, write_csv
 from lightning_liver.types.options import Natural, check
 
@@ -55,14 +58,15 @@ def audit(cfg: DictConfig, folder: Path) -> Path:
         PartlyDone: some scans cannot be read; the others are audited.
     """
     most_pictures = check("pictures", cfg.pictures, Natural)
-    run = None if cfg.run is None else _run_folder(cfg.run)
+    runs = [] if cfg.run is None else _runs(cfg.run)
     other_data = _other_data(cfg)
     store = _store(cfg.data)
     other = None if other_data is None else _other(other_data, cfg)
     begin = time.monotonic()
-    splits = _splits(cfg, store, run)
+    splits = _splits(cfg, store, runs)
+    doubted = disagreement_checks(store, runs, trusted(cfg)) if runs else []
     pairs = find_pairs(store, workers=_workers(cfg))
-    result = _look(cfg, store, other, splits, pairs, folder)
+    result = _look(cfg, store, other, splits, pairs, doubted, folder)
     _write(result, pairs, store, folder, most_pictures)
     took = duration(time.monotonic() - begin)
     log.info(f"{len(store.cases)} scans audited in {took}\n{_summary(result)}\n{folder / 'audit.html'}")
@@ -80,9 +84,15 @@ class _Other(NamedTuple):
 
 
 def _look(
-    cfg: DictConfig, store: Store, other: _Other | None, splits: Splits, pairs: Sequence[Pair], folder: Path
+    cfg: DictConfig,
+    store: Store,
+    other: _Other | None,
+    splits: Splits,
+    pairs: Sequence[Pair],
+    doubted: Sequence[Check],
+    folder: Path,
 ) -> Audit:
-    """Do every check but for finding the pairs."""
+    """Do every check but for finding the pairs, and what the networks doubt."""
     workers = _workers(cfg)
     scans = fingerprints(store, workers=workers)
     checks = [readable_check(store, *([other.store] if other else [])), leak_check(splits, pairs, store)]
@@ -91,7 +101,7 @@ def _look(
         shared = find_pairs(store, others=other.store, workers=workers)
         checks.append(shared_check(shared, store, other.store, other.name))
         compared = DataSet(other.name, fingerprints(other.store, workers=workers))
-    checks += [*pair_checks(pairs, store), *label_checks(store, workers=workers)]
+    checks += [*pair_checks(pairs, store), *doubted, *label_checks(store, workers=workers)]
     checks += [header_check(store), *fingerprint_checks(scans)]
     return Audit(
         DataSet(_name(cfg.data, _choice()), scans),
@@ -116,14 +126,19 @@ def _other(data: DictConfig, cfg: DictConfig) -> _Other:
     return _Other(_name(data, cfg.compare_data or _choice()), _store(data))
 
 
-def _run_folder(given: object) -> Path:
-    run = required_run(given)
-    files = RunFolder(run)
-    if not files.config.is_file():
-        raise LiverError(f"run={run}: not a run folder, it has no {NAMES.config}")
-    if not files.split.is_file():
-        raise LiverError(f"run={run}: expected a {NAMES.split}, which training writes when it begins; give another run")
-    return run
+def _runs(given: object) -> list[Path]:
+    """Return the folder of a run, or those of a cross-validation.
+
+    Raises:
+        LiverError: there is none, or one has no split.
+    """
+    runs = cross_validation(required_run(given))
+    for run in runs:
+        if not RunFolder(run).split.is_file():
+            raise LiverError(
+                f"run={run}: expected a {NAMES.split}, which training writes when it begins; give another run"
+            )
+    return runs
 
 
 def _other_data(cfg: DictConfig) -> DictConfig | None:
@@ -200,14 +215,14 @@ def _name(data: DictConfig, choice: str) -> str:
     return choice if path.is_relative_to(cache_folder().resolve()) else path.name
 
 
-def _splits(cfg: DictConfig, store: Store, run: Path | None) -> Splits:
-    """Return the split of the run, else that of data.split or of the table, else all folds.
+def _splits(cfg: DictConfig, store: Store, runs: Sequence[Path]) -> Splits:
+    """Return the splits of the runs, else that of data.split or of the table, else all folds.
 
     Raises:
         LiverError: an invalid data.split, or one of other patients; a run of other cases.
     """
-    if run is not None:
-        return Splits([NamedSplit(str(run), _split_of_run(run, store))])
+    if runs:
+        return Splits([NamedSplit(str(run), _split_of_run(run, store)) for run in runs])
     patients = {name: store.cases[name].patient for name in store.labelled()}
     with_tumour = [name for name in patients if store.cases[name].has_tumour]
     parts = {name: part for name in patients if (part := store.cases[name].part)}

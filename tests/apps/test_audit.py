@@ -106,7 +106,7 @@ def test_split_of_a_run_is_checked_by_the_names_of_its_cases(folder: Path, capfd
     ("wrong", "told"),
     [
         (("run=nowhere",), "run=nowhere: no such folder; give a run folder"),
-        (("run=scans",), "run=scans: not a run folder, it has no .hydra/config.yaml"),
+        (("run=scans",), "run=scans: expected a run folder, or that of a finished cross-validation"),
         (("compare=nowhere",), "compare=nowhere: there is no such folder; give a folder of scans, as data.root"),
         (("compare=scans",), "compare=scans: expected another data set than data.root"),
         (("compare=others", "compare_data=msd"), "dataset.json"),
