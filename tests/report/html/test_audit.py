@@ -52,7 +52,7 @@ def test_page_has_what_must_be_fixed_what_is_worth_a_look_and_what_is_fine(path:
     assert "The same scan twice: 1" in part(page, "fix")
     assert "&lt;with signs&gt;" in part(page, "fix")
     look = part(page, "look")
-    assert "Holes: 12" in look
+    assert "Holes in livers: 12" in look
     assert "4 more" in look, "the first eight are shown without asking"
     assert look.index("a sentence on 11 ") < look.index("a sentence on 0 "), "the worst first"
     fine = part(page, "fine")
