@@ -104,12 +104,12 @@ def _moved(store: Store, name: str, z: int, moved: tuple[int, float, float]) -> 
     slices, y, x = moved
     source = min(max(z - slices, 0), store.cases[name].shape[0] - 1)
     plane = store.read(name, "labels", source)
-    shift = np.float32([[1, 0, x], [0, 1, y]])
+    shift = np.array([[1, 0, x], [0, 1, y]], np.float32)
     found: np.ndarray = cv2.warpAffine(plane, shift, plane.shape[::-1], flags=cv2.INTER_NEAREST) > 0
     return found
 
 
-def _crop(shown: Sequence[UInt8[np.ndarray, "y x"]], mark: Mark, pixel_mm: tuple[float, float]) -> tuple[slice, slice]:
+def _crop(shown: Sequence[Bool[np.ndarray, "y x"]], mark: Mark, pixel_mm: tuple[float, float]) -> tuple[slice, slice]:
     """Return rows and columns around all labels and the mark."""
     shape = shown[0].shape
     used = [np.argwhere(plane) for plane in shown if plane.any()]

@@ -139,10 +139,11 @@ class _Reducer:
     def volume(self) -> CoarseScan:
         if self.pending:
             self._reduce()
-        return CoarseScan(*(np.stack(planes) for planes in zip(*self.slices, strict=True)), self.spacing_mm)
+        hu, liver = (np.stack(planes) for planes in zip(*self.slices, strict=True))
+        return CoarseScan(hu, liver, self.spacing_mm)
 
     def _reduce(self) -> None:
-        hu, liver = (np.mean(planes, axis=0, dtype=np.float32) for planes in zip(*self.pending, strict=True))
+        hu, liver = (np.stack(planes).mean(axis=0) for planes in zip(*self.pending, strict=True))
         self.slices.append((hu, liver))
         self.pending = []
 
