@@ -4,8 +4,8 @@ A voxel has a label and the probabilities of background, liver and tumour. The t
 probability over the voxels with its label, so that a network that is less sure of tumours needs less to be believed. A
 label is doubted where the most probable of the classes that reach their thresholds is another one.
 
-Own code: cleanlab (Apache-2.0 in version 2.9; AGPL before 2.7) takes the probabilities of all images, of one size, in one
-array, which scans do not fit into, and brings pandas and scikit-learn for a few lines.
+Own code: cleanlab (Apache-2.0 in version 2.9) takes the probabilities of all images, of one size, in one array, which
+scans do not fit into, and brings pandas and scikit-learn for a few lines.
 
 Source: Northcutt, Jiang and Chuang 2021, Confident Learning, arXiv:1911.00068, equations 1 and 2.
 """

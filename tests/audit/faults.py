@@ -5,6 +5,7 @@ A fault is a function of a generator and a Scan, which it changes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
@@ -55,6 +56,25 @@ class Scan:
         found = np.zeros(self.labels.shape, bool)
         found[z[2] : z[-2]] = True
         return found
+
+
+def plain_scan() -> Scan:
+    """An ellipse of fat and muscle with lungs, a liver on the right, and a tumour in it; drawn in milliseconds."""
+    spacing_mm = (4.0, 3.0, 3.0)
+    z, y, x = np.ix_(*((np.arange(n) - n / 2) * mm for n, mm in zip((44, 90, 124), spacing_mm, strict=True)))
+    flat = np.zeros((44, 90, 124))
+    body = (y / 120) ** 2 + (x / 165) ** 2
+    near = ((z + 10) / 56) ** 2 + (y / 68) ** 2 + ((x + 62) / 72) ** 2
+    liver = near < 1
+    tumour = (z + 12) ** 2 + (y - 10) ** 2 + (x + 70) ** 2 < 17**2
+    hu = np.where(body + flat < 1, np.where(body + flat < 0.8, 45.0, -100.0), -1000.0)
+    hu[(body + 0.002 * np.clip(30 - z, 0, None) ** 2 < 0.72) & (z > 6)] = -850
+    hu[(near < 1.3) & (body + flat < 0.8)] = -100
+    hu[liver], hu[tumour] = 110, 60
+    labels = liver.astype(np.uint8)
+    labels[tumour] = 2
+    noise = np.random.default_rng(0).normal(0, 12, hu.shape)
+    return Scan(np.clip(hu + noise, -1024, 3071).astype(np.int16), labels, spacing_mm)
 
 
 Fault = Callable[[Generator, Scan], None]
@@ -147,9 +167,9 @@ def strange_hu(rng: Generator, scan: Scan) -> None:
         scan.labels[at] = 0
         scan.labels[at][scan.ball(np.array((at, *centre)), 30)[at] & lung] = 1
     else:
-        fat = (scan.away_mm() < 3) & (scan.hu < -70) & (scan.hu > -140) & ~scan.liver & scan.near_liver()
-        wide = ndimage.uniform_filter(fat.astype(np.float32), (1, 5, 5)) > 0.4
-        centre = scan.place(rng, wide & fat)
+        fat = (scan.hu < -70) & (scan.hu > -140) & ~scan.liver & scan.near_liver()
+        wide = ndimage.uniform_filter(fat.astype(np.float32), (1, 5, 5)) > 0.5
+        centre = scan.place(rng, wide & fat & (scan.away_mm() < 4))
         around = (scan.hu < -60) & (scan.hu > -145) & ~scan.liver
         scan.labels[scan.ball(centre, 8) & around] = 2
 
@@ -188,8 +208,6 @@ class MemoryStore(Store):
     """A store whose cases are arrays in memory."""
 
     def __init__(self, scans: dict[str, Scan]) -> None:
-        from pathlib import Path
-
         super().__init__(Path("memory"), {name: record_of(name, scan) for name, scan in scans.items()})
         object.__setattr__(self, "scans", scans)
 
