@@ -219,8 +219,11 @@ def _judged(store: Store, case: Compared, thresholds: np.ndarray) -> _Judged:
     sure, labels = confident_classes(classes, thresholds), case.labels
     predicted = classes.argmax(axis=0).astype(np.uint8)
     own = np.take_along_axis(classes, labels[None].astype(np.int64), axis=0)[0]
+    # with a poor network the label may be below its threshold, and yet more probable than a class above its own
+    beyond = np.take_along_axis(classes, sure.clip(0)[None].astype(np.int64), axis=0)[0] - own
+    sure = np.where((sure == labels) | (beyond > 0), sure, -1).astype(np.int8)
     wrong = (sure >= 0) & (sure != labels)
-    margin = np.where(wrong, np.take_along_axis(classes, sure.clip(0)[None].astype(np.int64), axis=0)[0] - own, 0)
+    margin = np.where(wrong, beyond, 0)
     scene = _Scene(store, case, labels, predicted, sure, margin)
     liver = max(int((labels > 0).sum()), int((predicted > 0).sum()), 1)
     worst = case.box[0].start + int(wrong.sum(axis=(1, 2)).argmax())

@@ -83,3 +83,18 @@ def test_a_cross_validation_is_its_complete_runs(tmp_path: Path) -> None:
             (tmp_path / name / "metrics.json").touch()
     assert [run.name for run in cross_validation(tmp_path)] == ["fold0", "fold1"]
     assert cross_validation(tmp_path / "begun") == [tmp_path / "begun"]
+
+
+def test_a_class_is_not_doubted_for_one_that_is_less_probable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network without a clue is below the threshold of the background nearly everywhere."""
+
+    class Clueless(nn.Module):
+        def forward(self, images: Float[Tensor, "batch one y x"]) -> Float[Tensor, "batch two y x"]:
+            return torch.cat((ByHu()(images)[:, :1].clip(-0.6, -0.2), torch.full_like(images, -3)), dim=1)
+
+    scans = {"whole": plain_scan()}
+    network = TrainedNetwork(Clueless(), Normalization((-160, 240), 0, 0.0, 1.0), None, 1)
+    monkeypatch.setattr(disagreement, "_judge", lambda store, run, trust: OutOfFold(run, network, ("whole",), False))
+    findings = disagreements(MemoryStore(scans), [Path("run")], device=torch.device("cpu"))
+    assert [finding for finding in findings if finding.kind == "unlabelled_liver"] == []
+    assert all(finding.score > 0 for finding in findings)
