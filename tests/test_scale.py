@@ -73,7 +73,7 @@ def test_a_store_at_10_mb_a_second_is_waited_for_in_the_first_epoch_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("moto.server", reason="no S3 server: pip install 'moto[s3]' flask flask-cors")
-    pytest.importorskip("s3fs", reason="no S3: pip install 'lightning-liver[s3]'")
+    pytest.importorskip("s3fs", reason="no S3: pip install s3fs")
     monkeypatch.setenv("LIVER_CACHE", str(tmp_path / "cache"))
     taken = costs.throttled(tmp_path, costs.phantoms(tmp_path, 5, 256), slices=80)
     assert taken["bytes"] > 20e6

@@ -27,7 +27,7 @@ from lightning_liver.machine import cache_folder
 MOST_GB = 100.0  # of copies, unless $LIVER_CACHE_GB says otherwise
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:(//|:)", re.IGNORECASE)
 _ATTEMPTS = 3  # at a file that other processes may remove, since it does not fit
-_EXTRAS = {"s3": "s3", "s3a": "s3"}  # protocols that an extra of this package brings
+_PACKAGES = {"s3": "s3fs>=2024.6", "s3a": "s3fs>=2024.6"}  # as the extra s3 has it
 _NO_CREDENTIALS = re.compile(r"credential|forbidden|access ?denied|signaturedoesnotmatch|invalidaccesskey", re.I)
 _KEYS = {"s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE", "s3a": "AWS_PROFILE"}
 
@@ -71,8 +71,8 @@ def mirror_of(address: str, option: str) -> Path:
     try:
         _, path = fsspec.url_to_fs(address)
     except ImportError as error:
-        extra = _EXTRAS.get(protocol)
-        cure = f"pip install 'lightning-liver[{extra}]'" if extra else first_line(error)
+        package = _PACKAGES.get(protocol)
+        cure = f"pip install '{package}'" if package else first_line(error)
         raise LiverError(f"{option}={address}: needs a package that is not installed; do {cure}") from None
     except ValueError as error:
         raise LiverError(
@@ -254,7 +254,7 @@ def _explain(error: BaseException, address: str, done: str) -> str:
         keys = _KEYS.get(protocol)
         cure = f"set {keys} to an account that may" if keys else "give this account the right to it"
         return f"{address}: cannot be {done} without the right credentials ({reason}); {cure}"
-    server = "AWS_ENDPOINT_URL and " if protocol in _EXTRAS else ""
+    server = "AWS_ENDPOINT_URL and " if protocol in _PACKAGES else ""
     return f"{address}: cannot be {done} ({reason}); check {server}the network, and give the same command again"
 
 

@@ -26,7 +26,7 @@ from tests.conftest import write_scan
 def s3() -> Iterator[str]:
     """Address of a bucket of a real S3 server in a thread of this process."""
     server_module = pytest.importorskip("moto.server", reason="no S3 server: pip install 'moto[s3]' flask flask-cors")
-    pytest.importorskip("s3fs", reason="no S3: pip install 'lightning-liver[s3]'")
+    pytest.importorskip("s3fs", reason="no S3: pip install s3fs")
     server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -242,7 +242,7 @@ def test_wrong_addresses_are_named(given: str, message: str) -> None:
 def test_an_absent_extra_names_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)  # type: ignore[attr-defined]
-    with pytest.raises(LiverError, match=r"do pip install 'lightning-liver\[s3\]'"):
+    with pytest.raises(LiverError, match=r"do pip install 's3fs>=2024.6'"):
         sources.lits("s3://bucket/lits", patients=None)
 
 
