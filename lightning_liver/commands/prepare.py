@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 import lightning_liver.config  # noqa: F401  registers the resolvers that configs use
 from lightning_liver.build import prepared
-from lightning_liver.data.mirror import shown
+from lightning_liver.data.address import shown
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError
 from lightning_liver.types.options import Switch, check

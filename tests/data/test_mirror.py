@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from lightning_liver.data import mirror, sources
-from lightning_liver.data.mirror import address_of, files_below, is_address, local, mirror_of, refresh, shown
+from lightning_liver.data.address import address_of, is_address, mirror_of, remote_root, shown
+from lightning_liver.data.mirror import files_below, local, refresh
 from lightning_liver.data.prepare import prepare
 from lightning_liver.data.store import Store, forget_open_arrays, open_store
 from lightning_liver.errors import LiverError
@@ -81,7 +82,7 @@ def damaged(content: bytes) -> bytes:
 
 
 def copies() -> list[Path]:
-    return [path for path in (mirror._root()).rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return [path for path in remote_root().rglob("*") if path.is_file() and not path.name.startswith(".")]
 
 
 def test_scans_and_store_at_an_address_give_the_slices_of_local_ones(scans: Path, address: str, tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_scans_and_store_at_an_address_give_the_slices_of_local_ones(scans: Path
     away = prepared(f"{address}/lits", f"{address}/store", spacing_mm=2.0)
     assert away.cases.keys() == here.cases.keys()
     assert away.cases["20"].volume == f"{address}/lits/volume-20.nii.gz"
-    shutil.rmtree(mirror._root())  # another machine
+    shutil.rmtree(remote_root())  # another machine
     forget()
     again = prepared(f"{address}/lits", f"{address}/store", spacing_mm=2.0)
     assert again.cases == away.cases
