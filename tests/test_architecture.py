@@ -19,7 +19,7 @@ FLOORS = (
     ("data", "metrics", "finetune"),
     ("inference", "evaluation", "build"),
     ("runs",),
-    ("sweep",),
+    ("sweep", "audit"),
     ("report",),
     ("training", "comparison", "clustering", "active"),
     ("commands",),

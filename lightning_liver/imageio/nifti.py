@@ -84,6 +84,22 @@ def read_volume(path: Path) -> Volume:
     return Volume(hu, _spacing_mm(geometry.affine), geometry.affine, geometry.forms)
 
 
+def read_middle_plane(path: Path) -> Float[np.ndarray, " n"]:
+    """Read the values of the plane in the middle of a file, scaled by the header and neither rounded nor clipped.
+
+    It is a plane of the file's own two fastest axes, so of most CT files an axial slice.
+
+    Raises:
+        LiverError: as read_volume, but for what is beyond the plane.
+    """
+    layout = read_layout(Path(path))
+    plane = layout.voxels // layout.shape[0]
+    start = layout.shape[0] // 2 * plane
+    with open_stream(layout.path) as stream:
+        stream.seek(layout.offset + start * layout.dtype.itemsize)
+        return _scale(layout, _slab(layout, stream, start, start + plane))
+
+
 def read_labels(path: Path, volume: Volume, values: LabelValues = LITS) -> UInt8[np.ndarray, "z y x"]:
     """Read the label map of a volume as 0, 1, 2 in the volume's orientation.
 

@@ -5,6 +5,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 DESCRIPTION = "Description"  # key of a PNG's text about its content
@@ -26,6 +28,15 @@ def embed(path: Path, *, side: int) -> Embedded:
     with Image.open(path) as picture:
         description = str(picture.info.get(DESCRIPTION, ""))
         shown = picture.convert("RGB")
+    return _embedded(shown, description, side)
+
+
+def embed_pixels(pixels: UInt8[np.ndarray, "y x rgb"], description: str, *, side: int) -> Embedded:
+    """Return pixels as WebP, at most `side` pixels wide and high."""
+    return _embedded(Image.fromarray(pixels), description, side)
+
+
+def _embedded(shown: Image.Image, description: str, side: int) -> Embedded:
     shown.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = BytesIO()
     shown.save(file, "webp", quality=_QUALITY, method=4)

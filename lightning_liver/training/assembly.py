@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
+from lightning_liver.audit.record import crossing_pairs
 from lightning_liver.build import build, named_nodes, prepared
 from lightning_liver.data.datamodule import SliceDataModule, SliceOptions
 from lightning_liver.data.sampling import Companion
@@ -214,7 +215,28 @@ def _split(data: DictConfig, store: Store, slices: SliceOptions, options: Traine
         test=first_cases(split.test, batches, options.limit_test_batches),
     )
     write_whole(path, json.dumps(split.to_dict(), indent=1) + "\n")
+    _warn_of_leaks(store, split)
     return split
+
+
+def _warn_of_leaks(store: Store, split: Split) -> None:
+    """Warn of pairs of an audit of these scans, as of one patient, that lie in two parts of the split."""
+    try:
+        audit = crossing_pairs(store, split)
+    except LiverError as error:
+        log.warning(f"{error}; the split is not compared with the last audit")
+        return
+    if audit is None or not audit.pairs:
+        return
+    listed = "".join(
+        f"\n  {pair.first} ({pair.first_part}) and {pair.second} ({pair.second_part}), "
+        f"{pair.kind.replace('_', ' ')}: {pair.text}"
+        for pair in audit.pairs
+    )
+    log.warning(
+        f"The split leaks, if the audit of {audit.made} is right: these cases lie on both sides of it.{listed}\n"
+        f"Look at them in {audit.folder}, and give the cases of a patient one name in data.patients or data.table"
+    )
 
 
 def new_split(data: DictConfig, store: Store) -> Split:

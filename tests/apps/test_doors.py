@@ -117,6 +117,7 @@ DOORS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "evaluate": ("evaluate", ("run=run", *CPU), ("model", "data.source", "data.prepare", "loss", "optimizer")),
     "view": ("view", ("run=run", "browser=false", "port=0"), ("model", "data.source")),
     "export": ("export", ("run=run", "output=out"), ("model",)),
+    "audit": ("audit", ("run=run", *SCANS, "data.workers=0", "output=audited"), ("model",)),
     "cluster": ("cluster", ("run=run", *SCANS), ("model",)),
     "resume": ("train", ("resume=run",), ("model", "callbacks.mine", "logger.mine", "trainer.devices", "augment")),
     "finetune.source_data": (
