@@ -31,7 +31,7 @@ from lightning_liver.inference.thresholds import HALF
 from lightning_liver.inference.tta import flips_for
 from lightning_liver.metrics.components import ZYX, Box, Components, box_of, components, largest_slices
 from lightning_liver.metrics.lesion_matching import overlaps
-from lightning_liver.metrics.voxel_counts import voxel_ml
+from lightning_liver.metrics.voxel_counts import SpacingMm, voxel_ml
 from lightning_liver.run_folder import NAMES, RunFolder
 from lightning_liver.runs.trained import read_run, tested_cases, tested_decision
 from lightning_liver.volume import Volume
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 8  # slices at once
 MARGIN_MM = 20.0  # of background around liver, labelled or predicted, that is compared
+SLAB_MM = 60.0  # of slices above and below the labelled liver that are predicted
 CONFIDENT = 0.5  # fraction of a lesion whose label is doubted, from which on the lesion is
 RIM_MM = 3.0  # by which the edges of liver may differ
 REGION_ML = 2.0  # of liver, beyond the rim, that is doubted
@@ -151,43 +152,54 @@ def doubted(store: Store, compared: Sequence[Compared]) -> list[Finding]:
 
 def _judge(store: Store, run: Path, trust: Sequence[str]) -> OutOfFold:
     trained = read_run(run, trust=trust)
+    fuse(trained.network)
     cases = tuple(name for name in tested_cases(run) if name in store.cases)
     return OutOfFold(run, trained, cases, tested_decision(run, trained).flips)
 
 
 def _compare(store: Store, name: str, judges: Sequence[OutOfFold], device: torch.device) -> Compared | None:
-    """Predict a case; None where neither its mask nor the networks have any liver."""
+    """Predict a case around its labelled liver; None where neither its mask nor the networks have any."""
     record = store.cases[name]
-    depth = range(record.shape[0])
-    hu = np.stack([store.read(name, "hu", z) for z in depth])
+    slab = _slab(record)
+    hu, labels = (np.stack([store.read(name, kind, z) for z in slab]) for kind in ("hu", "labels"))
     volume = Volume(hu, record.spacing_mm, np.array(record.affine))
-    networks = [replace(judge.network, network=fuse(judge.network.network).to(device)) for judge in judges]
-    options = replace(
-        VolumeOptions.masks_alone(
-            thresholds=HALF,
-            post_process=PostProcess(),
-            batch_size=BATCH,
-            flips=flips_for(any(judge.flips for judge in judges)),
-            autocast=None,
-            device=device,
-        ),
-        probabilities=True,
-    )
-    found = predict_volume(volume, networks, options)
-    labels = np.stack([store.read(name, "labels", z) for z in depth])
+    networks = [replace(judge.network, network=judge.network.network.to(device)) for judge in judges]
+    found = predict_volume(volume, networks, _options(judges, device))
     box = box_of(labels, found.labels)
     if box is None:
         return None
-    box = _wider(box, record)
+    box = _wider(box, hu.shape, record.spacing_mm)
     probabilities = np.stack([each[box] for each in found.probabilities.values()])
-    return Compared(record, box, labels[box].copy(), blosc2.compress2(probabilities.tobytes(), typesize=1))
+    packed = blosc2.compress2(probabilities.tobytes(), typesize=1)
+    z, y, x = box
+    return Compared(record, (slice(z.start + slab.start, z.stop + slab.start), y, x), labels[box].copy(), packed)
 
 
-def _wider(box: Box, record: CaseRecord) -> Box:
-    margins = [round(MARGIN_MM / mm) for mm in record.spacing_mm]
+def _options(judges: Sequence[OutOfFold], device: torch.device) -> VolumeOptions:
+    masks = VolumeOptions.masks_alone(
+        thresholds=HALF,
+        post_process=PostProcess(),
+        batch_size=BATCH,
+        flips=flips_for(any(judge.flips for judge in judges)),
+        autocast=None,
+        device=device,
+    )
+    return replace(masks, probabilities=True)
+
+
+def _slab(record: CaseRecord) -> range:
+    """Return the slices around the labelled liver; all of them where none is labelled."""
+    used, margin = np.flatnonzero(record.liver_pixels), round(SLAB_MM / record.spacing_mm[0])
+    if not used.size:
+        return range(record.shape[0])
+    return range(max(int(used[0]) - margin, 0), min(int(used[-1]) + margin + 1, record.shape[0]))
+
+
+def _wider(box: Box, shape: tuple[int, ...], spacing_mm: SpacingMm) -> Box:
+    margins = [round(MARGIN_MM / mm) for mm in spacing_mm]
     z, y, x = (
         slice(max(side.start - margin, 0), min(side.stop + margin, n))
-        for side, margin, n in zip(box, margins, record.shape, strict=True)
+        for side, margin, n in zip(box, margins, shape, strict=True)
     )
     return z, y, x
 
@@ -237,16 +249,17 @@ class _Scene:
         return float(voxel_ml(self.case.record.spacing_mm))
 
     def unlabelled_tumours(self) -> Iterator[Finding]:
-        """Yield predicted tumours that meet no labelled one, most of whose voxels are confidently tumour."""
+        """Yield predicted tumours in labelled liver that meet no labelled one, most of whose voxels are confidently so.
+
+        Outside of the labelled liver most are mistakes of the network, and liver without a label is told by itself.
+        """
         mine, theirs = (components(each == 2, ZYX) for each in (self.predicted, self.labels))
         met = overlaps(mine, theirs, self.labels.shape).shared.sum(axis=1) > 0
         for n in np.flatnonzero(~np.asarray(met).ravel()).tolist():
             inside = tuple(mine.part(n + 1).T)
-            if self._is_doubted(inside, self.sure[inside] == 2):
-                where = (
-                    "in the liver" if (self.labels[inside] == 1).mean() >= CONFIDENT else "outside the labelled liver"
-                )
-                text = f"the network sees a tumour {where} that has no label"
+            in_liver = float((self.labels[inside] == 1).mean()) >= CONFIDENT
+            if in_liver and self._is_doubted(inside, self.sure[inside] == 2):
+                text = "the network sees a tumour that has no label"
                 yield self._finding("unlabelled_tumour", text, mine, n, inside, lowest=2)
 
     def doubted_tumours(self) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int16, UInt8
 
 from lightning_liver.data.store import Store
 
-Rgb = UInt8[np.ndarray, "y x rgb"]
+Rgb = UInt8[np.ndarray, "height width rgb"]
 
 # Okabe and Ito 2008, as in the other pictures
 _LIVER, _TUMOUR, _MARK, _OTHER = (86, 180, 233), (230, 159, 0), (240, 228, 66), (204, 121, 167)

@@ -33,7 +33,7 @@ def test_thresholds_and_classes_are_those_of_the_paper() -> None:
     np.testing.assert_allclose(found, thresholds, rtol=1e-5)
     sure = confident_classes(class_probabilities(probabilities), found)
     assert sure.ravel().tolist() == expected
-    assert set(expected) == {-1, 0, 1, 2}
+    assert set(expected) == {0, 1, 2}
 
 
 def test_confidence_adds_up_over_cases() -> None:
@@ -56,3 +56,4 @@ def test_a_network_that_is_always_sure_of_a_class_reaches_its_threshold() -> Non
     labels = np.ones((1, 1, 4), np.uint8)
     thresholds = Confidence.of(probabilities, labels).thresholds()
     assert (confident_classes(class_probabilities(probabilities), thresholds) == 1).all()
+    assert (confident_classes(class_probabilities(probabilities - 1), thresholds) == -1).all()
