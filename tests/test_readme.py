@@ -42,3 +42,15 @@ def test_nothing_is_installed_from_an_index_that_lacks_the_project() -> None:
     places += [*(ROOT / "lightning_liver").rglob("*.md"), *folder().rglob("*"), *(ROOT / "experiments").rglob("*.md")]
     texts = {path: path.read_text() for path in places if path.is_file()}
     assert not [str(path) for path, text in texts.items() if re.search(DISTRIBUTION, text)]
+
+
+def test_each_figure_of_the_page_of_answers_stands_in_the_study_that_it_links() -> None:
+    page = (ROOT / "experiments" / "README.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ") and re.search(r"\d\.\d\d", line.split("|")[2])]
+    assert len(rows) > 8
+    for row in rows:
+        cells = row.split("|")
+        studies = re.findall(r"\]\((\w+)/", row) or re.findall(r"experiments[./](\w+)", cells[4])
+        text = "".join((ROOT / "experiments" / study / "README.md").read_text() for study in studies)
+        for figure in re.findall(r"(?<!p < )\d\.\d\d\d?", cells[2].replace("reach 0.05", "")):
+            assert figure in text, f"{figure} is not in {studies}"

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int16, UInt8
 from lightning_liver.audit.aorta import aorta_hu
 from lightning_liver.audit.cases import of_cases
 from lightning_liver.audit.finding import Finding
-from lightning_liver.data.mirror import place_of
+from lightning_liver.data.address import place_of
 from lightning_liver.data.store import HU_BIN, HU_RANGE, CaseRecord, Store
 from lightning_liver.errors import LiverError
 from lightning_liver.imageio.nifti import read_middle_plane

@@ -41,7 +41,7 @@ ODD_VOXELS = 0.3  # fraction of a tumour that is air or metal
 SLICE_MM2 = 200.0  # of liver in a slice whose median counts
 
 
-class MaskDoubt(NamedTuple):
+class DoubtfulLabel(NamedTuple):
     """What a check doubts in a mask.
 
     Args:
@@ -56,7 +56,7 @@ class MaskDoubt(NamedTuple):
     mark: Mark
 
 
-Check = Callable[[MaskedScan], list[MaskDoubt]]
+Check = Callable[[MaskedScan], list[DoubtfulLabel]]
 
 
 class LabelKind(NamedTuple):
@@ -66,20 +66,20 @@ class LabelKind(NamedTuple):
     check: Check
 
 
-def liver_parts(scan: MaskedScan) -> list[MaskDoubt]:
+def liver_parts(scan: MaskedScan) -> list[DoubtfulLabel]:
     """Doubt parts of liver, beside the largest, of PART_ML or more."""
     parts = scan.liver_parts
     chosen = _others(parts, lambda ml: ml >= PART_ML, scan)
     ml = parts.voxels * scan.voxel_ml
     return [
-        MaskDoubt(
+        DoubtfulLabel(
             f"{ml[n]:.1f} ml of liver are apart from the other {ml.max():.0f} ml", float(ml[n]), *_place(scan, parts, n)
         )
         for n in chosen
     ]
 
 
-def specks(scan: MaskedScan) -> list[MaskDoubt]:
+def specks(scan: MaskedScan) -> list[DoubtfulLabel]:
     """Doubt specks: parts of liver below PART_ML and APART_MM from the rest, and tumours of one voxel."""
     doubts = []
     parts, lesions = scan.liver_parts, scan.lesions
@@ -90,7 +90,7 @@ def specks(scan: MaskedScan) -> list[MaskDoubt]:
         most = max(small, key=lambda n: int(parts.voxels[n]))
         ml = float(parts.voxels[small].sum()) * scan.voxel_ml
         text = f"{_counted(len(small), 'speck')} of liver, {ml:.2f} ml together, far from the rest"
-        doubts.append(MaskDoubt(text, ml, *_place(scan, parts, most)))
+        doubts.append(DoubtfulLabel(text, ml, *_place(scan, parts, most)))
     tiny = lesions.voxels == 1
     wider = lesions.runs[np.repeat(~tiny, np.diff(lesions.starts))]
     alone = [
@@ -100,11 +100,11 @@ def specks(scan: MaskedScan) -> list[MaskDoubt]:
     ]
     if alone:
         text = f"{_counted(len(alone), 'tumour')} of one voxel ({scan.voxel_ml * 1000:.0f} mm³)"
-        doubts.append(MaskDoubt(text, len(alone) * scan.voxel_ml, *_place(scan, lesions, alone[0])))
+        doubts.append(DoubtfulLabel(text, len(alone) * scan.voxel_ml, *_place(scan, lesions, alone[0])))
     return doubts
 
 
-def holes(scan: MaskedScan) -> list[MaskDoubt]:
+def holes(scan: MaskedScan) -> list[DoubtfulLabel]:
     """Doubt background that liver encloses on all sides."""
     background = components(scan.labels == 0, ZYX)
     z, y, first, last = background.runs.T
@@ -116,10 +116,10 @@ def holes(scan: MaskedScan) -> list[MaskDoubt]:
         return []
     largest = int(inside[background.voxels[inside].argmax()])
     text = f"{_counted(len(inside), 'hole')} inside the liver, {ml:.2f} ml together"
-    return [MaskDoubt(text, ml, *_place(scan, background, largest))]
+    return [DoubtfulLabel(text, ml, *_place(scan, background, largest))]
 
 
-def tumour_outside_liver(scan: MaskedScan) -> list[MaskDoubt]:
+def tumour_outside_liver(scan: MaskedScan) -> list[DoubtfulLabel]:
     """Doubt tumours no voxel of which has liver beside it, corners included."""
     lesions = scan.lesions
     if not len(lesions.voxels):
@@ -131,7 +131,7 @@ def tumour_outside_liver(scan: MaskedScan) -> list[MaskDoubt]:
     ml = lesions.voxels * scan.voxel_ml
     chosen = np.flatnonzero(~touching & (ml >= OUTSIDE_ML)).tolist()
     return [
-        MaskDoubt(
+        DoubtfulLabel(
             f"a tumour of {ml[n]:.2f} ml touches no liver{_away(scan, centroids(lesions)[n])}",
             float(ml[n]),
             *_place(scan, lesions, n),
@@ -140,21 +140,21 @@ def tumour_outside_liver(scan: MaskedScan) -> list[MaskDoubt]:
     ]
 
 
-def missing_slices(scan: MaskedScan) -> list[MaskDoubt]:
+def missing_slices(scan: MaskedScan) -> list[DoubtfulLabel]:
     """Doubt slices without liver between two with it, and slices that lack a tumour that both beside them have."""
     doubts = []
     has_liver = np.array(scan.liver_pixels) > 0
     for start, stop in _runs_without(has_liver):
         count, first = stop - start, scan.box[0].start
         text = f"{_counted(count, 'slice')} without liver between slices with it ({count * scan.spacing_mm[0]:.1f} mm)"
-        doubts.append(MaskDoubt(text, count * scan.spacing_mm[0], first + start, Mark.beside(count)))
+        doubts.append(DoubtfulLabel(text, count * scan.spacing_mm[0], first + start, Mark.beside(count)))
     for z in range(1, len(scan.labels) - 1):
         if has_liver[z]:
             doubts += _lost_tumours(scan, z)
     return doubts
 
 
-def _lost_tumours(scan: MaskedScan, z: int) -> Iterator[MaskDoubt]:
+def _lost_tumours(scan: MaskedScan, z: int) -> Iterator[DoubtfulLabel]:
     below, here, above = scan.labels[z - 1 : z + 2] == 2
     both = (below & above).astype(np.uint8)
     if not both.any():
@@ -166,10 +166,10 @@ def _lost_tumours(scan: MaskedScan, z: int) -> Iterator[MaskDoubt]:
         if mm2 >= GAP_MM2 and not here[piece].any():
             y, x = np.nonzero(piece)
             text = f"a slice lacks a tumour that the slices beside it have ({mm2:.0f} mm²)"
-            yield MaskDoubt(text, mm2 / 100, scan.box[0].start + z, Mark.beside(1, _pixel_box(scan, y, x)))
+            yield DoubtfulLabel(text, mm2 / 100, scan.box[0].start + z, Mark.beside(1, _pixel_box(scan, y, x)))
 
 
-def area_jumps(scan: MaskedScan) -> list[MaskDoubt]:
+def area_jumps(scan: MaskedScan) -> list[DoubtfulLabel]:
     """Doubt slices whose liver is unlike that beside it: one odd slice, a step, or a cut end.
 
     For one odd slice, the liver differs from both slices beside it, and those do not differ as much from each other.
@@ -185,11 +185,11 @@ def area_jumps(scan: MaskedScan) -> list[MaskDoubt]:
         odd = (min(near[z - 1], near[z]) - far[z - 1]) / max(area[z - 1], area[z + 1])
         if odd >= ODD_FRACTION:
             text = f"the liver of a slice differs by {odd:.0%} of its area from that of both slices beside it"
-            doubts.append(MaskDoubt(text, float(odd), first + z, Mark.beside(1)))
+            doubts.append(DoubtfulLabel(text, float(odd), first + z, Mark.beside(1)))
     return doubts + list(_steps(scan, area, near)) + list(_cut_ends(scan, area))
 
 
-def _steps(scan: MaskedScan, area: np.ndarray, near: Sequence[float]) -> Iterator[MaskDoubt]:
+def _steps(scan: MaskedScan, area: np.ndarray, near: Sequence[float]) -> Iterator[DoubtfulLabel]:
     """Doubt two slices that differ far more than those beside them, which is where a part of the liver ends at once."""
     for z in range(2, len(near) - 2):
         if not area[z - 2 : z + 4].all():
@@ -198,10 +198,10 @@ def _steps(scan: MaskedScan, area: np.ndarray, near: Sequence[float]) -> Iterato
         if step >= STEP_FRACTION:
             more = near[z] / max(area[z], area[z + 1])
             text = f"the liver of two slices differs by {more:.0%} of its area, far more than beside them"
-            yield MaskDoubt(text, float(step), scan.box[0].start + z, Mark.beside(2))
+            yield DoubtfulLabel(text, float(step), scan.box[0].start + z, Mark.beside(2))
 
 
-def _cut_ends(scan: MaskedScan, area: np.ndarray) -> Iterator[MaskDoubt]:
+def _cut_ends(scan: MaskedScan, area: np.ndarray) -> Iterator[DoubtfulLabel]:
     used, first = np.flatnonzero(area), scan.box[0].start
     for end, z, is_open in (
         ("feet", used[0], first + used[0] > 0),
@@ -210,10 +210,10 @@ def _cut_ends(scan: MaskedScan, area: np.ndarray) -> Iterator[MaskDoubt]:
         fraction = area[z] / area.max()
         if is_open and fraction >= END_FRACTION:
             text = f"the liver ends at once at the {end}: its last slice has {fraction:.0%} of its largest area"
-            yield MaskDoubt(text, float(fraction), int(first + z), Mark.beside(1))
+            yield DoubtfulLabel(text, float(fraction), int(first + z), Mark.beside(1))
 
 
-def liver_swapped(scan: MaskedScan) -> list[MaskDoubt]:
+def liver_swapped(scan: MaskedScan) -> list[DoubtfulLabel]:
     """Doubt a liver whose middle lies on the patient's left of the body's."""
     coarse = scan.coarse
     liver = coarse.liver >= 0.5
@@ -231,7 +231,7 @@ def liver_swapped(scan: MaskedScan) -> list[MaskDoubt]:
     )
     z = scan.box[0].start + int(np.argmax(scan.liver_pixels))
     return [
-        MaskDoubt(
+        DoubtfulLabel(
             f"the liver lies {left_mm:.0f} mm left of the middle of the body: {why}", left_mm, z, Mark(whole=True)
         )
     ]
@@ -246,7 +246,7 @@ def _mirrored(liver: np.ndarray, middle: float) -> np.ndarray:
     return turned
 
 
-def mask_shifted(scan: MaskedScan) -> list[MaskDoubt]:
+def mask_shifted(scan: MaskedScan) -> list[DoubtfulLabel]:
     """Doubt a mask whose edge lies better on the edges of the scan elsewhere."""
     liver = scan.coarse.liver >= 0.5
     if not liver.any():
@@ -263,17 +263,17 @@ def mask_shifted(scan: MaskedScan) -> list[MaskDoubt]:
     moved = (y / scan.spacing_mm[1], x / scan.spacing_mm[2])
     slices = round(z / scan.spacing_mm[0])
     at = scan.box[0].start + int(np.argmax(scan.liver_pixels))
-    return [MaskDoubt(text, gain, at, Mark(moved=(slices, *moved)))]
+    return [DoubtfulLabel(text, gain, at, Mark(moved=(slices, *moved)))]
 
 
-def liver_hu(scan: MaskedScan) -> list[MaskDoubt]:
+def liver_hu(scan: MaskedScan) -> list[DoubtfulLabel]:
     """Doubt liver whose median HU no liver has, of the whole, else of a slice."""
     liver = scan.labels == 1
     whole = float(np.median(scan.hu[liver])) if liver.any() else None
     first = scan.box[0].start
     if whole is not None and not _within(whole, LIVER_HU):
         z = first + int(np.argmax(scan.liver_pixels))
-        return [MaskDoubt(f"the liver has a median of {whole:.0f} HU", _beyond(whole, LIVER_HU), z, Mark())]
+        return [DoubtfulLabel(f"the liver has a median of {whole:.0f} HU", _beyond(whole, LIVER_HU), z, Mark())]
     doubts = []
     for z, (plane, hu) in enumerate(zip(liver, scan.hu, strict=True)):
         if plane.sum() * scan.pixel_mm2 < SLICE_MM2:
@@ -281,29 +281,29 @@ def liver_hu(scan: MaskedScan) -> list[MaskDoubt]:
         median = float(np.median(hu[plane]))
         if not _within(median, SLICE_HU):
             text = f"the liver of a slice has a median of {median:.0f} HU"
-            doubts.append(MaskDoubt(text, _beyond(median, SLICE_HU), first + z, Mark()))
+            doubts.append(DoubtfulLabel(text, _beyond(median, SLICE_HU), first + z, Mark()))
     return _worst(doubts, "slice")
 
 
-def tumour_hu(scan: MaskedScan) -> list[MaskDoubt]:
+def tumour_hu(scan: MaskedScan) -> list[DoubtfulLabel]:
     """Doubt tumours whose median HU no tumour has, and that are neither air nor metal."""
     doubts = []
     for n, hu in enumerate(_lesion_hu(scan)):
         median = float(np.median(hu))
         if not _within(median, TUMOUR_HU) and not _substance(hu, scan):
             text = f"a tumour of {len(hu) * scan.voxel_ml:.2f} ml has a median of {median:.0f} HU"
-            doubts.append(MaskDoubt(text, _beyond(median, TUMOUR_HU), *_place(scan, scan.lesions, n)))
+            doubts.append(DoubtfulLabel(text, _beyond(median, TUMOUR_HU), *_place(scan, scan.lesions, n)))
     return doubts
 
 
-def tumour_air_or_metal(scan: MaskedScan) -> list[MaskDoubt]:
+def tumour_air_or_metal(scan: MaskedScan) -> list[DoubtfulLabel]:
     """Doubt tumours much of which is air or metal."""
     doubts = []
     for n, hu in enumerate(_lesion_hu(scan)):
         if found := _substance(hu, scan):
             name, fraction = found
             text = f"{fraction:.0%} of a tumour of {len(hu) * scan.voxel_ml:.2f} ml is {name}"
-            doubts.append(MaskDoubt(text, fraction, *_place(scan, scan.lesions, n)))
+            doubts.append(DoubtfulLabel(text, fraction, *_place(scan, scan.lesions, n)))
     return doubts
 
 
@@ -367,13 +367,16 @@ def doubtful_labels(store: Store, *, workers: int) -> list[Finding]:
     return sorted(findings, key=lambda each: (order.index(each.kind), -each.score))
 
 
-def check_case(store: Store, name: str) -> list[tuple[str, MaskDoubt]]:
+def check_case(store: Store, name: str) -> list[tuple[str, DoubtfulLabel]]:
     """Return kind and doubt of all checks of a case."""
     cv2.setNumThreads(1)
     scan = read_masked_scan(store, name)
     if scan is None:
         return [
-            (EMPTY, MaskDoubt("the mask has no voxel of liver or tumour", 1.0, store.cases[name].shape[0] // 2, Mark()))
+            (
+                EMPTY,
+                DoubtfulLabel("the mask has no voxel of liver or tumour", 1.0, store.cases[name].shape[0] // 2, Mark()),
+            )
         ]
     return [(kind, doubt) for kind, of in LABEL_KINDS.items() for doubt in of.check(scan)]
 
@@ -451,7 +454,7 @@ def _beyond(value: float, bounds: tuple[float, float]) -> float:
     return max(bounds[0] - value, value - bounds[1], 0.0)
 
 
-def _worst(doubts: Sequence[MaskDoubt], what: str) -> list[MaskDoubt]:
+def _worst(doubts: Sequence[DoubtfulLabel], what: str) -> list[DoubtfulLabel]:
     """Return the worst doubt alone, which says how many there are."""
     if not doubts:
         return []

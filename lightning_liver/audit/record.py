@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_liver.audit.pairs import Pair
-from lightning_liver.data.mirror import address_of, is_mirrored
+from lightning_liver.data.address import address_of, is_mirrored
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.files import write_whole

@@ -18,8 +18,9 @@ from lightning_liver.active.workspace_text import shown
 from lightning_liver.build import build, prepared
 from lightning_liver.commands.active_rounds import OF_THE_LOOP, Networks, Rounds, check_members
 from lightning_liver.config import identity
+from lightning_liver.data.address import place_of
 from lightning_liver.data.labelled_slices import write_labelled_slices
-from lightning_liver.data.mirror import place_of, reading
+from lightning_liver.data.mirror import reading
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError

@@ -30,7 +30,7 @@ from lightning_liver.audit.record import write_record
 from lightning_liver.audit.result import COLUMNS, Audit, Check, DataSet, finding_rows
 from lightning_liver.build import build, prepared
 from lightning_liver.config import cache_of, compose, typed
-from lightning_liver.data.mirror import is_address
+from lightning_liver.data.address import is_address
 from lightning_liver.data.splits import Split
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError, PartlyDone, first_line

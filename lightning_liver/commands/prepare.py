@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 import lightning_liver.config  # noqa: F401  registers the resolvers that configs use
 from lightning_liver.build import prepared
+from lightning_liver.data.address import shown
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError
 from lightning_liver.types.options import Switch, check
@@ -22,7 +23,7 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
     """
     verify = check("verify", cfg.verify, Switch)
     store = prepared(cfg.data)
-    log.info(f"{len(store.cases)} cases are ready in {store.folder}")
+    log.info(f"{len(store.cases)} cases are ready in {shown(store.folder)}")
     if verify:
         _verify(store)
 

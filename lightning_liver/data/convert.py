@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from jaxtyping import Int16, Int64, UInt8
 
-from lightning_liver.data.mirror import address_of, facts, is_mirrored, reading, shown
+from lightning_liver.data.address import address_of, is_mirrored, shown
+from lightning_liver.data.mirror import reading, version_of
 from lightning_liver.data.resample import grid_shape, resample_hu, resample_labels
 from lightning_liver.data.sources import Case
 from lightning_liver.data.store import (
@@ -45,7 +46,7 @@ def fingerprint(case: Case, spacing_mm: float | None, values: LabelValues) -> di
 
 def _facts_of(path: Path) -> list[str | int]:
     if is_mirrored(path):
-        return [address_of(path), *facts(path)]
+        return [address_of(path), *version_of(path)]
     path = path.resolve()
     return [str(path), path.stat().st_size, path.stat().st_mtime_ns]
 

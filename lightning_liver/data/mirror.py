@@ -1,14 +1,11 @@
 """Local copies of files that lie at an address, such as s3://bucket/lits, made when they are first read.
 
-A copy has its place in the cache, `$LIVER_CACHE/remote/s3/bucket/lits/volume-0.nii`, from which its address follows.
-Its time of change holds the version of its original, by which an outdated copy is found, and its time of access the
-last use. All copies together take at most $LIVER_CACHE_GB: those used longest ago are removed first. fsspec's own file
-caches have no bound in bytes, and a process may read a file there that another has not written to its end.
+The time of change of a copy holds the version of its original, by which an outdated copy is found, and its time of
+access the last use. All copies together take at most $LIVER_CACHE_GB: those used longest ago are removed first.
+fsspec's own file caches have no bound in bytes, and a process may read a file there that another is still writing.
 """
 
-import logging
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,95 +13,24 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
 from isal.isal_zlib import crc32
 
-from lightning_liver.errors import LiverError, first_line, system_error
+from lightning_liver.data.address import address_of, is_mirrored, remote, remote_root
+from lightning_liver.errors import LiverError
 from lightning_liver.files import held_lock, replacing
-from lightning_liver.machine import cache_folder
 
 MOST_GB = 100.0  # of copies, unless $LIVER_CACHE_GB says otherwise
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:(//|:)", re.IGNORECASE)
 _ATTEMPTS = 3  # at a file that other processes may remove, since it does not fit
-_EXTRAS = {"s3": "s3", "s3a": "s3"}  # protocols that an extra of this package brings
-_NO_CREDENTIALS = re.compile(r"credential|forbidden|access ?denied|signaturedoesnotmatch|invalidaccesskey", re.I)
-_KEYS = {"s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE", "s3a": "AWS_PROFILE"}
-
 _VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")  # the most exact first
-
-for _library in ("aiobotocore", "botocore"):  # which tell each process where the credentials come from
-    logging.getLogger(_library).setLevel(logging.WARNING)
 
 T = TypeVar("T")
 
 
-class Facts(NamedTuple):
+class FileVersion(NamedTuple):
     """What tells a changed file from an unchanged one: bytes, and a number made from its ETag or its time of change."""
 
     size: int
     version: int
-
-
-def is_address(place: str | Path) -> bool:
-    """Return True for an address of fsspec, such as s3://bucket/lits, False for a local path."""
-    return _ADDRESS.match(str(place)) is not None
-
-
-def is_mirrored(path: Path) -> bool:
-    """Return True if a path is the place of a copy."""
-    return path.absolute().is_relative_to(_root())
-
-
-def mirror_of(address: str, option: str) -> Path:
-    """Return the folder of the copies of an address.
-
-    Args:
-        option: by which the user gave the address, for messages.
-
-    Raises:
-        LiverError: a protocol that is unknown, or whose package is missing; an address without a folder.
-    """
-    if "::" in address:
-        raise LiverError(f"{option}={address}: expected an address without '::'; give the address of the folder itself")
-    protocol = address.partition("://")[0].lower()
-    try:
-        _, path = fsspec.url_to_fs(address)
-    except ImportError as error:
-        extra = _EXTRAS.get(protocol)
-        cure = f"pip install 'lightning-liver[{extra}]'" if extra else first_line(error)
-        raise LiverError(f"{option}={address}: needs a package that is not installed; do {cure}") from None
-    except ValueError as error:
-        raise LiverError(
-            f"{option}={address}: expected a folder or an address such as s3://bucket/folder ({first_line(error)})"
-        ) from None
-    parts = PurePosixPath(str(path)).parts
-    parts = parts[1:] if parts[:1] == ("/",) else parts
-    if not parts or ".." in parts:
-        raise LiverError(f"{option}={address}: expected an address with a folder, such as {protocol}://bucket/folder")
-    return _root().joinpath(protocol, *parts)
-
-
-def place_of(file: str) -> Path:
-    """Return the place of a file's copy, given its address; a local path is returned as it is."""
-    return mirror_of(file, "data.root") if is_address(file) else Path(file)
-
-
-def address_of(path: Path) -> str:
-    """Return the address of a copy's original."""
-    protocol, *rest = path.absolute().relative_to(_root()).parts
-    absolute = isinstance(fsspec.filesystem(protocol), LocalFileSystem)
-    return f"{protocol}://{'/' * absolute}{'/'.join(rest)}"
-
-
-def shown(path: Path) -> str:
-    """Return a path as the user gave it: a copy's address, any other path itself."""
-    return address_of(path) if is_mirrored(path) else str(path)
-
-
-def one_process(path: Path) -> bool:
-    """Return True if the originals exist in this process alone, as those of memory:// do."""
-    return is_mirrored(path) and address_of(path).startswith("memory://")
 
 
 def files_below(folder: Path, option: str) -> list[Path]:
@@ -119,15 +45,15 @@ def files_below(folder: Path, option: str) -> list[Path]:
     return found
 
 
-def facts(path: Path) -> Facts:
+def version_of(path: Path) -> FileVersion:
     """Return size and version of a copy's original.
 
     Raises:
         LiverError: the address cannot be read.
         FileNotFoundError: there is no original.
     """
-    with _remote(path) as (files, original):
-        return _facts(files.info(original))
+    with remote(path) as (files, original):
+        return _version(files.info(original))
 
 
 def local(path: Path, *, renew: bool = True) -> Path:
@@ -146,11 +72,11 @@ def local(path: Path, *, renew: bool = True) -> Path:
         with suppress(FileNotFoundError):
             _note_use(path)
             return path
-    expected = facts(path)
-    if _facts_of_copy(path) != expected:
+    expected = version_of(path)
+    if _version_of_copy(path) != expected:
         path.parent.mkdir(parents=True, exist_ok=True)
         with held_lock(path.with_name(f".{path.name}.lock")):
-            if _facts_of_copy(path) != expected:
+            if _version_of_copy(path) != expected:
                 _download(path, expected)
     _note_use(path)
     return path
@@ -182,7 +108,7 @@ def refresh(folder: Path, pattern: str) -> None:
         if path not in found:
             path.unlink(missing_ok=True)
     for path, expected in found.items():
-        if path.match(pattern) and _facts_of_copy(path) != expected:
+        if path.match(pattern) and _version_of_copy(path) != expected:
             local(path)
 
 
@@ -196,15 +122,15 @@ def publish(path: Path, *, staged: Path | None = None) -> None:
         LiverError: the address cannot be written.
     """
     file = staged or path
-    with _remote(path, writing=True) as (files, original):
+    with remote(path, writing=True) as (files, original):
         if staged is None:
             with suppress(FileNotFoundError):
-                if _facts(files.info(original)) == _facts_of_copy(path):
+                if _version(files.info(original)) == _version_of_copy(path):
                     return
         files.makedirs(files._parent(original), exist_ok=True)
         files.put_file(str(file), original)
         files.invalidate_cache()
-        _stamp(file, _facts(files.info(original)))
+        _stamp(file, _version(files.info(original)))
 
 
 def limit_bytes() -> float:
@@ -223,49 +149,14 @@ def limit_bytes() -> float:
     return most * 1e9
 
 
-def _root() -> Path:
-    return cache_folder().absolute() / "remote"
-
-
-@contextmanager
-def _remote(path: Path, *, writing: bool = False) -> Iterator[tuple[fsspec.AbstractFileSystem, str]]:
-    """Yield the file system of a copy's original and its path there.
-
-    The file system is asked for each time, since those with a thread of their own do not survive a fork.
-
-    Raises:
-        LiverError: for any error of the file system but FileNotFoundError.
-    """
-    address = address_of(path)
-    try:
-        files, original = fsspec.url_to_fs(address)
-        yield files, original
-    except (LiverError, FileNotFoundError):
-        raise
-    except Exception as error:  # libraries raise whatever their server or the network spells
-        raise LiverError(_explain(error, address, "written" if writing else "read")) from error
-
-
-def _explain(error: BaseException, address: str, done: str) -> str:
-    reason, protocol = first_line(error), address.partition("://")[0]
-    if (full := system_error(error)) is not None and done == "written":
-        return f"{address}: cannot be written ({full.strerror}); free some space there, or set another data.store"
-    if isinstance(error, PermissionError) or _NO_CREDENTIALS.search(f"{type(error).__name__} {reason}"):
-        keys = _KEYS.get(protocol)
-        cure = f"set {keys} to an account that may" if keys else "give this account the right to it"
-        return f"{address}: cannot be {done} without the right credentials ({reason}); {cure}"
-    server = "AWS_ENDPOINT_URL and " if protocol in _EXTRAS else ""
-    return f"{address}: cannot be {done} ({reason}); check {server}the network, and give the same command again"
-
-
-def listing(folder: Path) -> dict[Path, Facts]:
-    """Return the places of the files below an address, without hidden ones, with their facts.
+def listing(folder: Path) -> dict[Path, FileVersion]:
+    """Return the places of the files below an address, without hidden ones, with their versions.
 
     Raises:
         LiverError: the address cannot be read.
     """
     try:
-        with _remote(folder) as (files, original):
+        with remote(folder) as (files, original):
             files.invalidate_cache()
             found: Mapping[str, Mapping[str, Any]] = files.find(original, detail=True)
     except FileNotFoundError:
@@ -274,28 +165,30 @@ def listing(folder: Path) -> dict[Path, Facts]:
     for name, info in found.items():
         parts = PurePosixPath(name).relative_to(original).parts
         if parts and not any(part.startswith(".") or "\\" in part for part in parts):  # no key leads out of the mirror
-            files_found[folder.joinpath(*parts)] = _facts(info)
+            files_found[folder.joinpath(*parts)] = _version(info)
     return files_found
 
 
-def _facts(info: Mapping[str, Any]) -> Facts:
-    """Return the facts of an entry of fsspec, whose file systems name versions differently."""
+def _version(info: Mapping[str, Any]) -> FileVersion:
+    """Return the version of an entry of fsspec, whose file systems name it differently."""
     given = next((info[name] for name in _VERSIONS if info.get(name)), 0)
     if isinstance(given, datetime):
         given = given.timestamp()
-    return Facts(int(info["size"]), int(given * 1e6) if isinstance(given, int | float) else crc32(str(given).encode()))
+    return FileVersion(
+        int(info["size"]), int(given * 1e6) if isinstance(given, int | float) else crc32(str(given).encode())
+    )
 
 
-def _facts_of_copy(path: Path) -> Facts | None:
+def _version_of_copy(path: Path) -> FileVersion | None:
     try:
         found = path.stat()
     except FileNotFoundError:
         return None
-    return Facts(found.st_size, found.st_mtime_ns // 1000)
+    return FileVersion(found.st_size, found.st_mtime_ns // 1000)
 
 
-def _download(path: Path, expected: Facts) -> None:
-    with _remote(path) as (files, original), _explaining_disk(path), replacing(path) as partial:
+def _download(path: Path, expected: FileVersion) -> None:
+    with remote(path) as (files, original), _explaining_disk(path), replacing(path) as partial:
         files.get_file(original, str(partial))
         if partial.stat().st_size != expected.size:
             raise OSError(f"it has {expected.size} bytes, of which {partial.stat().st_size} came")
@@ -316,7 +209,7 @@ def _explaining_disk(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _stamp(path: Path, of_original: Facts) -> None:
+def _stamp(path: Path, of_original: FileVersion) -> None:
     os.utime(path, ns=(time.time_ns(), of_original.version * 1000))
 
 
@@ -328,7 +221,7 @@ def _note_use(path: Path) -> None:
 def trim(keep: Path) -> None:
     """Remove the copies used longest ago until all take no more than they may; `keep` stays in any case."""
     copies = []
-    for folder, below, names in os.walk(_root()):
+    for folder, below, names in os.walk(remote_root()):
         below[:] = [name for name in below if not name.startswith(".")]  # cases that are being written
         for name in names:
             if not name.startswith(".") and not name.endswith(".json"):

@@ -19,18 +19,9 @@ from filelock import Timeout
 from pydantic import ConfigDict, validate_call
 from tqdm import tqdm
 
+from lightning_liver.data.address import is_address, is_mirrored, mirror_of, one_process, shown
 from lightning_liver.data.convert import fingerprint, prepare_case
-from lightning_liver.data.mirror import (
-    is_address,
-    is_mirrored,
-    limit_bytes,
-    listing,
-    mirror_of,
-    one_process,
-    publish,
-    refresh,
-    shown,
-)
+from lightning_liver.data.mirror import limit_bytes, listing, publish, refresh
 from lightning_liver.data.resample import grid_shape
 from lightning_liver.data.sources import Case
 from lightning_liver.data.store import (

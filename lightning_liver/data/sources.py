@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 from warnings import warn
 
-from lightning_liver.data.mirror import files_below, is_address, is_mirrored, local, mirror_of, shown
+from lightning_liver.data.address import is_address, is_mirrored, mirror_of, shown
+from lightning_liver.data.mirror import files_below, local
 from lightning_liver.errors import LiverError, LiverWarning
 from lightning_liver.files import visible_files
 from lightning_liver.readers import parsing, read_json

@@ -25,7 +25,8 @@ import numpy as np
 from isal.isal_zlib import crc32
 from jaxtyping import Int16, Int64, Shaped
 
-from lightning_liver.data.mirror import is_mirrored, local, publish, reading, refresh, shown, trim
+from lightning_liver.data.address import is_mirrored, shown
+from lightning_liver.data.mirror import local, publish, reading, refresh, trim
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
 from lightning_liver.readers import parsing, read_json

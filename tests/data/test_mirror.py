@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from lightning_liver.data import mirror, sources
-from lightning_liver.data.mirror import address_of, files_below, is_address, local, mirror_of, refresh, shown
+from lightning_liver.data.address import address_of, is_address, mirror_of, remote_root, shown
+from lightning_liver.data.mirror import files_below, local, refresh
 from lightning_liver.data.prepare import prepare
 from lightning_liver.data.store import Store, forget_open_arrays, open_store
 from lightning_liver.errors import LiverError
@@ -26,7 +27,7 @@ from tests.conftest import write_scan
 def s3() -> Iterator[str]:
     """Address of a bucket of a real S3 server in a thread of this process."""
     server_module = pytest.importorskip("moto.server", reason="no S3 server: pip install 'moto[s3]' flask flask-cors")
-    pytest.importorskip("s3fs", reason="no S3: pip install 'lightning-liver[s3]'")
+    pytest.importorskip("s3fs", reason="no S3: pip install s3fs")
     server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -81,7 +82,7 @@ def damaged(content: bytes) -> bytes:
 
 
 def copies() -> list[Path]:
-    return [path for path in (mirror._root()).rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return [path for path in remote_root().rglob("*") if path.is_file() and not path.name.startswith(".")]
 
 
 def test_scans_and_store_at_an_address_give_the_slices_of_local_ones(scans: Path, address: str, tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_scans_and_store_at_an_address_give_the_slices_of_local_ones(scans: Path
     away = prepared(f"{address}/lits", f"{address}/store", spacing_mm=2.0)
     assert away.cases.keys() == here.cases.keys()
     assert away.cases["20"].volume == f"{address}/lits/volume-20.nii.gz"
-    shutil.rmtree(mirror._root())  # another machine
+    shutil.rmtree(remote_root())  # another machine
     forget()
     again = prepared(f"{address}/lits", f"{address}/store", spacing_mm=2.0)
     assert again.cases == away.cases
@@ -242,7 +243,7 @@ def test_wrong_addresses_are_named(given: str, message: str) -> None:
 def test_an_absent_extra_names_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)  # type: ignore[attr-defined]
-    with pytest.raises(LiverError, match=r"do pip install 'lightning-liver\[s3\]'"):
+    with pytest.raises(LiverError, match=r"do pip install 's3fs>=2024.6'"):
         sources.lits("s3://bucket/lits", patients=None)
 
 

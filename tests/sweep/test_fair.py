@@ -317,5 +317,5 @@ def test_study_of_losses_can_be_composed_and_its_trials_count_before_its_runs(tm
     with hydra.initialize_config_dir(str(conf()), version_base="1.3"):
         sweeper = hydra.compose("train", typed, return_hydra_config=True).hydra.sweeper
     found = fight(**sweeper.params)
-    assert (len(found.contenders), len(found.repeats), sweeper.trials) == (7, 6, 6)
+    assert (len(found.contenders), len(found.repeats), sweeper.trials) == (14, 6, 4)
     assert repeat_of_trials(found.repeats, OmegaConf.create({"folds": 3, "split": None})) == ["seed=0", "data.fold=1"]
