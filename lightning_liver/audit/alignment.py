@@ -70,37 +70,39 @@ class Alignment:
 
 
 def sliding(
-    first: Float32[np.ndarray, "a d"], second: Float32[np.ndarray, "b d"]
-) -> tuple[Float64[np.ndarray, " s"], Int64[np.ndarray, " s"], Int64[np.ndarray, " s"]]:
-    """Correlate two rows of levels at every shift; level i of the first lies on i - shift of the second.
+    first: Float32[np.ndarray, "a d"], second: Float32[np.ndarray, "v b d"]
+) -> tuple[Float64[np.ndarray, "v s"], Int64[np.ndarray, " s"], Int64[np.ndarray, " s"]]:
+    """Correlate the levels of a spine with those of variants of another, at every shift.
 
     Returns:
-        Correlation, number of common levels, and shift; shifts with fewer than LEAST_LEVELS are left out.
+        Correlation of each variant and shift; number of common levels and shift, in levels: level i of the first lies on
+        i - shift of the second. Shifts with fewer than LEAST_LEVELS common levels are left out.
     """
-    a, b = len(first), len(second)
+    variants, b, _ = second.shape
+    a = len(first)
     # a row longer than its step moves every row one further: columns are then the diagonals of first @ second.T
-    products = np.pad((first @ second.T)[:, ::-1], ((0, 0), (0, a))).ravel()[: a * (a + b - 1)]
-    sums = products.reshape(a, a + b - 1).sum(0, dtype=np.float64)
+    products = np.zeros((variants, a, a + b), np.float32)
+    np.matmul(first, second[:, ::-1].transpose(0, 2, 1), out=products[:, :, :b])
+    sums = products.reshape(variants, -1)[:, : a * (a + b - 1)].reshape(variants, a, a + b - 1).sum(1)
     shift = np.arange(a + b - 1) - (b - 1)
     start, stop = np.maximum(0, shift), np.minimum(a, b + shift)
-    energy = np.ones(a + b - 1)
-    for levels, low, high in ((first, start, stop), (second, start - shift, stop - shift)):
-        total = np.concatenate([[0.0], np.cumsum(np.einsum("zd,zd->z", levels, levels), dtype=np.float64)])
-        energy *= np.maximum(total[high] - total[low], 0)
+    energy = _energy(first[None], start, stop) * _energy(second, start - shift, stop - shift)
     enough = stop - start >= min(LEAST_LEVELS, a, b)
-    return (sums / np.sqrt(energy + 1.0))[enough], (stop - start)[enough], shift[enough]
+    scores = sums / np.sqrt(energy + 1.0)
+    return scores[:, enough].astype(np.float64), (stop - start)[enough], shift[enough]
+
+
+def _energy(
+    levels: Float32[np.ndarray, "v z d"], start: Int64[np.ndarray, " s"], stop: Int64[np.ndarray, " s"]
+) -> Float64[np.ndarray, "v s"]:
+    total = np.cumsum(np.einsum("vzd,vzd->vz", levels, levels), axis=1, dtype=np.float64)
+    total = np.pad(total, ((0, 0), (1, 0)))
+    return np.maximum(total[:, stop] - total[:, start], 0)
 
 
 def align(first: Spine, second: Spine) -> Alignment:
-    """Find the alignment with the highest correlation: all shifts and some scales, then a descent from the best few."""
-    starts = sorted(_starts(first, second), key=lambda start: -start.score)
-    chosen: list[Alignment] = []
-    for start in starts:
-        if all(abs(start.shift - c.shift) > _APART or start.mirrored != c.mirrored for c in chosen):
-            chosen.append(start)
-        if len(chosen) == _STARTS:
-            break
-    return max((_refine(first, second, start) for start in chosen), key=lambda found: found.score)
+    """Find the alignment with the highest correlation: all shifts and some scales, then an ascent from the best few."""
+    return max((_refine(first, second, start) for start in _starts(first, second)), key=lambda found: found.score)
 
 
 def rows(patches: Float32[np.ndarray, "z y x"], shrink: int) -> Float32[np.ndarray, "z d"]:
@@ -112,25 +114,36 @@ def rows(patches: Float32[np.ndarray, "z y x"], shrink: int) -> Float32[np.ndarr
     return (small * np.sqrt(weight)).reshape(len(patches), -1)
 
 
-def enlarged(patches: Float32[np.ndarray, "z y x"], factor: float) -> Float32[np.ndarray, "z y x"]:
-    """Return patches scaled in plane about their centre."""
+def moved(
+    patches: Float32[np.ndarray, "z y x"], factor: float, *, down: float = 0, mirrored: bool = False
+) -> Float32[np.ndarray, "z y x"]:
+    """Return patches mirrored left to right, scaled in plane about their centre, and moved to the back by pixels."""
     height, width = PATCH
-    matrix = np.array([[factor, 0, (1 - factor) * (width - 1) / 2], [0, factor, (1 - factor) * (height - 1) / 2]])
+    mirror = -1.0 if mirrored else 1.0
+    matrix = np.array(
+        [
+            [mirror * factor, 0, (1 - mirror * factor) * (width - 1) / 2],
+            [0, factor, (1 - factor) * (height - 1) / 2 + down],
+        ]
+    )
     return np.stack([cv2.warpAffine(p, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE) for p in patches])
 
 
 def _starts(first: Spine, second: Spine) -> list[Alignment]:
-    fixed = rows(first.patches.astype(np.float32), 2)
+    """Return the best alignments of a coarse search, best first."""
     moving = second.patches.astype(np.float32)
-    found = []
-    for factor in _SCALES:
-        scaled = enlarged(moving, float(factor))
-        for mirrored in (False, True):
-            scores, _, shifts = sliding(fixed, rows(np.ascontiguousarray(scaled[:, :, ::-1]) if mirrored else scaled, 2))
-            for i in np.argsort(-scores)[: _STARTS * (2 * _APART + 1)]:
-                found.append(
-                    Alignment(float(scores[i]), float(shifts[i]), 0.0, float(np.log(factor)), 0, 0, 0, mirrored)
-                )
+    variants = [(float(factor), mirrored) for factor in _SCALES for mirrored in (False, True)]
+    changed = [moved(moving, factor, mirrored=mirrored) for factor, mirrored in variants]
+    scores, _, shifts = sliding(rows(first.patches.astype(np.float32), 2), np.stack([rows(c, 2) for c in changed]))
+    found: list[Alignment] = []
+    for place in np.argsort(-scores, axis=None).tolist():
+        variant, i = divmod(place, len(shifts))
+        factor, mirrored = variants[variant]
+        shift = float(shifts[i])
+        if all(abs(shift - other.shift) > _APART or mirrored != other.mirrored for other in found):
+            found.append(Alignment(float(scores[variant, i]), shift, 0, float(np.log(factor)), 0, 0, 0, mirrored))
+        if len(found) == _STARTS:
+            break
     return found
 
 
