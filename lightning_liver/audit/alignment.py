@@ -54,6 +54,11 @@ class Alignment:
     mirrored: bool
     levels: int = 0
 
+    @classmethod
+    def of_copies(cls, levels: int) -> "Alignment":
+        """Return the alignment of a scan with itself."""
+        return cls(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, mirrored=False, levels=levels)
+
     @property
     def values(self) -> Float64[np.ndarray, " 6"]:
         return np.array([self.shift, self.stretch, self.zoom, self.down, self.right, self.turn])
@@ -75,8 +80,8 @@ def sliding(
     """Correlate the levels of a spine with those of variants of another, at every shift.
 
     Returns:
-        Correlation of each variant and shift; number of common levels and shift, in levels: level i of the first lies on
-        i - shift of the second. Shifts with fewer than LEAST_LEVELS common levels are left out.
+        Correlation of each variant and shift; number of common levels, and shift in levels: level i of the first lies
+        on i - shift of the second. Shifts with fewer than LEAST_LEVELS common levels are left out.
     """
     variants, b, _ = second.shape
     a = len(first)

@@ -57,10 +57,9 @@ def candidates(spines: Mapping[str, Spine], others: Mapping[str, Spine] | None =
         variants = codes(spine, _SCALES, _DOWN)
         for other in plain if others is not None else list(plain)[i + 1 :]:
             likes[name][other] = likeness(variants, plain[other])
-    found = set()
+    ranked: dict[tuple[bool, str], list[tuple[float, str, str]]] = {}
     for name, mine in likes.items():
-        if others is None:
-            mine = mine | {other: theirs[name] for other, theirs in likes.items() if name in theirs}
-        for other in sorted(mine, key=lambda other: -mine[other])[:NEIGHBOURS]:
-            found.add((name, other) if other in likes[name] else (other, name))
-    return found
+        for other, like in mine.items():
+            for case in ((True, name), (others is None, other)):  # each case of either store has its few
+                ranked.setdefault(case, []).append((like, name, other))
+    return {(name, other) for mine in ranked.values() for _, name, other in sorted(mine)[-NEIGHBOURS:]}

@@ -98,40 +98,54 @@ def _best_slice(first: Scan, second: Scan, alignment: Alignment, level: float) -
         offset = -matrix @ offset
     number = int(np.clip(round(z_mm[0] / fixed.spacing_mm[0]), 0, fixed.depth - 1))
     z_mm = z_mm + number * fixed.spacing_mm[0] - z_mm[0]
-    target = _square(fixed, float(z_mm[0]), 0.0, np.eye(2), np.zeros(2))
+    target = square(fixed, float(z_mm[0]), np.eye(2), np.zeros(2))
     thick = fixed.spacing_mm[0] if fixed.spacing_mm[0] > 1.5 * moving.spacing_mm[0] else 0.0
     found = [
-        _correlations(target, _square(moving, float(z_mm[1]) + shift, thickness, matrix, offset * GRID_MM))
+        _correlations(target, square(moving, float(z_mm[1]) + shift, matrix, offset, thickness_mm=thickness))
         for shift in _SHIFTS_MM
         for thickness in {0.0, thick}
     ]
     return max(found)
 
 
-def _square(
-    scan: Scan, z_mm: float, thickness_mm: float, matrix: Float64[np.ndarray, "2 2"], offset_mm: Float64[np.ndarray, " 2"]
+def square(
+    scan: Scan,
+    z_mm: float,
+    matrix: Float64[np.ndarray, "2 2"],
+    offset: Float64[np.ndarray, " 2"],
+    *,
+    thickness_mm: float = 0.0,
+    side: int = _SIDE,
 ) -> Float32[np.ndarray, "y x"]:
-    """Return windowed HU of a square about the spine, whose pixels (x, y) lie at matrix @ (x, y) + offset from it."""
+    """Return windowed HU of a square about the spine at a height, with pixels of 2 mm.
+
+    Args:
+        matrix, offset: a pixel at (x, y) mm from the square's middle is taken from matrix @ (x, y) + GRID_MM * offset
+            from the spine.
+        thickness_mm: of the slab that is averaged; 0 interpolates.
+        side: in pixels.
+    """
     hu = np.clip(scan.slice_at(z_mm, thickness_mm), *WINDOW_HU)
     y_mm, x_mm = scan.spacing_mm[1:]
     if min(y_mm, x_mm) < 0.75 * _PIXEL_MM:  # averaged first, else single pixels would be picked
         size = (max(1, round(hu.shape[1] * x_mm / _PIXEL_MM)), max(1, round(hu.shape[0] * y_mm / _PIXEL_MM)))
         x_mm, y_mm = x_mm * hu.shape[1] / size[0], y_mm * hu.shape[0] / size[1]
         hu = cv2.resize(hu, size, interpolation=cv2.INTER_AREA)
-    centre = scan.centre_mm(z_mm)[::-1] + offset_mm
     scale = np.diag([1 / x_mm, 1 / y_mm])
     linear = scale @ matrix * _PIXEL_MM
-    middle = np.full(2, (_SIDE - 1) / 2)
-    warp = np.column_stack([linear, scale @ centre - linear @ middle])
+    origin = scale @ (scan.centre_mm(z_mm)[::-1] + offset * GRID_MM) - linear @ np.full(2, (side - 1) / 2)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(hu, warp, (_SIDE, _SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    warp = np.column_stack([linear, origin])
+    return cv2.warpAffine(hu, warp, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _correlations(target: Float32[np.ndarray, "y x"], other: Float32[np.ndarray, "y x"]) -> tuple[float, float]:
     """Align a square with another to a fraction of a pixel, and correlate their grain and HU in soft tissue."""
+    start = np.eye(2, 3, dtype=np.float32)
+    everywhere = np.ones(target.shape, np.uint8)
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 50, 1e-4)
     try:
-        _, warp = cv2.findTransformECC(target, other, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, stop, None, 3)
+        _, warp = cv2.findTransformECC(target, other, start, cv2.MOTION_AFFINE, stop, everywhere, 3)
     except cv2.error:  # it did not converge: the two are not alike
         return 0.0, 0.0
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

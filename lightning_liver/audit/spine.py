@@ -1,8 +1,8 @@
 """Descriptor of a scan: its spine, straightened, as bone that changes along it.
 
-The spine is what two scans of one patient share best: it is rigid, contrast medium does not change it, and breathing hardly
-moves it. Straightening it removes the position on the table and its bending. What all people share, a body and an arch in
-every slice, is removed too, so that the forms of single vertebrae and ribs remain.
+The spine is what two scans of one patient share best: it is rigid, contrast medium does not change it, and breathing
+hardly moves it. Straightening it removes the position on the table and its bending. What all people share, a body and
+an arch in every slice, is removed too, so that the forms of single vertebrae and ribs remain.
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,16 @@ GRID_MM = 3.0  # of levels along the spine and of pixels of a patch
 PATCH = (40, 48)  # rows, columns: 120 mm by 144 mm
 BEHIND = 4  # pixels that a patch reaches further to the back than to the front
 BONE_HU = (100.0, 240.0)  # darker is no bone; brighter is cut, as windows cut it
-_TRACK_HU = (150.0, 300.0)  # without most vessels
+_TRACK_HU = (150.0, 200.0)  # without most vessels, and no higher than windows reach
 _TRACK_SIGMA = (5.0, 12.0)  # pixels: a vertebra stands out from its surroundings
 _PERSISTENT = 30  # percentile over levels: bowel with contrast medium is bright in some levels only
 _REACH = 8.0  # pixels, standard deviation of a vertebra's place about the mean of all
-_OUTLIER = 1.5  # pixels, of a level from the curve through all
+_ASIDE = 13.0  # pixels, standard deviation of the spine's place about the middle of the body
+_SOFT_HU = -50.0  # body without fat, since windows may cut fat and air alike
+_TRACK_LEVELS = 3.0  # levels over which bone is smoothed to find it
+_CURVE_LEVELS = 9.0  # levels over which the curve through the spine is straight
+_RIDGE = 1e-3  # levels squared
+_OUTLIER = 1.5  # pixels, of a level from the curve
 _LEVEL_SIGMA = 1.0  # levels, so that thin and thick slices look alike
 _VERTEBRAE_SIGMA = 10.0  # levels: 30 mm, a vertebra with its disc
 _STEP = 0.75  # bone per unit of int8
@@ -49,7 +54,7 @@ def read_spine(store: Store, name: str) -> Spine:
     """
     volume = _reduced(store, name)
     track = _track(volume)
-    return Spine(_patches(volume, track), (track + (BEHIND, 0)) * GRID_MM)
+    return Spine(_patches(volume, track), (track + np.array([BEHIND, 0.0])) * GRID_MM)
 
 
 def _reduced(store: Store, name: str) -> Float32[np.ndarray, "z y x"]:
@@ -75,14 +80,13 @@ def _reduced(store: Store, name: str) -> Float32[np.ndarray, "z y x"]:
 
 
 def _track(volume: Float32[np.ndarray, "z y x"]) -> Float64[np.ndarray, "z 2"]:
-    """Return where the spine is in each level (y, x), in pixels: a smooth curve through what is bright in all levels."""
+    """Return where the spine is in each level (y, x), in pixels: a smooth curve through bone that lasts."""
     low, high = _TRACK_HU
     bone = np.stack([_blob(level) for level in np.clip(volume, low, high) - low])
-    lasting = np.percentile(bone, _PERSISTENT, axis=0)
-    centre = np.unravel_index(int(lasting.argmax()), lasting.shape)
+    centre = _middle(bone, (volume > _SOFT_HU).mean((0, 1)), (volume > _SOFT_HU).mean((0, 2)))
     y, x = np.ogrid[: volume.shape[1], : volume.shape[2]]
     near = np.exp(-((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / (2 * _REACH**2)).astype(np.float32)
-    bone = np.maximum(bone, 0) * near
+    bone = gaussian_filter1d(np.maximum(bone, 0) * near, _TRACK_LEVELS, axis=0, mode="nearest")
     places = np.array([np.unravel_index(int(level.argmax()), level.shape) for level in bone], np.float64)
     return np.stack([_smooth_curve(places[:, axis], bone.max((1, 2)) + 1e-3) for axis in (0, 1)], 1)
 
@@ -92,12 +96,37 @@ def _blob(bone: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x"]:
     return fine - wide
 
 
+def _middle(
+    bone: Float32[np.ndarray, "z y x"], across: Float64[np.ndarray, " x"], along: Float64[np.ndarray, " y"]
+) -> tuple[int, int]:
+    """Return where bone (y, x) lasts through the levels, in the back half of the body and near its middle.
+
+    Args:
+        across, along: fraction of soft tissue in each column and row.
+    """
+    lasting = np.maximum(np.percentile(bone, _PERSISTENT, axis=0), 0)
+    y, x = np.ogrid[: bone.shape[1], : bone.shape[2]]
+    half_y, half_x = (np.searchsorted(np.cumsum(part), part.sum() / 2) for part in (along, across))
+    likely = lasting * (y > half_y) * np.exp(-((x - half_x) ** 2) / (2 * _ASIDE**2))
+    row, column = np.unravel_index(int(likely.argmax()), likely.shape)
+    return int(row), int(column)
+
+
 def _smooth_curve(places: Float64[np.ndarray, " z"], weight: Float32[np.ndarray, " z"]) -> Float64[np.ndarray, " z"]:
-    """Fit a cubic along z by iteratively reweighted least squares, so that outliers do not bend it."""
-    along = np.linspace(-1, 1, len(places))
-    curve, weights = places, weight.astype(np.float64)
-    for _ in range(8):
-        curve = np.polynomial.Polynomial.fit(along, places, min(3, len(places) - 1), w=weights, domain=[-1, 1])(along)
+    """Fit a line about each level, by iteratively reweighted least squares, so that outliers do not bend the curve.
+
+    A line, not a mean, so that the curve goes on straight at the ends, and a part of a scan has the curve of the whole.
+    """
+    level = np.arange(len(places), dtype=np.float64)
+    apart = level[None] - level[:, None]
+    near = np.exp(-(apart**2) / (2 * _CURVE_LEVELS**2))
+    weights = weight.astype(np.float64)
+    curve = places
+    for _ in range(5):
+        mass, first, second = ((near * weights * apart**power).sum(1) for power in range(3))
+        value, moment = ((near * weights * apart**power * places).sum(1) for power in range(2))
+        second = second + _RIDGE * mass  # a single level has no slope
+        curve = (second * value - first * moment) / (second * mass - first**2)
         weights = weight / (1 + ((places - curve) / _OUTLIER) ** 2)
     return np.asarray(curve)
 
