@@ -93,7 +93,9 @@ def _leak(crossed: Sequence[tuple[str, Mapping[str, str]]], splits: int, pairs: 
     reason = f" Seen: {seen}." if seen else " They are of one patient by data.patients, or as known of LiTS."
     text = f"{name}{others}: {where}, though they are of one patient.{reason}"
     score = max((pair.score for pair in told), default=1.0)
-    return Finding("leak", "fix", tuple(known), text, score, draw=told[0].draw if told else None)
+    shown = (told[0].first, told[0].second) if told else ()
+    cases = tuple(dict.fromkeys((*shown, *known)))  # the two of the picture first
+    return Finding("leak", "fix", cases, text, score, draw=told[0].draw if told else None)
 
 
 def shared_findings(pairs: Sequence[Pair], other: str) -> list[Finding]:

@@ -330,4 +330,6 @@ def _summary(result: Audit) -> str:
 
 def _who(finding: Finding) -> str:
     names = finding.cases
-    return " and ".join(names) if len(names) < 4 else f"{len(names)} scans"
+    if len(names) > 3:
+        return f"{len(names)} scans"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -44,6 +44,10 @@ _CAVEAT = (
     "An audit points at places; it decides nothing. Pairs and phases are estimated, masks are judged by rules that "
     "also flag rare anatomy. For research, not for clinical use."
 )
+_VIEW = (
+    "Radiological view: front up, the patient's right on the left. Of two scans the first is above, the second below, "
+    "at the same levels."
+)
 _SEVERITIES = (("fix", "Must be fixed"), ("look", "Worth a look"))
 
 Pictures = Mapping[int, Picture]  # by id of the finding
@@ -123,9 +127,9 @@ def _draw(audit: Audit, most: int) -> Pictures:
 def _picture(finding: Finding) -> Picture | None:
     if finding.draw is None:
         return None
-    caption = f"{_who(finding)}: {finding.text}"
-    made = embed_pixels(np.ascontiguousarray(finding.draw()), caption, side=_SIDE)
-    return Picture(made.uri, caption, caption, made.width, made.height)
+    alt = f"{_who(finding)}: {finding.text}"
+    made = embed_pixels(np.ascontiguousarray(finding.draw()), alt, side=_SIDE)
+    return Picture(made.uri, alt, _who(finding), made.width, made.height)
 
 
 def _who(finding: Finding) -> str:
@@ -151,7 +155,7 @@ def _findings_section(audit: Audit, severity: str, title: str, pictures: Picture
             note(f"{counted(undrawn, 'further finding')} of this part without a picture here: pictures=N draws more.")
         )
     if any(id(each) in pictures for check in audit.checks for each in check.of(severity)):
-        blocks.append(note("Radiological view: front up, the patient's right on the left."))
+        blocks.append(note(_VIEW))
     return Section(severity, title, blocks)
 
 
