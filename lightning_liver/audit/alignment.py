@@ -1,10 +1,11 @@
 """Alignment of two straightened spines: shift along z, in-plane similarity, mirror; and how well they then agree."""
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64, Shaped
 
 from lightning_liver.audit.spine import PATCH, Spine
 
@@ -63,7 +64,7 @@ class Alignment:
     def values(self) -> Float64[np.ndarray, " 6"]:
         return np.array([self.shift, self.stretch, self.zoom, self.down, self.right, self.turn])
 
-    def level(self, first: Float[np.ndarray, " z"]) -> Float64[np.ndarray, " z"]:
+    def level(self, first: Shaped[np.ndarray, " z"]) -> Float64[np.ndarray, " z"]:
         """Return levels of the second for levels of the first."""
         return (first - self.shift) * np.exp(self.stretch)
 
@@ -146,7 +147,7 @@ def _starts(first: Spine, second: Spine) -> list[Alignment]:
         factor, mirrored = variants[variant]
         shift = float(shifts[i])
         if all(abs(shift - other.shift) > _APART or mirrored != other.mirrored for other in found):
-            found.append(Alignment(float(scores[variant, i]), shift, 0, float(np.log(factor)), 0, 0, 0, mirrored))
+            found.append(Alignment(float(scores[variant, i]), shift, 0.0, math.log(factor), 0.0, 0.0, 0.0, mirrored))
         if len(found) == _STARTS:
             break
     return found

@@ -20,7 +20,7 @@ _SCALES = np.exp(np.linspace(-0.24, 0.24, 7)).tolist()  # as headers may be wron
 _DOWN = (-2.0, 0.0, 2.0)  # pixels, as the spine is found a little more to the front or back
 _LARGEST = 0.99  # correlation, beyond which Fisher's z says nothing
 
-Codes = Float32[np.ndarray, "variant z d"]
+Codes = Float32[np.ndarray, "_ _ d"]
 
 
 def codes(spine: Spine, scales: list[float], down: tuple[float, ...]) -> Codes:

@@ -131,7 +131,9 @@ def _smooth_curve(places: Float64[np.ndarray, " z"], weight: Float32[np.ndarray,
     return np.asarray(curve)
 
 
-def _patches(volume: Float32[np.ndarray, "z y x"], track: Float64[np.ndarray, "z 2"]) -> Int8[np.ndarray, "z y x"]:
+def _patches(
+    volume: Float32[np.ndarray, "z y x"], track: Float64[np.ndarray, "z 2"]
+) -> Int8[np.ndarray, "z row column"]:
     bone = np.clip(volume, *BONE_HU) - BONE_HU[0]
     size = PATCH[::-1]
     cut = [cv2.getRectSubPix(level, size, (x, y + BEHIND)) for level, (y, x) in zip(bone, track.tolist(), strict=True)]
