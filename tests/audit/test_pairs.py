@@ -103,14 +103,14 @@ def test_text_names_flip_crop_spacing_and_window(scans: Path) -> None:
 @pytest.mark.slow
 def test_phantoms_of_one_body_are_one_patient_and_of_two_are_not(tmp_path: Path) -> None:
     portal, native = Domain("portal"), Domain("native", (20, 28))
-    for number, (case, domain) in enumerate([(0, portal), (0, native), (1, portal), (2, portal), (2, native)]):
-        options = {"seed": 0, "matrix": 128, "tumour_fraction": 0.012, "version": 2}
+    for number, (case, domain) in enumerate([(0, portal), (0, native), (1, portal)]):
+        options = {"seed": 0, "matrix": 96, "tumour_fraction": 0.012, "version": 2}
         volume, labels = render(case, **options, domain=domain)
         z, y, x = volume.spacing_mm
         for kind, voxels in (("volume", volume.hu), ("segmentation", labels)):
             image = nib.Nifti1Image(voxels.transpose(2, 1, 0), np.diag([-x, -y, z, 1]))
             nib.save(image, tmp_path / f"{kind}-{number}.nii")
-    assert found(store_of(tmp_path)) == {("0", "1"): "same_patient", ("3", "4"): "same_patient"}
+    assert found(store_of(tmp_path)) == {("0", "1"): "same_patient"}
 
 
 @pytest.fixture(scope="session")
