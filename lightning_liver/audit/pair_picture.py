@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from lightning_liver.audit.alignment import Alignment
-from lightning_liver.audit.same_scan import WINDOW_HU, Scan, common_levels, square
+from lightning_liver.audit.same_scan import WINDOW_HU, SpineScan, common_levels, square
 from lightning_liver.audit.spine import GRID_MM
 
 _COLUMNS = 4
@@ -13,7 +13,7 @@ _FORWARD = 24.0  # pixels of GRID_MM from the spine to the middle of the body
 _GAP = 4  # pixels between slices
 
 
-def draw_pair(first: Scan, second: Scan, alignment: Alignment) -> UInt8[np.ndarray, "y x rgb"]:
+def draw_pair(first: SpineScan, second: SpineScan, alignment: Alignment) -> UInt8[np.ndarray, "y x rgb"]:
     """Return slices from the feet to the head, the first scan's above, the second's, aligned and mirrored, below."""
     levels = common_levels(first, second, alignment, _COLUMNS)
     places = alignment.level(levels)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lightning_liver.audit.alignment import Alignment
-from lightning_liver.audit.same_scan import Likeness, Scan, common_part
+from lightning_liver.audit.same_scan import Likeness, SpineScan, common_part
 from lightning_liver.audit.spine import GRID_MM
 from lightning_liver.data.store import HU_BIN, HU_RANGE, CaseRecord
 
@@ -29,20 +29,20 @@ class Extent(NamedTuple):
     beyond_mm: float
 
 
-def extents(first: Scan, second: Scan, alignment: Alignment) -> tuple[Extent, Extent]:
+def extents(first: SpineScan, second: SpineScan, alignment: Alignment) -> tuple[Extent, Extent]:
     """Return which part of each of two aligned scans the other shows."""
     levels = np.array(common_part(first, second, alignment))
     return _extent(first, levels), _extent(second, alignment.level(levels))
 
 
-def _extent(scan: Scan, levels: np.ndarray) -> Extent:
+def _extent(scan: SpineScan, levels: np.ndarray) -> Extent:
     step = scan.spacing_mm[0]
     common_mm = float(levels[1] - levels[0]) * GRID_MM
     common = min(scan.depth, round(common_mm / step) + 1)
     return Extent(common, scan.depth, (scan.depth - 1) * step - common_mm)
 
 
-def copy_text(first: Scan, second: Scan, alignment: Alignment) -> str:
+def copy_text(first: SpineScan, second: SpineScan, alignment: Alignment) -> str:
     """Say what was done to the second of two copies of a scan."""
     one, two = (scan.store.cases[scan.name] for scan in (first, second))
     seen = ["flipped left to right"] if alignment.mirrored else []
@@ -59,7 +59,7 @@ def copy_text(first: Scan, second: Scan, alignment: Alignment) -> str:
     return ", ".join(["the same scan", *(seen or ["under another name"])])
 
 
-def overlap_text(first: Scan, second: Scan, alignment: Alignment) -> str:
+def overlap_text(first: SpineScan, second: SpineScan, alignment: Alignment) -> str:
     """Say how much two parts of one scan have in common."""
     one, two = extents(first, second, alignment)
     flipped = ", one of them flipped left to right" if alignment.mirrored else ""
@@ -69,7 +69,7 @@ def overlap_text(first: Scan, second: Scan, alignment: Alignment) -> str:
     )
 
 
-def patient_text(first: Scan, second: Scan, alignment: Alignment, likeness: Likeness) -> str:
+def patient_text(first: SpineScan, second: SpineScan, alignment: Alignment, likeness: Likeness) -> str:
     """Say how well the bones of two scans of a patient agree."""
     low, high = common_part(first, second, alignment)
     text = f"the same patient: bones along {(high - low) * GRID_MM:.0f} mm of spine agree ({alignment.score:.2f})"

@@ -20,19 +20,21 @@ from lightning_liver.audit.candidates import candidates
 from lightning_liver.audit.finding import Draw, Finding
 from lightning_liver.audit.pair_picture import draw_pair
 from lightning_liver.audit.pair_text import MISSING_MM, copy_text, extents, overlap_text, patient_text
-from lightning_liver.audit.same_scan import Likeness, Scan, compare
+from lightning_liver.audit.same_scan import Likeness, SpineScan, compare
 from lightning_liver.audit.spine import Spine, read_spine
 from lightning_liver.data.store import Store
 from lightning_liver.errors import LiverError
 from lightning_liver.machine import process_pool
 
 # Correlation of bone. Nine LiTS scans: 0.74 to 0.89 for the four pairs of one patient, at most 0.64 for the 32 others.
-# 24 phantoms: 0.88 and more for one body in another phase, at most 0.62 (version 1) among the 276 of two. No false alarm.
+# 24 phantoms: 0.88 and more for one body in another phase, at most 0.62 (version 1) among the 276 of two: no false
+# alarm.
 SAME_PATIENT = 0.69
 # Correlations in soft tissue. Copies of nine LiTS scans (cropped, resampled, windowed, flipped): grain 0.97 and more,
-# HU 0.97 and more; other scans of the same patients: at most 0.72 and 0.84. Phantoms of one body whose noise has the same
-# seed in two phases: grain up to 0.96, HU up to 0.91.
+# HU 0.97 and more; other scans of the same patients: at most 0.72 and 0.84. Phantoms of one body whose noise has the
+# same seed in two phases: grain up to 0.96, HU up to 0.91.
 SAME_GRAIN, SAME_HU = 0.85, 0.94
+SHORTEST = 20  # levels of spine, 57 mm; shorter scans, or pictures of a few slices, are alike by chance
 _NOISE_COMPARED = 0.5  # correlation of bone, from which noise is compared
 
 Kind = Literal["same_scan", "overlap", "same_patient"]
@@ -88,12 +90,14 @@ def find_pairs(store: Store, *, others: Store | None = None, workers: int) -> li
     return sorted(pairs.values(), key=lambda pair: (pair.kind != "same_scan", pair.kind, -pair.score))
 
 
-def _pair(scans: tuple[Scan, Scan]) -> Pair | None:
+def _pair(scans: tuple[SpineScan, SpineScan]) -> Pair | None:
     """Align two scans and return what they are; None for scans of two patients."""
     cv2.setNumThreads(1)
     first, second = scans
     if _checksum(first) == _checksum(second) is not None:
         alignment, likeness = Alignment.of_copies(len(first.spine.patches)), Likeness(1.0, 1.0)
+    elif min(len(first.spine.patches), len(second.spine.patches)) < SHORTEST:
+        return None
     else:
         alignment = align(first.spine, second.spine)
         if alignment.score < _NOISE_COMPARED:
@@ -109,9 +113,9 @@ def _pair(scans: tuple[Scan, Scan]) -> Pair | None:
     return None
 
 
-def _scans(store: Store, each: "Each") -> dict[str, Scan]:
+def _scans(store: Store, each: "Each") -> dict[str, SpineScan]:
     spines = each(partial(_read, store), store.cases)
-    return {name: Scan(store, name, spine) for name, spine in zip(store.cases, spines, strict=True)}
+    return {name: SpineScan(store, name, spine) for name, spine in zip(store.cases, spines, strict=True)}
 
 
 def _read(store: Store, name: str) -> Spine:
@@ -119,11 +123,11 @@ def _read(store: Store, name: str) -> Spine:
     return read_spine(store, name)
 
 
-def _checksum(scan: Scan) -> int | None:
+def _checksum(scan: SpineScan) -> int | None:
     return scan.store.cases[scan.name].checksums.get("hu.b2nd")
 
 
-def _copies(mine: Mapping[str, Scan], theirs: Mapping[str, Scan], within: bool) -> set[Names]:
+def _copies(mine: Mapping[str, SpineScan], theirs: Mapping[str, SpineScan], within: bool) -> set[Names]:
     """Return pairs whose prepared HU are equal to the bit, which need no spine to be found."""
     known: dict[int | None, list[str]] = defaultdict(list)
     for name, scan in mine.items():

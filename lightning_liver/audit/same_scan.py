@@ -24,7 +24,7 @@ _FINE, _COARSE = 1.0, 2.5  # pixels: grain lies between the two
 _LEAST_SOFT = 0.1  # fraction of soft tissue without which a slice says nothing
 
 
-class Scan(NamedTuple):
+class SpineScan(NamedTuple):
     """A prepared case and its straightened spine."""
 
     store: Store
@@ -64,26 +64,28 @@ class Likeness(NamedTuple):
     hu: float
 
 
-def compare(first: Scan, second: Scan, alignment: Alignment) -> Likeness:
+def compare(first: SpineScan, second: SpineScan, alignment: Alignment) -> Likeness:
     """Compare slices from the common part of two scans whose spines are aligned."""
     found = [_best_slice(first, second, alignment, float(level)) for level in common_levels(first, second, alignment)]
     return Likeness(*np.median(found, axis=0).tolist())
 
 
-def common_levels(first: Scan, second: Scan, alignment: Alignment, count: int = _SLICES) -> Float64[np.ndarray, " z"]:
+def common_levels(
+    first: SpineScan, second: SpineScan, alignment: Alignment, count: int = _SLICES
+) -> Float64[np.ndarray, " z"]:
     """Return levels of the first, evenly spread over what both scans show, without the ends."""
     low, high = common_part(first, second, alignment)
     return low + (high - low) * (np.arange(count) + 0.5) / count
 
 
-def common_part(first: Scan, second: Scan, alignment: Alignment) -> tuple[float, float]:
+def common_part(first: SpineScan, second: SpineScan, alignment: Alignment) -> tuple[float, float]:
     """Return the first and last level of the first scan that the second shows, too."""
     ends = np.array([0.0, (second.depth - 1) * second.spacing_mm[0] / GRID_MM])
     start, stop = (ends * np.exp(-alignment.stretch) + alignment.shift).tolist()
     return max(0.0, start), min((first.depth - 1) * first.spacing_mm[0] / GRID_MM, stop)
 
 
-def _best_slice(first: Scan, second: Scan, alignment: Alignment, level: float) -> tuple[float, float]:
+def _best_slice(first: SpineScan, second: SpineScan, alignment: Alignment, level: float) -> tuple[float, float]:
     """Return the correlations of grain and HU at the height where that of the grain is highest.
 
     Slices of the scan with the thicker ones are taken as they are, those of the other are interpolated or averaged.
@@ -109,7 +111,7 @@ def _best_slice(first: Scan, second: Scan, alignment: Alignment, level: float) -
 
 
 def square(
-    scan: Scan,
+    scan: SpineScan,
     z_mm: float,
     matrix: Float64[np.ndarray, "2 2"],
     offset: Float64[np.ndarray, " 2"],

@@ -11,7 +11,7 @@ import pytest
 from lightning_liver.audit.alignment import Alignment
 from lightning_liver.audit.pair_text import copy_text, extents
 from lightning_liver.audit.pairs import Pair, _linked, find_pairs
-from lightning_liver.audit.same_scan import Scan
+from lightning_liver.audit.same_scan import SpineScan
 from lightning_liver.audit.spine import Spine
 from lightning_liver.data.phantom.data_set import render
 from lightning_liver.data.phantom.domain import Domain
@@ -36,10 +36,10 @@ def found(store: Store, others: Store | None = None) -> dict[tuple[str, str], st
     return {(pair.first, pair.second): pair.kind for pair in find_pairs(store, others=others, workers=0)}
 
 
-def scan(store: Store, name: str, **changes: object) -> Scan:
+def scan(store: Store, name: str, **changes: object) -> SpineScan:
     """A case whose record is changed."""
     record = replace(store.cases[name], **changes)
-    return Scan(Store(store.folder, {name: record}), name, Spine(np.zeros((2, 40, 48), np.int8), np.zeros((2, 2))))
+    return SpineScan(Store(store.folder, {name: record}), name, Spine(np.zeros((2, 40, 48), np.int8), np.zeros((2, 2))))
 
 
 def test_scan_under_another_name_is_found_though_it_shows_no_spine(tmp_path: Path) -> None:
