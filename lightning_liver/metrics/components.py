@@ -239,7 +239,14 @@ def _small_diameters_mm(
 
 
 def _diameter_mm(runs: Runs, pixel_mm: tuple[float, float]) -> float:
-    """Return the diameter of one part; the farthest points of a slice are among the outer corners of its runs."""
+    """Return the diameter of one part; the farthest points of a slice are among the outer corners of its rows.
+
+    Rows are at most as many as pixels along y. Runs may be thousands, of a network that has learnt nothing.
+    """
+    begins = np.flatnonzero(np.diff(runs[:, :2], axis=0, prepend=-1).any(axis=1))
+    runs = np.column_stack(
+        (runs[begins, :2], np.minimum.reduceat(runs[:, 2], begins), np.maximum.reduceat(runs[:, 3], begins))
+    )
     corners = _corners_mm(runs, pixel_mm)
     of_slices = [points.reshape(-1, 2) for points in np.split(corners, np.flatnonzero(np.diff(runs[:, 0])) + 1)]
     bounds = [float(np.linalg.norm(np.ptp(points, axis=0))) for points in of_slices]
