@@ -27,12 +27,11 @@ from lightning_liver.errors import LiverError
 from lightning_liver.machine import process_pool
 
 # Correlation of bone. Nine LiTS scans: 0.74 to 0.89 for the four pairs of one patient, at most 0.64 for the 32 others.
-# 24 phantoms: 0.88 and more for one body in another phase, at most 0.62 (version 1) among the 276 of two: no false
-# alarm.
+# 24 phantoms: 0.85 and more for one body in another phase, at most 0.63 among pairs of two bodies. No false alarm.
 SAME_PATIENT = 0.69
 # Correlations in soft tissue. Copies of nine LiTS scans (cropped, resampled, windowed, flipped): grain 0.97 and more,
 # HU 0.97 and more; other scans of the same patients: at most 0.72 and 0.84. Phantoms of one body whose noise has the
-# same seed in two phases: grain up to 0.96, HU up to 0.91.
+# same seed in two phases: grain up to 0.96, HU up to 0.92.
 SAME_GRAIN, SAME_HU = 0.85, 0.94
 SHORTEST = 20  # levels of spine, 57 mm; shorter scans, or pictures of a few slices, are alike by chance
 _NOISE_COMPARED = 0.5  # correlation of bone, from which noise is compared
