@@ -35,12 +35,13 @@ MpiDefault=none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 SchedulerType=sched/builtin
+SchedulerParameters=sched_interval=1
 MinJobAge=2
 KillWait=5
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
-PartitionName=low Nodes=ALL Default=YES State=UP PriorityTier=1 GraceTime=5
+PartitionName=low Nodes=ALL Default=YES State=UP PriorityTier=1 GraceTime=2
 PartitionName=high Nodes=ALL State=UP PriorityTier=10
 """
 

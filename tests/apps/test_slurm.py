@@ -19,6 +19,8 @@ from tests.slurm import slurm_of_this_machine
 
 SLURM = ["hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.signal_delay_s=10"]
 
+OF_HIGHER_PRIORITY = ("sbatch", "--partition=high", "--ntasks=2", "--output=/dev/null", "--wrap=sleep 1")
+
 
 @pytest.fixture
 def slurm(tmp_path: Path) -> Iterator[None]:
@@ -41,13 +43,17 @@ def state(job: str) -> str:
     return ask("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T").strip()
 
 
+def times_continued(run: Path) -> int:
+    return (run / "train.log").read_text().count("Continuing after epoch")
+
+
 @pytest.mark.slow
 def test_a_sweep_on_slurm_goes_on_after_a_kill_and_after_a_job_of_higher_priority(
     scans: Path, tmp_path: Path, slurm: None
 ) -> None:
     needs("submitit")
     study = tmp_path / "multirun" / "two"
-    command = [*sweep(scans, "loss=bce,dice", "trainer.max_epochs=20", "hydra.sweep.dir=multirun/two"), *SLURM]
+    command = [*sweep(scans, "loss=bce,dice", "trainer.max_epochs=100", "hydra.sweep.dir=multirun/two"), *SLURM]
 
     process = start("train", *command, folder=tmp_path)
     killed = signalled(process, study, signal.SIGKILL)
@@ -57,18 +63,17 @@ def test_a_sweep_on_slurm_goes_on_after_a_kill_and_after_a_job_of_higher_priorit
     assert len(metrics(study)) == 1
     assert "Traceback" not in output
 
-    begun = (killed / "train.log").read_text().count("Continuing after epoch")
     process = start("train", *command, folder=tmp_path)
-    wait_for(lambda: (killed / "train.log").read_text().count("Continuing after epoch") > begun)
-    ask("sbatch", "--partition=high", "--ntasks=2", "--output=/dev/null", "--wrap=sleep 1")
+    wait_for(lambda: times_continued(killed) == 1)
+    ask(*OF_HIGHER_PRIORITY)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert len(metrics(study)) == 2
-    assert (killed / "train.log").read_text().count("Continuing after epoch") == begun + 2
+    assert times_continued(killed) == 2
 
 
 @pytest.mark.slow
-def test_a_batch_job_that_is_warned_goes_on_and_one_that_is_cancelled_ends(
+def test_a_batch_job_goes_on_after_a_warning_and_a_job_of_higher_priority_and_ends_when_it_is_cancelled(
     scans: Path, tmp_path: Path, slurm: None
 ) -> None:
     arguments = small_run(scans, "run", "trainer.max_epochs=4000")
@@ -80,7 +85,9 @@ def test_a_batch_job_that_is_warned_goes_on_and_one_that_is_cancelled_ends(
     run = tmp_path / "run"
     wait_for((run / "checkpoints" / "last.ckpt").exists)
     ask("scancel", "--signal=USR1", job)
-    wait_for(lambda: "Continuing after epoch" in (run / "train.log").read_text())
+    wait_for(lambda: times_continued(run) == 1)
+    ask(*OF_HIGHER_PRIORITY)
+    wait_for(lambda: times_continued(run) == 2)
     ask("scancel", job)
     wait_for(lambda: state(job) in ("CANCELLED", ""), seconds=30)
     assert not (run / "metrics.json").exists()
