@@ -29,7 +29,7 @@ test-all: install
 	$(BIN)/python -m pytest
 
 test-cluster: $(CLUSTER_ENV)/installed ## sweeps on Ray and Slurm; without slurmctld and slurmd on submitit's local executor alone
-	OMP_NUM_THREADS=1 $(CLUSTER_ENV)/bin/python -m pytest tests/apps/test_cluster_sweep.py tests/apps/test_ray.py tests/apps/test_slurm.py
+	OMP_NUM_THREADS=1 $(CLUSTER_ENV)/bin/python -m pytest tests/apps/test_cluster_sweep.py tests/apps/test_slurm.py
 
 $(CLUSTER_ENV)/installed: pyproject.toml constraints.txt .hatch_build.py
 	$(PYTHON) -m venv $(CLUSTER_ENV)
