@@ -1,15 +1,16 @@
-# make demo | test | check | test-all | sweep | compare | summary | conf-readme | augment-preview | bench | audit | licences | tensorboard | clean
+# make demo | test | check | test-all | test-cluster | sweep | compare | summary | conf-readme | augment-preview | bench | audit | licences | tensorboard | clean
 PYTHON ?= python3
 BIN := .venv/bin
 AUGMENTATION_ENV := .cache/bench
 SCORER_ENV := .cache/scorer
 NNUNET_ENV := .cache/nnunet
 AUDIT_ENV := .cache/audit
+CLUSTER_ENV := .cache/cluster
 MODEL ?= unet
 STUDY ?= losses
 LOGDIR ?= # a folder of runs; without it outputs/ and multirun/
 
-.PHONY: install demo test test-all check format sweep compare summary conf-readme augment-preview bench audit licences tensorboard clean
+.PHONY: install demo test test-all test-cluster check format sweep compare summary conf-readme augment-preview bench audit licences tensorboard clean
 
 install: .venv/installed
 
@@ -26,6 +27,14 @@ test: install ## one process per core, one thread each: more threads than cores 
 
 test-all: install
 	$(BIN)/python -m pytest
+
+test-cluster: $(CLUSTER_ENV)/installed ## sweeps on Ray and Slurm; without slurmctld and slurmd on submitit's local executor alone
+	OMP_NUM_THREADS=1 $(CLUSTER_ENV)/bin/python -m pytest tests/apps/test_cluster_sweep.py tests/apps/test_slurm.py
+
+$(CLUSTER_ENV)/installed: pyproject.toml constraints.txt .hatch_build.py
+	$(PYTHON) -m venv $(CLUSTER_ENV)
+	$(CLUSTER_ENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[dev,slurm,ray]'
+	touch $@
 
 check: install
 	$(BIN)/ruff check .

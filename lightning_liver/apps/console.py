@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from lightning_liver.apps.slurm_job import PUT_BACK, put_back
 from lightning_liver.errors import system_error
 
 # a stopped job, a closed terminal, Slurm's warning before the end of its time; Windows has the first alone
@@ -20,7 +21,8 @@ _ENDING = ("SIGTERM", "SIGHUP", "SIGUSR1")
 def ending_as_by_ctrl_c() -> Iterator[None]:
     """Let the first signal that ends a process raise KeyboardInterrupt, and ignore further ones: it is ending by then.
 
-    A signal that is ignored, as of nohup, or that has a handler keeps it.
+    A signal that is ignored, as of nohup, or that has a handler keeps it. A Slurm job that has to leave its node goes
+    back into the queue.
     """
     if threading.current_thread() is not threading.main_thread():  # as in a notebook's server
         yield
@@ -39,6 +41,10 @@ def ending_as_by_ctrl_c() -> Iterator[None]:
         signal.signal(number, end)
     try:
         yield
+    except SystemExit as ended:
+        if heard and put_back():
+            raise SystemExit(PUT_BACK) from ended
+        raise
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -13,12 +14,15 @@ from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
 from pydantic.dataclasses import dataclass
 from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
+from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
 from lightning_liver.errors import LiverError, Unfinished, first_line
 from lightning_liver.sweep.launcher_options import checked
 from lightning_liver.types.options import Closed, Count, Natural
 
 log = logging.getLogger(__name__)
+
+_ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
 
 
 @dataclass(frozen=True, config=Closed, kw_only=True)
@@ -57,6 +61,8 @@ class SlurmJobs(BaseSubmititLauncher):  # type: ignore[misc]
         state = Singleton.get_state()
         numbered = list(enumerate(job_overrides, initial_job_idx))
         given = [(list(each), "hydra.sweep.dir", n, f"job_id_for_{n}", state) for n, each in numbered]
+        if self.options.executor == "slurm" and not _has_accounting():
+            SlurmJob.watcher = _Queue(delay_s=30)
         try:
             jobs = self._executor(folder).map_array(self, *zip(*given, strict=True))
         except (FailedJobError, FailedSubmissionError, RuntimeError, OSError) as error:
@@ -128,6 +134,29 @@ class _Warning:
         if not self.heard:
             self.heard = True
             raise KeyboardInterrupt
+
+
+class _Queue(SlurmInfoWatcher):  # type: ignore[misc]
+    """States of jobs by squeue: on a cluster without accounting submitit would wait for a killed job for ever."""
+
+    def _make_command(self) -> list[str]:
+        return ["squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i|%T|%N"]
+
+    def read_info(self, string: bytes | str) -> dict[str, dict[str, str]]:
+        """Return state and nodes of each job; the controller soon forgets a job that has ended."""
+        found = {job: {"State": "ENDED", "NodeList": ""} for job in self._registered}
+        for line in (string if isinstance(string, str) else string.decode()).splitlines():
+            job, state, nodes = line.split("|")
+            found[job] = {"State": state if state in _ENDED else "RUNNING", "NodeList": nodes}
+        return found
+
+
+def _has_accounting() -> bool:
+    """Return True where sacct knows the jobs."""
+    try:
+        return subprocess.run(["sacct", "--allocations", "--noheader"], capture_output=True).returncode == 0
+    except OSError:
+        return False
 
 
 def _result(job: Any) -> JobReturn:
