@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 PROCESSES = (1, 2, 4)
 BATCH = 8
 BYTES_PER_S = 10e6  # of the throttled store
-_CASES, _MATRIX, _SAMPLES, _EPOCHS = 6, 512, 60, 3
+_CASES, _MATRIX, _SAMPLES, _EPOCHS = 5, 512, 60, 3
 _ALONE = ["trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "trainer.enable_progress_bar=false"]
 _SHORT = ["trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "loss=bce", f"data.batch_size={BATCH}"]
 _KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -50,8 +50,8 @@ def measure(rounds: int, steps: int) -> dict[str, Any]:
     with TemporaryDirectory() as place:
         folder = Path(place)
         os.environ["LIVER_CACHE"] = str(folder / "cache")
-        data = phantoms(folder, _CASES, _MATRIX)
-        store = prepared(config.compose("train", data).data)
+        store = prepared(config.compose("train", phantoms(folder / "large", _CASES, _MATRIX)).data)
+        data = phantoms(folder / "small", _CASES, 128)  # so that validating and testing are short
         taken: dict[int, list[dict[str, float]]] = {number: [] for number in PROCESSES}
         for number in [number for _ in range(rounds) for number in PROCESSES]:
             taken[number].append(_training(folder, data, number, steps))
@@ -66,7 +66,7 @@ def measure(rounds: int, steps: int) -> dict[str, Any]:
                 for number, runs in taken.items()
             },
             "gradients_ms": {str(number): _all_reduce_ms(number) for number in PROCESSES if number > 1},
-            "throttled": throttled(folder, data),
+            "throttled": throttled(folder, phantoms(folder / "middle", _CASES, 256)),
         }
 
 
