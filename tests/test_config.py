@@ -247,7 +247,9 @@ def test_every_choice_of_a_command_composes_and_its_targets_exist(group: str, na
 
 def test_every_command_has_its_config() -> None:
     apps = {path.stem for path in (folder().parent / "lightning_liver" / "apps").glob("*.py")}
-    for name in sorted(apps - {"__init__", "console", "main", "new_folder", "sweep_end", "compare", "runs"}):
+    for name in sorted(
+        apps - {"__init__", "console", "main", "new_folder", "sweep_end", "slurm_job", "compare", "runs"}
+    ):
         compose(name, [])
 
 

@@ -33,7 +33,7 @@ SAME_PATIENT = 0.69
 # HU 0.97 and more; other scans of the same patients: at most 0.72 and 0.84. Phantoms of one body whose noise has the
 # same seed in two phases: grain up to 0.96, HU up to 0.92.
 SAME_GRAIN, SAME_HU = 0.85, 0.94
-SHORTEST = 20  # levels of spine, 57 mm; shorter scans, or pictures of a few slices, are alike by chance
+SHORTEST = 14  # levels of spine, 39 mm; shorter scans, or pictures of a few slices, are alike by chance
 _NOISE_COMPARED = 0.5  # correlation of bone, from which noise is compared
 
 Kind = Literal["same_scan", "overlap", "same_patient"]

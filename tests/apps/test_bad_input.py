@@ -84,7 +84,8 @@ def test_wrong_option_is_reported_by_its_name(
 def test_missing_root_is_asked_for(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, output = call("train", "data=lits", folder=tmp_path, capfd=capfd)
     assert code == 2, output
-    assert output == "data.root: expected a value (folder of the scans); give data.root=...\n"
+    wanted = "folder of the scans, or an address such as s3://bucket/lits"
+    assert output == f"data.root: expected a value ({wanted}); give data.root=...\n"
 
 
 @pytest.mark.parametrize("app", ["train", "prepare", "augment_preview"])
