@@ -185,8 +185,8 @@ def throttled(folder: Path, data: Sequence[str], *, epochs: int = _EPOCHS, slice
     """
     with _s3_server(folder) as port:
         environment = _KEYS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "LIVER_CACHE": str(folder / "fast")}
-        os.environ.update(_KEYS)
-        fsspec.filesystem("s3", endpoint_url=environment["AWS_ENDPOINT_URL"]).mkdir("scale")
+        keys = {"key": _KEYS["AWS_ACCESS_KEY_ID"], "secret": _KEYS["AWS_SECRET_ACCESS_KEY"]}
+        fsspec.filesystem("s3", endpoint_url=environment["AWS_ENDPOINT_URL"], **keys).mkdir("scale")
         options = [*data, *_ALONE, *_SHORT, "data.store=s3://scale/store", "data.num_workers=1"]
         train([*options, "trainer.max_steps=1", f"data.slices_per_epoch={BATCH}"], folder / "preparing", **environment)
         with ThrottledProxy(port, BYTES_PER_S) as proxy:

@@ -8,17 +8,12 @@ from typing import NamedTuple
 from lightning_liver.audit.disagreement import KINDS as DISAGREEMENT_KINDS
 from lightning_liver.audit.disagreement import disagreements
 from lightning_liver.audit.finding import Finding
-from lightning_liver.audit.fingerprint import (
-    CaseFingerprint,
-    cut_findings,
-    intensity_findings,
-    outlier_findings,
-    phase_findings,
-)
+from lightning_liver.audit.fingerprint import CaseFingerprint
 from lightning_liver.audit.labels import EMPTY, LABEL_KINDS, doubtful_labels
 from lightning_liver.audit.leaks import NamedSplit, find_leaks, shared_findings
 from lightning_liver.audit.pairs import Pair
 from lightning_liver.audit.result import Check, checks_of
+from lightning_liver.audit.unlike_scans import cut_findings, intensity_findings, outlier_findings, phase_findings
 from lightning_liver.data.store import Store
 from lightning_liver.run_folder import NAMES, RunFolder
 from lightning_liver.runs.trained import tested_cases

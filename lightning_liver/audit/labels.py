@@ -42,7 +42,7 @@ SLICE_MM2 = 200.0  # of liver in a slice whose median counts
 
 
 class DoubtfulLabel(NamedTuple):
-    """What a check doubts in a mask.
+    """Place of a mask that a check doubts.
 
     Args:
         score: as in Finding.

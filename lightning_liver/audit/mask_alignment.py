@@ -1,4 +1,4 @@
-"""How well a mask lies on its liver, and where it would lie better: by what is just inside and outside its edge."""
+"""Alignment of a mask with the liver of its scan, by the HU just inside and outside its edge."""
 
 from typing import NamedTuple
 

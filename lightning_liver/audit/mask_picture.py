@@ -23,7 +23,7 @@ PixelBox = tuple[int, int, int, int]  # first y and x, y and x after the last
 
 
 class Mark(NamedTuple):
-    """What to show beside the CT of a slice and its contours.
+    """Mark in the picture of a slice, beside its contours.
 
     Args:
         box: on the store's grid, drawn as a frame.

@@ -111,7 +111,7 @@ class DataSet(NamedTuple):
 
 @dataclass(frozen=True)
 class Audit:
-    """All that an audit found.
+    """Result of an audit: its checks with their findings, and what the scans are like.
 
     Args:
         other: the data set that it was compared with; None without one.

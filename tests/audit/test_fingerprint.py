@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from lightning_liver.audit.fingerprint import (
+from lightning_liver.audit.fingerprint import CaseFingerprint, fingerprint_of, phase_of
+from lightning_liver.audit.unlike_scans import (
     MEASURES,
-    CaseFingerprint,
     cut_findings,
-    fingerprint_of,
     intensity_findings,
     outlier_findings,
     outliers,
     phase_findings,
-    phase_of,
 )
 from lightning_liver.data.phantom.data_set import render
 from lightning_liver.data.phantom.domain import Domain

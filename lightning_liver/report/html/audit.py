@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from lightning_liver.audit.finding import Finding
-from lightning_liver.audit.fingerprint import MEASURES, CaseFingerprint, Measure, Outlier, outliers
+from lightning_liver.audit.fingerprint import CaseFingerprint
 from lightning_liver.audit.result import Audit, Check, DataSet
+from lightning_liver.audit.unlike_scans import MEASURES, Measure, Outlier, outliers
 from lightning_liver.errors import LiverError
 from lightning_liver.files import write_whole
 from lightning_liver.report.embedding import embed_pixels
